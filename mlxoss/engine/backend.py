@@ -1,0 +1,51 @@
+"""What the engine's thread drives: the seam between scheduling and MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mlxoss.core import GenerationRequest, TokenOutput
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceOutput:
+    """One step's result for the sequence ``uid``."""
+
+    uid: int
+    token: TokenOutput
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceFailed:
+    """The sequence ``uid`` raised and has left the batch; the others are unharmed."""
+
+    uid: int
+    error: Exception
+
+
+StepOutput = SequenceOutput | SequenceFailed
+
+
+class Backend(Protocol):
+    """A batch of sequences on one device. Every method runs on the engine's thread."""
+
+    def insert(self, uid: int, request: GenerationRequest) -> None:
+        """Admit a sequence. Raises for a request that cannot run; the batch is unharmed then."""
+
+    def remove(self, uid: int) -> None:
+        """Take a sequence out at any stage (prefill or decode). Unknown ids are ignored."""
+
+    def step(self) -> Sequence[StepOutput]:
+        """Run one prefill chunk and one decode step for everything admitted.
+
+        A finished or failed sequence has left the batch when this returns. An
+        exception means that the whole batch is lost.
+        """
+
+    def rebuild(self) -> None:
+        """Start over with an empty batch after ``step`` raised; the weights stay."""
+
+    def close(self) -> None:
+        """Free the weights and caches and give their memory back to the system."""

@@ -1,0 +1,94 @@
+"""The one exception tree.
+
+::
+
+    MlxossError
+    ├── ConfigError              a setting is wrong; starting again cannot help
+    ├── ModelError               the model is missing, damaged or not gpt_oss; likewise
+    ├── RequestError             this request cannot be served as asked
+    │   ├── InvalidRequest       400, names the field
+    │   │   └── ContextLengthExceeded
+    │   ├── NotFound             404
+    │   └── QueueFull            429, says when to try again
+    └── EngineError              the request was fine, the engine was not
+        ├── ModelUnavailable     503: loading failed, or the daemon is stopping
+        └── GenerationFailed     500: an exception while this request ran
+
+``mlxoss.api.errors`` maps it to HTTP, once.
+"""
+
+from __future__ import annotations
+
+
+class MlxossError(Exception):
+    """Every error that mlxoss raises on purpose."""
+
+
+class ConfigError(MlxossError):
+    """A setting is wrong.
+
+    ``key`` is its name as the user wrote it, ``source`` where it came from: a
+    file's path, ``environment`` or ``command line``.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, source: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.source = source
+
+
+class ModelError(MlxossError):
+    """The model cannot be used: missing, damaged, or not of the ``gpt_oss`` type."""
+
+
+class RequestError(MlxossError):
+    """This request cannot be served as asked.
+
+    ``param`` names the offending field in OpenAI's dotted form
+    (``messages[0].content``), ``code`` is OpenAI's machine-readable word.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class InvalidRequest(RequestError):
+    """A field has a value that cannot be honoured (HTTP 400)."""
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """The prompt alone is longer than the context (HTTP 400, ``context_length_exceeded``)."""
+
+    def __init__(self, prompt_tokens: int, context_tokens: int, *, param: str) -> None:
+        super().__init__(
+            f"This model's maximum context length is {context_tokens} tokens, "
+            f"but the prompt has {prompt_tokens} tokens.",
+            param=param,
+            code="context_length_exceeded",
+        )
+
+
+class NotFound(RequestError):
+    """The named object does not exist (HTTP 404)."""
+
+
+class QueueFull(RequestError):
+    """All slots and waiting places are taken (HTTP 429); try again in ``retry_after_s``."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.retry_after_s = retry_after_s
+
+
+class EngineError(MlxossError):
+    """The request was fine, the engine was not."""
+
+
+class ModelUnavailable(EngineError):
+    """No model to answer with: loading failed, or the daemon is stopping (HTTP 503)."""
+
+
+class GenerationFailed(EngineError):
+    """An exception ended this request while it ran (HTTP 500, or an event in a stream)."""

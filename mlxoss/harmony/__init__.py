@@ -1,0 +1,1 @@
+"""Harmony in token ids: conversations in, events out. Pure; no I/O but the bundled vocabulary."""

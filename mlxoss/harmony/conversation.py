@@ -1,0 +1,101 @@
+"""A conversation as the renderer takes it: Harmony's view, free of any API's JSON."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlxoss.core import Effort
+
+JsonSchema = Mapping[str, Any] | bool
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTool:
+    """A function the model may call. ``parameters`` is its JSON schema, ``None`` for none."""
+
+    name: str
+    description: str | None = None
+    parameters: JsonSchema | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """A schema shown under ``# Response Formats``."""
+
+    name: str
+    schema: JsonSchema
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeveloperText:
+    """A system or developer message that comes after the first ones; it stays in place."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    """What the user said. ``name`` tells apart several users."""
+
+    text: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """Earlier analysis. Rendered only while its turn has no final yet."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preamble:
+    """Earlier commentary for the user, before or between calls."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalText:
+    """An earlier answer. It ends its turn: reasoning before it is dropped."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """An earlier call; ``arguments`` verbatim as the model wrote them."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionResult:
+    """What the function ``name`` answered."""
+
+    name: str
+    output: str
+
+
+Item = DeveloperText | UserText | Reasoning | Preamble | FinalText | FunctionCall | FunctionResult
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Everything a prompt is made of.
+
+    ``instructions`` is the leading system and developer text, joined;
+    ``date`` is the conversation's, so that its prefix stays the same next day.
+    """
+
+    items: tuple[Item, ...]
+    date: datetime.date
+    instructions: str | None = None
+    tools: tuple[FunctionTool, ...] = ()
+    response_format: ResponseFormat | None = None
+    effort: Effort = Effort.MEDIUM
