@@ -12,7 +12,8 @@
     │   └── QueueFull            429, says when to try again
     └── EngineError              the request was fine, the engine was not
         ├── ModelUnavailable     503: loading failed, or the daemon is stopping
-        └── GenerationFailed     500: an exception while this request ran
+        ├── GenerationFailed     500: an exception while this request ran
+        └── GenerationCancelled  never sent: its own caller took the request back
 
 ``mlxoss.api.errors`` maps it to HTTP, once.
 """
@@ -92,3 +93,7 @@ class ModelUnavailable(EngineError):
 
 class GenerationFailed(EngineError):
     """An exception ended this request while it ran (HTTP 500, or an event in a stream)."""
+
+
+class GenerationCancelled(EngineError):
+    """``Generation.cancel`` was called: the one ending its iterator reports afterwards."""

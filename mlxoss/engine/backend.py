@@ -25,7 +25,15 @@ class SequenceFailed:
     error: Exception
 
 
-StepOutput = SequenceOutput | SequenceFailed
+@dataclass(frozen=True, slots=True)
+class SequencePrefilled:
+    """``tokens`` more tokens of the prompt of the sequence ``uid`` were computed in this step."""
+
+    uid: int
+    tokens: int
+
+
+StepOutput = SequenceOutput | SequenceFailed | SequencePrefilled
 
 
 class Backend(Protocol):

@@ -1,0 +1,125 @@
+"""Parts that stand in for slow or absent ones: a backend that replays given tokens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mlxoss.core import FinishReason, GenerationRequest, TokenLogprob, TokenOutput
+from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+
+Script = Callable[[GenerationRequest], Sequence[int]]
+
+
+@dataclass
+class _Replay:
+    request: GenerationRequest
+    ids: list[int]
+    sent: int = 0
+
+
+@dataclass
+class ScriptedBackend:
+    """A ``Backend`` whose sequences replay ``script(request)``, one id per step.
+
+    The last id sent has ``finish`` set: ``STOP`` if it is one of the request's stop ids, else
+    ``LENGTH`` (``max_tokens`` reached, or the script ran out). A script may raise: that is an
+    ``insert`` that fails. An empty script fails the sequence at its first step. Requests that
+    want log probabilities get -0.5 for the id sent and -1.5, -2.5, ... for ids 1, 2, ... above it.
+
+    ``gate`` holds every step until it is set (it starts set); ``step_s`` makes a step last.
+    ``step_errors`` and ``rebuild_errors`` are raised, one per call, before anything else happens.
+    ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
+    ``inserted``, ``removed``, ``rebuilt`` and ``closed`` record what was asked.
+    """
+
+    script: Script
+    step_s: float = 0.0
+    gate: threading.Event = field(default_factory=threading.Event)
+    step_errors: list[Exception] = field(default_factory=list)
+    rebuild_errors: list[Exception] = field(default_factory=list)
+    token_errors: dict[tuple[int, int], Exception] = field(default_factory=dict)
+    inserted: list[GenerationRequest] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    rebuilt: int = 0
+    closed: bool = False
+    most_at_once: int = 0
+    threads: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+        self._replays: dict[int, _Replay] = {}
+
+    @property
+    def active(self) -> int:
+        return len(self._replays)
+
+    def insert(self, uid: int, request: GenerationRequest) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.inserted.append(request)
+        self._replays[uid] = _Replay(request, list(self.script(request)))
+        self.most_at_once = max(self.most_at_once, len(self._replays))
+
+    def remove(self, uid: int) -> None:
+        self.removed.append(uid)
+        self._replays.pop(uid, None)
+
+    def step(self) -> Sequence[StepOutput]:
+        self.threads.add(threading.current_thread().name)
+        self.gate.wait()
+        if self.step_s:
+            time.sleep(self.step_s)
+        if self.step_errors:
+            raise self.step_errors.pop(0)
+        outputs: list[StepOutput] = []
+        for uid in list(self._replays):
+            outputs += self._advance(uid)
+        return outputs
+
+    def rebuild(self) -> None:
+        self.rebuilt += 1
+        self._replays.clear()
+        if self.rebuild_errors:
+            raise self.rebuild_errors.pop(0)
+
+    def close(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.closed = True
+        self._replays.clear()
+
+    def _advance(self, uid: int) -> list[StepOutput]:
+        replay = self._replays[uid]
+        request = replay.request
+        error = self.token_errors.get((request.prompt_ids[0], replay.sent))
+        if error is None and not replay.ids:
+            error = ValueError("the script is empty")
+        if error is not None:
+            del self._replays[uid]
+            return [SequenceFailed(uid, error)]
+        token_id = replay.ids[replay.sent]
+        replay.sent += 1
+        finish = self._finish(replay, token_id)
+        if finish is not None:
+            del self._replays[uid]
+        token = TokenOutput(token_id, finish, _logprob(request, token_id))
+        output = SequenceOutput(uid, token)
+        if replay.sent == 1:
+            return [SequencePrefilled(uid, len(request.prompt_ids)), output]
+        return [output]
+
+    @staticmethod
+    def _finish(replay: _Replay, token_id: int) -> FinishReason | None:
+        if token_id in replay.request.stop_ids:
+            return FinishReason.STOP
+        if replay.sent >= min(replay.request.max_tokens, len(replay.ids)):
+            return FinishReason.LENGTH
+        return None
+
+
+def _logprob(request: GenerationRequest, token_id: int) -> TokenLogprob | None:
+    wanted = request.sampling.top_logprobs
+    if wanted is None:
+        return None
+    return TokenLogprob(-0.5, tuple((token_id + i, -0.5 - i) for i in range(wanted)))
