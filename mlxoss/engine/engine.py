@@ -1,0 +1,239 @@
+"""The engine as the event loop sees it: start, submit, status, close."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mlxoss.core import GenerationRequest
+from mlxoss.engine.backend import Backend, SequenceOutput
+from mlxoss.engine.generation import Generation
+from mlxoss.engine.ledger import Ledger
+from mlxoss.engine.scheduler import (
+    Admitted,
+    Cancel,
+    Close,
+    Command,
+    Delivery,
+    Ended,
+    Scheduler,
+    Submit,
+)
+from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull
+
+logger = logging.getLogger(__name__)
+
+OnFatal = Callable[[BaseException], None]
+
+
+class EngineState(StrEnum):
+    """Whether requests can be served: they wait while ``loading`` and run when ``ok``."""
+
+    LOADING = "loading"
+    OK = "ok"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """A reading of the engine. ``error`` says why it failed.
+
+    The rates are means over the last minute (or since the start), idle time included.
+    ``refused`` counts the ``QueueFull`` errors since the start.
+    """
+
+    state: EngineState
+    error: str | None
+    active: int
+    waiting: int
+    oldest_wait_s: float
+    decode_tokens_per_s: float
+    prefill_tokens_per_s: float
+    refused: int
+
+
+class Engine:
+    """One daemon thread that owns MLX: it loads, steps and frees; it blocks when nothing runs.
+
+    ``load`` makes the backend on that thread. At most ``max_batch`` sequences run and
+    ``max_queue`` wait, first come first served. All methods but ``status`` belong to the event
+    loop's thread. Every accepted request ends exactly once: see ``Generation``.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Backend],
+        *,
+        max_batch: int = 8,
+        max_queue: int = 64,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._ledger = Ledger(slots=max_batch, places=max_queue, clock=clock)
+        self._scheduler = Scheduler(
+            self._commands, self._post_deliveries, self._ledger, max_batch=max_batch, clock=clock
+        )
+        self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
+        self._uids = itertools.count()
+        self._open: dict[int, Generation] = {}
+        self._state = EngineState.LOADING
+        self._error: str | None = None
+        self._refused = 0
+        self._exited = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_fatal: OnFatal | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
+        """Start the thread, which loads the model in the background. Call once.
+
+        A model that cannot be loaded makes the state ``failed`` (``status().error`` says why) and
+        ends what waits: starting again would not help. ``on_fatal`` is called on the loop when the
+        engine broke after loading and could not recover: the process should end with an error.
+        """
+        self._loop = loop
+        self._on_fatal = on_fatal
+        self._thread.start()
+
+    def submit(self, request: GenerationRequest) -> Generation:
+        """Accept a request. Raises ``QueueFull`` or ``ModelUnavailable`` at once."""
+        if self._state in (EngineState.FAILED, EngineState.CLOSED):
+            raise self._unavailable()
+        uid = next(self._uids)
+        if not self._ledger.enter(uid):
+            self._refused += 1
+            raise QueueFull(
+                "The server is busy: all places are taken. Try again later.",
+                retry_after_s=self._ledger.retry_after_s(),
+            )
+        generation = Generation(lambda: self._cancel(uid))
+        self._open[uid] = generation
+        self._commands.put(Submit(uid, request))
+        return generation
+
+    def status(self) -> EngineStatus:
+        """A reading for ``/health``. Any thread; never waits for the model."""
+        active, waiting, oldest_wait_s = self._ledger.counts()
+        return EngineStatus(
+            state=self._state,
+            error=self._error,
+            active=active,
+            waiting=waiting,
+            oldest_wait_s=oldest_wait_s,
+            decode_tokens_per_s=self._scheduler.decoded.per_second(),
+            prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
+            refused=self._refused,
+        )
+
+    async def close(self) -> None:
+        """Stop: open requests end with ``ModelUnavailable`` at once, then the thread is joined.
+
+        The backend is closed on its own thread. A step or a load that is under way is waited for.
+        Later calls wait for the same end.
+        """
+        if self._state is not EngineState.CLOSED:
+            self._state = EngineState.CLOSED
+            self._end_all(self._unavailable)
+            self._commands.put(Close())
+        if self._thread.ident is not None:
+            await self._exited.wait()
+            self._thread.join()
+
+    def _cancel(self, uid: int) -> None:
+        del self._open[uid]
+        self._ledger.leave(uid)
+        self._commands.put(Cancel(uid))
+
+    def _unavailable(self) -> ModelUnavailable:
+        if self._state is EngineState.CLOSED:
+            return ModelUnavailable("The server is stopping.")
+        return ModelUnavailable(f"The model is not available: {self._error}")
+
+    def _end_all(self, make_error: Callable[[], MlxossError]) -> None:
+        for uid, generation in self._open.items():
+            self._ledger.leave(uid)
+            generation.end(make_error())
+        self._open.clear()
+
+    # From here to the callbacks: the engine's thread.
+
+    def _main(self) -> None:
+        try:
+            backend = self._load()
+        except BaseException as error:  # whatever it was, there is no model
+            logger.error("the model could not be loaded", exc_info=error)
+            self._post(self._load_failed, error)
+            return
+        self._post(self._loaded)
+        died: BaseException | None = None
+        try:
+            self._scheduler.run(backend)
+        except BaseException as error:  # requests must not hang on a dead thread
+            logger.critical("the engine stopped", exc_info=error)
+            died = error
+        try:
+            backend.close()
+        except Exception:
+            logger.exception("the model's memory could not be given back")
+        del backend
+        self._post(self._ran, died)
+
+    def _post_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        self._post(self._hand_out, deliveries)
+
+    def _post(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # The loop was closed under us: nobody is left to be told, so stop.
+            self._commands.put(Close())
+
+    # Callbacks: the event loop's thread.
+
+    def _loaded(self) -> None:
+        if self._state is EngineState.LOADING:
+            self._state = EngineState.OK
+
+    def _load_failed(self, error: BaseException) -> None:
+        self._fail(error)
+        self._exited.set()
+
+    def _ran(self, died: BaseException | None) -> None:
+        if died is not None:
+            stopping = self._state is EngineState.CLOSED
+            self._fail(died)
+            assert self._on_fatal is not None
+            if not stopping:
+                self._on_fatal(died)
+        self._exited.set()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = str(error) or type(error).__name__
+        if self._state is not EngineState.CLOSED:
+            self._state = EngineState.FAILED
+        self._end_all(self._unavailable)
+
+    def _hand_out(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            generation = self._open.get(delivery.uid)
+            if generation is None:
+                continue
+            match delivery:
+                case Admitted(_, wait_s):
+                    generation.wait_s = wait_s
+                case SequenceOutput(uid, token):
+                    generation.push(token)
+                    if token.finish is not None:
+                        del self._open[uid]
+                case Ended(uid, error):
+                    del self._open[uid]
+                    generation.end(error)

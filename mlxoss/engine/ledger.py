@@ -1,0 +1,103 @@
+"""Who waits, who runs and how fast it goes: the numbers behind admission and ``/health``."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+
+WINDOW_S = 60
+LONGEST_RETRY_S = 60
+
+
+class Ledger:
+    """Every open sequence, waiting or running, by its uid. Any thread may call any method.
+
+    A sequence enters as waiting, may be admitted, and leaves once; unknown uids are ignored.
+    ``clock`` gives seconds that never go back.
+    """
+
+    def __init__(self, *, slots: int, places: int, clock: Callable[[], float]) -> None:
+        self._slots = slots
+        self._capacity = slots + places
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: dict[int, float] = {}
+        self._running: dict[int, float] = {}
+        self._mean_run_s = 0.0
+
+    def enter(self, uid: int) -> bool:
+        """Take a waiting place; False when slots and waiting places are all taken."""
+        with self._lock:
+            if len(self._waiting) + len(self._running) >= self._capacity:
+                return False
+            self._waiting[uid] = self._clock()
+            return True
+
+    def admit(self, uid: int) -> float:
+        """Move a sequence from waiting to running; the seconds that it waited."""
+        with self._lock:
+            now = self._clock()
+            entered = self._waiting.pop(uid, None)
+            if entered is None:
+                return 0.0
+            self._running[uid] = now
+            return now - entered
+
+    def leave(self, uid: int) -> None:
+        """Give the slot or the waiting place back."""
+        with self._lock:
+            self._waiting.pop(uid, None)
+            admitted = self._running.pop(uid, None)
+            if admitted is not None:
+                run_s = self._clock() - admitted
+                mean_s = self._mean_run_s or run_s
+                self._mean_run_s = 0.8 * mean_s + 0.2 * run_s
+
+    def counts(self) -> tuple[int, int, float]:
+        """Running, waiting, and the longest present wait in seconds (0.0 when none waits)."""
+        with self._lock:
+            oldest = next(iter(self._waiting.values()), None)
+            oldest_s = 0.0 if oldest is None else self._clock() - oldest
+            return len(self._running), len(self._waiting), oldest_s
+
+    def retry_after_s(self) -> int:
+        """When a place should be free: a running sequence's usual time shared by all slots.
+
+        Whole seconds, 1 to 60, as the ``Retry-After`` header wants them.
+        """
+        with self._lock:
+            return max(1, min(LONGEST_RETRY_S, math.ceil(self._mean_run_s / self._slots)))
+
+
+class RateMeter:
+    """Tokens per second over the last minute, kept as one counter per second.
+
+    One thread adds, any thread reads; a reading during an addition may miss that addition.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started_s = clock()
+        self._counts = [0] * WINDOW_S
+        self._seconds = [-1] * WINDOW_S
+
+    def add(self, tokens: int) -> None:
+        """Count ``tokens`` now."""
+        second = int(self._clock())
+        slot = second % WINDOW_S
+        if self._seconds[slot] != second:
+            self._counts[slot] = 0
+            self._seconds[slot] = second
+        self._counts[slot] += tokens
+
+    def per_second(self) -> float:
+        """The mean over the last 60 s, or since the meter was made if that is shorter."""
+        now = self._clock()
+        oldest = int(now) - WINDOW_S
+        total = sum(
+            count
+            for second, count in zip(self._seconds, self._counts, strict=True)
+            if second > oldest
+        )
+        return total / min(WINDOW_S, max(1.0, now - self._started_s))

@@ -1,0 +1,189 @@
+"""What the engine's thread does: take commands, admit first come first served, step, hand out."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mlxoss.core import GenerationRequest
+from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput, SequencePrefilled
+from mlxoss.engine.ledger import Ledger, RateMeter
+from mlxoss.errors import GenerationFailed, MlxossError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Run ``request`` as soon as a slot is free."""
+
+    uid: int
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget the sequence, wherever it is; nothing is handed out for it any more."""
+
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Return from ``Scheduler.run``."""
+
+
+Command = Submit | Cancel | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The sequence got its slot after waiting ``wait_s`` seconds."""
+
+    uid: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The sequence failed; ``error`` is for its caller."""
+
+    uid: int
+    error: MlxossError
+
+
+Delivery = Admitted | SequenceOutput | Ended
+Deliver = Callable[[Sequence[Delivery]], None]
+
+
+class Scheduler:
+    """Drives a ``Backend``. ``run`` is the thread's body; the queue is the only way in.
+
+    ``deliver`` is called at most once per step, with everything that step brought.
+    """
+
+    def __init__(
+        self,
+        commands: queue.SimpleQueue[Command],
+        deliver: Deliver,
+        ledger: Ledger,
+        *,
+        max_batch: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.decoded = RateMeter(clock)
+        self.prefilled = RateMeter(clock)
+        self._commands = commands
+        self._deliver = deliver
+        self._ledger = ledger
+        self._max_batch = max_batch
+        self._waiting: dict[int, GenerationRequest] = {}
+        self._running: set[int] = set()
+        self._outbox: list[Delivery] = []
+
+    def run(self, backend: Backend) -> None:
+        """Serve until ``Close``. Raises only what ``backend.rebuild`` raises: nothing can run then.
+
+        Open sequences are left as they are: their callers are told by whoever started this.
+        """
+        while self._take_commands(backend):
+            self._admit(backend)
+            if self._running:
+                self._step(backend)
+            if self._outbox:
+                self._deliver(self._outbox)
+                self._outbox = []
+
+    def _take_commands(self, backend: Backend) -> bool:
+        """Carry out all commands; block for one when there is nothing else to do."""
+        idle = not self._running and not self._waiting
+        try:
+            while self._carry_out(self._commands.get(block=idle), backend):
+                idle = False
+        except queue.Empty:
+            return True
+        return False
+
+    def _carry_out(self, command: Command, backend: Backend) -> bool:
+        match command:
+            case Submit(uid, request):
+                self._waiting[uid] = request
+            case Cancel(uid):
+                self._cancel(uid, backend)
+            case Close():
+                return False
+        return True
+
+    def _cancel(self, uid: int, backend: Backend) -> None:
+        self._waiting.pop(uid, None)
+        if uid not in self._running:
+            return
+        self._running.discard(uid)
+        try:
+            backend.remove(uid)
+        except Exception as error:  # noqa: BLE001 - the batch is in an unknown state: start it over
+            self._lose_batch(error, backend)
+
+    def _admit(self, backend: Backend) -> None:
+        while self._waiting and len(self._running) < self._max_batch:
+            uid = next(iter(self._waiting))
+            request = self._waiting.pop(uid)
+            wait_s = self._ledger.admit(uid)
+            try:
+                backend.insert(uid, request)
+            except Exception as error:  # noqa: BLE001 - any failure is this request's alone
+                self._fail(uid, error)
+            else:
+                self._running.add(uid)
+                self._outbox.append(Admitted(uid, wait_s))
+
+    def _step(self, backend: Backend) -> None:
+        try:
+            outputs = backend.step()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the batch is lost
+            self._lose_batch(error, backend)
+            return
+        decoded = 0
+        for output in outputs:
+            match output:
+                case SequenceOutput(uid, token):
+                    decoded += 1
+                    self._outbox.append(output)
+                    if token.finish is not None:
+                        self._leave(uid)
+                case SequenceFailed(uid, failure):
+                    self._fail(uid, failure)
+                case SequencePrefilled(_, tokens):
+                    self.prefilled.add(tokens)
+        if decoded:
+            self.decoded.add(decoded)
+
+    def _lose_batch(self, error: Exception, backend: Backend) -> None:
+        logger.error("a step failed; %d running requests end", len(self._running), exc_info=error)
+        for uid in sorted(self._running):
+            self._leave(uid)
+            self._outbox.append(Ended(uid, _to_failure(error)))
+        self._deliver(self._outbox)
+        self._outbox = []
+        backend.rebuild()
+
+    def _fail(self, uid: int, error: Exception) -> None:
+        if not isinstance(error, MlxossError):
+            logger.error("request %d failed", uid, exc_info=error)
+        self._leave(uid)
+        self._outbox.append(Ended(uid, _to_failure(error)))
+
+    def _leave(self, uid: int) -> None:
+        self._running.discard(uid)
+        self._ledger.leave(uid)
+
+
+def _to_failure(error: Exception) -> MlxossError:
+    """An error for one caller. Each gets its own: a raised exception carries its traceback."""
+    if isinstance(error, MlxossError):
+        return error
+    failure = GenerationFailed(f"The model failed on this request: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
