@@ -5,6 +5,7 @@
     MlxossError
     ├── ConfigError              a setting is wrong; starting again cannot help
     ├── ModelError               the model is missing, damaged or not gpt_oss; likewise
+    ├── ServiceError             the service manager refused, or the set-up would not work
     ├── RequestError             this request cannot be served as asked
     │   ├── InvalidRequest       400, names the field
     │   │   └── ContextLengthExceeded
@@ -40,6 +41,17 @@ class ConfigError(MlxossError):
 
 class ModelError(MlxossError):
     """The model cannot be used: missing, damaged, or not of the ``gpt_oss`` type."""
+
+
+class ServiceError(MlxossError):
+    """The service cannot be installed, started or stopped as things are.
+
+    ``remedy`` says what to do about it, ``None`` when the message already does.
+    """
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class RequestError(MlxossError):
