@@ -1,0 +1,91 @@
+"""The unstreamed answer: a fold over the very chunks a stream would have sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    name: str
+    arguments: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": "".join(self.arguments)}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+@dataclass(slots=True)
+class _Choice:
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    finish_reason: str | None = None
+
+    def add(self, choice: dict[str, Any]) -> None:
+        delta = choice["delta"]
+        self.content.append(delta.get("content", ""))
+        self.reasoning.append(delta.get("reasoning", ""))
+        for call in delta.get("tool_calls", ()):
+            self._add_call(call)
+        if choice["logprobs"] is not None:
+            self.logprobs.extend(choice["logprobs"]["content"])
+        self.finish_reason = choice["finish_reason"] or self.finish_reason
+
+    def _add_call(self, call: dict[str, Any]) -> None:
+        function = call["function"]
+        if "id" in call:
+            self.calls.append(_Call(call["id"], function["name"]))
+        self.calls[call["index"]].arguments.append(function["arguments"])
+
+    def to_message(self) -> dict[str, Any]:
+        # As OpenAI does: a turn of calls alone has no content, any other has a string.
+        content = "".join(self.content)
+        reasoning = "".join(self.reasoning) or None
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content or (None if self.calls else ""),
+            "refusal": None,
+            "reasoning": reasoning,
+            "reasoning_content": reasoning,
+        }
+        if self.calls:
+            message["tool_calls"] = [call.to_json() for call in self.calls]
+        return message
+
+
+class ChatFold:
+    """Collects a completion's chunks. With ``logprobs`` every choice gets a list of them."""
+
+    def __init__(self, *, logprobs: bool) -> None:
+        self._logprobs = logprobs
+        self._choices: dict[int, _Choice] = {}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Take in one chunk of ChatStream."""
+        for choice in chunk["choices"]:
+            self._choices.setdefault(choice["index"], _Choice()).add(choice)
+
+    def to_completion(self, last: dict[str, Any]) -> dict[str, Any]:
+        """The ``chat.completion`` object; ``last`` is the chunk with the usage."""
+        return {
+            "id": last["id"],
+            "object": "chat.completion",
+            "created": last["created"],
+            "model": last["model"],
+            "choices": [self._to_choice(index) for index in sorted(self._choices)],
+            "usage": last["usage"],
+        }
+
+    def _to_choice(self, index: int) -> dict[str, Any]:
+        choice = self._choices[index]
+        logprobs = {"content": choice.logprobs, "refusal": None} if self._logprobs else None
+        return {
+            "index": index,
+            "message": choice.to_message(),
+            "logprobs": logprobs,
+            "finish_reason": choice.finish_reason,
+        }

@@ -1,0 +1,240 @@
+"""The request of ``POST /v1/chat/completions``: its fields, types and ranges.
+
+Sources: OpenAI's API reference (chat completions); vLLM for ``top_k``,
+``min_p``, ``repetition_penalty`` and ``chat_template_kwargs``; OpenRouter for
+``reasoning``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mlxoss.api.validation import StrictModel, validate
+from mlxoss.errors import InvalidRequest
+
+VOCABULARY_SIZE = 201_088
+"""Rows of gpt-oss's embedding (``vocab_size`` of its config.json)."""
+
+MAX_CHOICES = 128
+MAX_STOPS = 16
+
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+FormatName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+UserName = Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")]
+EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]
+
+
+def _to_parts(value: Any) -> Any:
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    if value is None or isinstance(value, list):
+        return value
+    raise PydanticCustomError(
+        "content_type", "input should be a string or an array of content parts"
+    )
+
+
+def _to_stops(value: Any) -> Any:
+    if isinstance(value, str):
+        return [value]
+    if value is None or isinstance(value, list):
+        return value
+    raise PydanticCustomError("stop_type", "input should be a string or an array of strings")
+
+
+class ContentPart(StrictModel):
+    """A part of a message's content, of any type; the converter takes the textual ones."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class CalledFunction(StrictModel):
+    """A call's function; ``arguments`` are passed on verbatim."""
+
+    name: FunctionName
+    arguments: str
+
+
+class ToolCall(StrictModel):
+    """A call in an earlier assistant message."""
+
+    type: Literal["function"] = "function"
+    id: Annotated[str, Field(min_length=1)]
+    function: CalledFunction
+
+
+class Message(StrictModel):
+    """A message of any role; the converter checks what its role needs."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[list[ContentPart] | None, BeforeValidator(_to_parts)] = None
+    name: UserName | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+
+
+class FunctionDefinition(StrictModel):
+    """A declared function. ``strict`` is accepted: arguments are what the model wrote."""
+
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(StrictModel):
+    """A declared tool; only functions exist here."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class JsonSchemaFormat(StrictModel):
+    """The ``json_schema`` member of a response format."""
+
+    name: FormatName
+    schema_: dict[str, Any] = Field(alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormatParam(StrictModel):
+    """``response_format``: shown to the model, not enforced on what it samples."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+
+
+class StreamOptions(StrictModel):
+    """``stream_options``."""
+
+    include_usage: bool | None = None
+
+
+class ReasoningParam(StrictModel):
+    """OpenRouter's ``reasoning``: its effort, and whether to hide the text from the answer."""
+
+    effort: EffortWord | None = None
+    exclude: bool | None = None
+
+
+class TemplateArguments(StrictModel):
+    """vLLM's ``chat_template_kwargs``; gpt-oss's template has this one."""
+
+    reasoning_effort: EffortWord | None = None
+
+
+class ChatRequest(StrictModel):
+    """The whole request. ``None`` means the default everywhere, as in OpenAI's API."""
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+
+    tools: list[Tool] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormatParam | None = None
+    reasoning_effort: EffortWord | None = None
+    reasoning: ReasoningParam | None = None
+    chat_template_kwargs: TemplateArguments | None = None
+
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Annotated[
+        list[Annotated[str, Field(min_length=1)]] | None,
+        BeforeValidator(_to_stops),
+        Field(max_length=MAX_STOPS),
+    ] = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = None
+    logit_bias: dict[TokenIdText, Bias] | None = None
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    modalities: list[str] | None = None
+    audio: Any = None
+    functions: Any = None
+    function_call: Any = None
+    web_search_options: Any = None
+    moderation: Any = None
+
+
+def parse_chat_request(value: dict[str, Any]) -> ChatRequest:
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    request = validate(ChatRequest, value)
+    _check_combinations(request)
+    _check_supported(request)
+    return request
+
+
+def _check_combinations(request: ChatRequest) -> None:
+    if request.stream_options is not None and not request.stream:
+        raise InvalidRequest(
+            "'stream_options' is only allowed when 'stream' is true.",
+            param="stream_options",
+            code="invalid_value",
+        )
+    if request.top_logprobs is not None and not request.logprobs:
+        raise InvalidRequest(
+            "'top_logprobs' needs 'logprobs' to be true.",
+            param="top_logprobs",
+            code="invalid_value",
+        )
+    for key in request.logit_bias or {}:
+        if int(key) >= VOCABULARY_SIZE:
+            raise InvalidRequest(
+                f"Invalid 'logit_bias': {key} is not a token id; "
+                f"the vocabulary has {VOCABULARY_SIZE} tokens.",
+                param=f"logit_bias.{key}",
+                code="invalid_value",
+            )
+
+
+def _check_supported(request: ChatRequest) -> None:
+    if request.tool_choice not in (None, "auto", "none"):
+        raise _unsupported(
+            "tool_choice", "only 'auto' and 'none' are supported; calls cannot be forced yet"
+        )
+    if any(modality != "text" for modality in request.modalities or []):
+        raise _unsupported("modalities", "this model answers with text only")
+    if request.audio is not None:
+        raise _unsupported("audio", "this model answers with text only")
+    for name in ("functions", "function_call"):
+        if getattr(request, name) is not None:
+            raise _unsupported(name, "use 'tools' and 'tool_choice' instead")
+    if request.web_search_options is not None:
+        raise _unsupported("web_search_options", "this server does not search the web")
+    if request.moderation is not None:
+        raise _unsupported("moderation", "this server does not moderate")
+    schema = request.response_format and request.response_format.json_schema
+    if schema and schema.strict:
+        raise _unsupported(
+            "response_format.json_schema.strict",
+            "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
+            "to false",
+        )
+
+
+def _unsupported(param: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Unsupported value for '{param}': {reason}.", param=param, code="unsupported_value"
+    )

@@ -1,0 +1,43 @@
+"""Server-sent events (WHATWG HTML, "Server-sent events") and the JSON inside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+DONE = b"data: [DONE]\n\n"
+"""What ends every stream of OpenAI's chat endpoint."""
+
+COMMENT = b": still working\n\n"
+"""A line that clients skip; it keeps a silent connection from timing out."""
+
+
+def encode_json(value: Any) -> bytes:
+    """Strict JSON in UTF-8, always.
+
+    NaN and infinities, which JSON lacks, become ``null``; a lone surrogate,
+    which UTF-8 lacks, becomes U+FFFD.
+    """
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except PydanticSerializationError:
+        return to_json(_replace_surrogates(value), inf_nan_mode="null")
+
+
+def encode_event(data: Any, *, event: str | None = None) -> bytes:
+    """One event: ``data`` as JSON (which never holds a raw newline), optionally named."""
+    name = b"" if event is None else b"event: %b\n" % event.encode()
+    return b"%bdata: %b\n\n" % (name, encode_json(data))
+
+
+def _replace_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_replace_surrogates(k): _replace_surrogates(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_replace_surrogates(item) for item in value]
+        case _:
+            return value

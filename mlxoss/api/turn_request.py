@@ -1,0 +1,35 @@
+"""What every endpoint asks of a turn, whatever its JSON looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlxoss.core import SamplingParams
+from mlxoss.harmony.conversation import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """A conversation to answer.
+
+    ``choices`` independent answers; ``max_tokens`` per answer, ``None`` for
+    whatever the context leaves; ``stops`` end an answer when its final text
+    holds one; ``prompt_param`` is the field to blame for a prompt that is too long.
+    """
+
+    conversation: Conversation
+    sampling: SamplingParams
+    prompt_param: str
+    max_tokens: int | None = None
+    choices: int = 1
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A turn's token counts; ``completion_tokens`` of all choices, stop tokens included."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0

@@ -1,0 +1,71 @@
+"""From a request's bytes to a validated model, with errors that name the field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlxoss.errors import InvalidRequest
+
+_MAX_PARAM_CHARS = 200
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class StrictModel(BaseModel):
+    """The base of every request model: no coercion, unknown keys accepted and dropped."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``. Raises InvalidRequest for anything else.
+
+    NaN and infinities pass here, so that the model that knows the field can
+    refuse them by its name.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidRequest(
+            f"The body of the request is not valid JSON: {reason}", code="invalid_json"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body of the request must be a JSON object.", code="invalid_json")
+    return value
+
+
+def validate(model: type[ModelT], value: dict[str, Any]) -> ModelT:
+    """Validate ``value``; raises InvalidRequest that names the first wrong field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _to_invalid_request(error) from None
+
+
+def to_param(location: tuple[int | str, ...]) -> str:
+    """OpenAI's dotted form: ``("messages", 0, "content")`` is ``messages[0].content``."""
+    param = ""
+    for step in location:
+        if isinstance(step, int):
+            param += f"[{step}]"
+        elif step != "[key]":
+            param += f".{step}" if param else step
+    return param[:_MAX_PARAM_CHARS]
+
+
+def _to_invalid_request(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    kind, param = first["type"], to_param(first["loc"])
+    if kind == "missing":
+        return InvalidRequest(
+            f"Missing required parameter: '{param}'.",
+            param=param,
+            code="missing_required_parameter",
+        )
+    reason = first["msg"][:1].lower() + first["msg"][1:]
+    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return InvalidRequest(f"Invalid '{param}': {reason}.", param=param, code=code)
