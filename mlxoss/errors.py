@@ -11,10 +11,12 @@
     │   │   └── ContextLengthExceeded
     │   ├── NotFound             404
     │   └── QueueFull            429, says when to try again
-    └── EngineError              the request was fine, the engine was not
-        ├── ModelUnavailable     503: loading failed, or the daemon is stopping
-        ├── GenerationFailed     500: an exception while this request ran
-        └── GenerationCancelled  never sent: its own caller took the request back
+    ├── EngineError              the request was fine, the engine was not
+    │   ├── ModelUnavailable     503: loading failed, or the daemon is stopping
+    │   ├── GenerationFailed     500: an exception while this request ran
+    │   └── GenerationCancelled  never sent: its own caller took the request back
+    └── StoreError               what is kept on disk cannot be read or written
+        └── StoreFull            no room: on the disk, or within the store's own bound
 
 ``mlxoss.api.errors`` maps it to HTTP, once.
 """
@@ -109,3 +111,15 @@ class GenerationFailed(EngineError):
 
 class GenerationCancelled(EngineError):
     """``Generation.cancel`` was called: the one ending its iterator reports afterwards."""
+
+
+class StoreError(MlxossError):
+    """What is kept on disk cannot be read or written; the message names the file.
+
+    Raised while the store is opened, it says what to do, and opening again without
+    doing so cannot help. Raised later, it concerns one operation: the store serves on.
+    """
+
+
+class StoreFull(StoreError):
+    """No room: the disk is full, or the store's own bound has no space for this."""
