@@ -47,7 +47,11 @@ def render_response_format(response_format: ResponseFormat) -> str:
 def _schema_json(response_format: ResponseFormat) -> str:
     try:
         return json.dumps(
-            response_format.schema, ensure_ascii=False, separators=(",", ":"), default=dict
+            response_format.schema,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+            default=dict,
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(

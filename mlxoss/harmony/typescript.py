@@ -25,6 +25,9 @@ MAX_DEPTH = 32
 MAX_REFERENCED_CHARS = 100_000
 """What references may add to one type, since each use repeats its target in full."""
 
+_CHARS_PER_JSON_CHAR = 8
+"""More than a schema's own text ever needs, indents and all."""
+
 _SCALARS = {
     "string": "string",
     "number": "number",
@@ -85,7 +88,8 @@ class _Renderer:
 
     def __init__(self, root: JsonSchema) -> None:
         self._root = root
-        self._chars_left = MAX_REFERENCED_CHARS
+        own_chars = _CHARS_PER_JSON_CHAR * len(schemas.literal(root))
+        self._chars_left = own_chars + MAX_REFERENCED_CHARS
 
     def render(self, schema: object, at: _Place) -> _Type:
         if schema is False:
@@ -102,12 +106,13 @@ class _Renderer:
         parts = []
         if isinstance(reference := schema.get("$ref"), str):
             parts.append(self._reference(reference, at))
+        is_bare = schemas.is_bare(schema)
         for key in ("oneOf", "anyOf"):
             if variants := schemas.subschemas(schema, key):
-                parts.append(self._variants(variants, own, at))
+                parts.append(self._variants(variants, own if is_bare else _ANY, at))
         parts += [self.render(part, at.inside()) for part in schemas.subschemas(schema, "allOf")]
         parts = [part for part in parts if part != _ANY]
-        return parts if parts and schemas.is_bare(schema) else [own, *parts]
+        return parts if parts and is_bare else [own, *parts]
 
     def _reference(self, reference: str, at: _Place) -> _Type:
         if reference in at.references:
@@ -116,20 +121,22 @@ class _Renderer:
         return self.render(target, at.through(reference))
 
     def _variants(self, variants: Sequence[object], own: _Type, at: _Place) -> _Type:
-        if not any(schemas.note(self._root, variant) for variant in variants):
-            types = [self.render(variant, at.inside()) for variant in variants]
-            return _union([own if one == _ANY else one for one in types])
-        rows = self._rows(variants, own, "", at)
-        return _Type(f"(\n{rows}{at.indent})")
+        """One of ``variants``; one that names no type (only ``required``, say) is ``own``."""
+        notes = self._notes(variants, "", at)
+        place = at.inside("   " if any(notes) else "")
+        types = [self.render(variant, place) for variant in variants]
+        if all(one == _ANY for one in types):
+            return own
+        types = [own if one == _ANY else one for one in types]
+        if not any(notes):
+            return _union(types)
+        return _Type(f"(\n{_rows(types, notes, at)}{at.indent})")
 
-    def _rows(self, variants: Iterable[object], own: _Type, above: str, at: _Place) -> str:
-        rows = []
-        for variant in variants:
-            rendered = self.render(variant, at.inside("   "))
-            text = own.text if rendered == _ANY else rendered.text
-            note = self._paid(at, schemas.note(self._root, variant, above))
-            rows.append(f"{at.indent} | {text}{_behind(note)}\n")
-        return "".join(rows)
+    def _notes(self, variants: Iterable[object], above: str, at: _Place) -> list[str]:
+        return [
+            "" if self._is_spent else self._paid(at, schemas.note(self._root, variant, above))
+            for variant in variants
+        ]
 
     def _own(self, schema: Schema, at: _Place) -> _Type:
         """The type by the schema's own keywords, without what it combines."""
@@ -180,7 +187,7 @@ class _Renderer:
 
     def _property(self, name: str, schema: object, is_required: bool, at: _Place) -> str:
         key = schemas.property_key(name) + ("" if is_required else "?")
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, Mapping) or self._is_spent:
             return f"{at.indent}{key}: {self.render(schema, at.inside()).text},\n"
         head = self._head(schema, at)
         variants = schemas.listed_variants(self._root, schema)
@@ -197,8 +204,11 @@ class _Renderer:
     ) -> str:
         comment = f"{at.indent}// {default}\n" if default else ""
         above = schemas.description(self._root, schema)
-        own = self._own(schema, at.inside("   "))
-        rows = self._rows(variants, own, above, at.inside())
+        notes = self._notes(variants, above, at)
+        place = at.inside("   ")
+        own = self._own(schema, place)
+        types = [self.render(variant, place) for variant in variants]
+        rows = _rows([own if one == _ANY else one for one in types], notes, at)
         return f"{comment}{at.indent}{key}:\n{rows}{at.indent},\n"
 
     def _head(self, schema: Schema, at: _Place) -> str:
@@ -215,12 +225,20 @@ class _Renderer:
     def _paid(self, at: _Place, text: str) -> str:
         return text if self._spend(at, len(text)) else ""
 
+    @property
+    def _is_spent(self) -> bool:
+        return self._chars_left < 0
+
     def _spend(self, at: _Place, chars: int) -> bool:
-        """Account for output behind a reference; ``False`` when no more is allowed."""
-        if not at.references:
-            return True
+        """Account for a line's worth of output; ``False`` when no more is allowed."""
         self._chars_left -= chars + len(at.indent)
         return self._chars_left >= 0
+
+
+def _rows(types: Iterable[_Type], notes: Iterable[str], at: _Place) -> str:
+    return "".join(
+        f"{at.indent} | {one.text}{_behind(note)}\n" for one, note in zip(types, notes, strict=True)
+    )
 
 
 def _behind(note: str) -> str:
