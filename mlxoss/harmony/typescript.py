@@ -54,10 +54,15 @@ def render_comment(text: str, indent: str = "") -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """Rendered TypeScript; ``is_loose`` when ``[]`` or ``&`` beside it needs parentheses."""
+    """Rendered TypeScript.
+
+    ``is_loose`` when ``[]`` or ``&`` beside it needs parentheses; ``members`` are those
+    of a union on one line, so that a union of unions repeats none.
+    """
 
     text: str
     is_loose: bool = False
+    members: tuple[_Type, ...] = ()
 
     @property
     def tight(self) -> str:
@@ -246,16 +251,14 @@ def _behind(note: str) -> str:
 
 
 def _union(types: Iterable[_Type]) -> _Type:
-    return _joined(types, " | ", lambda one: one.text)
+    members = tuple(dict.fromkeys(member for one in types for member in one.members or (one,)))
+    if len(members) == 1:
+        return members[0]
+    return _Type(" | ".join(one.text for one in members), is_loose=True, members=members)
 
 
 def _intersection(types: Iterable[_Type]) -> _Type:
-    kept = [one for one in types if one != _ANY]
-    return _joined(kept, " & ", lambda one: one.tight) if kept else _ANY
-
-
-def _joined(types: Iterable[_Type], separator: str, text: Any) -> _Type:
-    distinct = list(dict.fromkeys(types))
-    if len(distinct) == 1:
-        return distinct[0]
-    return _Type(separator.join(text(one) for one in distinct), is_loose=True)
+    parts = list(dict.fromkeys(one for one in types if one != _ANY))
+    if len(parts) < 2:
+        return parts[0] if parts else _ANY
+    return _Type(" & ".join(one.tight for one in parts), is_loose=True)

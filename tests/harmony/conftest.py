@@ -1,0 +1,28 @@
+"""The encoding, ours and the library's own, loaded once for all tests of Harmony."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import openai_harmony
+import pytest
+
+import mlxoss.harmony
+from mlxoss.harmony.encoding import Encoding, load_encoding
+
+VOCABULARY_FOLDER = Path(mlxoss.harmony.__file__).parent / "vocab"
+
+
+@pytest.fixture(scope="session")
+def encoding() -> Encoding:
+    return load_encoding()
+
+
+@pytest.fixture(scope="session")
+def library() -> Iterator[openai_harmony.HarmonyEncoding]:
+    """openai-harmony used directly, to compare with."""
+    with mock.patch.dict(os.environ, TIKTOKEN_ENCODINGS_BASE=str(VOCABULARY_FOLDER)):
+        yield openai_harmony.load_harmony_encoding("HarmonyGptOss")
