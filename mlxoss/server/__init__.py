@@ -1,0 +1,1 @@
+"""Sanic: HTTP on one side, the api, harmony and engine floors on the other."""

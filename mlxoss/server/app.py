@@ -1,0 +1,61 @@
+"""The Sanic application: its routes, its limits, its error shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sanic import Request, Sanic
+from sanic.response import BaseHTTPResponse
+
+from mlxoss.config import Config
+from mlxoss.core import ModelInfo
+from mlxoss.engine.engine import Engine
+from mlxoss.server.chat import add_chat_routes
+from mlxoss.server.health import add_health_route
+from mlxoss.server.http import MAX_DRAINED_BYTES, App, JsonErrorHandler, request_id
+from mlxoss.server.models import add_model_routes
+from mlxoss.server.services import EncodingLoader, Services
+
+if TYPE_CHECKING:
+    from mlxoss.harmony.encoding import Encoding
+
+HEARTBEAT_S = 15.0
+_NEVER_S = 10.0**9
+
+
+def create_app(
+    config: Config,
+    engine: Engine,
+    load_encoding: Callable[[], Encoding],
+    *,
+    model: ModelInfo,
+    name: str,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> App:
+    """An app that serves ``engine``; ``app.ctx.services`` holds its parts.
+
+    ``name`` must be unique among the process's apps. ``load_encoding`` is
+    called once, on another thread. The engine is started by the caller.
+    """
+    app: App = Sanic(name, error_handler=JsonErrorHandler(), configure_logging=False)
+    app.config.update(
+        {
+            "ACCESS_LOG": config.http_access_log,
+            "MOTD": False,
+            "REQUEST_MAX_SIZE": MAX_DRAINED_BYTES,
+            # A turn takes as long as it takes; a silent stream has heartbeats.
+            "RESPONSE_TIMEOUT": _NEVER_S,
+        }
+    )
+    services = Services(config, engine, model, EncodingLoader(load_encoding), heartbeat_s)
+    app.ctx.services = services
+    add_chat_routes(app, services)
+    add_model_routes(app, services)
+    add_health_route(app, services)
+    app.register_middleware(_add_request_id, "response")
+    return app
+
+
+async def _add_request_id(request: Request, response: BaseHTTPResponse) -> None:
+    response.headers["x-request-id"] = request_id(request)

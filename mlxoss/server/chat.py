@@ -1,0 +1,137 @@
+"""``POST /v1/chat/completions``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sanic import HTTPResponse, Request
+
+from mlxoss.api.chat_fold import ChatFold
+from mlxoss.api.chat_prompt import to_turn_request
+from mlxoss.api.chat_request import ChatRequest, parse_chat_request
+from mlxoss.api.chat_stream import ChatHeader, ChatStream
+from mlxoss.api.sse import DONE, encode_event
+from mlxoss.errors import InvalidRequest
+from mlxoss.server.http import App, json_response, new_id, read_json_object, to_error
+from mlxoss.server.request_log import RequestLog
+from mlxoss.server.services import Services
+from mlxoss.server.stream import EventStream
+
+if TYPE_CHECKING:  # they import openai-harmony, which is slow: only once the server listens
+    from mlxoss.harmony.encoding import Encoding
+    from mlxoss.server.final_text import TurnOutput
+    from mlxoss.server.turn import Turn
+
+logger = logging.getLogger(__name__)
+
+Chunk = dict[str, Any]
+
+
+def add_chat_routes(app: App, services: Services) -> None:
+    """Serve the chat endpoint on ``app``."""
+
+    async def complete(request: Request) -> HTTPResponse | None:
+        with RequestLog(request, services.clock) as log, services.turn_in_progress():
+            return await _complete(request, services, log)
+
+    app.add_route(complete, "/v1/chat/completions", methods=["POST"], stream=True, name="chat")
+
+
+async def _complete(request: Request, services: Services, log: RequestLog) -> HTTPResponse | None:
+    chat = parse_chat_request(await read_json_object(request))
+    encoding = await services.encoding.get()
+    turn = await _start(chat, services, encoding)
+    answer = _ChatAnswer(turn, _make_stream(chat, services, encoding), log)
+    try:
+        if not chat.stream:
+            return json_response(await answer.fold(logprobs=bool(chat.logprobs)))
+        await answer.send(request, heartbeat_s=services.heartbeat_s)
+        return None
+    finally:
+        log.usage, log.wait_s = turn.usage, turn.wait_s
+        services.recoveries.update(turn.close())
+        _log_raw(log.id, turn, encoding, services.config.debug_raw_preview_chars)
+
+
+async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> Turn:
+    from mlxoss.server.turn import start_turn
+
+    turn_request = to_turn_request(chat, date=services.date)
+    most = services.config.max_batch
+    if turn_request.choices > most:
+        raise InvalidRequest(
+            f"Invalid 'n': this server runs at most {most} sequences at a time.",
+            param="n",
+            code="invalid_value",
+        )
+    return await start_turn(
+        services.engine, encoding, turn_request, context_tokens=services.context_tokens
+    )
+
+
+def _make_stream(chat: ChatRequest, services: Services, encoding: Encoding) -> ChatStream:
+    options = chat.stream_options
+    return ChatStream(
+        ChatHeader(new_id("chatcmpl-"), int(time.time()), services.model.name),
+        token_bytes=encoding.token_bytes,
+        make_call_id=lambda: new_id("call_"),
+        hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
+        include_usage=not chat.stream or bool(options and options.include_usage),
+    )
+
+
+@dataclass(slots=True)
+class _ChatAnswer:
+    """A turn on its way to the client, as one object or chunk by chunk."""
+
+    turn: Turn
+    stream: ChatStream
+    log: RequestLog
+
+    async def fold(self, *, logprobs: bool) -> dict[str, Any]:
+        fold = ChatFold(logprobs=logprobs)
+        async for outputs in self.turn:
+            for chunk in self._to_chunks(outputs):
+                fold.add(chunk)
+        (last,) = self.stream.finish(self.turn.usage)
+        return fold.to_completion(last)
+
+    async def send(self, request: Request, *, heartbeat_s: float) -> None:
+        """Send the chunks; a failure is raised before the first byte, and an event after it."""
+        async with EventStream(request, heartbeat_s=heartbeat_s) as events:
+            try:
+                async for outputs in self.turn:
+                    await _send_all(events, self._to_chunks(outputs))
+                await _send_all(events, self.stream.finish(self.turn.usage))
+            except Exception as error:
+                if not events.has_begun:
+                    raise
+                self.log.failure = str(error) or type(error).__name__
+                await events.send(encode_event(to_error(request, error).body, event="error"))
+            else:
+                await events.send(DONE)
+
+    def _to_chunks(self, outputs: list[TurnOutput]) -> list[Chunk]:
+        self.log.note_tokens()
+        chunks: list[Chunk] = []
+        for output in outputs:
+            chunks += self.stream.feed(output.index, output.event, output.logprob)
+        return chunks
+
+
+async def _send_all(events: EventStream, chunks: list[Chunk]) -> None:
+    """One write for all of them."""
+    if chunks:
+        await events.send(b"".join(encode_event(chunk) for chunk in chunks))
+
+
+def _log_raw(id_: str, turn: Turn, encoding: Encoding, most_chars: int) -> None:
+    if not most_chars or not logger.isEnabledFor(logging.DEBUG):
+        return
+    for index, ids in enumerate(turn.token_ids):
+        # A token has at least one byte, so this many tokens are enough.
+        text = encoding.decode(ids[: 4 * most_chars])
+        logger.debug("%s choice %d: %s", id_, index, text[:most_chars])

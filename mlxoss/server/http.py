@@ -1,0 +1,151 @@
+"""Bodies in, JSON and errors out: what all routes have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.exceptions import NotFound as NoRoute
+from sanic.handlers import ErrorHandler
+from sanic.http import Http
+
+from mlxoss.api.errors import SERVER_FAILURE, HttpError, to_http_error
+from mlxoss.api.sse import encode_json
+from mlxoss.api.validation import parse_json_object
+from mlxoss.errors import MlxossError
+
+logger = logging.getLogger(__name__)
+
+App = Sanic[Any, Any]
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_DRAINED_BYTES = 1024 * 1024 * 1024
+"""A body that is too long is read to its end, up to here: a client that is still
+sending would find the connection reset instead of the answer."""
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class HttpRefusal(Exception):
+    """A request refused for its HTTP, not for what it asks."""
+
+    def __init__(self, error: HttpError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class JsonErrorHandler(ErrorHandler):
+    """Every exception of every request as OpenAI's error object; details only in the log."""
+
+    def response(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Answer ``exception``, which ended ``request``."""
+        error = to_error(request, exception)
+        headers: dict[str, str] = {}
+        if error.retry_after_s is not None:
+            headers["retry-after"] = str(error.retry_after_s)
+        if isinstance(exception, MethodNotAllowed):
+            headers["allow"] = exception.headers.get("Allow", "")
+        return json_response(error.body, status=error.status, headers=headers)
+
+
+def to_error(request: Request, exception: BaseException) -> HttpError:
+    """The error to answer ``exception`` with. Logs the ones that nobody expects."""
+    match exception:
+        case HttpRefusal():
+            return exception.error
+        case MlxossError():
+            return to_http_error(exception)
+        case NoRoute():
+            return HttpError(
+                404, f"Unknown URL ({request.method} {request.path}).", code="unknown_url"
+            )
+        case MethodNotAllowed():
+            return HttpError(
+                405,
+                f"{request.method} is not allowed on {request.path}.",
+                code="method_not_allowed",
+            )
+        case SanicException() if exception.status_code < 500:
+            return HttpError(exception.status_code, str(exception))
+        case SanicException():
+            return HttpError(exception.status_code, SERVER_FAILURE, type="server_error")
+        case _:
+            logger.error("%s failed", request_id(request), exc_info=exception)
+            return to_http_error(exception)
+
+
+def json_response(
+    value: Any, *, status: int = 200, headers: dict[str, str] | None = None
+) -> HTTPResponse:
+    """An answer in JSON."""
+    return HTTPResponse(
+        encode_json(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def request_id(request: Request) -> str:
+    """The id of ``x-request-id``: the client's own if it is sane, else a new one."""
+    known: str | None = getattr(request.ctx, "request_id", None)
+    if known is None:
+        sent = request.headers.getone("x-request-id", "")
+        known = sent if _SANE_ID.fullmatch(sent) else new_id("req_")
+        request.ctx.request_id = known
+    return known
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id that cannot be guessed."""
+    return prefix + secrets.token_hex(12)
+
+
+async def read_json_object(request: Request) -> dict[str, Any]:
+    """The body of a streaming route as a JSON object.
+
+    Raises HttpRefusal (413, 415) or InvalidRequest. Afterwards the connection is
+    read again, so that a client that leaves is noticed: Sanic stops reading a
+    connection once 64 KiB lie in its buffer and starts again only for the next request.
+    """
+    _check_content_type(request)
+    body = await _read_body(request)
+    if isinstance(request.transport, asyncio.ReadTransport):
+        request.transport.resume_reading()
+    return parse_json_object(body)
+
+
+def _check_content_type(request: Request) -> None:
+    sent = request.headers.getone("content-type", "application/json")
+    kind = sent.split(";", 1)[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise HttpRefusal(
+            HttpError(
+                415,
+                f"Unsupported content type '{kind}': send the header "
+                "'Content-Type: application/json'.",
+                code="unsupported_media_type",
+            )
+        )
+
+
+async def _read_body(request: Request) -> bytes:
+    too_long = HttpRefusal(
+        HttpError(
+            413,
+            f"The body of the request is longer than {MAX_BODY_BYTES} bytes.",
+            code="request_too_large",
+        )
+    )
+    stream = request.stream
+    assert isinstance(stream, Http)
+    if int(request.headers.getone("content-length", "0")) > MAX_BODY_BYTES:
+        raise too_long
+    body = bytearray()
+    while (part := await stream.read()) is not None:
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise too_long
+    return bytes(body)

@@ -1,0 +1,45 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from sanic import HTTPResponse, Request
+
+from mlxoss.core import ModelInfo
+from mlxoss.errors import NotFound
+from mlxoss.server.http import App, json_response
+from mlxoss.server.services import Services
+
+
+def add_model_routes(app: App, services: Services) -> None:
+    """Serve the list of the one loaded model on ``app``."""
+    entry = _to_json(services.model, services.context_tokens)
+
+    async def list_models(request: Request) -> HTTPResponse:
+        return json_response({"object": "list", "data": [entry]})
+
+    async def get_model(request: Request, model_id: str) -> HTTPResponse:
+        # Names such as mlx-community/gpt-oss-20b hold slashes, sent as they are or as %2F.
+        name = unquote(model_id)
+        if name != services.model.name:
+            raise NotFound(
+                f"The model '{name}' does not exist; this server has '{services.model.name}'.",
+                param="model",
+                code="model_not_found",
+            )
+        return json_response(entry)
+
+    app.add_route(list_models, "/v1/models", methods=["GET", "HEAD"], name="models")
+    app.add_route(get_model, "/v1/models/<model_id:path>", methods=["GET", "HEAD"], name="model")
+
+
+def _to_json(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "mlxoss",
+        "context_length": context_tokens,
+    }

@@ -1,0 +1,93 @@
+"""One log line per turn: its status, sizes and times, never its words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from sanic import Request
+
+from mlxoss.api.errors import to_http_error
+from mlxoss.api.turn_request import Usage
+from mlxoss.server.http import HttpRefusal, request_id
+
+if TYPE_CHECKING:
+    from typing import Self
+
+logger = logging.getLogger(__name__)
+
+CLIENT_LEFT = 499
+"""The status logged for a client that closed the connection (nginx's number for it)."""
+
+
+class RequestLog:
+    """Writes its line when the context ends, whatever ended it.
+
+    The route fills in ``usage`` and ``wait_s``, calls ``note_tokens`` when
+    tokens arrive, and sets ``failure`` for an error after the stream began.
+    """
+
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        self.id = request_id(request)
+        self.usage: Usage | None = None
+        self.wait_s = 0.0
+        self.failure: str | None = None
+        self._endpoint = f"{request.method} {request.path}"
+        self._clock = clock
+        self._begun_at = clock()
+        self._first_at: float | None = None
+
+    def note_tokens(self) -> None:
+        """Tokens arrived: the first call ends the time to first token."""
+        if self._first_at is None:
+            self._first_at = self._clock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        words = [self.id, self._endpoint, str(_status(error)), *self._sizes(), *self._times()]
+        reason = self.failure or (None if error is None else str(error) or type(error).__name__)
+        if reason:
+            words.append(f"({reason})")
+        logger.info("%s", " ".join(words))
+
+    def _sizes(self) -> list[str]:
+        if self.usage is None:
+            return []
+        return [
+            f"in={self.usage.prompt_tokens}",
+            f"cached={self.usage.cached_tokens}",
+            f"out={self.usage.completion_tokens}",
+        ]
+
+    def _times(self) -> list[str]:
+        now = self._clock()
+        words = [f"total={now - self._begun_at:.3f}s"]
+        if self.usage is not None:
+            words.append(f"wait={self.wait_s:.3f}s")
+        if self.usage is not None and self._first_at is not None:
+            words.append(f"ttft={self._first_at - self._begun_at:.3f}s")
+            decode_s = max(now - self._first_at, 1e-9)
+            words.append(f"{max(self.usage.completion_tokens - 1, 0) / decode_s:.1f}tok/s")
+        return words
+
+
+def _status(error: BaseException | None) -> int:
+    match error:
+        case None:
+            return 200
+        case asyncio.CancelledError():
+            return CLIENT_LEFT
+        case HttpRefusal():
+            return error.error.status
+        case _:
+            return to_http_error(error).status

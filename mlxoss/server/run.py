@@ -1,0 +1,162 @@
+"""One server process from its socket to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sanic.server import AsyncioServer
+
+from mlxoss.config import Config
+from mlxoss.core import ModelInfo
+from mlxoss.engine.engine import Engine
+from mlxoss.server.app import create_app
+from mlxoss.server.http import App
+from mlxoss.server.services import Services
+
+if TYPE_CHECKING:
+    from mlxoss.harmony.encoding import Encoding
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 25.0
+"""How long running turns may take to finish once the process was asked to stop."""
+
+ENCODING_DELAY_S = 0.5
+"""Loading the encoding holds the interpreter's lock for 0.4 s. The model takes longer
+anyway, so the first ``/health`` of a new process goes first."""
+
+_LAST_WORDS_S = 2.0
+_CLOSE_S = 30.0
+_BACKLOG = 1024
+_POLL_S = 0.02
+
+
+def run_server(
+    config: Config,
+    engine: Engine,
+    load_encoding: Callable[[], Encoding],
+    *,
+    model: ModelInfo,
+    drain_s: float = DRAIN_S,
+) -> int:
+    """Serve until told to stop; return the process's exit code.
+
+    SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
+    that run, an error event for those that take longer, then 0. A second signal
+    ends the process at once. 1 means that the address cannot be listened on, or
+    that the engine broke and could not recover. Call on the main thread.
+    """
+    try:
+        listener = bind(config.host, config.port)
+    except OSError as error:
+        logger.error(
+            "cannot listen on %s: %s", _address(config.host, config.port), error.strerror or error
+        )
+        return 1
+    app = create_app(config, engine, load_encoding, model=model, name="mlxoss")
+    with listener:
+        return asyncio.run(serve(app, engine, listener, drain_s=drain_s))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises OSError. Port 0 takes a free one."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+async def serve(
+    app: App, engine: Engine, listener: socket.socket, *, drain_s: float = DRAIN_S
+) -> int:
+    """Serve ``app`` on ``listener`` until a signal or the engine's end; return the exit code."""
+    services: Services = app.ctx.services
+    loop = asyncio.get_running_loop()
+    end = _End()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.on_signal, number)
+    server = await start_listening(app, listener)
+    logger.info("listening on http://%s", _address(*listener.getsockname()[:2]))
+    engine.start(loop, end.on_fatal)
+    loop.call_later(ENCODING_DELAY_S, services.encoding.start)
+    await end.event.wait()
+    services.is_stopping = True
+    await stop_serving(server, services, drain_s=0.0 if end.exit_code else drain_s)
+    return end.exit_code
+
+
+async def start_listening(app: App, listener: socket.socket) -> AsyncioServer:
+    """Accept connections on ``listener`` from here on, on the running loop."""
+    server = await app.create_server(
+        sock=listener, backlog=_BACKLOG, asyncio_server_kwargs={"start_serving": False}
+    )
+    assert server is not None
+    await server.startup()  # type: ignore[no-untyped-call]
+    await server.start_serving()  # type: ignore[no-untyped-call]
+    return server
+
+
+async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: float) -> None:
+    """Stop accepting, let the turns finish for ``drain_s``, fail the rest, close everything."""
+    services.is_stopping = True
+    if server.server is not None:
+        server.server.close()
+    for connection in list(server.connections):
+        connection.close_if_idle()
+    if services.turns_in_progress:
+        logger.info("stopping; waiting for %d turns", services.turns_in_progress)
+    await _wait_for_turns(services, drain_s)
+    try:
+        await asyncio.wait_for(services.engine.close(), _CLOSE_S)
+    except TimeoutError:
+        logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
+    await _wait_for_turns(services, _LAST_WORDS_S)
+    for connection in list(server.connections):
+        if not connection.close_if_idle():
+            connection.abort()
+
+
+async def _wait_for_turns(services: Services, most_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + most_s
+    while services.turns_in_progress and loop.time() < deadline:
+        await asyncio.sleep(_POLL_S)
+
+
+@dataclass(slots=True)
+class _End:
+    """What ends the process: a signal, or an engine that cannot go on."""
+
+    exit_code: int = 0
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_signal(self, number: int) -> None:
+        if self.event.is_set():
+            os._exit(128 + number)
+        logger.info("received %s", signal.Signals(number).name)
+        self.event.set()
+
+    def on_fatal(self, error: BaseException) -> None:
+        logger.critical("the engine cannot go on: %s", error)
+        self.exit_code = 1
+        self.event.set()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,191 @@
+"""The one path of every turn: render, check, submit, parse, stop, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+from mlxoss.api.turn_request import TurnRequest, Usage
+from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.engine.engine import Engine
+from mlxoss.engine.generation import Generation
+from mlxoss.errors import ContextLengthExceeded
+from mlxoss.harmony.encoding import STOP_IDS, Encoding
+from mlxoss.harmony.events import ContentDelta, TurnEnd, TurnEndReason
+from mlxoss.harmony.parser import TurnParser
+from mlxoss.harmony.prompt import render_prompt
+from mlxoss.server.final_text import FinalTextGate, TurnOutput
+
+_SEED_STEP = 0x9E3779B97F4A7C15
+_SEED_MASK = (1 << 64) - 1
+
+
+class Turn:
+    """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
+
+    Iterating yields lists of outputs: all that a step brought, of all choices.
+    It raises what a generation raises, and then the other choices are lost too.
+    Belongs to the event loop's thread.
+    """
+
+    def __init__(self, prompt_tokens: int, choices: Sequence[_Choice]) -> None:
+        self._prompt_tokens = prompt_tokens
+        self._choices = choices
+        self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], _Choice] = {}
+
+    def __aiter__(self) -> Turn:
+        return self
+
+    async def __anext__(self) -> list[TurnOutput]:
+        open_choices = [choice for choice in self._choices if not choice.has_ended]
+        if not open_choices:
+            raise StopAsyncIteration
+        if len(open_choices) == 1 and not self._waiting:
+            (choice,) = open_choices
+            return choice.take(await anext(choice.generation))
+        return await self._next_of(open_choices)
+
+    async def _next_of(self, open_choices: Sequence[_Choice]) -> list[TurnOutput]:
+        expected = set(self._waiting.values())
+        for choice in open_choices:
+            if choice not in expected:
+                task = asyncio.ensure_future(anext(choice.generation))
+                self._waiting[task] = choice
+        done, _ = await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
+        outputs: list[TurnOutput] = []
+        for task in [task for task in self._waiting if task in done]:
+            outputs += self._waiting.pop(task).take(task.result())
+        return outputs
+
+    def close(self) -> Counter[str]:
+        """Cancel what still runs; return where the parser put the output right, by kind."""
+        for choice in self._choices:
+            choice.generation.cancel()
+        for task in self._waiting:
+            if not task.cancel() and not task.cancelled():
+                task.exception()  # seen, so that asyncio does not report it as lost
+        self._waiting.clear()
+        return sum((choice.parser.recoveries for choice in self._choices), Counter())
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return Usage(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=sum(choice.tokens for choice in self._choices),
+            reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),
+            cached_tokens=self._choices[0].generation.cached_tokens,
+        )
+
+    @property
+    def wait_s(self) -> float:
+        """How long the first choice waited for its slot."""
+        return self._choices[0].generation.wait_s
+
+    @property
+    def token_ids(self) -> list[list[int]]:
+        """What the model wrote so far, choice by choice."""
+        return [choice.token_ids for choice in self._choices]
+
+
+class _Choice:
+    """One generation on its way from ids to outputs."""
+
+    def __init__(
+        self, index: int, generation: Generation, parser: TurnParser, gate: FinalTextGate
+    ) -> None:
+        self.generation = generation
+        self.parser = parser
+        self.token_ids: list[int] = []
+        self.has_ended = False
+        self._index = index
+        self._gate = gate
+
+    @property
+    def tokens(self) -> int:
+        return len(self.token_ids)
+
+    def take(self, tokens: Sequence[TokenOutput]) -> list[TurnOutput]:
+        outputs: list[TurnOutput] = []
+        for token in tokens:
+            if not self.has_ended:
+                outputs += self._take_one(token)
+        return outputs
+
+    def _take_one(self, token: TokenOutput) -> list[TurnOutput]:
+        self.token_ids.append(token.token_id)
+        events = self.parser.feed(token.token_id)
+        if token.finish is not None:
+            is_cut = token.finish is FinishReason.LENGTH
+            events += self.parser.finish(TurnEndReason.LENGTH if is_cut else TurnEndReason.RETURN)
+        outputs: list[TurnOutput] = []
+        for event in events:
+            outputs += self._gate.push(event, token.logprob)
+            if self._gate.is_hit:
+                return outputs + self._stop()
+            if isinstance(event, TurnEnd):
+                self.has_ended = True
+        return outputs
+
+    def _stop(self) -> list[TurnOutput]:
+        """A stop string was found: end the choice there."""
+        self.has_ended = True
+        self.generation.cancel()
+        rest = self.parser.finish(TurnEndReason.STOP)
+        return [TurnOutput(self._index, e) for e in rest if not isinstance(e, ContentDelta)]
+
+
+async def start_turn(
+    engine: Engine, encoding: Encoding, request: TurnRequest, *, context_tokens: int
+) -> Turn:
+    """Render and submit ``request``: all of its choices, or none.
+
+    Raises ContextLengthExceeded, InvalidRequest, QueueFull or ModelUnavailable.
+    """
+    # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
+    prompt_ids = await asyncio.to_thread(render_prompt, encoding, request.conversation)
+    left = context_tokens - len(prompt_ids)
+    if left < 1:
+        raise ContextLengthExceeded(len(prompt_ids), context_tokens, param=request.prompt_param)
+    generation_request = GenerationRequest(
+        prompt_ids=tuple(prompt_ids),
+        max_tokens=min(request.max_tokens or left, left),
+        stop_ids=STOP_IDS,
+        sampling=request.sampling,
+    )
+    functions = [tool.name for tool in request.conversation.tools]
+    generations = _submit(engine, generation_request, request.choices)
+    return Turn(
+        len(prompt_ids),
+        [
+            _Choice(
+                index,
+                generation,
+                TurnParser(encoding, functions),
+                FinalTextGate(index, request.stops),
+            )
+            for index, generation in enumerate(generations)
+        ],
+    )
+
+
+def _submit(engine: Engine, request: GenerationRequest, choices: int) -> list[Generation]:
+    generations: list[Generation] = []
+    try:
+        for index in range(choices):
+            sampling = _for_choice(request.sampling, index)
+            generations.append(engine.submit(dataclasses.replace(request, sampling=sampling)))
+    except BaseException:
+        for generation in generations:
+            generation.cancel()
+        raise
+    return generations
+
+
+def _for_choice(sampling: SamplingParams, index: int) -> SamplingParams:
+    """A seed of its own for each choice, the same ones each time; the first keeps the request's."""
+    if sampling.seed is None or index == 0:
+        return sampling
+    return dataclasses.replace(sampling, seed=(sampling.seed + index * _SEED_STEP) & _SEED_MASK)
