@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -22,7 +21,7 @@ def encoding() -> Encoding:
 
 
 @pytest.fixture(scope="session")
-def library() -> Iterator[openai_harmony.HarmonyEncoding]:
+def library() -> openai_harmony.HarmonyEncoding:
     """openai-harmony used directly, to compare with."""
     with mock.patch.dict(os.environ, TIKTOKEN_ENCODINGS_BASE=str(VOCABULARY_FOLDER)):
-        yield openai_harmony.load_harmony_encoding("HarmonyGptOss")
+        return openai_harmony.load_harmony_encoding("HarmonyGptOss")
