@@ -1,0 +1,50 @@
+"""The daemon's parts, made from its configuration and run.
+
+What takes long to import (MLX, Harmony) is imported where it is first needed, on the
+threads that load the model and the vocabulary: the server answers before that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from mlxoss.cli import notice
+from mlxoss.config import Config
+from mlxoss.engine.engine import Engine
+from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.logs import set_up_logging
+from mlxoss.server.run import run_server
+
+if TYPE_CHECKING:
+    from mlxoss.engine.backend import Backend
+    from mlxoss.harmony.encoding import Encoding
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop; return the process's exit code."""
+    set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
+    source = resolve_model(config.model)
+    if config.model is None:
+        typer.echo(notice.demo(source.info.name), err=True)
+    if config.port:
+        typer.echo(notice.address(config.host, config.port, source.info.name), err=True)
+    engine = Engine(
+        lambda: _load_backend(source, config),
+        max_batch=config.max_batch,
+        max_queue=config.max_queue,
+    )
+    return run_server(config, engine, _load_encoding, model=source.info)
+
+
+def _load_backend(source: ModelSource, config: Config) -> Backend:
+    from mlxoss.engine.batch import MlxBackend
+
+    return MlxBackend(source.load(), max_batch=config.max_batch)
+
+
+def _load_encoding() -> Encoding:
+    from mlxoss.harmony.encoding import load_encoding
+
+    return load_encoding()

@@ -1,0 +1,62 @@
+"""The ``mlxoss`` command: every subcommand, and what becomes of an error.
+
+Only what reads the command line is imported here; each command imports what it
+runs on, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mlxoss import __version__
+from mlxoss.cli import chat, models, serve
+from mlxoss.errors import ConfigError, MlxossError
+
+app = typer.Typer(
+    name="mlxoss",
+    help="GPT-OSS on MLX behind OpenAI's endpoints.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.command("chat")(chat.chat)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mlxoss {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options before the subcommand."""
+
+
+def main() -> None:
+    """Run the command line and exit.
+
+    Codes: 0 done, 2 wrong usage or configuration, 130 interrupted, 1 anything else
+    that failed. A failure that was foreseen is one sentence on stderr.
+    """
+    try:
+        app(prog_name="mlxoss")
+    except MlxossError as error:
+        typer.echo(f"mlxoss: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,64 @@
+"""Flags made from the table of settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlxoss import paths
+from mlxoss.config import Config, Setting, find_config_file, load_config, settings
+
+LoadConfig = Callable[[], Config]
+
+
+def with_settings(command: Callable[[LoadConfig], None]) -> Callable[..., None]:
+    """Give ``command`` a flag for every setting, and ``--config``.
+
+    It is passed what loads the configuration with these flags (or raises
+    ``ConfigError``). Every value arrives there as text, so that a wrong one is
+    refused in the same words whether it came from a flag, the environment or the file.
+    """
+
+    @functools.wraps(command)
+    def run(config: Path | None, **flags: object) -> None:
+        command(lambda: read_config(flags, config))
+
+    parameters = [_flag(setting) for setting in settings().values()]
+    parameters.append(_parameter("config", _CONFIG))
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def read_config(flags: Mapping[str, object], file: Path | None = None) -> Config:
+    """The settings of this process: ``flags`` over its environment over the file."""
+    chosen = find_config_file(file, os.environ, paths.config_file())
+    return load_config(flags, os.environ, chosen)
+
+
+_CONFIG = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Read this configuration file instead."),
+]
+
+
+def _flag(setting: Setting) -> inspect.Parameter:
+    if setting.kind.metavar is None:
+        switch = f"{setting.flag}/--no-{setting.flag[2:]}"
+        on_or_off = typer.Option(switch, help=setting.help)
+        return _parameter(setting.name, Annotated[bool | None, on_or_off])
+    default = "" if setting.default is None else f" Default: {setting.default}."
+    option = typer.Option(setting.flag, metavar=setting.kind.metavar, help=setting.help + default)
+    return _parameter(setting.name, Annotated[str | None, option])
+
+
+def _parameter(name: str, annotation: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )

@@ -1,0 +1,29 @@
+"""``mlxoss serve``: configuration, model, engine and server put together."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import typer
+
+from mlxoss import __version__
+from mlxoss.cli import notice
+from mlxoss.cli.options import LoadConfig, with_settings
+
+EPILOG = (
+    "Every setting may also stand in the configuration file (key: context_length) or in the "
+    "environment (MLXOSS_CONTEXT_LENGTH); flags win over the environment, the environment over "
+    "the file."
+)
+
+
+@with_settings
+def serve(load_config: LoadConfig) -> None:
+    """Serve a model behind OpenAI's endpoints until interrupted."""
+    typer.echo(notice.started(__version__, os.getpid(), time.time()), err=True)
+    config = load_config()
+    # Read only here, so that help and wrong flags do not wait for the server's imports.
+    from mlxoss.cli.daemon import run
+
+    raise typer.Exit(run(config))

@@ -1,0 +1,218 @@
+"""The daemon's settings and where their values come from.
+
+``Config`` is the one table: the keys of the configuration file, the environment
+variables (``MLXOSS_PORT``) and the flags (``--port``) all derive from its fields,
+so a new setting is one new field. Later sources win: default, file, environment,
+flag.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlxoss.errors import ConfigError
+from mlxoss.settings import Choice, Day, FilePath, Integer, Kind, Switch, Text
+
+ENV_PREFIX = "MLXOSS_"
+# Read before any setting: which file, which folders.
+_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME"})
+
+
+def _about(kind: Kind, help: str) -> dict[str, object]:
+    return {"kind": kind, "help": help}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting, validated. The default of ``None`` means: not set."""
+
+    model: str | None = field(
+        default=None,
+        metadata=_about(
+            Text(), "A folder, or a Hugging Face id that was pulled; else the bundled demo."
+        ),
+    )
+    host: str = field(default="127.0.0.1", metadata=_about(Text(), "The address to listen on."))
+    port: int = field(
+        default=8000,
+        metadata=_about(Integer(0, 65535), "The port to listen on; 0 takes a free one."),
+    )
+    context_length: int | None = field(
+        default=None,
+        metadata=_about(
+            Integer(1), "Most tokens of prompt and answer together; else the model's own maximum."
+        ),
+    )
+    max_batch: int = field(
+        default=8,
+        metadata=_about(Integer(1, 64), "Most sequences that generate at the same time."),
+    )
+    max_queue: int = field(
+        default=64,
+        metadata=_about(
+            Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
+        ),
+    )
+    date: datetime.date | None = field(
+        default=None,
+        metadata=_about(Day(), "The day the model is told; else the current one."),
+    )
+    log_level: str = field(
+        default="info",
+        metadata=_about(
+            Choice("debug", "info", "warning", "error", "critical"), "The least that is logged."
+        ),
+    )
+    log_file: Path | None = field(
+        default=None,
+        metadata=_about(FilePath(), "Log to this file (5 files of 10 MB in turn); else to stderr."),
+    )
+    debug_raw_preview_chars: int = field(
+        default=0,
+        metadata=_about(
+            Integer(0), "Log that many characters of an answer's raw text at level debug."
+        ),
+    )
+    http_access_log: bool = field(
+        default=False, metadata=_about(Switch(), "Log a line per HTTP request.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of ``Config`` with its three names: key, environment variable and flag."""
+
+    name: str
+    kind: Kind
+    default: object
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: ``MLXOSS_CONTEXT_LENGTH``."""
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The flag: ``--context-length``."""
+        return "--" + self.name.replace("_", "-")
+
+
+@cache
+def settings() -> Mapping[str, Setting]:
+    """Every setting by its key, in the order of ``Config``."""
+    return {
+        f.name: Setting(f.name, f.metadata["kind"], f.default, f.metadata["help"])
+        for f in fields(Config)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file. One that was ``asked_for`` by name must exist."""
+
+    path: Path
+    asked_for: bool = False
+
+
+def find_config_file(flag: Path | None, env: Mapping[str, str], usual: Path) -> ConfigFile:
+    """The file to read: the flag's, else ``MLXOSS_CONFIG``, else the usual one."""
+    named = flag or (Path(env["MLXOSS_CONFIG"]) if env.get("MLXOSS_CONFIG") else None)
+    return ConfigFile(named.expanduser(), asked_for=True) if named else ConfigFile(usual)
+
+
+def load_config(
+    flags: Mapping[str, object], env: Mapping[str, str], file: Path | ConfigFile
+) -> Config:
+    """Merge and validate all sources.
+
+    ``flags`` maps setting names to texts or ready values, ``None`` standing for a
+    flag that was not given. An empty environment variable counts as not set; one
+    that starts with ``MLXOSS_`` and is unknown is an error, as is an unknown key in
+    the file. A relative path in the file counts from the file's folder. Raises
+    ``ConfigError`` with the offending ``key`` and ``source``.
+    """
+    source = file if isinstance(file, ConfigFile) else ConfigFile(file)
+    values = _from_file(source)
+    values.update(_from_environment(env))
+    values.update(_from_flags(flags))
+    return Config(**values)
+
+
+def _from_file(file: ConfigFile) -> dict[str, Any]:
+    table = _read_toml(file)
+    where = str(file.path)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        setting = settings().get(key)
+        if setting is None:
+            hint = _did_you_mean(key, settings())
+            raise ConfigError(f"{where}: unknown setting {key!r}{hint}.", key=key, source=where)
+        try:
+            checked = setting.kind.check(value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {key} {error}.", key=key, source=where) from None
+        values[key] = file.path.parent / checked if isinstance(checked, Path) else checked
+    return values
+
+
+def _read_toml(file: ConfigFile) -> dict[str, Any]:
+    where = str(file.path)
+    try:
+        with file.path.open("rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError:
+        if not file.asked_for:
+            return {}
+        raise ConfigError(f"The configuration file {where} does not exist.", source=where) from None
+    except OSError as error:
+        message = f"The configuration file {where} cannot be read: {error.strerror}."
+        raise ConfigError(message, source=where) from None
+    except ValueError as error:  # tomllib's own error, or bytes that are not UTF-8
+        raise ConfigError(f"{where} is not valid TOML: {error}.", source=where) from None
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    by_variable = {setting.variable: setting for setting in settings().values()}
+    values: dict[str, Any] = {}
+    for variable in sorted(env):
+        if not variable.startswith(ENV_PREFIX) or variable in _OTHER_VARIABLES or not env[variable]:
+            continue
+        label = f"The environment variable {variable}"
+        setting = by_variable.get(variable)
+        if setting is None:
+            hint = _did_you_mean(variable, [*by_variable, *_OTHER_VARIABLES])
+            message = f"{label} is unknown{hint}."
+            raise ConfigError(message, key=variable, source="environment")
+        try:
+            values[setting.name] = setting.kind.read(env[variable])
+        except ValueError as error:
+            raise ConfigError(f"{label} {error}.", key=variable, source="environment") from None
+    return values
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is None:
+            continue
+        setting = settings()[name]
+        kind = setting.kind
+        try:
+            values[name] = kind.read(value) if isinstance(value, str) else kind.check(value)
+        except ValueError as error:
+            message = f"{setting.flag} {error}."
+            raise ConfigError(message, key=setting.flag, source="command line") from None
+    return values
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,91 @@
+"""Where the daemon's log goes and how a line looks.
+
+::
+
+    2026-11-22T09:30:00.123Z info    mlxoss.engine: model loaded in 4.1 s
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import partial
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from mlxoss.errors import ConfigError
+
+FILE_BYTES = 10_000_000
+FILES = 5  # the one written to and four older ones
+
+_ACCESS = "sanic.access"
+
+
+def set_up_logging(level: str, file: Path | None = None, *, http_access: bool = False) -> None:
+    """Send everything logged in this process to ``file``, or else to stderr.
+
+    ``level`` (a value of the setting ``log_level``) holds for mlxoss itself. Of other
+    packages only warnings pass, unless it is ``debug``; of HTTP requests one line
+    each, only if ``http_access``. The file is its owner's alone (0600) and turned
+    over at ``FILE_BYTES``. Replaces what an earlier call set up. Raises
+    ``ConfigError`` when the file cannot be written.
+    """
+    handler = _PrivateFileHandler.to(file) if file else logging.StreamHandler()
+    handler.setFormatter(_LineFormatter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    own = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(logging.INFO if own <= logging.DEBUG else max(own, logging.WARNING))
+    logging.getLogger("mlxoss").setLevel(own)
+    logging.getLogger(_ACCESS).setLevel(logging.INFO if http_access else logging.CRITICAL)
+
+
+class _PrivateFileHandler(RotatingFileHandler):
+    """A turning log file that only its owner may read."""
+
+    @classmethod
+    def to(cls, file: Path) -> _PrivateFileHandler:
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return cls(file, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
+        except OSError as error:
+            message = f"The log file {file} cannot be written: {error.strerror}."
+            raise ConfigError(message, key="log_file") from None
+
+    def _open(self) -> TextIOWrapper:
+        private = partial(os.open, mode=0o600)
+        return open(self.baseFilename, self.mode, encoding="utf-8", opener=private)  # type: ignore[return-value]
+
+
+class _LineFormatter(logging.Formatter):
+    """One line per record (a traceback follows below it), in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{_utc(record)} {record.levelname.lower():7} {record.name}: "
+        text += _one_line(_message(record))
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+def _utc(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03}Z"
+
+
+def _message(record: logging.LogRecord) -> str:
+    if record.name != _ACCESS:
+        return record.getMessage()
+    # Sanic leaves the message empty and attaches these (sanic/http/http1.py, log_response).
+    parts = (record.__dict__.get(key, "") for key in ("host", "request", "status", "byte"))
+    return " ".join(str(part) for part in parts) + str(record.__dict__.get("duration", ""))
+
+
+def _one_line(text: str) -> str:
+    """Control characters as escapes, so that no client's text can forge a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
