@@ -38,16 +38,28 @@ _BACKLOG = 1024
 _POLL_S = 0.02
 
 
+OnListening = Callable[[str, int], None]
+
+
+def load_bundled_encoding() -> Encoding:
+    """``mlxoss.harmony.encoding.load_encoding``, imported only when it is called."""
+    from mlxoss.harmony.encoding import load_encoding
+
+    return load_encoding()
+
+
 def run_server(
     config: Config,
     engine: Engine,
-    load_encoding: Callable[[], Encoding],
+    load_encoding: Callable[[], Encoding] = load_bundled_encoding,
     *,
     model: ModelInfo,
+    on_listening: OnListening | None = None,
     drain_s: float = DRAIN_S,
 ) -> int:
     """Serve until told to stop; return the process's exit code.
 
+    ``on_listening`` is told the host and the port once connections are accepted.
     SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
     that run, an error event for those that take longer, then 0. A second signal
     ends the process at once. 1 means that the address cannot be listened on, or
@@ -62,7 +74,7 @@ def run_server(
         return 1
     app = create_app(config, engine, load_encoding, model=model, name="mlxoss")
     with listener:
-        return asyncio.run(serve(app, engine, listener, drain_s=drain_s))
+        return asyncio.run(serve(app, engine, listener, on_listening=on_listening, drain_s=drain_s))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -83,7 +95,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: App, engine: Engine, listener: socket.socket, *, drain_s: float = DRAIN_S
+    app: App,
+    engine: Engine,
+    listener: socket.socket,
+    *,
+    on_listening: OnListening | None = None,
+    drain_s: float = DRAIN_S,
 ) -> int:
     """Serve ``app`` on ``listener`` until a signal or the engine's end; return the exit code."""
     services: Services = app.ctx.services
@@ -92,7 +109,10 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.on_signal, number)
     server = await start_listening(app, listener)
-    logger.info("listening on http://%s", _address(*listener.getsockname()[:2]))
+    host, port = listener.getsockname()[:2]
+    logger.info("listening on http://%s", _address(host, port))
+    if on_listening is not None:
+        on_listening(host, port)
     engine.start(loop, end.on_fatal)
     loop.call_later(ENCODING_DELAY_S, services.encoding.start)
     await end.event.wait()
