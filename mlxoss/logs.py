@@ -23,16 +23,22 @@ FILES = 5  # the one written to and four older ones
 _ACCESS = "sanic.access"
 
 
-def set_up_logging(level: str, file: Path | None = None, *, http_access: bool = False) -> None:
+def set_up_logging(
+    level: str,
+    file: Path | None = None,
+    *,
+    http_access: bool = False,
+    file_bytes: int = FILE_BYTES,
+) -> None:
     """Send everything logged in this process to ``file``, or else to stderr.
 
     ``level`` (a value of the setting ``log_level``) holds for mlxoss itself. Of other
     packages only warnings pass, unless it is ``debug``; of HTTP requests one line
     each, only if ``http_access``. The file is its owner's alone (0600) and turned
-    over at ``FILE_BYTES``. Replaces what an earlier call set up. Raises
+    over at ``file_bytes``. Replaces what an earlier call set up. Raises
     ``ConfigError`` when the file cannot be written.
     """
-    handler = _PrivateFileHandler.to(file) if file else logging.StreamHandler()
+    handler = _PrivateFileHandler.to(file, file_bytes) if file else logging.StreamHandler()
     handler.setFormatter(_LineFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -49,10 +55,10 @@ class _PrivateFileHandler(RotatingFileHandler):
     """A turning log file that only its owner may read."""
 
     @classmethod
-    def to(cls, file: Path) -> _PrivateFileHandler:
+    def to(cls, file: Path, file_bytes: int) -> _PrivateFileHandler:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return cls(file, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
+            return cls(file, maxBytes=file_bytes, backupCount=FILES - 1, encoding="utf-8")
         except OSError as error:
             message = f"The log file {file} cannot be written: {error.strerror}."
             raise ConfigError(message, key="log_file") from None
