@@ -1,0 +1,121 @@
+"""Items and turns written as rows: the part that responses and conversations share.
+
+A row of ``items`` or ``turns`` belongs to a response, a conversation or both, and
+is removed by :func:`drop_ownerless` when the last of them has gone. Functions of
+this module run inside a transaction on one of the store's threads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from mlxoss.errors import InvalidRequest
+from mlxoss.store.packing import pack_token_ids
+from mlxoss.store.values import Item, Response, Turn
+
+
+def insert_contents(
+    connection: sqlite3.Connection, response: Response, conversation_id: str | None, now: float
+) -> None:
+    """Write a response's items and turns; with ``conversation_id`` they join that too."""
+    turn_of_item: dict[str, int] = {}
+    for turn in response.turns:
+        row = insert_turn(connection, turn, now, response.id, conversation_id)
+        turn_of_item.update(dict.fromkeys(turn.item_ids, row))
+    place = _next_position(connection, conversation_id)
+    for is_output, items in enumerate((response.input_items, response.output_items)):
+        for position, item in enumerate(items):
+            joined = None if conversation_id is None else place
+            turn_row = turn_of_item.get(item.id) if is_output else None
+            connection.execute(
+                "INSERT INTO items VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    item.id,
+                    response.id,
+                    is_output,
+                    position,
+                    conversation_id,
+                    joined,
+                    turn_row,
+                    item.json,
+                ),
+            )
+            place += 1
+
+
+def insert_turn(
+    connection: sqlite3.Connection,
+    turn: Turn,
+    now: float,
+    response_id: str | None = None,
+    conversation_id: str | None = None,
+) -> int:
+    """Write one turn and its call ids; its row. Without an owner it is a remembered one."""
+    cursor = connection.execute(
+        "INSERT INTO turns VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+        (
+            response_id,
+            conversation_id,
+            response_id is None,
+            now,
+            len(turn.item_ids),
+            pack_token_ids(turn.token_ids),
+        ),
+    )
+    row = cursor.lastrowid
+    assert row is not None  # an INSERT always has one
+    connection.executemany(
+        "INSERT OR REPLACE INTO calls VALUES (?, ?, ?)",
+        [(call_id, row, position) for position, call_id in enumerate(turn.call_ids)],
+    )
+    return row
+
+
+def append_to_conversation(
+    connection: sqlite3.Connection, conversation_id: str, items: Sequence[Item]
+) -> None:
+    """Write items that no response brought behind the conversation's last one."""
+    place = _next_position(connection, conversation_id)
+    connection.executemany(
+        "INSERT INTO items VALUES (NULL, ?, NULL, 0, 0, ?, ?, NULL, ?)",
+        [
+            (item.id, conversation_id, position, item.json)
+            for position, item in enumerate(items, start=place)
+        ],
+    )
+
+
+def _next_position(connection: sqlite3.Connection, conversation_id: str | None) -> int:
+    (position,) = connection.execute(
+        "SELECT coalesce(max(conversation_position), -1) + 1 FROM items WHERE conversation_id = ?",
+        (conversation_id,),
+    ).fetchone()
+    assert isinstance(position, int)
+    return position
+
+
+def refuse_duplicates(
+    connection: sqlite3.Connection, conversation_id: str, items: Iterable[Item], param: str
+) -> None:
+    """Raise ``InvalidRequest`` if an item is there already, or twice in ``items``."""
+    seen: set[str] = set()
+    for item in items:
+        there = connection.execute(
+            "SELECT 1 FROM items WHERE conversation_id = ? AND id = ?", (conversation_id, item.id)
+        ).fetchone()
+        if there or item.id in seen:
+            raise InvalidRequest(
+                f"Duplicate item found with id '{item.id}'. Remove duplicate items from your "
+                "input and try again.",
+                param=param,
+            )
+        seen.add(item.id)
+
+
+def drop_ownerless(connection: sqlite3.Connection) -> None:
+    """Remove the items and turns whose response and conversation have both gone."""
+    connection.execute("DELETE FROM items WHERE response_id IS NULL AND conversation_id IS NULL")
+    connection.execute(
+        "DELETE FROM turns WHERE response_id IS NULL AND conversation_id IS NULL AND NOT remembered"
+    )

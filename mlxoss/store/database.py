@@ -1,0 +1,113 @@
+"""Threads and transactions: how the event loop gets at SQLite without waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TypeVar
+
+from mlxoss.errors import StoreError
+from mlxoss.store.failures import store_errors
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+
+class Database:
+    """One connection that writes, on a thread of its own behind a queue, and some that read.
+
+    A job is a function of a connection; it runs inside one transaction on one of
+    the store's threads and is awaited on the event loop. Without readers (in
+    memory, where no second connection can look) reads run on the writing thread.
+    ``place`` names the file in errors.
+    """
+
+    def __init__(
+        self, place: str, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection] = ()
+    ) -> None:
+        self._place = place
+        self._writer = writer
+        self._connections = (writer, *readers)
+        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        for reader in readers or (writer,):
+            self._idle.put(reader)
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._reading = (
+            ThreadPoolExecutor(len(readers), thread_name_prefix="store-read")
+            if readers
+            else self._writing
+        )
+        self._durable = True
+        self._closed = False
+
+    async def write(self, job: Job[T], *, durable: bool = True) -> T:
+        """Run ``job`` in a transaction and wait until it is committed: all of it or nothing.
+
+        ``durable`` waits for the disk too; without it a commit survives the death of
+        the process, but not of the machine. Once called it runs to its end, even if
+        the caller is cancelled meanwhile. Raises what ``job`` raises, ``StoreFull``
+        and ``StoreError``.
+        """
+        return await asyncio.shield(self._submit(self._writing, self._write, job, durable))
+
+    async def read(self, job: Job[T]) -> T:
+        """Run ``job`` on one snapshot of everything committed before the call."""
+        return await self._submit(self._reading, self._read, job)
+
+    async def checkpoint(self) -> None:
+        """Move the write-ahead log into the file and cut both to what they hold."""
+        await asyncio.shield(self._submit(self._writing, self._checkpoint))
+
+    async def close(self) -> None:
+        """Finish what is queued, then close. Later calls raise ``StoreError``."""
+        self._closed = True
+        await asyncio.to_thread(self._close)
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, function: Callable[..., T], *args: object
+    ) -> asyncio.Future[T]:
+        if self._closed:
+            raise StoreError(f"{self._place}: the store is closed.")
+        future: Future[T] = pool.submit(function, *args)
+        return asyncio.wrap_future(future)
+
+    def _write(self, job: Job[T], durable: bool) -> T:
+        with store_errors(self._place):
+            if durable is not self._durable:
+                self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            return _in_transaction(self._writer, "BEGIN IMMEDIATE", job)
+
+    def _read(self, job: Job[T]) -> T:
+        connection = self._idle.get()
+        try:
+            with store_errors(self._place):
+                return _in_transaction(connection, "BEGIN", job)
+        finally:
+            self._idle.put(connection)
+
+    def _checkpoint(self) -> None:
+        with store_errors(self._place):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _close(self) -> None:
+        self._reading.shutdown()
+        self._writing.shutdown()
+        # The writer last: the last connection out folds the log into the file.
+        for connection in reversed(self._connections):
+            connection.close()
+
+
+def _in_transaction(connection: sqlite3.Connection, begin: str, job: Job[T]) -> T:
+    connection.execute(begin)
+    try:
+        result = job(connection)
+        connection.execute("COMMIT")
+    finally:
+        # SQLite has rolled back by itself after some errors (a full disk among them).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return result
