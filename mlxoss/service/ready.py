@@ -1,0 +1,75 @@
+"""Waits until a service that was just started answers, or says why it never will."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlxoss.exits import LastExit
+from mlxoss.service.health import Answered, Health
+from mlxoss.service.job import Found, Job, JobState
+from mlxoss.service.supervisor import Pace
+
+NO_PROGRAM = 78
+"""``EX_CONFIG``: launchd could not start the program at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """``/health`` answers; the model may still be loading."""
+
+    health: Answered
+
+
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """The service will not answer, or did not in time; ``why`` is one sentence."""
+
+    why: str
+
+
+def wait_ready(
+    query: Callable[[], Found],
+    ask: Callable[[], Health],
+    last_exit: Callable[[], LastExit | None],
+    *,
+    limit_s: float = 60.0,
+    pace: Pace | None = None,
+) -> Ready | NotReady:
+    """Poll the service's own answer; its manager is asked only while there is none.
+
+    An answer counts only when it comes from the service's process (where the answer names
+    one): another server may hold the port that the service was refused.
+    """
+    pace = pace or Pace()
+    outcome: list[Ready | NotReady] = []
+
+    def settled() -> bool:
+        health, found = ask(), query()
+        if isinstance(health, Answered) and _answers_for(health, found):
+            outcome.append(Ready(health))
+        elif (why := ended(found, last_exit())) is not None:
+            outcome.append(NotReady(why))
+        return bool(outcome)
+
+    if pace.until(settled, limit_s):
+        return outcome[0]
+    return NotReady(f"it did not answer within {limit_s:g} s")
+
+
+def ended(found: Found, last: LastExit | None) -> str | None:
+    """Say why the service's process is not there; ``None`` while it is or is being made."""
+    if not isinstance(found, Job):
+        return "it is not registered"
+    if found.alive or found.state is JobState.STOPPING:
+        return None
+    if found.last_code == 0:
+        return f"it refused to start: {last.reason}" if last else "it ended with exit status 0"
+    if found.last_code == NO_PROGRAM:
+        return f"the program could not be started: {found.program}"
+    again = ", it will be started again" if found.state is JobState.WAITING else ""
+    return f"it crashed (last exit {found.last_exit or 'unknown'}{again})"
+
+
+def _answers_for(health: Answered, found: Found) -> bool:
+    return isinstance(found, Job) and found.alive and health.pid in (None, found.pid)

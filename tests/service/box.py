@@ -1,0 +1,183 @@
+"""A home folder, a stand-in launchd and a tiny daemon: all that a life of the service takes.
+
+The stand-in (it supervises real processes) lies beside the checkout and is copied in.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from mlxoss.exits import read_last_exit
+from mlxoss.service.health import Health, probe
+from mlxoss.service.job import Job
+from mlxoss.service.launchd import Launchd
+from mlxoss.service.manager import Manager
+from mlxoss.service.ready import NotReady, Ready, wait_ready
+from mlxoss.service.spec import LABEL, ServiceSpec
+from mlxoss.service.status import ServiceStatus, read_status
+from mlxoss.service.supervisor import Pace
+
+T = TypeVar("T")
+
+STAND_IN = Path(__file__).parents[3] / "shared" / "launchctl"
+PACE = Pace(poll_s=0.05, retry_s=0.1)
+QUIRKS = (
+    *("", "no-gui", "rich-errors", "einprogress", "kickstart-sigterm"),
+    *("throttle-kickstart", "bare-env"),
+)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probing:
+        port: int = probing.getsockname()[1]
+        return port
+
+
+def until(check: Callable[[], T], limit_s: float = 20.0) -> T:
+    end = time.monotonic() + limit_s
+    while not (value := check()):
+        assert time.monotonic() < end, f"not within {limit_s} s"
+        time.sleep(0.02)
+    return value
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+class Box:
+    """One user's machine."""
+
+    def __init__(self, root: Path, quirks: str = "") -> None:
+        self.root = root
+        self.home = root / "home"
+        self.state = root / "state"
+        self.port = free_port()
+        self.quirks = quirks
+        self.pids: set[int] = set()
+        self.home.mkdir()
+        for name in ("launchctl", "jobplist.py"):
+            shutil.copy(STAND_IN / name, root)
+        self.launchctl = self._script("bin/launchctl", self._launchctl_command(), "/bin/sh")
+        self.program = self._daemon("bin/mlxoss")
+
+    def _launchctl_command(self) -> str:
+        variables = {
+            "DIR": self.root / "launchd",
+            "SCALE": "0.05",
+            "OWNER": os.getpid(),
+            "HOME": self.home,
+        }
+        lines = [
+            f"export MLXOSS_FAKE_LAUNCHD_{k}={shlex.quote(str(v))}" for k, v in variables.items()
+        ]
+        lines.append(
+            f"export MLXOSS_FAKE_LAUNCHD_QUIRKS=$(cat {shlex.quote(str(self.root))}/quirks)"
+        )
+        lines.append(
+            f'exec {sys.executable} -S -E {shlex.quote(str(self.root / "launchctl"))} "$@"'
+        )
+        (self.root / "quirks").write_text(self.quirks)
+        return "\n".join(lines)
+
+    def _daemon(self, name: str) -> Path:
+        code = Path(__file__).with_name("daemon.py").read_text()
+        return self._script(name, code, sys.executable)
+
+    def _script(self, name: str, text: str, interpreter: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!{interpreter}\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    def set_quirks(self, quirks: str) -> None:
+        (self.root / "quirks").write_text(quirks)
+
+    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.launchctl, *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def behave(self, how: str) -> None:
+        """What the daemon does from its next start on."""
+        self.state.mkdir(exist_ok=True)
+        (self.state / "behaviour").write_text(how)
+
+    def spec(self, **changes: object) -> ServiceSpec:
+        environment = {"DAEMON_STATE": str(self.state), "DAEMON_PORT": str(self.port)}
+        spec = ServiceSpec(
+            self.program, self.state, self.root / "logs" / "launchd.log", environment
+        )
+        return replace(spec, **changes)  # type: ignore[arg-type]
+
+    @property
+    def supervisor(self) -> Launchd:
+        return Launchd(str(self.launchctl), os.getuid(), self.home, pace=PACE)
+
+    @property
+    def manager(self) -> Manager:
+        return Manager(self.supervisor, self.root / "data", pace=PACE)
+
+    @property
+    def plist(self) -> Path:
+        return self.supervisor.definition
+
+    def ask(self) -> Health:
+        return probe("127.0.0.1", self.port)
+
+    def ready(self) -> Ready | NotReady:
+        return wait_ready(
+            self.supervisor.query,
+            self.ask,
+            lambda: read_last_exit(self.state),
+            limit_s=20,
+            pace=PACE,
+        )
+
+    def status(self) -> ServiceStatus:
+        return read_status(self.manager, self.ask, lambda: read_last_exit(self.state), self.program)
+
+    def job(self) -> Job:
+        job = self.supervisor.query()
+        assert isinstance(job, Job), job
+        if job.pid:
+            self.pids.add(job.pid)
+        return job
+
+    def up(self) -> int:
+        """Wait until the daemon answers; return its pid."""
+        ready = self.ready()
+        assert isinstance(ready, Ready), (ready, self.log())
+        pid = self.job().pid
+        assert pid is not None
+        return pid
+
+    def log(self) -> str:
+        path = self.root / "logs" / "launchd.log"
+        return path.read_text() if path.exists() else ""
+
+    def starts(self) -> int:
+        return self.log().count("daemon starts")
+
+    @property
+    def target(self) -> str:
+        return f"gui/{os.getuid()}/{LABEL}"
+
+    def close(self) -> None:
+        """Nothing may be left: neither a process nor a registration."""
+        assert self.ctl("shutdown").returncode == 0
+        until(lambda: not any(map(is_alive, self.pids)))
