@@ -12,6 +12,7 @@ from pathlib import Path
 import openai_harmony
 
 from mlxoss.errors import ModelError
+from mlxoss.harmony.runs import split_long_runs
 
 VOCABULARY_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 VOCABULARY_NAME = "o200k_base.tiktoken"
@@ -60,7 +61,9 @@ class Encoding:
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of ``text`` as ordinary text: no special id, whatever strings it holds."""
-        ids: list[int] = self._library.encode(replace_lone_surrogates(text), disallowed_special=())
+        ids: list[int] = []
+        for piece in split_long_runs(replace_lone_surrogates(text)):
+            ids += self._library.encode(piece, disallowed_special=())
         return ids
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -84,7 +87,9 @@ class Encoding:
         """Ids of one whole message, ``<|start|>`` to ``<|end|>`` or ``<|call|>``.
 
         ``has_function_tools`` adds the line about the commentary channel to a system
-        message. The message's strings hold no lone surrogates.
+        message. The message's strings hold no lone surrogates and its contents no long
+        runs (see ``split_long_runs``); several contents are rendered without anything
+        between them.
         """
         options = openai_harmony.RenderOptions(conversation_has_function_tools=has_function_tools)
         ids: list[int] = self._library.render(message, options)

@@ -27,6 +27,7 @@ from mlxoss.harmony.conversation import (
 )
 from mlxoss.harmony.encoding import START, Encoding, replace_lone_surrogates
 from mlxoss.harmony.events import Channel
+from mlxoss.harmony.runs import split_long_runs
 from mlxoss.harmony.tools import render_response_format, render_tools
 
 _EFFORTS = {
@@ -125,5 +126,5 @@ def _item_message(item: Item) -> Message:
 
 def _message(role: Role, text: str, name: str | None = None) -> Message:
     author = Author(role=role, name=replace_lone_surrogates(name) if name else None)
-    content = TextContent(text=replace_lone_surrogates(text))
-    return Message.from_author_and_content(author, content)
+    pieces = split_long_runs(replace_lone_surrogates(text))
+    return Message(author=author, content=[TextContent(text=piece) for piece in pieces])

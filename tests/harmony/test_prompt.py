@@ -230,7 +230,7 @@ CONVERSATIONS_OF_ANY_TEXT = st.builds(
 )
 
 
-@settings(max_examples=150, print_blob=True)
+@settings(max_examples=150, deadline=None, print_blob=True)
 @given(any_conversation=CONVERSATIONS_OF_ANY_TEXT)
 def test_only_the_structure_is_special(encoding: Encoding, any_conversation: Conversation) -> None:
     last_final = max(

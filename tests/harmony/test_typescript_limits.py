@@ -91,14 +91,14 @@ ODD_SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=200, print_blob=True)
+@settings(max_examples=200, deadline=None, print_blob=True)
 @given(schema=ODD_SCHEMAS)
 def test_no_schema_makes_it_raise(schema: Any) -> None:
     assert isinstance(render_type(schema), str)
     assert render_tools([FunctionTool("f", "d", schema)]).endswith("} // namespace functions")
 
 
-@settings(max_examples=150, print_blob=True)
+@settings(max_examples=150, deadline=None, print_blob=True)
 @given(schema=ODD_SCHEMAS)
 def test_any_schema_s_text_stays_in_comments_and_literals(schema: Any) -> None:
     """Without comments and strings, what is left is balanced TypeScript."""
