@@ -46,6 +46,8 @@ def create_app(
             "REQUEST_MAX_SIZE": MAX_DRAINED_BYTES,
             # A turn takes as long as it takes; a silent stream has heartbeats.
             "RESPONSE_TIMEOUT": _NEVER_S,
+            # It rewrites Sanic's classes for the whole process, so a second app would fail.
+            "TOUCHUP": False,
         }
     )
     services = Services(config, engine, model, EncodingLoader(load_encoding), heartbeat_s)

@@ -1,10 +1,52 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
 import pytest
 
+from mlxoss.engine.backend import Backend
 from mlxoss.harmony.encoding import Encoding, load_encoding
+from tests.fakes import ScriptedBackend
+from tests.server.harness import Server, running
+from tests.server.scripts import always
+
+Serve = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
 def encoding() -> Encoding:
     return load_encoding()
+
+
+@pytest.fixture
+def serve(encoding: Encoding) -> Iterator[Serve]:
+    """Start servers that live as long as the test: of a backend, or of what the model writes."""
+    with ExitStack() as stack:
+
+        def start(backend: Backend | str, **options: object) -> Server:
+            if isinstance(backend, str):
+                backend = ScriptedBackend(always(encoding, backend))
+            return stack.enter_context(running(lambda: backend, lambda: encoding, **options))  # type: ignore[arg-type]
+
+        yield start
+
+
+@pytest.fixture
+def logged_errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """For tests that provoke errors: what was logged as one so far."""
+    return lambda: [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_logged_as_error(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    caplog.set_level(logging.INFO)
+    yield
+    if "logged_errors" not in request.fixturenames:
+        records = [*caplog.get_records("setup"), *caplog.get_records("call")]
+        assert [r for r in records if r.levelno >= logging.ERROR] == []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import http.client
 import itertools
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -63,14 +65,11 @@ def running(
 ) -> Iterator[Server]:
     """Serve until the block ends, on a free port."""
     config = config or Config(date=DATE)
-    started: list[Server] = []
-    ready = threading.Event()
-    stop: list[Callable[[], None]] = []
+    started: Future[Server] = Future()
+    end = asyncio.Event()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        end = asyncio.Event()
-        stop.append(lambda: loop.call_soon_threadsafe(end.set))
         engine = Engine(load, max_batch=config.max_batch, max_queue=config.max_queue)
         app = create_app(
             config,
@@ -84,18 +83,27 @@ def running(
             server = await start_listening(app, listener)
             engine.start(loop, lambda error: None)
             services: Services = app.ctx.services
-            started.append(Server(listener.getsockname()[1], services, loop))
-            ready.set()
+            started.set_result(Server(listener.getsockname()[1], services, loop))
             await end.wait()
             await stop_serving(server, services, drain_s=drain_s)
 
-    thread = threading.Thread(target=lambda: asyncio.run(main()), name="server")
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=run, name="server")
     thread.start()
     try:
-        assert ready.wait(30)
-        yield started[0]
+        server = started.result(30)
+        try:
+            yield server
+        finally:
+            server.loop.call_soon_threadsafe(end.set)
     finally:
-        stop[0]()
         thread.join(60)
         assert not thread.is_alive()
 
@@ -129,3 +137,56 @@ class Answer:
         assert isinstance(error["message"], str)
         assert error["message"]
         return error
+
+
+def ask(
+    server: Server,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    """One request over a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, response.read())
+    finally:
+        connection.close()
+
+
+def ask_chat(server: Server, **fields: Any) -> Answer:
+    """A chat request with the usual ``model`` and ``messages`` unless ``fields`` has others."""
+    return post(server, chat_body(**fields))
+
+
+def post(server: Server, body: bytes) -> Answer:
+    """Bytes to the chat endpoint, called JSON."""
+    headers = {"content-type": "application/json"}
+    return ask(server, "POST", "/v1/chat/completions", body, headers)
+
+
+def chat_body(**fields: Any) -> bytes:
+    """A chat request's JSON."""
+    usual = {"model": "any", "messages": [{"role": "user", "content": "Hello!"}]}
+    return json.dumps(usual | fields).encode()
+
+
+def send_chat(connection: socket.socket, **fields: Any) -> None:
+    """Send a chat request over ``connection`` without reading the answer."""
+    body = chat_body(**fields)
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + body)
+
+
+def sse_payloads(body: bytes) -> list[bytes]:
+    """The ``data`` of each event of a whole SSE body; comments left out."""
+    blocks = [block for block in body.split(b"\n\n") if block]
+    assert body.endswith(b"\n\n")
+    lines = [line for block in blocks for line in block.split(b"\n")]
+    return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
