@@ -1,0 +1,274 @@
+"""The backend on MLX: continuous batching by mlx-lm's ``BatchGenerator``.
+
+The only file that knows it. What it does that this file relies on (mlx-lm 0.32.2,
+``mlx_lm/generate.py``): each ``next()`` runs one decode step for the sequences that decode, then
+one chunk of each prompt that is being prefilled; a decode step hands out the token sampled in the
+step before, so processors and samplers run one token ahead of what is delivered.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator, StopSequences
+
+from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+from mlxoss.engine.sampling import (
+    LogitsProcessor,
+    Penalties,
+    Sampler,
+    greedy,
+    make_sampler,
+    to_token_logprob,
+)
+from mlxoss.errors import InvalidRequest
+
+MOST_SHARED_SAMPLERS = 64
+
+
+class LanguageModel(Protocol):
+    """What is used of an mlx-lm model: ids (rows, n) to logits (rows, n, vocabulary)."""
+
+    args: Any
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        """Run the model; ``cache`` is updated in place."""
+
+    def make_cache(self) -> list[Any]:
+        """An empty KV cache for one sequence, one entry per layer."""
+
+
+_SamplerKey = tuple[float, float, int, float]
+ProcessorFactory = Callable[[GenerationRequest], Sequence[LogitsProcessor]]
+
+
+class _Float32Logits:
+    """The model with float32 logits.
+
+    In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
+    It also keeps a sequence's rounding independent of the rows it shares a batch with.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        return self._model(inputs, cache=cache).astype(mx.float32)
+
+    def make_cache(self) -> list[Any]:
+        return self._model.make_cache()
+
+
+class _Row:
+    """One sequence's own part of a step. What it raises is kept and fails this sequence alone."""
+
+    def __init__(
+        self,
+        uid: int,
+        request: GenerationRequest,
+        processors: Sequence[LogitsProcessor],
+        sampler: Sampler,
+    ) -> None:
+        self.uid = uid
+        self.request = request
+        self.prefilled_tokens = 0
+        self.error: Exception | None = None
+        self.processors = processors
+        self.sampler = sampler
+
+    def process(self, token_ids: mx.array, logits: mx.array) -> mx.array:
+        processed = logits
+        if self.error is None:
+            try:
+                for processor in self.processors:
+                    processed = processor(token_ids, processed)
+                if processed.shape != logits.shape:
+                    raise ValueError(f"logits of shape {logits.shape} became {processed.shape}")
+            except Exception as error:  # noqa: BLE001 - one sequence's failure, not the batch's
+                self.error = error
+                return logits
+        return processed
+
+    def sample(self, logprobs: mx.array) -> mx.array:
+        if self.error is None:
+            try:
+                return self.sampler(logprobs)
+            except Exception as error:  # noqa: BLE001 - one sequence's failure, not the batch's
+                self.error = error
+        return greedy(logprobs)
+
+
+def _os_entropy() -> int:
+    return int.from_bytes(os.urandom(8), "big")
+
+
+def _no_processors(_: GenerationRequest) -> Sequence[LogitsProcessor]:
+    return ()
+
+
+class MlxBackend:
+    """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
+
+    ``prefill_step_tokens`` bounds what one step prefills, all prompts together, and with it how
+    long the decoding sequences wait. ``entropy`` gives 64 bits for a request without a seed.
+    ``processors`` gives a request's own logits processors, applied after its penalties.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        max_batch: int = 8,
+        prefill_step_tokens: int = 2048,
+        entropy: Callable[[], int] = _os_entropy,
+        processors: ProcessorFactory = _no_processors,
+    ) -> None:
+        self._model = _Float32Logits(model)
+        self._vocab_size = int(model.args.vocab_size)
+        self._max_batch = max_batch
+        self._prefill_step_tokens = prefill_step_tokens
+        self._entropy = entropy
+        self._processors = processors
+        # MLX streams belong to the thread that made them.
+        self._stream = mx.new_stream(mx.default_device())
+        self._rows: dict[int, _Row] = {}
+        self._prefilling: set[int] = set()
+        self._samplers: dict[_SamplerKey, Sampler] = {}
+        self._generator = self._make_generator()
+
+    def insert(self, uid: int, request: GenerationRequest) -> None:
+        """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary."""
+        self._check(request)
+        sampling = request.sampling
+        with mx.stream(self._stream):
+            row = _Row(uid, request, self._make_processors(request), self._make_sampler(sampling))
+            # Rows that share a sampler are sampled in one call: see GenerationBatch._step.
+            shared = sampling.seed is None or row.sampler is greedy
+            (key,) = self._generator.insert(
+                [list(request.prompt_ids)],
+                max_tokens=[request.max_tokens],
+                samplers=[row.sampler if shared else row.sample],
+                logits_processors=[(row.process,) if row.processors else ()],
+                stop_sequences=[StopSequences([(stop_id,) for stop_id in request.stop_ids])],
+            )
+        self._rows[key] = row
+        self._prefilling.add(key)
+
+    def remove(self, uid: int) -> None:
+        """See ``Backend``."""
+        for key, row in self._rows.items():
+            if row.uid == uid:
+                self._drop(key)
+                return
+
+    def step(self) -> Sequence[StepOutput]:
+        """See ``Backend``. A failure inside a row's own processors or sampler fails that row."""
+        self._generator.prefill_step_size = self._share_of_prefill()
+        prompts, responses = self._generator.next()
+        outputs: list[StepOutput] = [self._to_prefilled(prompt) for prompt in prompts]
+        outputs += [self._to_output(response) for response in responses]
+        for key in [key for key, row in self._rows.items() if row.error is not None]:
+            row = self._rows[key]
+            assert row.error is not None
+            self._drop(key)
+            outputs.append(SequenceFailed(row.uid, row.error))
+        return outputs
+
+    def rebuild(self) -> None:
+        """See ``Backend``."""
+        # Closed first: closing restores the wired limit that the next one raises again.
+        self._generator.close()
+        self._rows.clear()
+        self._prefilling.clear()
+        self._generator = self._make_generator()
+        mx.clear_cache()
+
+    def close(self) -> None:
+        """See ``Backend``. The object is of no use afterwards."""
+        self._generator.close()
+        self._rows.clear()
+        self._samplers.clear()
+        del self._generator, self._model
+        # The model's modules and their arrays refer to each other.
+        gc.collect()
+        mx.clear_cache()
+
+    def _make_generator(self) -> BatchGenerator:
+        return BatchGenerator(
+            self._model,
+            completion_batch_size=self._max_batch,
+            prefill_batch_size=self._max_batch,
+            prefill_step_size=self._prefill_step_tokens,
+            stream=self._stream,
+        )
+
+    def _share_of_prefill(self) -> int:
+        """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk."""
+        return max(1, self._prefill_step_tokens // max(1, len(self._prefilling)))
+
+    def _check(self, request: GenerationRequest) -> None:
+        ids = request.prompt_ids
+        if not ids:
+            raise ValueError("the prompt is empty")
+        # MLX does not check indices: one beyond the table reads other memory.
+        if min(ids) < 0 or max(ids) >= self._vocab_size:
+            raise ValueError(f"a prompt id is outside the vocabulary of {self._vocab_size}")
+        for token_id in request.sampling.logit_bias:
+            if not 0 <= token_id < self._vocab_size:
+                raise InvalidRequest(
+                    f"Token id {token_id} is outside the vocabulary of {self._vocab_size}.",
+                    param="logit_bias",
+                )
+
+    def _make_processors(self, request: GenerationRequest) -> Sequence[LogitsProcessor]:
+        own: list[LogitsProcessor] = []
+        if Penalties.wanted(request.sampling):
+            own.append(Penalties(request.sampling, self._vocab_size))
+        return [*own, *self._processors(request)]
+
+    def _make_sampler(self, params: SamplingParams) -> Sampler:
+        if params.seed is not None:
+            return make_sampler(params, seed=params.seed)
+        key = (params.temperature, params.top_p, params.top_k, params.min_p)
+        if key not in self._samplers:
+            if len(self._samplers) >= MOST_SHARED_SAMPLERS:
+                self._samplers.clear()
+            self._samplers[key] = make_sampler(params, seed=self._entropy())
+        return self._samplers[key]
+
+    def _to_prefilled(self, prompt: Any) -> SequencePrefilled:
+        row = self._rows[prompt.uid]
+        done, _ = prompt.progress
+        tokens = done - row.prefilled_tokens
+        row.prefilled_tokens = done
+        if prompt.end_of_prompt:
+            self._prefilling.discard(prompt.uid)
+        return SequencePrefilled(row.uid, tokens)
+
+    def _to_output(self, response: Any) -> SequenceOutput | SequenceFailed:
+        row = self._rows[response.uid]
+        top = row.request.sampling.top_logprobs
+        logprob = None
+        if top is not None:
+            try:
+                logprob = to_token_logprob(response.logprobs, response.token, top)
+            except ArithmeticError as error:
+                self._drop(response.uid)
+                return SequenceFailed(row.uid, error)
+        finish = None
+        if response.finish_reason is not None:
+            finish = FinishReason(response.finish_reason)
+            # It has left the generator; what its row raised one token ahead no longer matters.
+            del self._rows[response.uid]
+        return SequenceOutput(row.uid, TokenOutput(response.token, finish, logprob))
+
+    def _drop(self, key: int) -> None:
+        del self._rows[key]
+        self._prefilling.discard(key)
+        with mx.stream(self._stream):
+            self._generator.remove([key])

@@ -1,0 +1,122 @@
+"""Random ``gpt_oss`` checkpoints: a real model's files, tiny and untrained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+FULL_VOCAB = 201088
+HEAD_DIM = 32
+EXPERTS = 4
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """Sizes of a checkpoint; ``layers`` alternate sliding and full attention, window 128."""
+
+    vocab_size: int = FULL_VOCAB
+    hidden: int = 64
+    layers: int = 2
+    seed: int = 0
+
+
+def write_checkpoint(folder: Path, size: TinyModel | None = None) -> Path:
+    """Write ``config.json`` and ``model.safetensors`` (float32) into ``folder`` and return it."""
+    size = size or TinyModel()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_weights(size), folder / "model.safetensors", metadata={"format": "mlx"})
+    (folder / "config.json").write_text(json.dumps(make_config(size)))
+    return folder
+
+
+def write_quantised(folder: Path, source: Path, *, bits: int, mode: str) -> Path:
+    """Quantise ``source`` as mlx-lm's converter does: ``mode`` ``affine`` or ``mxfp4``."""
+    import mlx.core as mx
+    from mlx.nn.layers.quantized import quantize
+    from mlx.utils import tree_flatten
+    from mlx_lm.utils import load_model
+
+    model, config = load_model(source)
+    group_size = 32 if mode == "mxfp4" else 64
+    quantize(model, group_size=group_size, bits=bits, mode=mode)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights: Any = dict(tree_flatten(model.parameters()))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    config["quantization"] = {"group_size": group_size, "bits": bits, "mode": mode}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def make_config(size: TinyModel) -> dict[str, Any]:
+    """A ``config.json`` with the keys and the rope scaling of gpt-oss-20b's."""
+    return {
+        "architectures": ["GptOssForCausalLM"],
+        "model_type": "gpt_oss",
+        "vocab_size": size.vocab_size,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.hidden,
+        "num_hidden_layers": size.layers,
+        "layer_types": ["sliding_attention", "full_attention"] * (size.layers // 2),
+        "num_local_experts": EXPERTS,
+        "num_experts_per_tok": EXPERTS,
+        "head_dim": HEAD_DIM,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "sliding_window": 128,
+        "rms_norm_eps": 1e-05,
+        "rope_theta": 150000,
+        "rope_scaling": {
+            "rope_type": "yarn",
+            "factor": 32.0,
+            "beta_fast": 32.0,
+            "beta_slow": 1.0,
+            "original_max_position_embeddings": 4096,
+            "truncate": False,
+        },
+        "initial_context_length": 4096,
+        "max_position_embeddings": 131072,
+        "eos_token_id": 200002,
+    }
+
+
+def _weights(size: TinyModel) -> dict[str, NDArray[np.float32]]:
+    rng = np.random.default_rng(size.seed)
+
+    def normal(*shape: int, scale: float | None = None) -> NDArray[np.float32]:
+        values = rng.standard_normal(shape, dtype=np.float32)
+        return values * np.float32(shape[-1] ** -0.5 if scale is None else scale)
+
+    weights = {
+        "model.embed_tokens.weight": normal(size.vocab_size, size.hidden, scale=1.0),
+        "model.norm.weight": 1 + normal(size.hidden, scale=0.1),
+        "lm_head.weight": normal(size.vocab_size, size.hidden),
+    }
+    for layer in range(size.layers):
+        for name, value in _layer(size, normal).items():
+            weights[f"model.layers.{layer}.{name}"] = value
+    return weights
+
+
+def _layer(size: TinyModel, normal: Any) -> dict[str, NDArray[np.float32]]:
+    hidden, q, kv = size.hidden, 4 * HEAD_DIM, 2 * HEAD_DIM
+    layer = {
+        "input_layernorm.weight": 1 + normal(hidden, scale=0.1),
+        "post_attention_layernorm.weight": 1 + normal(hidden, scale=0.1),
+        "self_attn.sinks": normal(4, scale=1.0),
+    }
+    linears = {"q_proj": (q, hidden), "k_proj": (kv, hidden), "v_proj": (kv, hidden)}
+    for name, shape in (linears | {"o_proj": (hidden, q)}).items():
+        layer[f"self_attn.{name}.weight"] = normal(*shape)
+        layer[f"self_attn.{name}.bias"] = normal(shape[0], scale=0.1)
+    layer["mlp.router.weight"] = normal(EXPERTS, hidden)
+    layer["mlp.router.bias"] = normal(EXPERTS, scale=0.1)
+    for name in ("gate_proj", "up_proj", "down_proj"):
+        layer[f"mlp.experts.{name}.weight"] = normal(EXPERTS, hidden, hidden)
+        layer[f"mlp.experts.{name}.bias"] = normal(EXPERTS, hidden, scale=0.1)
+    return layer
