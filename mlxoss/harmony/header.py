@@ -25,7 +25,8 @@ _CHANNEL = re.compile(
 )
 _CHANNEL_START = re.compile(r"\s*([a-z]{4,})\b", re.ASCII)
 _RECIPIENT = re.compile(r"to\s*=\s*([^\s<{(]*)")
-_FUNCTION = re.compile(r"\bfunctions\.[^\s<{(]+")
+_LEADING_RECIPIENTS = re.compile(rf"(?:\s*{_RECIPIENT.pattern})*")
+_FUNCTION = re.compile(r"functions\.[^\s<{(]+")
 _CONTENT_TYPE = re.compile(r"\s*(?:json|code|text|python)\b(?=\s*(?:\Z|[{\[]))")
 _CONSTRAINT = re.compile(r"\s*[\w.+/-]*")
 _ONE_WORD = re.compile(r"\s*\w[\w./-]*\s*")
@@ -214,11 +215,9 @@ class _Reader:
         if self._is_closed:
             self._recipients += _RECIPIENT.findall(text)
             text = _RECIPIENT.sub(" ", text)
-        elif self._is_blank:
-            text = text.lstrip()
-            while match := _RECIPIENT.match(text):
-                self._recipients.append(match[1])
-                text = text[match.end() :].lstrip()
+        elif self._is_blank and (match := _LEADING_RECIPIENTS.match(text)):
+            self._recipients += _RECIPIENT.findall(match[0])
+            text = text[match.end() :]
         self._is_blank = self._is_blank and not text.strip()
         self._rest.append(text)
 
