@@ -10,9 +10,9 @@ class StopMatcher:
     """Finds the first of several stop strings, whatever chunks the text comes in.
 
     The occurrence that is complete first wins; of several that end at the same
-    character, the longest. So the result never depends on the chunks, and no
-    more is held back than the shortest tail that may still become a stop
-    string. An empty stop string stops nothing.
+    character, the longest. So the result never depends on the chunks, and nothing
+    is held back but the tail that may still become a stop string. An empty stop
+    string stops nothing.
 
     Time is linear in the text (an Aho-Corasick automaton), whatever the stop
     strings look like.
