@@ -1,7 +1,7 @@
 """The daemon's parts, made from its configuration and run.
 
-What takes long to import (MLX, Harmony) is imported where it is first needed, on the
-threads that load the model and the vocabulary: the server answers before that.
+MLX takes a second to import, so that happens on the engine's thread, while the server
+already answers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from mlxoss.server.run import run_server
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
-    from mlxoss.harmony.encoding import Encoding
 
 
 def run(config: Config) -> int:
@@ -28,23 +27,22 @@ def run(config: Config) -> int:
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
-    if config.port:
-        typer.echo(notice.address(config.host, config.port, source.info.name), err=True)
     engine = Engine(
         lambda: _load_backend(source, config),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
     )
-    return run_server(config, engine, _load_encoding, model=source.info)
+    return run_server(
+        config,
+        engine,
+        model=source.info,
+        on_listening=lambda host, port: typer.echo(
+            notice.address(host, port, source.info.name), err=True
+        ),
+    )
 
 
 def _load_backend(source: ModelSource, config: Config) -> Backend:
     from mlxoss.engine.batch import MlxBackend
 
     return MlxBackend(source.load(), max_batch=config.max_batch)
-
-
-def _load_encoding() -> Encoding:
-    from mlxoss.harmony.encoding import load_encoding
-
-    return load_encoding()

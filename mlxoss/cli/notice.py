@@ -25,12 +25,12 @@ def demo(name: str) -> str:
 
 
 def address(host: str, port: int, model: str) -> str:
-    """Where ``model`` will be served, and a command to try then."""
+    """Where ``model`` is served, and a command to try."""
     base = url(host, port)
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]})
     quoted = body.replace("'", "'\\''")
     return (
-        f"{model} will answer at {base}/v1; to try it:\n"
+        f"Serving {model} at {base}/v1. To try it:\n"
         f"  curl {base}/v1/chat/completions -H 'Content-Type: application/json' -d '{quoted}'"
     )
 
