@@ -1,0 +1,128 @@
+"""From what the user calls a model to its weights in memory.
+
+Finding it takes milliseconds and no MLX, so that a wrong name is an error at once; loading it
+happens on the engine's thread. Neither ever touches the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlxoss import paths
+from mlxoss.core import ModelInfo
+from mlxoss.engine.checkpoint import Checkpoint, read_checkpoint
+from mlxoss.errors import ModelError
+from mlxoss.pins import read_pins
+
+if TYPE_CHECKING:
+    from mlxoss.engine.batch import LanguageModel
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model that was found. ``folder`` is ``None`` for the bundled demo until it is loaded."""
+
+    info: ModelInfo
+    folder: Path | None
+    cache_dir: Path | None = None
+
+    def load(self) -> LanguageModel:
+        """Read the weights into memory. The engine's thread; seconds for a real model.
+
+        Raises ``ModelError`` when the files do not make up a gpt_oss model after all.
+        """
+        folder = self.folder
+        if folder is None:
+            from mlxoss.demo import expand_demo
+
+            assert self.cache_dir is not None
+            folder = expand_demo(self.cache_dir)
+        return load_folder(folder)
+
+
+def resolve_model(
+    model: str | None,
+    *,
+    env: Mapping[str, str] = os.environ,
+    hub_cache: Path | None = None,
+) -> ModelSource:
+    """Find ``model``: ``None`` is the bundled demo, else a folder, else a Hugging Face id.
+
+    An id stands for the commit that ``mlxoss models pull`` recorded, or the one that the cache
+    calls ``main``; ``hub_cache`` is where the Hugging Face cache is if not in its usual place.
+    Raises ``ModelError`` that says what to do.
+    """
+    if model is None:
+        return _demo(env)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        folder = folder.resolve()
+        checkpoint = read_checkpoint(folder, "give --model a folder with a whole checkpoint")
+        return _source(folder.name, folder, checkpoint)
+    if not _HUB_ID.fullmatch(model):
+        raise ModelError(
+            f"There is no model folder {model}: give --model a folder that exists, or an id "
+            "like mlx-community/gpt-oss-20b-MXFP4-Q8."
+        )
+    snapshot = _hub_snapshot(model, env, hub_cache or _hub_cache())
+    return _source(model, snapshot, read_checkpoint(snapshot, _pull(model)))
+
+
+def load_folder(folder: Path) -> LanguageModel:
+    """Load a checkpoint folder as mlx-lm does, quantised or not. Never runs code from it."""
+    from mlx_lm.utils import load_model
+
+    try:
+        model: LanguageModel = load_model(folder, lazy=False, strict=True)[0]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(f"The model in {folder} cannot be loaded: {error}") from error
+    return model
+
+
+def _demo(env: Mapping[str, str]) -> ModelSource:
+    from mlxoss.demo import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
+
+    info = ModelInfo(DEMO_NAME, DEMO_CONTEXT_TOKENS, DEMO_CREATED)
+    return ModelSource(info, None, paths.cache_dir(env))
+
+
+def _source(name: str, folder: Path, checkpoint: Checkpoint) -> ModelSource:
+    return ModelSource(ModelInfo(name, checkpoint.context_tokens, checkpoint.created), folder)
+
+
+def _pull(model: str) -> str:
+    return f"run `mlxoss models pull {model}`"
+
+
+def _hub_cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE).expanduser()
+
+
+def _hub_snapshot(model: str, env: Mapping[str, str], hub_cache: Path) -> Path:
+    """The snapshot's folder, by the cache's documented layout (huggingface_hub, manage-cache).
+
+    ``snapshot_download(local_files_only=True)`` would do, but importing it takes as long as
+    starting the server, and it also asks for files that no model needs.
+    """
+    folder = hub_cache / f"models--{model.replace('/', '--')}"
+    pin = read_pins(paths.pins_file(env)).get(model)
+    if pin is not None:
+        commit = pin.commit
+    else:
+        try:
+            commit = (folder / "refs" / "main").read_text("utf-8").strip()
+        except OSError:
+            raise ModelError(f"{model} is not on this machine: {_pull(model)}.") from None
+    snapshot = folder / "snapshots" / commit
+    if not snapshot.is_dir():
+        raise ModelError(f"{model} at {commit} is not on this machine: {_pull(model)}.")
+    return snapshot
