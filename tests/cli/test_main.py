@@ -99,10 +99,9 @@ def test_a_bad_file_is_refused(tmp_path: Path) -> None:
 def test_another_file_may_be_named(tmp_path: Path, how: str) -> None:
     file = tmp_path / "other.toml"
     file.write_text("prot = 1")
-    arguments, env = (["--config", str(file)], {}) if how == "flag" else ([], str(file))
-    done = mlxoss(
-        tmp_path, "serve", *arguments, env=env if isinstance(env, dict) else {"MLXOSS_CONFIG": env}
-    )
+    arguments = ["--config", str(file)] if how == "flag" else []
+    env = {"MLXOSS_CONFIG": str(file)} if how == "variable" else {}
+    done = mlxoss(tmp_path, "serve", *arguments, env=env)
     refused(done, f"{file}: unknown setting 'prot' (did you mean 'port'?).")
 
 
