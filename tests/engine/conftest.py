@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlxoss.engine.batch import LanguageModel
+from mlxoss.engine.loader import load_folder
+from tests.checkpoints import TinyModel, write_checkpoint
+
+SMALL_VOCAB = 2000
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four layers and a small vocabulary: most of these tests need no more."""
+    size = TinyModel(vocab_size=SMALL_VOCAB, layers=4)
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), size)
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint: Path) -> LanguageModel:
+    """Loaded on the tests' own thread, for backends that are driven there."""
+    return load_folder(checkpoint)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutine tests marked ``anyio`` run on asyncio, the loop that the engine is for."""
+    return "asyncio"

@@ -1,0 +1,176 @@
+"""What the engine's tests share: running an engine, collecting what it says, references."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import generate_step
+
+from mlxoss.core import GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput, StepOutput
+from mlxoss.engine.batch import LanguageModel
+from mlxoss.engine.engine import Engine
+from mlxoss.engine.generation import Generation
+from mlxoss.errors import GenerationCancelled, MlxossError
+
+GREEDY = SamplingParams(temperature=0.0)
+NO_STOP: frozenset[int] = frozenset()
+
+
+def make_request(
+    prompt: Iterable[int],
+    max_tokens: int = 16,
+    sampling: SamplingParams = GREEDY,
+    stop_ids: Iterable[int] = (),
+) -> GenerationRequest:
+    return GenerationRequest(tuple(prompt), max_tokens, frozenset(stop_ids), sampling)
+
+
+@dataclass
+class Running:
+    """An engine under test; ``fatal`` collects what ``on_fatal`` was told."""
+
+    engine: Engine
+    fatal: list[BaseException] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def running_engine(load: Callable[[], Backend], **options: Any) -> AsyncIterator[Running]:
+    running = Running(Engine(load, **options))
+    running.engine.start(asyncio.get_running_loop(), running.fatal.append)
+    try:
+        async with asyncio.timeout(60):
+            yield running
+    finally:
+        await running.engine.close()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a generation went: its tokens and its one ending (None: it finished)."""
+
+    tokens: tuple[TokenOutput, ...]
+    error: MlxossError | None
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.token_id for token in self.tokens]
+
+    @property
+    def ending(self) -> str:
+        if isinstance(self.error, GenerationCancelled):
+            return "cancelled"
+        return "finished" if self.error is None else "failed"
+
+
+async def collect(generation: Generation) -> Outcome:
+    tokens: list[TokenOutput] = []
+    error = None
+    try:
+        async for some in generation:
+            assert some
+            tokens += some
+    except MlxossError as ending:
+        error = ending
+    finishes = [token.finish is not None for token in tokens]
+    assert not any(finishes[:-1])
+    assert (finishes[-1:] == [True]) == (error is None)
+    return Outcome(tuple(tokens), error)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until ``condition`` holds (the caller's timeout bounds it)."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def drain(backend: Backend, uids: Iterable[int]) -> dict[int, Outcome]:
+    """Step ``backend`` on this thread until all of ``uids`` have ended."""
+    tokens: dict[int, list[TokenOutput]] = {uid: [] for uid in uids}
+    ended: dict[int, Outcome] = {}
+    while len(ended) < len(tokens):
+        for output in backend.step():
+            match output:
+                case SequenceOutput(uid, token):
+                    assert uid not in ended
+                    tokens[uid].append(token)
+                    if token.finish is not None:
+                        ended[uid] = Outcome(tuple(tokens[uid]), None)
+                case SequenceFailed(uid, error):
+                    failure = MlxossError(str(error))
+                    ended[uid] = Outcome(tuple(tokens[uid]), failure)
+    return ended
+
+
+def run_batch(backend: Backend, requests: Sequence[GenerationRequest]) -> list[Outcome]:
+    """Run ``requests`` as one batch on this thread; outcomes in their order."""
+    for uid, request in enumerate(requests):
+        backend.insert(uid, request)
+    ended = drain(backend, range(len(requests)))
+    return [ended[uid] for uid in range(len(requests))]
+
+
+def tokens_of(outputs: Iterable[StepOutput], uid: int) -> list[int]:
+    return [
+        output.token.token_id
+        for output in outputs
+        if isinstance(output, SequenceOutput) and output.uid == uid
+    ]
+
+
+def greedy_reference(model: LanguageModel, request: GenerationRequest) -> list[int]:
+    """mlx-lm's own one-sequence generator: what batching must not change."""
+    prompt = mx.array(request.prompt_ids)
+    steps = generate_step(prompt, model, max_tokens=request.max_tokens)
+    return [int(token) for token, _ in steps][: request.max_tokens]
+
+
+def logits_after(model: LanguageModel, ids: Sequence[int]) -> Any:
+    """The model's logits (vocabulary,) after ``ids``, computed in one go without a cache."""
+    import numpy as np
+
+    return np.array(model(mx.array([list(ids)]))[0, -1].astype(mx.float32), dtype=np.float64)
+
+
+@dataclass
+class WatchedModel:
+    """A real model that counts its calls and can be held or made to raise from outside.
+
+    ``before`` is called on the calling thread with the shape (rows, tokens) of every call.
+    """
+
+    model: LanguageModel
+    before: Callable[[int, int], None]
+
+    def __post_init__(self) -> None:
+        self.args = self.model.args
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        self.before(*inputs.shape)
+        return self.model(inputs, cache=cache)
+
+    def make_cache(self) -> list[Any]:
+        return self.model.make_cache()
+
+
+@dataclass
+class RaiseOnce:
+    """Raises ``error`` at the first call after ``armed`` is set, and never again."""
+
+    error: Exception
+    armed: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, *_: int) -> None:
+        if self.armed.is_set():
+            self.armed.clear()
+            raise self.error
+
+
+def with_sampling(request: GenerationRequest, **changes: Any) -> GenerationRequest:
+    return replace(request, sampling=replace(request.sampling, **changes))

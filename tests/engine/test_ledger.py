@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from mlxoss.engine.ledger import Ledger, RateMeter
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_places_are_slots_and_queue_together() -> None:
+    ledger = Ledger(slots=1, places=2, clock=Clock())
+    assert [ledger.enter(uid) for uid in range(4)] == [True, True, True, False]
+    ledger.leave(1)
+    assert ledger.enter(4)
+    assert not ledger.enter(5)
+
+
+def test_counts_and_waits() -> None:
+    clock = Clock()
+    ledger = Ledger(slots=2, places=2, clock=clock)
+    ledger.enter(0)
+    clock.now += 3
+    ledger.enter(1)
+    clock.now += 2
+    assert ledger.counts() == (0, 2, 5.0)
+    assert ledger.admit(0) == 5.0
+    assert ledger.counts() == (1, 1, 2.0)
+    ledger.leave(0)
+    ledger.leave(0)
+    ledger.leave(1)
+    assert ledger.counts() == (0, 0, 0.0)
+
+
+def test_a_sequence_that_left_is_not_admitted() -> None:
+    ledger = Ledger(slots=1, places=1, clock=Clock())
+    ledger.enter(0)
+    ledger.leave(0)
+    assert ledger.admit(0) == 0.0
+    assert ledger.counts() == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("run_s", "expected_s"), [(None, 1), (0.5, 1), (20.0, 5), (21.0, 6), (10_000.0, 60)]
+)
+def test_retry_after_follows_how_long_requests_run(run_s: float | None, expected_s: int) -> None:
+    clock = Clock()
+    ledger = Ledger(slots=4, places=0, clock=clock)
+    if run_s is not None:
+        ledger.enter(0)
+        ledger.admit(0)
+        clock.now += run_s
+        ledger.leave(0)
+    assert ledger.retry_after_s() == expected_s
+
+
+def test_rate_over_the_time_that_passed_then_over_a_minute() -> None:
+    clock = Clock()
+    meter = RateMeter(clock)
+    assert meter.per_second() == 0.0
+    meter.add(30)
+    clock.now += 10
+    meter.add(20)
+    assert meter.per_second() == pytest.approx(5.0)
+    clock.now += 45
+    assert meter.per_second() == pytest.approx(50 / 55)
+    clock.now += 10
+    assert meter.per_second() == pytest.approx(20 / 60)
+    clock.now += 60
+    assert meter.per_second() == 0.0
+
+
+def test_rate_forgets_seconds_of_earlier_minutes() -> None:
+    clock = Clock()
+    meter = RateMeter(clock)
+    meter.add(600)
+    clock.now += 60
+    meter.add(6)
+    assert meter.per_second() == pytest.approx(0.1)
