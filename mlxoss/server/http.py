@@ -28,6 +28,9 @@ MAX_DRAINED_BYTES = 1024 * 1024 * 1024
 """A body that is too long is read to its end, up to here: a client that is still
 sending would find the connection reset instead of the answer."""
 
+CLIENT_LEFT = 499
+"""The status noted for a client that closed the connection (nginx's number for it)."""
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -49,7 +52,7 @@ class JsonErrorHandler(ErrorHandler):
         if error.retry_after_s is not None:
             headers["retry-after"] = str(error.retry_after_s)
         if isinstance(exception, MethodNotAllowed):
-            headers["allow"] = exception.headers.get("Allow", "")
+            headers["allow"] = ", ".join(sorted(exception.headers["Allow"].split(", ")))
         return json_response(error.body, status=error.status, headers=headers)
 
 
@@ -58,6 +61,8 @@ def to_error(request: Request, exception: BaseException) -> HttpError:
     match exception:
         case HttpRefusal():
             return exception.error
+        case asyncio.CancelledError():
+            return HttpError(CLIENT_LEFT, "The client closed the connection.")
         case MlxossError():
             return to_http_error(exception)
         case NoRoute():

@@ -12,15 +12,12 @@ from sanic import Request
 
 from mlxoss.api.errors import to_http_error
 from mlxoss.api.turn_request import Usage
-from mlxoss.server.http import HttpRefusal, request_id
+from mlxoss.server.http import CLIENT_LEFT, HttpRefusal, request_id
 
 if TYPE_CHECKING:
     from typing import Self
 
 logger = logging.getLogger(__name__)
-
-CLIENT_LEFT = 499
-"""The status logged for a client that closed the connection (nginx's number for it)."""
 
 
 class RequestLog:

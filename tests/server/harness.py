@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import openai
@@ -39,6 +39,7 @@ class Server:
     port: int
     services: Services
     loop: asyncio.AbstractEventLoop
+    clients: ExitStack = field(default_factory=ExitStack)
 
     @property
     def url(self) -> str:
@@ -47,7 +48,8 @@ class Server:
     def client(self, **options: Any) -> openai.OpenAI:
         """The official client, without retries so that errors are seen as they are."""
         options = {"max_retries": 0, "timeout": 30.0} | options
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", **options)
+        client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", **options)
+        return self.clients.enter_context(client)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -100,7 +102,8 @@ def running(
     try:
         server = started.result(30)
         try:
-            yield server
+            with server.clients:
+                yield server
         finally:
             server.loop.call_soon_threadsafe(end.set)
     finally:
