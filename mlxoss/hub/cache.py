@@ -94,7 +94,9 @@ class Hub:
 
     def read_config(self, snapshot: Snapshot) -> object:
         """The model's ``config.json``, fetched unless it is in the cache."""
-        path = hf_hub_download(snapshot.name, "config.json", revision=snapshot.commit)
+        path = hf_hub_download(
+            snapshot.name, "config.json", revision=snapshot.commit, tqdm_class=_NoBar
+        )
         return _read_json(Path(path))
 
     def to_fetch_bytes(self, snapshot: Snapshot) -> int:
@@ -215,7 +217,7 @@ def _size(path: Path) -> int:
 
 
 class _NoBar(tqdm):
-    """No progress bar: what is left once the weights are there takes no time."""
+    """No progress bar: small files take no time."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
