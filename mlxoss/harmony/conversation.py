@@ -47,9 +47,14 @@ class UserText:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """Earlier analysis. Rendered only while its turn has no final yet."""
+    """Earlier analysis. Rendered only while its turn has no final yet.
+
+    ``token_ids`` are the very ids of the text as the model wrote it, when they are
+    known; then they are rendered and the text is not encoded again.
+    """
 
     text: str
+    token_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,26 @@ class FunctionResult:
     output: str
 
 
-Item = DeveloperText | UserText | Reasoning | Preamble | FinalText | FunctionCall | FunctionResult
+TurnItem = Reasoning | Preamble | FinalText | FunctionCall
+"""What an assistant turn consists of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExactTurn:
+    """An earlier assistant turn, or the part of one, exactly as the model wrote it.
+
+    ``token_ids`` are what followed ``<|start|>assistant``, the stop token included if
+    one was sampled; ``items`` say the same. The ids are rendered verbatim while no
+    ``FinalText`` is in the turn or follows it; then its items are rendered instead,
+    since its reasoning has to go.
+    """
+
+    token_ids: tuple[int, ...]
+    items: tuple[TurnItem, ...]
+
+
+PlainItem = DeveloperText | UserText | FunctionResult | TurnItem
+Item = PlainItem | ExactTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ class ContentDelta:
 
 @dataclass(frozen=True, slots=True)
 class MessageEnd:
-    """The open message is complete."""
+    """Nothing is added to the open message. ``is_cut`` when the token limit ended it."""
+
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,8 @@ class TurnParser:
             self._note(RecoveryKind.CALL_END)
         self._open = None
         leftover = self._utf8.decode(b"", final=True)
-        return [*([ContentDelta(leftover)] if leftover else []), MessageEnd()]
+        end = MessageEnd(is_cut=reason is TurnEndReason.LENGTH)
+        return [*([ContentDelta(leftover)] if leftover else []), end]
 
     def _close_fragment(self, draft: HeaderDraft, reason: TurnEndReason | None) -> list[Event]:
         header = read_fragment(draft, self._functions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 from openai_harmony import (
     Author,
@@ -17,17 +18,20 @@ from mlxoss.core import Effort
 from mlxoss.harmony.conversation import (
     Conversation,
     DeveloperText,
+    ExactTurn,
     FinalText,
     FunctionCall,
     FunctionResult,
     Item,
+    PlainItem,
     Preamble,
     Reasoning,
     UserText,
 )
-from mlxoss.harmony.encoding import START, Encoding, replace_lone_surrogates
+from mlxoss.harmony.encoding import CHANNEL, END, MESSAGE, START, Encoding, replace_lone_surrogates
 from mlxoss.harmony.events import Channel
 from mlxoss.harmony.runs import split_long_runs
+from mlxoss.harmony.splice import close_turn, speaks_only_as
 from mlxoss.harmony.tools import render_response_format, render_tools
 
 _EFFORTS = {
@@ -36,32 +40,49 @@ _EFFORTS = {
     Effort.HIGH: ReasoningEffort.HIGH,
 }
 
+_ASSISTANT = "assistant"
+
 _JSON_CONTENT = "<|constrain|>json"
 """Exactly so: the library makes the marker a special token only at the very start."""
 
 
-def render_prompt(encoding: Encoding, conversation: Conversation) -> list[int]:
+def render_prompt(
+    encoding: Encoding, conversation: Conversation, *, most_tokens: int | None = None
+) -> list[int]:
     """Ids of ``conversation``, ending with ``<|start|>assistant``.
 
-    Only the renderer's own structure becomes special ids; every text in the
-    conversation is ordinary text. Reasoning before the last ``FinalText`` is left out
-    (openai-cookbook ``articles/gpt-oss/handle-raw-cot.md``). Raises ``InvalidRequest``
+    Only the renderer's own structure and the ids of an ``ExactTurn`` are special; every
+    text in the conversation is ordinary text. Reasoning before the last ``FinalText`` is
+    left out (openai-cookbook ``articles/gpt-oss/handle-raw-cot.md``). With ``most_tokens``
+    the oldest items are left out too, up to some user's message, until the rest fits; if
+    even the last exchange alone does not, the ids are longer. Raises ``InvalidRequest``
     for a response format that is not JSON.
     """
     has_tools = bool(conversation.tools)
-    ids: list[int] = []
-    for message in _messages(conversation):
-        ids += encoding.render_message(message, has_tools)
-    return [*ids, START, *encoding.encode_text("assistant")]
+    head: list[int] = []
+    for message in _leading_messages(conversation):
+        head += encoding.render_message(message, has_tools)
+    tail = [START, *encoding.encode_text(_ASSISTANT)]
+    items = _items_in_force(conversation.items)
+    rendered = [_item_ids(encoding, item) for item in items]
+    if most_tokens is not None:
+        left = most_tokens - len(head) - len(tail)
+        rendered = rendered[_first_kept(items, [len(ids) for ids in rendered], left) :]
+    return [*head, *itertools.chain.from_iterable(rendered), *tail]
 
 
-def _messages(conversation: Conversation) -> Iterator[Message]:
+def _leading_messages(conversation: Conversation) -> Iterator[Message]:
     yield _system(conversation)
     text = _developer_text(conversation)
     if text:
         yield _message(Role.DEVELOPER, text)
-    for item in _without_old_reasoning(conversation.items):
-        yield _item_message(item)
+
+
+def _first_kept(items: Sequence[Item], sizes: Sequence[int], most_tokens: int) -> int:
+    """Where to begin so that the rest fits: at 0, else at the message of a user."""
+    starts = [index for index, item in enumerate(items) if isinstance(item, UserText)]
+    fitting = (index for index in [0, *starts] if sum(sizes[index:]) <= most_tokens)
+    return next(fitting, starts[-1] if starts else 0)
 
 
 def _system(conversation: Conversation) -> Message:
@@ -88,16 +109,43 @@ def _instructions(text: str) -> str:
     return f"# Instructions\n\n{text}"
 
 
-def _without_old_reasoning(items: tuple[Item, ...]) -> Iterator[Item]:
-    last_final = max(
-        (index for index, item in enumerate(items) if isinstance(item, FinalText)), default=-1
-    )
+def _items_in_force(items: Sequence[Item]) -> list[Item]:
+    """``items`` without the reasoning before the last final.
+
+    Turns up to there fall apart into their items, so that their reasoning can go.
+    """
+    last_turn = max((i for i, item in enumerate(items) if _holds_final(item)), default=-1)
+    flat: list[Item] = []
     for index, item in enumerate(items):
-        if index > last_final or not isinstance(item, Reasoning):
-            yield item
+        flat += item.items if isinstance(item, ExactTurn) and index <= last_turn else (item,)
+    last_final = max((i for i, item in enumerate(flat) if _holds_final(item)), default=-1)
+    return [
+        item for i, item in enumerate(flat) if i > last_final or not isinstance(item, Reasoning)
+    ]
 
 
-def _item_message(item: Item) -> Message:
+def _holds_final(item: Item) -> bool:
+    if isinstance(item, ExactTurn):
+        return any(isinstance(part, FinalText) for part in item.items)
+    return isinstance(item, FinalText)
+
+
+def _item_ids(encoding: Encoding, item: Item) -> list[int]:
+    assistant = encoding.encode_text(_ASSISTANT)
+    match item:
+        case ExactTurn(token_ids, items):
+            if speaks_only_as(assistant, token_ids):
+                closed = close_turn(token_ids)
+                return [START, *assistant, *closed] if closed else []
+            return [one for part in items for one in _item_ids(encoding, part)]
+        case Reasoning(_, tuple(token_ids)):
+            channel = encoding.encode_text(Channel.ANALYSIS)
+            return [START, *assistant, CHANNEL, *channel, MESSAGE, *token_ids, END]
+        case _:
+            return encoding.render_message(_item_message(item), has_function_tools=False)
+
+
+def _item_message(item: PlainItem) -> Message:
     match item:
         case DeveloperText(text):
             return _message(Role.DEVELOPER, _instructions(text))
