@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,9 +34,18 @@ class Daemon:
         return next((match[1] for line in self.said if (match := _ADDRESS.match(line))), None)
 
     def health(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/health", timeout=30) as answer:
+        """What ``/health`` answers, whatever its HTTP status."""
+        try:
+            answer = urllib.request.urlopen(f"{self.url}/health", timeout=30)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
             found: dict[str, Any] = json.load(answer)
         return found
+
+    def wait_until_loaded(self) -> None:
+        self.wait_until(lambda: self.health()["status"] != "loading")
+        assert self.health()["status"] == "ok", "".join(self.said)
 
     def wait_until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
         deadline = time.monotonic() + within_s

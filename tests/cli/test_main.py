@@ -136,5 +136,5 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     done = mlxoss(tmp_path, "models", "list")
     assert done.returncode == 2
     assert done.stderr == (
-        f"mlxoss: The folder {tmp_path}/mlxoss/data cannot be made: Not a directory.\n"
+        f"mlxoss: The folder {tmp_path}/mlxoss/data cannot be made: File exists.\n"
     )

@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_without_a_model_the_demo_is_served_and_said_to_be_one(tmp_path: Path) -> None:
     with start_daemon(tmp_path) as daemon:
-        daemon.wait_until(lambda: daemon.health()["status"] == "ok")
+        daemon.wait_until_loaded()
         assert daemon.health()["model"] == "mlxoss-demo"
         answer = mlxoss(tmp_path, "chat", "Hello!", "--url", str(daemon.url))
         assert daemon.stop(signal.SIGTERM) == 0
@@ -143,7 +143,7 @@ def test_what_was_pulled_is_served_also_when_the_branch_moved(
     refs.mkdir(exist_ok=True)
     (refs / "main").write_text(moved)
     with start_daemon(tmp_path, "--model", name) as daemon:
-        daemon.wait_until(lambda: daemon.health()["status"] == "ok")
+        daemon.wait_until_loaded()
         assert daemon.health()["model"] == name
 
 
