@@ -13,8 +13,8 @@ SMALL_VOCAB = 2000
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four layers and a small vocabulary: most of these tests need no more."""
-    size = TinyModel(vocab_size=SMALL_VOCAB, layers=4)
+    """One layer of each kind and a small vocabulary: most of these tests need no more."""
+    size = TinyModel(vocab_size=SMALL_VOCAB)
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), size)
 
 

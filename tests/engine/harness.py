@@ -91,11 +91,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def drain(backend: Backend, uids: Iterable[int]) -> dict[int, Outcome]:
-    """Step ``backend`` on this thread until all of ``uids`` have ended."""
+    """Step ``backend`` on this thread until all of ``uids`` have ended; others' tokens are lost."""
     tokens: dict[int, list[TokenOutput]] = {uid: [] for uid in uids}
     ended: dict[int, Outcome] = {}
     while len(ended) < len(tokens):
         for output in backend.step():
+            if output.uid not in tokens:
+                continue
             match output:
                 case SequenceOutput(uid, token):
                     assert uid not in ended

@@ -1,0 +1,410 @@
+"""The MLX backend on a random checkpoint: batching changes no token, no request harms another."""
+
+from __future__ import annotations
+
+import random
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
+from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
+from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.sampling import LogitsProcessor
+from mlxoss.errors import InvalidRequest
+from tests.engine.conftest import SMALL_VOCAB
+from tests.engine.harness import (
+    WatchedModel,
+    drain,
+    greedy_reference,
+    logits_after,
+    make_request,
+    run_batch,
+    tokens_of,
+    with_sampling,
+)
+
+# Below, at and above the sliding window of 128 tokens, also after decoding.
+PROMPT_LENGTHS = (5, 127, 128, 129, 400, 1, 60, 250)
+AT_ONE = SamplingParams(temperature=1.0)
+
+
+def random_prompt(length: int, seed: int = 0) -> list[int]:
+    rng = random.Random(f"{length} {seed}")
+    return [rng.randrange(SMALL_VOCAB) for _ in range(length)]
+
+
+@pytest.mark.parametrize("length", PROMPT_LENGTHS)
+def test_greedy_alone_equals_mlx_lm(model: LanguageModel, length: int) -> None:
+    request = make_request(random_prompt(length), max_tokens=24)
+    (outcome,) = run_batch(MlxBackend(model), [request])
+    assert outcome.ids == greedy_reference(model, request)
+
+
+@pytest.mark.parametrize("prefill_step_tokens", [2048, 100])
+def test_greedy_in_a_mixed_batch_equals_mlx_lm(
+    model: LanguageModel, prefill_step_tokens: int
+) -> None:
+    requests = [
+        make_request(random_prompt(length), max_tokens=80 if length == 60 else 6 + 4 * i)
+        for i, length in enumerate(PROMPT_LENGTHS)
+    ]
+    backend = MlxBackend(model, max_batch=8, prefill_step_tokens=prefill_step_tokens)
+    outcomes = run_batch(backend, requests)
+    assert [o.ids for o in outcomes] == [greedy_reference(model, r) for r in requests]
+
+
+def test_greedy_with_arrivals_and_departures_equals_mlx_lm(model: LanguageModel) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    rng = random.Random(seed)
+    backend = MlxBackend(model, max_batch=8, prefill_step_tokens=rng.choice([32, 300]))
+    waiting = [
+        make_request(random_prompt(rng.randint(1, 250), seed), max_tokens=rng.randint(1, 50))
+        for _ in range(12)
+    ]
+    requests = dict(enumerate(waiting))
+    got: dict[int, list[int]] = {uid: [] for uid in requests}
+    running: set[int] = set()
+    todo = list(requests)
+    while todo or running:
+        while todo and len(running) < 8 and rng.random() < 0.5:
+            uid = todo.pop()
+            backend.insert(uid, requests[uid])
+            running.add(uid)
+        if running and rng.random() < 0.03:
+            removed = rng.choice(sorted(running))
+            backend.remove(removed)
+            running.discard(removed)
+        for output in backend.step():
+            assert output.uid in running
+            if isinstance(output, SequenceOutput):
+                got[output.uid].append(output.token.token_id)
+                if output.token.finish is not None:
+                    assert len(got[output.uid]) == requests[output.uid].max_tokens
+                    running.discard(output.uid)
+    for uid, ids in got.items():
+        assert ids == greedy_reference(model, requests[uid])[: len(ids)]
+
+
+def test_sampled_alike_requests_share_steps_and_differ(model: LanguageModel) -> None:
+    request = make_request(random_prompt(9), 12, AT_ONE)
+    outcomes = run_batch(MlxBackend(model), [request] * 4)
+    assert len({tuple(outcome.ids) for outcome in outcomes}) == 4
+
+
+def test_one_token_and_stop_ids(model: LanguageModel) -> None:
+    base = make_request(random_prompt(20), max_tokens=12)
+    ids = greedy_reference(model, base)
+    position = next(i for i in range(3, 12) if ids[i] not in ids[:i])
+    one, first, later, both, missed = run_batch(
+        MlxBackend(model),
+        [
+            make_request(base.prompt_ids, max_tokens=1),
+            make_request(base.prompt_ids, max_tokens=12, stop_ids=[ids[0]]),
+            make_request(base.prompt_ids, max_tokens=12, stop_ids=[ids[position], SMALL_VOCAB]),
+            make_request(base.prompt_ids, max_tokens=1, stop_ids=[ids[0]]),
+            make_request(base.prompt_ids, max_tokens=12, stop_ids=[SMALL_VOCAB + 1]),
+        ],
+    )
+    assert one.ids == ids[:1]
+    assert one.tokens[-1].finish is FinishReason.LENGTH
+    assert first.ids == ids[:1]
+    assert first.tokens[-1].finish is FinishReason.STOP
+    assert later.ids == ids[: position + 1]
+    assert later.tokens[-1].finish is FinishReason.STOP
+    assert both.tokens[-1].finish is FinishReason.STOP
+    assert missed.ids == ids
+    assert missed.tokens[-1].finish is FinishReason.LENGTH
+
+
+def test_a_long_prefill_lets_others_decode_at_every_step(model: LanguageModel) -> None:
+    longest_chunk = 0
+
+    def watch(rows: int, tokens: int) -> None:
+        nonlocal longest_chunk
+        longest_chunk = max(longest_chunk, rows * tokens)
+
+    backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=64)
+    short = make_request(random_prompt(5), max_tokens=40)
+    backend.insert(0, short)
+    got: list[int] = []
+    while not got:
+        got += tokens_of(backend.step(), 0)
+    for uid in (1, 2, 3):
+        backend.insert(uid, make_request(random_prompt(300, uid), max_tokens=2))
+    prefilled = 0
+    while prefilled < 900:
+        outputs = backend.step()
+        got += tokens_of(outputs, 0)
+        assert len(tokens_of(outputs, 0)) == 1
+        prefilled += sum(o.tokens for o in outputs if isinstance(o, SequencePrefilled))
+    assert longest_chunk <= 64
+    got += drain(backend, [0])[0].ids
+    assert got == greedy_reference(model, short)
+
+
+def test_remove_in_prefill_and_decode(model: LanguageModel) -> None:
+    backend = MlxBackend(model, prefill_step_tokens=64)
+    kept = make_request(random_prompt(200), max_tokens=20)
+    backend.insert(0, kept)
+    backend.insert(1, make_request(random_prompt(300), max_tokens=20))
+    backend.insert(2, make_request(random_prompt(3), max_tokens=50))
+    backend.step()
+    backend.remove(1)
+    backend.remove(77)
+    got: list[int] = []
+    while not got:
+        outputs = backend.step()
+        assert not [output for output in outputs if output.uid == 1]
+        got += tokens_of(outputs, 2)
+    backend.remove(2)
+    assert drain(backend, [0])[0].ids == greedy_reference(model, kept)
+    assert backend.step() == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sampling", "error"),
+    [
+        ([], SamplingParams(), ValueError),
+        ([1, SMALL_VOCAB], SamplingParams(), ValueError),
+        ([-1], SamplingParams(), ValueError),
+        ([1], SamplingParams(logit_bias={SMALL_VOCAB: 1.0}), InvalidRequest),
+        ([1], SamplingParams(logit_bias={-1: 1.0}), InvalidRequest),
+    ],
+)
+def test_insert_refuses_what_cannot_run(
+    model: LanguageModel, prompt: list[int], sampling: SamplingParams, error: type[Exception]
+) -> None:
+    backend = MlxBackend(model)
+    request = make_request(random_prompt(4))
+    backend.insert(0, request)
+    with pytest.raises(error):
+        backend.insert(1, make_request(prompt, sampling=sampling))
+    assert drain(backend, [0])[0].ids == greedy_reference(model, request)
+
+
+class Poison:
+    """A logits processor that spoils its own sequence at the third token."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.calls = 0
+
+    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
+        self.calls += 1
+        if self.calls < 3:
+            return logits
+        if self.how == "raise":
+            raise RuntimeError("poison")
+        return logits[:, :-1]
+
+
+@pytest.mark.parametrize("how", ["raise", "shape"])
+def test_a_poisoned_request_fails_alone(model: LanguageModel, how: str) -> None:
+    def processors(request: GenerationRequest) -> list[LogitsProcessor]:
+        return [Poison(how)] if request.prompt_ids[0] == 13 else []
+
+    backend = MlxBackend(model, processors=processors)
+    fine = [make_request(random_prompt(n), max_tokens=10) for n in (4, 140)]
+    before, poisoned, after = run_batch(backend, [fine[0], make_request([13, 5]), fine[1]])
+    assert poisoned.ending == "failed"
+    assert len(poisoned.ids) == 2
+    assert [before.ids, after.ids] == [greedy_reference(model, request) for request in fine]
+
+
+def test_a_failure_beyond_the_last_token_does_not_count(model: LanguageModel) -> None:
+    backend = MlxBackend(model, processors=lambda request: [Poison("raise")])
+    (outcome,) = run_batch(backend, [make_request([13, 5], max_tokens=2)])
+    assert outcome.ending == "finished"
+
+
+def test_a_model_that_raises_loses_the_batch_and_can_be_rebuilt(model: LanguageModel) -> None:
+    healthy = True
+
+    def before(rows: int, tokens: int) -> None:
+        if not healthy:
+            raise RuntimeError("device lost")
+
+    backend = MlxBackend(WatchedModel(model, before))
+    backend.insert(0, make_request(random_prompt(10)))
+    backend.insert(1, make_request(random_prompt(200)))
+    backend.step()
+    healthy = False
+    with pytest.raises(RuntimeError, match="device lost"):
+        backend.step()
+    healthy = True
+    backend.rebuild()
+    request = make_request(random_prompt(33))
+    assert run_batch(backend, [request])[0].ids == greedy_reference(model, request)
+
+
+def test_a_seed_gives_the_same_tokens_whatever_runs_beside_it(model: LanguageModel) -> None:
+    def seeded(seed: int | None) -> GenerationRequest:
+        return make_request(random_prompt(12), 16, SamplingParams(temperature=0.8, seed=seed))
+
+    (alone,) = run_batch(MlxBackend(model), [seeded(7)])
+    mates = [make_request(random_prompt(n), 5 + n, AT_ONE) for n in (3, 40, 150)]
+    beside = run_batch(MlxBackend(model), [mates[0], seeded(7), *mates[1:], seeded(8), seeded(-1)])
+    unseeded = run_batch(MlxBackend(model), [seeded(None)]) + run_batch(
+        MlxBackend(model), [seeded(None)]
+    )
+    assert beside[1].ids == alone.ids
+    others = [beside[4], beside[5], *unseeded]
+    assert len({tuple(outcome.ids) for outcome in [alone, *others]}) == 5
+
+
+def test_a_seed_does_not_drain_the_batch(model: LanguageModel) -> None:
+    backend = MlxBackend(model)
+    backend.insert(0, make_request(random_prompt(5), 60, AT_ONE))
+    while not tokens_of(backend.step(), 0):
+        pass
+    backend.insert(1, make_request(random_prompt(5), 8, SamplingParams(seed=1)))
+    together = 0
+    while together < 5:
+        outputs = backend.step()
+        assert tokens_of(outputs, 0)
+        together += len(tokens_of(outputs, 1))
+
+
+PENALISED = [
+    {"presence_penalty": 1.5},
+    {"frequency_penalty": 0.7},
+    {"repetition_penalty": 1.4},
+    {"logit_bias": {3: 4.0, 77: -100.0}},
+    {
+        "presence_penalty": -0.5,
+        "frequency_penalty": 0.9,
+        "repetition_penalty": 0.8,
+        "logit_bias": {11: 2.0, 1999: 3.0},
+    },
+]
+
+
+@pytest.mark.parametrize("changes", PENALISED)
+def test_penalties_and_bias_as_written_out_in_numpy(
+    model: LanguageModel, changes: dict[str, float]
+) -> None:
+    prompt = random_prompt(6) * 2
+    request = with_sampling(make_request(prompt, max_tokens=14), **changes, top_logprobs=2)
+    mate = make_request(random_prompt(150), max_tokens=20)
+    penalised, plain = run_batch(MlxBackend(model), [request, mate])
+    assert plain.ids == greedy_reference(model, mate)
+    generated: list[int] = []
+    for token in penalised.tokens:
+        logits = penalised_logits(model, request, generated)
+        logprobs = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+        assert token.token_id == int(np.argmax(logits))
+        assert token.logprob is not None
+        assert token.logprob.logprob == pytest.approx(logprobs[token.token_id], abs=1e-4)
+        generated.append(token.token_id)
+
+
+def penalised_logits(
+    model: LanguageModel, request: GenerationRequest, generated: list[int]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    params = request.sampling
+    logits: np.ndarray[tuple[int], np.dtype[np.float64]]
+    logits = logits_after(model, [*request.prompt_ids, *generated])
+    for token_id, bias in params.logit_bias.items():
+        logits[token_id] += bias
+    for token_id in {*request.prompt_ids, *generated}:
+        factor = params.repetition_penalty
+        logits[token_id] = (
+            logits[token_id] * factor if logits[token_id] < 0 else (logits[token_id] / factor)
+        )
+    for token_id in set(generated):
+        logits[token_id] -= params.presence_penalty
+        logits[token_id] -= params.frequency_penalty * generated.count(token_id)
+    return logits
+
+
+def test_repetition_without_penalty_is_what_the_penalties_prevent(model: LanguageModel) -> None:
+    """Guards the tests above: a bias strong enough to repeat, and penalties that stop it."""
+    stuck = with_sampling(make_request([5], max_tokens=12), logit_bias={42: 60.0})
+    freed = with_sampling(stuck, presence_penalty=80.0)
+    counted = with_sampling(stuck, frequency_penalty=20.0)
+    first, second, third = run_batch(MlxBackend(model), [stuck, freed, counted])
+    assert first.ids == [42] * 12
+    assert second.ids.count(42) == 1
+    assert 1 < third.ids.count(42) < 6
+
+
+@pytest.mark.parametrize("sampling", [SamplingParams(temperature=0.0), SamplingParams(seed=3)])
+def test_logprobs_are_the_models_log_softmax(
+    model: LanguageModel, sampling: SamplingParams
+) -> None:
+    base = make_request(random_prompt(130), 6, sampling)
+    asked, bare, mate = run_batch(
+        MlxBackend(model),
+        [
+            with_sampling(base, top_logprobs=5),
+            with_sampling(base, top_logprobs=0),
+            make_request(random_prompt(7), 9, AT_ONE),
+        ],
+    )
+    assert asked.ids == bare.ids
+    assert [token.logprob for token in mate.tokens] == [None] * 9
+    for i, (token, short) in enumerate(zip(asked.tokens, bare.tokens, strict=True)):
+        logits = logits_after(model, [*base.prompt_ids, *asked.ids[:i]])
+        logprobs = logits - np.log(np.exp(logits).sum())
+        best = np.argsort(-logprobs)[:5]
+        assert token.logprob is not None
+        assert short.logprob is not None
+        assert token.logprob.logprob == pytest.approx(logprobs[token.token_id], abs=1e-4)
+        assert [token_id for token_id, _ in token.logprob.top] == best.tolist()
+        assert [value for _, value in token.logprob.top] == pytest.approx(
+            logprobs[best].tolist(), abs=1e-4
+        )
+        assert short.logprob.top == ()
+        assert short.logprob.logprob == pytest.approx(token.logprob.logprob, abs=1e-5)
+
+
+class NotANumber:
+    """A model whose weights overflowed."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.args = model.args
+        self.make_cache = model.make_cache
+        self._model = model
+
+    def __call__(self, inputs: mx.array, cache: object = None) -> mx.array:
+        return self._model(inputs, cache=cache) * mx.array(float("nan"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 0.0},
+        {"temperature": 1.0},
+        {"temperature": 0.7, "top_p": 0.5, "min_p": 0.1, "top_k": 5},
+        {"presence_penalty": 1.0, "repetition_penalty": 1.1},
+    ],
+)
+def test_a_model_gone_to_nan_neither_hangs_nor_leaves_the_vocabulary(
+    model: LanguageModel, changes: dict[str, float]
+) -> None:
+    request = with_sampling(make_request(random_prompt(4), max_tokens=5), **changes)
+    plain, asked = run_batch(
+        MlxBackend(NotANumber(model)), [request, with_sampling(request, top_logprobs=1)]
+    )
+    assert len(plain.ids) == 5
+    assert all(0 <= token_id < SMALL_VOCAB for token_id in plain.ids)
+    assert asked.ending == "failed"
+
+
+def test_close_gives_the_memory_of_caches_and_model_back(model: LanguageModel) -> None:
+    request = make_request(random_prompt(400), max_tokens=200)
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    backend = MlxBackend(model)
+    for uid in range(8):
+        backend.insert(uid, request)
+    for _ in range(20):
+        backend.step()
+    during = mx.get_active_memory()
+    backend.close()
+    assert during > before + 1_000_000
+    assert mx.get_active_memory() <= before + 100_000
+    assert mx.get_cache_memory() == 0
