@@ -1,8 +1,8 @@
 """Items and turns written as rows: the part that responses and conversations share.
 
 A row of ``items`` or ``turns`` belongs to a response, a conversation or both, and
-is removed by :func:`drop_ownerless` when the last of them has gone. Functions of
-this module run inside a transaction on one of the store's threads.
+goes with the last of them. Functions of this module run inside a transaction on
+one of the store's threads.
 """
 
 from __future__ import annotations
@@ -111,11 +111,3 @@ def refuse_duplicates(
                 param=param,
             )
         seen.add(item.id)
-
-
-def drop_ownerless(connection: sqlite3.Connection) -> None:
-    """Remove the items and turns whose response and conversation have both gone."""
-    connection.execute("DELETE FROM items WHERE response_id IS NULL AND conversation_id IS NULL")
-    connection.execute(
-        "DELETE FROM turns WHERE response_id IS NULL AND conversation_id IS NULL AND NOT remembered"
-    )

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from mlxoss.errors import NotFound
-from mlxoss.store.contents import append_to_conversation, drop_ownerless, refuse_duplicates
+from mlxoss.store.contents import append_to_conversation, refuse_duplicates
 from mlxoss.store.lookup import to_history
 from mlxoss.store.values import Conversation, History, Item
 
@@ -18,6 +18,22 @@ CONVERSATION_ITEMS = (
     "SELECT id, json, conversation_position AS place FROM items WHERE conversation_id = :owner"
 )
 """The rows of a conversation's items, for ``read_page``."""
+
+_HERE = "conversation_id = :conversation AND id = :item"
+_EMPTY = (
+    "conversation_id = :conversation AND NOT EXISTS "
+    "(SELECT 1 FROM items WHERE turn_row = turns.row AND conversation_id = :conversation)"
+)
+_TAKE_OUT = (
+    f"DELETE FROM items WHERE {_HERE} AND response_id IS NULL",
+    f"UPDATE items SET conversation_id = NULL WHERE {_HERE}",
+    f"DELETE FROM turns WHERE {_EMPTY} AND response_id IS NULL",
+    f"UPDATE turns SET conversation_id = NULL WHERE {_EMPTY}",
+)
+"""Take an item, and the turn whose last item here it was, out of a conversation.
+
+What a response owns too stays with that.
+"""
 
 
 def insert(
@@ -82,7 +98,6 @@ def delete(connection: sqlite3.Connection, conversation_id: str) -> None:
     """Remove a conversation; ``NotFound`` if there is none. Its responses keep their items."""
     read(connection, conversation_id)
     connection.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,))
-    drop_ownerless(connection)
 
 
 def read_item(connection: sqlite3.Connection, conversation_id: str, item_id: str) -> Item:
@@ -100,18 +115,8 @@ def delete_item(connection: sqlite3.Connection, conversation_id: str, item_id: s
     """Take one item out; the conversation it is missing from. ``NotFound`` as ``read_item``."""
     read_item(connection, conversation_id, item_id)
     key = {"conversation": conversation_id, "item": item_id}
-    connection.execute(
-        "UPDATE items SET conversation_id = NULL "
-        "WHERE conversation_id = :conversation AND id = :item",
-        key,
-    )
-    connection.execute(
-        "UPDATE turns SET conversation_id = NULL WHERE conversation_id = :conversation "
-        "AND NOT EXISTS (SELECT 1 FROM items "
-        "WHERE turn_row = turns.row AND conversation_id = :conversation)",
-        key,
-    )
-    drop_ownerless(connection)
+    for statement in _TAKE_OUT:
+        connection.execute(statement, key)
     return read(connection, conversation_id)
 
 

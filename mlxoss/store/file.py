@@ -140,7 +140,7 @@ def _inspect(path: Path, migrations: Sequence[Migration]) -> None:
 def _refuse_unsound(connection: sqlite3.Connection, path: Path, known: set[str]) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
-        raise _foreign(path, "another program made it")
+        raise _foreign(path, f"its application id is {application_id:#x}")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise damaged(str(path), verdict.replace("\n", " "))

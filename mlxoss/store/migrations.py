@@ -73,8 +73,9 @@ _CONVERSATIONS = (
     "CREATE INDEX conversations_by_use ON conversations (used_at)",
 )
 
-# Items and turns belong to a response, a conversation or both, and go when the last
-# owner has gone. A remembered turn (chat completions) has no owner and goes by age.
+# Items and turns belong to a response, a conversation or both, and go with the last
+# owner: the triggers see to it, whether the owner is deleted by itself or with its
+# chain. A remembered turn (chat completions) has no owner and goes by age.
 _ITEMS = (
     """CREATE TABLE turns (
         row INTEGER PRIMARY KEY,
@@ -88,8 +89,6 @@ _ITEMS = (
     "CREATE INDEX turns_of_response ON turns (response_id)",
     "CREATE INDEX turns_of_conversation ON turns (conversation_id)",
     "CREATE INDEX turns_remembered ON turns (created_at) WHERE remembered",
-    """CREATE INDEX turns_without_owner ON turns (row)
-        WHERE response_id IS NULL AND conversation_id IS NULL AND NOT remembered""",
     """CREATE TABLE calls (
         id TEXT PRIMARY KEY,
         turn_row INTEGER NOT NULL REFERENCES turns (row) ON DELETE CASCADE,
@@ -111,8 +110,14 @@ _ITEMS = (
     "CREATE UNIQUE INDEX items_of_response ON items (response_id, is_output, position)",
     "CREATE UNIQUE INDEX items_of_conversation ON items (conversation_id, conversation_position)",
     "CREATE INDEX items_of_turn ON items (turn_row) WHERE turn_row IS NOT NULL",
-    """CREATE INDEX items_without_owner ON items (row)
-        WHERE response_id IS NULL AND conversation_id IS NULL""",
+    """CREATE TRIGGER response_takes_what_it_owns BEFORE DELETE ON responses BEGIN
+        DELETE FROM items WHERE response_id = OLD.id AND conversation_id IS NULL;
+        DELETE FROM turns WHERE response_id = OLD.id AND conversation_id IS NULL;
+    END""",
+    """CREATE TRIGGER conversation_takes_what_it_owns BEFORE DELETE ON conversations BEGIN
+        DELETE FROM items WHERE conversation_id = OLD.id AND response_id IS NULL;
+        DELETE FROM turns WHERE conversation_id = OLD.id AND response_id IS NULL;
+    END""",
 )
 
 MIGRATIONS: tuple[Migration, ...] = (

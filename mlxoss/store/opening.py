@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +19,6 @@ from mlxoss.store.file import (
 from mlxoss.store.migrations import MIGRATIONS
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds
-
-_READERS = 2
 
 
 def open_store(path: Path | None, bounds: Bounds, clock: Callable[[], float]) -> Store:
@@ -49,9 +46,8 @@ def _open_file(path: Path, bounds: Bounds, clock: Callable[[], float]) -> Store:
         lock = FileLock(path)
         undo.callback(lock.release)
         prepare_file(path, MIGRATIONS, clock())
-        connections: list[sqlite3.Connection] = []
-        for connect in (connect_writer, *[connect_reader] * _READERS):
-            connections.append(connect(path))
-            undo.callback(connections[-1].close)
+        writer = connect_writer(path)
+        undo.callback(writer.close)
+        reader = connect_reader(path)
         undo.pop_all()
-    return Store(Database(str(path), connections[0], connections[1:]), lock, bounds, clock)
+    return Store(Database(str(path), writer, reader), lock, bounds, clock)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mlxoss.errors import NotFound
-from mlxoss.store.contents import drop_ownerless, insert_contents, refuse_duplicates
+from mlxoss.store.contents import insert_contents, refuse_duplicates
 from mlxoss.store.events import insert_events, next_sequence
 from mlxoss.store.lookup import Contents, read_contents
 from mlxoss.store.values import Failure, Link, Response, Status
@@ -202,7 +202,6 @@ def delete(connection: sqlite3.Connection, response_id: str) -> None:
         "AND NOT EXISTS (SELECT 1 FROM responses WHERE chain_id = :id)",
         {"id": chain_id},
     )
-    drop_ownerless(connection)
 
 
 def fail_running(

@@ -17,7 +17,6 @@ import sqlite3
 from dataclasses import dataclass
 
 from mlxoss.errors import StoreFull
-from mlxoss.store.contents import drop_ownerless
 from mlxoss.store.values import Bounds, Stats
 
 _SWEEP_ROWS = 100
@@ -107,7 +106,6 @@ def _remove_oldest(
         raise StoreFull("This does not fit within the bounds of the response store.")
     *_, key, kind = min(oldest, key=lambda unit: unit[:2])
     connection.execute(kind.remove, (key,))
-    drop_ownerless(connection)
 
 
 def expire(connection: sqlite3.Connection, bounds: Bounds, now: float) -> bool:
@@ -135,7 +133,6 @@ def expire(connection: sqlite3.Connection, bounds: Bounds, now: float) -> bool:
     connection.execute(
         "DELETE FROM chains WHERE NOT EXISTS (SELECT 1 FROM responses WHERE chain_id = chains.id)"
     )
-    drop_ownerless(connection)
     return most == _SWEEP_ROWS
 
 

@@ -1,0 +1,96 @@
+"""A process dies at a random moment under load: what it was told is kept, is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlxoss.errors import NotFound
+from mlxoss.store.store import Store
+from mlxoss.store.values import Failure, Response, Status
+from tests.store import writer
+from tests.store.samples import assert_sound, opened
+
+ROOT = Path(__file__).parents[2]
+KILLS = 50
+NUMBERS_PER_LIFE = 100_000
+
+
+def live_and_die(path: Path, first: int, rng: random.Random) -> list[tuple[str, int]]:
+    """Run the writer, kill it up to 0.25 s after it set out, and return what it had confirmed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.store.writer", str(path), str(first)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process:
+        assert process.stdout.readline() == "ready 0\n"
+        time.sleep(rng.uniform(0, 0.25))
+        process.kill()
+        lines = process.stdout.read().split("\n")[:-1]
+    assert process.returncode == -9
+    return [(kind, int(number)) for kind, number in map(str.split, lines)]
+
+
+async def check(store: Store, kind: str, number: int) -> None:
+    """What ``kind`` confirmed about response ``number`` is so."""
+    response_id = f"resp_{number}"
+    match kind:
+        case "put":
+            assert await store.get(response_id) == writer.plain(number)
+        case "begun":
+            assert (await store.get(response_id)).input_items == writer.running(number).input_items
+        case "streamed":
+            page = await store.read_events(response_id)
+            assert list(page.events)[:4] == writer.events(number)[:4]
+        case "ended":
+            assert await store.get(response_id) == writer.ended(number)
+            page = await store.read_events(response_id)
+            assert list(page.events) == writer.events(number)
+        case "joined":
+            response = writer.joined(number)
+            assert await store.get(response_id) == response
+            history = await store.history(f"conv_{number}")
+            assert history.items[1:] == response.input_items + response.output_items
+            assert history.turns == response.turns
+        case "deleted":
+            with pytest.raises(NotFound):
+                await store.get(response_id)
+
+
+async def check_all(path: Path, confirmed: list[tuple[str, int]]) -> int:
+    """Open as a daemon does and check everything; how many responses were interrupted."""
+
+    def to_failed(response: Response, sequence: int) -> Failure:
+        assert response == writer.running(int(response.id.removeprefix("resp_")))
+        assert 1 <= sequence <= 4
+        return Failure("{}")
+
+    async with opened(path) as store:
+        interrupted = await store.fail_interrupted(to_failed)
+        for kind, number in confirmed:
+            await check(store, kind, number)
+        for response_id in interrupted:
+            assert (await store.get(response_id)).status is Status.FAILED
+    return len(interrupted)
+
+
+def test_nothing_confirmed_is_lost_when_the_process_is_killed(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    path = tmp_path / "responses.db"
+    total = 0
+    for life in range(KILLS):
+        confirmed = live_and_die(path, life * NUMBERS_PER_LIFE, rng)
+        asyncio.run(check_all(path, confirmed))
+        assert_sound(path)
+        total += len(confirmed)
+    assert total > KILLS
