@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlxoss.api.chat_request import ContentPart, Message
+from mlxoss.api.fields import missing
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,
@@ -63,7 +64,7 @@ class _Converter:
                 yield FunctionResult(name, _required_text(message, position))
             case "function":
                 if message.name is None:
-                    raise _missing(f"messages[{position}].name")
+                    raise missing(f"messages[{position}].name")
                 yield FunctionResult(message.name, _required_text(message, position))
 
     def _assistant_items(self, message: Message, position: int) -> Iterator[Item]:
@@ -76,7 +77,7 @@ class _Converter:
             yield Preamble(text) if calls else FinalText(text)
         yield from calls
         if message.content is None and not (reasoning or text or calls):
-            raise _missing(f"messages[{position}].content")
+            raise missing(f"messages[{position}].content")
 
     def _calls(self, message: Message) -> Iterator[FunctionCall]:
         for call in message.tool_calls or []:
@@ -88,7 +89,7 @@ class _Converter:
     def _answered_function(self, message: Message, position: int) -> str:
         param = f"messages[{position}].tool_call_id"
         if message.tool_call_id is None:
-            raise _missing(param)
+            raise missing(param)
         name = self._names.get(message.tool_call_id)
         if name is None:
             raise InvalidRequest(
@@ -103,7 +104,7 @@ class _Converter:
 def _required_text(message: Message, position: int) -> str:
     text = _optional_text(message, position)
     if text is None:
-        raise _missing(f"messages[{position}].content")
+        raise missing(f"messages[{position}].content")
     return text
 
 
@@ -131,11 +132,5 @@ def _part_text(part: ContentPart, param: str, role: str) -> str:
                 code="unsupported_content_type",
             )
     if text is None:
-        raise _missing(f"{param}.{part.type}")
+        raise missing(f"{param}.{part.type}")
     return text
-
-
-def _missing(param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
-    )

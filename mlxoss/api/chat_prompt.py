@@ -7,23 +7,12 @@ import hashlib
 from types import MappingProxyType
 
 from mlxoss.api.chat_messages import to_items
-from mlxoss.api.chat_request import ChatRequest, EffortWord, ResponseFormatParam, Tool
+from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam, Tool
+from mlxoss.api.fields import json_object_format, missing, to_effort
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.core import Effort, SamplingParams
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Conversation, FunctionTool, ResponseFormat
-
-_EFFORTS: MappingProxyType[EffortWord, Effort] = MappingProxyType(
-    {
-        "none": Effort.LOW,
-        "minimal": Effort.LOW,
-        "low": Effort.LOW,
-        "medium": Effort.MEDIUM,
-        "high": Effort.HIGH,
-        "xhigh": Effort.HIGH,
-        "max": Effort.HIGH,
-    }
-)
 
 _SEED_BITS = 64
 
@@ -109,19 +98,15 @@ def _to_effort(request: ChatRequest) -> Effort:
         or (reasoning and reasoning.effort)
         or (template and template.reasoning_effort)
     )
-    return _EFFORTS[word] if word else Effort.MEDIUM
+    return to_effort(word or None)
 
 
 def _to_response_format(wanted: ResponseFormatParam | None) -> ResponseFormat | None:
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_object":
-        return ResponseFormat("json_object", {"type": "object"})
+        return json_object_format()
     schema = wanted.json_schema
     if schema is None:
-        raise InvalidRequest(
-            "Missing required parameter: 'response_format.json_schema'.",
-            param="response_format.json_schema",
-            code="missing_required_parameter",
-        )
+        raise missing("response_format.json_schema")
     return ResponseFormat(schema.name, schema.schema_, schema.description)

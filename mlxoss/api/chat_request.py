@@ -12,6 +12,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from mlxoss.api.fields import (
+    EffortWord,
+    FormatName,
+    FunctionName,
+    Temperature,
+    TopLogprobs,
+    TopP,
+    unsupported,
+)
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.errors import InvalidRequest
 
@@ -21,10 +30,7 @@ VOCABULARY_SIZE = 201_088
 MAX_CHOICES = 128
 MAX_STOPS = 16
 
-FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
-FormatName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 UserName = Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")]
-EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]
 
@@ -157,8 +163,8 @@ class ChatRequest(StrictModel):
         Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None,
         BeforeValidator(_to_stops),
     ] = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
@@ -167,7 +173,7 @@ class ChatRequest(StrictModel):
     logit_bias: dict[TokenIdText, Bias] | None = None
     seed: int | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: TopLogprobs | None = None
 
     modalities: list[str] | None = None
     audio: Any = None
@@ -210,30 +216,24 @@ def _check_combinations(request: ChatRequest) -> None:
 
 def _check_supported(request: ChatRequest) -> None:
     if request.tool_choice not in (None, "auto", "none"):
-        raise _unsupported(
+        raise unsupported(
             "tool_choice", "only 'auto' and 'none' are supported; calls cannot be forced yet"
         )
     if any(modality != "text" for modality in request.modalities or []):
-        raise _unsupported("modalities", "this model answers with text only")
+        raise unsupported("modalities", "this model answers with text only")
     if request.audio is not None:
-        raise _unsupported("audio", "this model answers with text only")
+        raise unsupported("audio", "this model answers with text only")
     for name in ("functions", "function_call"):
         if getattr(request, name) is not None:
-            raise _unsupported(name, "use 'tools' and 'tool_choice' instead")
+            raise unsupported(name, "use 'tools' and 'tool_choice' instead")
     if request.web_search_options is not None:
-        raise _unsupported("web_search_options", "this server does not search the web")
+        raise unsupported("web_search_options", "this server does not search the web")
     if request.moderation is not None:
-        raise _unsupported("moderation", "this server does not moderate")
+        raise unsupported("moderation", "this server does not moderate")
     schema = request.response_format and request.response_format.json_schema
     if schema and schema.strict:
-        raise _unsupported(
+        raise unsupported(
             "response_format.json_schema.strict",
             "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
             "to false",
         )
-
-
-def _unsupported(param: str, reason: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"Unsupported value for '{param}': {reason}.", param=param, code="unsupported_value"
-    )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.turn_request import Usage
 from mlxoss.core import TokenLogprob
 from mlxoss.harmony.events import (
@@ -25,7 +26,6 @@ from mlxoss.harmony.events import (
 )
 
 _BETWEEN_MESSAGES = "\n\n"
-_LEAST_LOGPROB = -9999.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class ChatStream:
             return self._reasoning_delta(choice, delta)
         entry = None
         if logprob is not None and message.channel is Channel.FINAL and delta.token_id is not None:
-            entry = self._logprob_entry(delta.token_id, logprob)
+            entry = to_logprob_entry(self._token_bytes, delta.token_id, logprob)
         if not delta.text and entry is None:
             return []
         text = choice.content.append(delta.text)
@@ -161,19 +161,6 @@ class ChatStream:
             return []
         text = choice.reasoning.append(delta.text)
         return [self._chunk(choice.index, {"reasoning": text, "reasoning_content": text})]
-
-    def _logprob_entry(self, token_id: int, logprob: TokenLogprob) -> dict[str, Any]:
-        entry = self._token_entry(token_id, logprob.logprob)
-        entry["top_logprobs"] = [self._token_entry(id_, value) for id_, value in logprob.top]
-        return entry
-
-    def _token_entry(self, token_id: int, logprob: float) -> dict[str, Any]:
-        token = self._token_bytes(token_id)
-        return {
-            "token": token.decode("utf-8", "replace"),
-            "logprob": max(logprob, _LEAST_LOGPROB),
-            "bytes": list(token),
-        }
 
     def _chunk(
         self,

@@ -15,6 +15,8 @@ class TurnRequest:
     ``choices`` independent answers; ``max_tokens`` per answer, ``None`` for
     whatever the context leaves; ``stops`` end an answer when its final text
     holds one; ``prompt_param`` is the field to blame for a prompt that is too long.
+    With ``truncate`` a prompt that is too long loses its oldest items instead. With
+    ``single_call`` an answer ends with its first call.
     """
 
     conversation: Conversation
@@ -23,6 +25,8 @@ class TurnRequest:
     max_tokens: int | None = None
     choices: int = 1
     stops: tuple[str, ...] = ()
+    truncate: bool = False
+    single_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,15 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def validate(model: type[ModelT], value: dict[str, Any]) -> ModelT:
-    """Validate ``value``; raises InvalidRequest that names the first wrong field."""
+def validate(model: type[ModelT], value: Any, location: tuple[int | str, ...] = ()) -> ModelT:
+    """Validate ``value``; raises InvalidRequest that names the first wrong field.
+
+    ``location`` is where ``value`` stands in the request.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _to_invalid_request(error) from None
+        raise _to_invalid_request(error, location) from None
 
 
 def to_param(location: tuple[int | str, ...]) -> str:
@@ -57,9 +60,9 @@ def to_param(location: tuple[int | str, ...]) -> str:
     return param[:_MAX_PARAM_CHARS]
 
 
-def _to_invalid_request(error: ValidationError) -> InvalidRequest:
+def _to_invalid_request(error: ValidationError, location: tuple[int | str, ...]) -> InvalidRequest:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    kind, param = first["type"], to_param(first["loc"])
+    kind, param = first["type"], to_param((*location, *first["loc"]))
     if kind == "missing":
         return InvalidRequest(
             f"Missing required parameter: '{param}'.",

@@ -1,0 +1,60 @@
+"""Fields that several endpoints share: their types, and what they become."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mlxoss.core import Effort
+from mlxoss.errors import InvalidRequest
+from mlxoss.harmony.conversation import ResponseFormat
+
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+FormatName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+TopLogprobs = Annotated[int, Field(ge=0, le=20)]
+
+_EFFORTS: MappingProxyType[EffortWord, Effort] = MappingProxyType(
+    {
+        "none": Effort.LOW,
+        "minimal": Effort.LOW,
+        "low": Effort.LOW,
+        "medium": Effort.MEDIUM,
+        "high": Effort.HIGH,
+        "xhigh": Effort.HIGH,
+        "max": Effort.HIGH,
+    }
+)
+
+
+def to_effort(word: EffortWord | None) -> Effort:
+    """The effort that OpenAI's word asks for, as far as gpt-oss knows it; medium by default."""
+    return _EFFORTS[word] if word else Effort.MEDIUM
+
+
+def json_object_format() -> ResponseFormat:
+    """What the model is shown for OpenAI's ``json_object``."""
+    return ResponseFormat("json_object", {"type": "object"})
+
+
+def unsupported(param: str, reason: str) -> InvalidRequest:
+    """The error for a value that would change the answer and cannot be honoured."""
+    return InvalidRequest(
+        f"Unsupported value for '{param}': {reason}.", param=param, code="unsupported_value"
+    )
+
+
+def missing(param: str) -> InvalidRequest:
+    """The error for a field that has to be there."""
+    return InvalidRequest(
+        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+    )
+
+
+def invalid(param: str, reason: str) -> InvalidRequest:
+    """The error for a value that makes no sense in its place."""
+    return InvalidRequest(f"Invalid '{param}': {reason}.", param=param, code="invalid_value")

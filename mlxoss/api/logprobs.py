@@ -1,0 +1,27 @@
+"""Log probabilities in OpenAI's shape, which chat and responses share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlxoss.core import TokenLogprob
+
+_LEAST_LOGPROB = -9999.0
+
+
+def to_logprob_entry(
+    token_bytes: Callable[[int], bytes], token_id: int, logprob: TokenLogprob
+) -> dict[str, Any]:
+    """One token with its alternatives. ``token_bytes`` gives a token's bytes."""
+    entry = _to_token(token_bytes(token_id), logprob.logprob)
+    entry["top_logprobs"] = [_to_token(token_bytes(id_), value) for id_, value in logprob.top]
+    return entry
+
+
+def _to_token(token: bytes, logprob: float) -> dict[str, Any]:
+    return {
+        "token": token.decode("utf-8", "replace"),
+        "logprob": max(logprob, _LEAST_LOGPROB),
+        "bytes": list(token),
+    }
