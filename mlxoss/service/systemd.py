@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.job import Absent, Found, Job, Unknown
+from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.run import Ran, Run, run_command
 from mlxoss.service.spec import Definition, ServiceSpec
 from mlxoss.service.supervisor import Pace
@@ -105,7 +105,7 @@ class Systemd:
         self._call("reset-failed", UNIT)
 
     def _lives(self, job: Job) -> bool:
-        return job.alive or job.state.value != "not running"
+        return job.alive or job.state is not JobState.ENDED
 
     def _call(self, *arguments: str) -> Ran:
         limit_s = self.exit_timeout_s + self.pace.grace_s + 5

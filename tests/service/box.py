@@ -1,15 +1,9 @@
-"""A home folder, a stand-in launchd and a tiny daemon: all that a life of the service takes.
-
-The stand-in (it supervises real processes) lies beside the checkout and is copied in.
-"""
+"""A home folder, a stand-in launchd and a tiny daemon: all that a life of the service takes."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,15 +20,11 @@ from mlxoss.service.ready import NotReady, Ready, wait_ready
 from mlxoss.service.spec import LABEL, ServiceSpec
 from mlxoss.service.status import ServiceStatus, read_status
 from mlxoss.service.supervisor import Pace
+from tests.service.standin import StandIn
 
 T = TypeVar("T")
 
-STAND_IN = Path(__file__).parents[3] / "shared" / "launchctl"
-PACE = Pace(poll_s=0.05, retry_s=0.1)
-QUIRKS = (
-    *("", "no-gui", "rich-errors", "einprogress", "kickstart-sigterm"),
-    *("throttle-kickstart", "bare-env"),
-)
+PACE = Pace(poll_s=0.2, retry_s=0.2)
 
 
 def free_port() -> int:
@@ -43,11 +33,11 @@ def free_port() -> int:
         return port
 
 
-def until(check: Callable[[], T], limit_s: float = 20.0) -> T:
+def until(check: Callable[[], T], limit_s: float = 20.0, pause_s: float = 0.02) -> T:
     end = time.monotonic() + limit_s
     while not (value := check()):
         assert time.monotonic() < end, f"not within {limit_s} s"
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return value
 
 
@@ -66,32 +56,10 @@ class Box:
         self.home = root / "home"
         self.state = root / "state"
         self.port = free_port()
-        self.quirks = quirks
         self.pids: set[int] = set()
         self.home.mkdir()
-        for name in ("launchctl", "jobplist.py"):
-            shutil.copy(STAND_IN / name, root)
-        self.launchctl = self._script("bin/launchctl", self._launchctl_command(), "/bin/sh")
+        self.ctl = StandIn(root / "launchd", self.home, quirks)
         self.program = self._daemon("bin/mlxoss")
-
-    def _launchctl_command(self) -> str:
-        variables = {
-            "DIR": self.root / "launchd",
-            "SCALE": "0.05",
-            "OWNER": os.getpid(),
-            "HOME": self.home,
-        }
-        lines = [
-            f"export MLXOSS_FAKE_LAUNCHD_{k}={shlex.quote(str(v))}" for k, v in variables.items()
-        ]
-        lines.append(
-            f"export MLXOSS_FAKE_LAUNCHD_QUIRKS=$(cat {shlex.quote(str(self.root))}/quirks)"
-        )
-        lines.append(
-            f'exec {sys.executable} -S -E {shlex.quote(str(self.root / "launchctl"))} "$@"'
-        )
-        (self.root / "quirks").write_text(self.quirks)
-        return "\n".join(lines)
 
     def _daemon(self, name: str) -> Path:
         code = Path(__file__).with_name("daemon.py").read_text()
@@ -103,14 +71,6 @@ class Box:
         path.write_text(f"#!{interpreter}\n{text}\n")
         path.chmod(0o755)
         return path
-
-    def set_quirks(self, quirks: str) -> None:
-        (self.root / "quirks").write_text(quirks)
-
-    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.launchctl, *arguments], capture_output=True, text=True, timeout=60, check=False
-        )
 
     def behave(self, how: str) -> None:
         """What the daemon does from its next start on."""
@@ -126,7 +86,7 @@ class Box:
 
     @property
     def supervisor(self) -> Launchd:
-        return Launchd(str(self.launchctl), os.getuid(), self.home, pace=PACE)
+        return Launchd(str(self.ctl.command), os.getuid(), self.home, pace=PACE)
 
     @property
     def manager(self) -> Manager:

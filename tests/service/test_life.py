@@ -19,15 +19,22 @@ from mlxoss.service.job import Absent, JobState
 from mlxoss.service.ready import NotReady, Ready
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import EXIT_STATUS, Verdict
-from tests.service.box import QUIRKS, Box, is_alive, until
-
-every_quirk = pytest.mark.parametrize(
-    "box", QUIRKS, indirect=True, ids=lambda quirk: quirk or "plain"
-)
+from tests.service.box import Box, is_alive, until
+from tests.service.standin import QUIRKS
 
 
-@every_quirk
-def test_from_install_to_uninstall(box: Box) -> None:
+@pytest.mark.parametrize("box", QUIRKS, indirect=True, ids=lambda quirk: quirk or "plain")
+def test_the_whole_life(box: Box) -> None:
+    pid = _install(box)
+    pid = _restart_with_a_request_in_flight(box, pid)
+    pid = _change_options(box, pid)
+    pid = _crash(box, pid)
+    _stop(box, pid)
+    _refuse(box)
+    _uninstall(box, box.up())
+
+
+def _install(box: Box) -> int:
     first = box.manager.install(box.spec())
     assert f"wrote {box.plist}" in first.done
     assert first.done[-1] == "registered and started"
@@ -36,35 +43,13 @@ def test_from_install_to_uninstall(box: Box) -> None:
 
     assert box.manager.install(box.spec()).done == ()
     assert box.manager.start().done == ()
-    assert box.manager.start().done == ()
-    assert box.job().pid == pid
-
     status = box.status()
     assert (status.verdict, status.concerns) == (Verdict.HEALTHY, ())
-
-    stopped = box.manager.stop()
-    assert stopped.done == ("stopped",)
-    assert "next login" in stopped.notes[0]
-    assert not is_alive(pid)
-    assert isinstance(box.supervisor.query(), Absent)
-    assert box.status().verdict is Verdict.STOPPED
-    assert box.manager.stop().done == ()
-
-    assert box.manager.start().done == ("registered and started",)
-    again = box.up()
-    assert again != pid
-
-    assert box.manager.uninstall().done == ("stopped", f"removed {box.plist}")
-    assert not box.plist.exists()
-    assert not is_alive(again)
-    assert box.status().verdict is Verdict.NOT_INSTALLED
-    assert box.manager.uninstall().done == ()
+    assert box.job().pid == pid
+    return pid
 
 
-@every_quirk
-def test_a_restart_lets_the_request_in_flight_finish(box: Box) -> None:
-    box.manager.install(box.spec())
-    pid = box.up()
+def _restart_with_a_request_in_flight(box: Box, pid: int) -> int:
     answers: list[int] = []
 
     def ask() -> None:
@@ -77,59 +62,74 @@ def test_a_restart_lets_the_request_in_flight_finish(box: Box) -> None:
     assert box.manager.restart().done == ("restarted",)
     client.join()
     assert answers == [200]
-    assert box.up() != pid
+    fresh = box.up()
+    assert fresh != pid
     assert box.starts() == 2
+    return fresh
 
 
-@every_quirk
-def test_changed_options_replace_the_instance(box: Box) -> None:
-    box.manager.install(box.spec())
-    pid = box.up()
-    changed = box.spec(exit_timeout_s=40)
-    outcome = box.manager.install(changed)
+def _change_options(box: Box, pid: int) -> int:
+    outcome = box.manager.install(box.spec(exit_timeout_s=40))
     assert outcome.done == (
         f"wrote {box.plist}",
         "stopped the old instance",
         "registered and started",
     )
-    assert box.up() != pid
-    printed = "".join(box.ctl("print", f"{box.job().where}/{LABEL}").stdout)
-    assert "exit timeout = 40" in printed
-    pid = box.up()
-    assert box.manager.install(changed, settings_changed=True).done == ("restarted",)
-    assert box.up() != pid
+    fresh = box.up()
+    assert fresh != pid
+    assert "exit timeout = 40" in box.ctl("print", f"{box.job().where}/{LABEL}").stdout
+    return fresh
 
 
-@every_quirk
-def test_a_crash_is_restarted(box: Box) -> None:
-    box.manager.install(box.spec())
-    pid = box.up()
+def _crash(box: Box, pid: int) -> int:
     os.kill(pid, signal.SIGKILL)
-    until(lambda: box.job().pid not in (None, pid))
-    box.up()
+    until(lambda: box.job().pid not in (None, pid), pause_s=0.2)
+    fresh = box.up()
     assert box.job().last_exit == "Killed: 9"
     assert box.status().verdict is Verdict.HEALTHY
+    return fresh
 
 
-@every_quirk
-def test_a_refusal_is_not_restarted_and_its_reason_is_shown(box: Box) -> None:
+def _stop(box: Box, pid: int) -> None:
+    stopped = box.manager.stop()
+    assert stopped.done == ("stopped",)
+    assert "next login" in stopped.notes[0]
+    assert not is_alive(pid)
+    assert isinstance(box.supervisor.query(), Absent)
+    assert box.status().verdict is Verdict.STOPPED
+    assert box.manager.stop().done == ()
+
+
+def _refuse(box: Box) -> None:
     box.behave("refuse")
-    box.manager.install(box.spec())
-    ready = box.ready()
-    assert ready == NotReady("it refused to start: max_batch must be at least 1")
+    assert box.manager.start().done == ("registered and started",)
+    starts = box.starts()
+    assert box.ready() == NotReady("it refused to start: max_batch must be at least 1")
     time.sleep(1.0)  # two throttle intervals of the stand-in
-    assert box.starts() == 1
+    assert box.starts() == starts
     status = box.status()
     assert status.verdict is Verdict.STOPPED
     assert EXIT_STATUS[status.verdict] == 3
     assert "max_batch must be at least 1" in status.concerns[0]
-
     box.behave("serve")
     assert box.manager.start().done == ("started",)
-    box.up()
 
 
-@every_quirk
+def _uninstall(box: Box, pid: int) -> None:
+    assert box.manager.uninstall().done == ("stopped", f"removed {box.plist}")
+    assert not box.plist.exists()
+    assert not is_alive(pid)
+    assert box.status().verdict is Verdict.NOT_INSTALLED
+    assert box.manager.uninstall().done == ()
+
+
+def test_changed_settings_restart_a_service_whose_plist_stays(box: Box) -> None:
+    box.manager.install(box.spec())
+    pid = box.up()
+    assert box.manager.install(box.spec(), settings_changed=True).done == ("restarted",)
+    assert box.up() != pid
+
+
 def test_an_endless_crash_is_told(box: Box) -> None:
     box.behave("crash")
     box.manager.install(box.spec())
@@ -138,7 +138,7 @@ def test_an_endless_crash_is_told(box: Box) -> None:
     assert "crashed (last exit 1" in ready.why
     until(lambda: box.starts() >= 3)
     box.behave("serve")
-    until(lambda: isinstance(box.ready(), Ready))
+    until(lambda: isinstance(box.ready(), Ready), pause_s=0.2)
 
 
 def test_a_taken_port_is_a_refusal(box: Box) -> None:
@@ -257,18 +257,18 @@ def test_restart_starts_what_was_stopped(box: Box) -> None:
     assert box.manager.restart().done == ("registered and started",)
     pid = box.up()
     os.kill(pid, signal.SIGTERM)
-    until(lambda: box.job().state is JobState.ENDED)
+    until(lambda: box.job().state is JobState.ENDED, pause_s=0.2)
     assert box.manager.restart().done == ("started",)
     box.up()
 
 
 def test_the_service_moves_from_the_login_of_ssh_to_the_desktop(box: Box) -> None:
-    box.set_quirks("no-gui")
+    box.ctl.set_quirks("no-gui")
     outcome = box.manager.install(box.spec())
     assert "No desktop session" in outcome.notes[0]
     box.up()
     assert box.job().where == f"user/{os.getuid()}"
-    box.set_quirks("")
+    box.ctl.set_quirks("")
     assert box.status().verdict is Verdict.HEALTHY
     box.supervisor.register()
     box.up()
@@ -279,6 +279,8 @@ def test_the_service_moves_from_the_login_of_ssh_to_the_desktop(box: Box) -> Non
 def test_a_registration_from_another_file_is_replaced(box: Box) -> None:
     other = box.root / "elsewhere" / box.plist.name
     other.parent.mkdir()
+    (box.root / "logs").mkdir()
+    box.state.mkdir()
     other.write_bytes(box.supervisor.render(box.spec()))
     box.ctl("bootstrap", f"gui/{os.getuid()}", str(other))
     box.up()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlxoss.service.spec import LABEL, is_supervised, make_environment
+
+PROGRAM = Path("/opt/homebrew/opt/mlxoss/bin/mlxoss")
+
+
+def test_the_programs_folder_comes_first_on_the_path() -> None:
+    made = make_environment(PROGRAM, {"PATH": "/somewhere", "SECRET": "x"})
+    assert made == {
+        "LANG": "en_US.UTF-8",
+        "PATH": "/opt/homebrew/opt/mlxoss/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def test_places_and_proxies_are_taken_from_the_shell_but_no_passwords() -> None:
+    shell = {"HF_HOME": "/m", "https_proxy": "http://p:1", "HTTP_PROXY": "http://me:pw@p:1"}
+    made = make_environment(PROGRAM, shell | {"HF_TOKEN": "hf_x"})
+    assert made["HF_HOME"] == "/m"
+    assert made["https_proxy"] == "http://p:1"
+    assert not {"HTTP_PROXY", "HF_TOKEN"} & made.keys()
+
+
+def test_an_earlier_choice_stays_until_it_is_changed_or_taken_away() -> None:
+    kept = {"HF_HOME": "/old", "A": "1", "PATH": "/stale"}
+    assert make_environment(PROGRAM, {}, kept=kept)["HF_HOME"] == "/old"
+    assert make_environment(PROGRAM, {"HF_HOME": "/new"}, kept=kept)["HF_HOME"] == "/new"
+    made = make_environment(PROGRAM, {}, kept=kept, chosen={"A": "", "B": "2"})
+    assert "A" not in made
+    assert made["B"] == "2"
+    assert "/stale" not in made["PATH"]
+    assert make_environment(PROGRAM, {}, chosen={"PATH": "/mine"})["PATH"] == "/mine"
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({"XPC_SERVICE_NAME": LABEL}, True),
+        ({"XPC_SERVICE_NAME": "0"}, False),
+        ({"XPC_SERVICE_NAME": "application.com.apple.Terminal.1"}, False),
+        ({"SYSTEMD_EXEC_PID": "42"}, True),
+        ({"SYSTEMD_EXEC_PID": "41"}, False),
+        ({}, False),
+    ],
+)
+def test_who_started_this_process(env: dict[str, str], expected: bool) -> None:
+    assert is_supervised(env, 42) is expected
