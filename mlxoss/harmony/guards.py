@@ -1,0 +1,140 @@
+"""Compiling turns' grammars, with the vocabulary they are about."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from mlxoss.harmony.encoding import (
+    CALL,
+    CHANNEL,
+    CONSTRAIN,
+    END,
+    FIRST_SPECIAL,
+    MESSAGE,
+    RETURN,
+    START,
+    VOCAB_SIZE,
+    read_vocabulary,
+)
+from mlxoss.harmony.grammar import render_body_grammar, render_grammar, unusable
+from mlxoss.harmony.guard import Guard
+from mlxoss.harmony.rules import TurnRules
+
+MOST_GRAMMARS = 64
+
+_END_OF_TEXT = 199_999
+_NAMES = {
+    START: "<|start|>",
+    END: "<|end|>",
+    MESSAGE: "<|message|>",
+    CHANNEL: "<|channel|>",
+    CONSTRAIN: "<|constrain|>",
+    RETURN: "<|return|>",
+    CALL: "<|call|>",
+}
+_LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+_SUFFIX = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_PATTERN = "|".join(
+    (
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS[0]}]*[{_LETTERS[1]}]+{_SUFFIX}",
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS[0]}]+[{_LETTERS[1]}]*{_SUFFIX}",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    )
+)
+"""How o200k splits text before it looks for tokens (openai/tiktoken, ``openai_public.py``)."""
+
+
+def make_guard_tokenizer() -> LLTokenizer:
+    """The bundled vocabulary as llguidance takes it. About 1.5 s with the interpreter's lock.
+
+    Raises ``ModelError`` for a vocabulary that is missing or damaged.
+    """
+    specials = {f"<|reserved_{id_}|>": id_ for id_ in range(FIRST_SPECIAL, VOCAB_SIZE)}
+    for id_, name in _NAMES.items():
+        del specials[f"<|reserved_{id_}|>"]
+        specials[name] = id_
+    lines = (line.split() for line in read_vocabulary().splitlines())
+    return LLTokenizer.from_tiktoken(
+        encoder={base64.b64decode(token): int(rank) for token, rank in lines},
+        special_tokens=specials,
+        pattern=_PATTERN,
+        # Ends of turns are named in the grammar; this id never appears in one.
+        eos_token=_END_OF_TEXT,
+        n_vocab=VOCAB_SIZE,
+    )
+
+
+class Guards:
+    """Makes guards. Any thread may call any method.
+
+    ``make_tokenizer`` is called once, by the first call that needs it; others wait. The last
+    ``MOST_GRAMMARS`` compiled grammars are kept: a guard of one of those costs microseconds.
+    """
+
+    def __init__(self, make_tokenizer: Callable[[], LLTokenizer] = make_guard_tokenizer) -> None:
+        self._make_tokenizer = make_tokenizer
+        self._tokenizer: LLTokenizer | None = None
+        self._loading = threading.Lock()
+        self._lock = threading.Lock()
+        self._matchers: OrderedDict[str, LLMatcher] = OrderedDict()
+
+    def load(self) -> None:
+        """Make the tokenizer unless that was done. Raises what making it raises."""
+        with self._loading:
+            if self._tokenizer is None:
+                self._tokenizer = self._make_tokenizer()
+
+    def compile(self, rules: TurnRules) -> str:
+        """The grammar of ``rules``, compiled and kept, so that ``make`` takes it.
+
+        Milliseconds for usual schemas and about half a second for the largest, without the
+        interpreter's lock. Raises ``InvalidRequest`` naming the body that cannot be enforced.
+        """
+        grammar = render_grammar(rules)
+        _, error = self._matcher(grammar)
+        if error is None:
+            return grammar
+        for param, body in rules.bodies():
+            _, reason = self._matcher(render_body_grammar(body))
+            if reason is not None:
+                raise unusable(param, reason)
+        raise unusable("tools", error)
+
+    def make(self, grammar: str) -> Guard:
+        """A guard at the start of a turn. Raises ``ValueError`` for what ``compile`` refused."""
+        matcher, error = self._matcher(grammar)
+        if error is not None:
+            raise ValueError(error)
+        return Guard(matcher)
+
+    def _matcher(self, grammar: str) -> tuple[LLMatcher, str | None]:
+        """A matcher of its own for ``grammar``, and why it cannot be used if so."""
+        with self._lock:
+            known = self._matchers.get(grammar)
+            if known is not None:
+                self._matchers.move_to_end(grammar)
+                return known.deep_copy(), None
+        self.load()
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_limits())
+        if matcher.is_error():
+            return matcher, " ".join(matcher.get_error().split())
+        with self._lock:
+            self._matchers[grammar] = matcher
+            while len(self._matchers) > MOST_GRAMMARS:
+                self._matchers.popitem(last=False)
+            return matcher.deep_copy(), None
+
+
+def _limits() -> LLParserLimits:
+    return LLParserLimits(
+        max_grammar_size=100_000, initial_lexer_fuel=500_000, verbose_errors=False
+    )
