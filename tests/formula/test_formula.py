@@ -1,4 +1,4 @@
-"""The formula against the lock, the plist and Homebrew's rules, as far as that goes without a Mac."""
+"""The formula against the lock, the plist and Homebrew's rules, as far as can be told here."""
 
 from __future__ import annotations
 
