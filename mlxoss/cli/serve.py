@@ -24,6 +24,6 @@ def serve(load_config: LoadConfig) -> None:
     typer.echo(notice.started(__version__, os.getpid(), time.time()), err=True)
     config = load_config()
     # Read only here, so that help and wrong flags do not wait for the server's imports.
-    from mlxoss.cli.daemon import run
+    from mlxoss.cli.daemon import leave, run
 
-    raise typer.Exit(run(config))
+    leave(run(config))
