@@ -21,8 +21,8 @@ from mlxoss.errors import ConfigError
 from mlxoss.settings import Choice, Day, FilePath, Integer, Kind, Switch, Text
 
 ENV_PREFIX = "MLXOSS_"
-# Read before any setting: which file, which folders.
-_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME"})
+# Read before any setting: which file, which folders, which service manager.
+_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL"})
 
 
 def _about(kind: Kind, help: str) -> dict[str, object]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-from types import MappingProxyType
 
 from mlxoss.api.chat_messages import to_items
 from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam, Tool
 from mlxoss.api.fields import json_object_format, missing, to_effort
+from mlxoss.api.sampling import to_sampling
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.core import Effort, SamplingParams
+from mlxoss.core import Effort
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Conversation, FunctionTool, ResponseFormat
-
-_SEED_BITS = 64
 
 
 def to_turn_request(request: ChatRequest, *, date: datetime.date) -> TurnRequest:
@@ -30,7 +27,7 @@ def to_turn_request(request: ChatRequest, *, date: datetime.date) -> TurnRequest
     )
     return TurnRequest(
         conversation=conversation,
-        sampling=_to_sampling(request),
+        sampling=to_sampling(request, logprobs=bool(request.logprobs)),
         prompt_param="messages",
         max_tokens=request.max_completion_tokens or request.max_tokens,
         choices=request.n or 1,
@@ -52,42 +49,6 @@ def to_tools(tools: list[Tool]) -> tuple[FunctionTool, ...]:
     return tuple(
         FunctionTool(tool.function.name, tool.function.description, tool.function.parameters)
         for tool in tools
-    )
-
-
-def fold_seed(seed: int) -> int:
-    """Any integer as one of 64 bits, the same one each time.
-
-    What fits is kept (negatives as two's complement), so that small seeds stay
-    themselves; what does not is hashed.
-    """
-    size = 1 << _SEED_BITS
-    if -size // 2 <= seed < size:
-        return seed % size
-    length = seed.bit_length() // 8 + 1
-    digest = hashlib.blake2b(
-        seed.to_bytes(length, "big", signed=True), digest_size=_SEED_BITS // 8
-    ).digest()
-    return int.from_bytes(digest, "big")
-
-
-def _to_sampling(request: ChatRequest) -> SamplingParams:
-    defaults = SamplingParams()
-    wanted = {
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "min_p": request.min_p,
-        "presence_penalty": request.presence_penalty,
-        "frequency_penalty": request.frequency_penalty,
-        "repetition_penalty": request.repetition_penalty,
-    }
-    bias = {int(key): value for key, value in (request.logit_bias or {}).items()}
-    return SamplingParams(
-        **{name: getattr(defaults, name) if v is None else v for name, v in wanted.items()},
-        top_k=max(request.top_k or 0, 0),
-        logit_bias=MappingProxyType(bias),
-        seed=None if request.seed is None else fold_seed(request.seed),
-        top_logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
 
 

@@ -1,8 +1,7 @@
 """The request of ``POST /v1/chat/completions``: its fields, types and ranges.
 
-Sources: OpenAI's API reference (chat completions); vLLM for ``top_k``,
-``min_p``, ``repetition_penalty`` and ``chat_template_kwargs``; OpenRouter for
-``reasoning``.
+Sources: OpenAI's API reference (chat completions); vLLM for
+``chat_template_kwargs``; OpenRouter for ``reasoning``.
 """
 
 from __future__ import annotations
@@ -12,27 +11,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mlxoss.api.fields import (
-    EffortWord,
-    FormatName,
-    FunctionName,
-    Temperature,
-    TopLogprobs,
-    TopP,
-    unsupported,
-)
+from mlxoss.api.fields import EffortWord, FormatName, FunctionName, unsupported
+from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.errors import InvalidRequest
-
-VOCABULARY_SIZE = 201_088
-"""Rows of gpt-oss's embedding (``vocab_size`` of its config.json)."""
 
 MAX_CHOICES = 128
 MAX_STOPS = 16
 
 UserName = Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")]
-Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
-TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]
 
 
 def _to_parts(value: Any) -> Any:
@@ -140,7 +127,7 @@ class TemplateArguments(StrictModel):
     reasoning_effort: EffortWord | None = None
 
 
-class ChatRequest(StrictModel):
+class ChatRequest(SamplingFields):
     """The whole request. ``None`` means the default everywhere, as in OpenAI's API."""
 
     model: str
@@ -163,17 +150,7 @@ class ChatRequest(StrictModel):
         Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None,
         BeforeValidator(_to_stops),
     ] = None
-    temperature: Temperature | None = None
-    top_p: TopP | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = None
-    logit_bias: dict[TokenIdText, Bias] | None = None
-    seed: int | None = None
     logprobs: bool | None = None
-    top_logprobs: TopLogprobs | None = None
 
     modalities: list[str] | None = None
     audio: Any = None
@@ -204,14 +181,7 @@ def _check_combinations(request: ChatRequest) -> None:
             param="top_logprobs",
             code="invalid_value",
         )
-    for key in request.logit_bias or {}:
-        if int(key) >= VOCABULARY_SIZE:
-            raise InvalidRequest(
-                f"Invalid 'logit_bias': {key} is not a token id; "
-                f"the vocabulary has {VOCABULARY_SIZE} tokens.",
-                param=f"logit_bias.{key}",
-                code="invalid_value",
-            )
+    check_sampling(request)
 
 
 def _check_supported(request: ChatRequest) -> None:

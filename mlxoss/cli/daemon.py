@@ -6,7 +6,10 @@ already answers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -40,6 +43,19 @@ def run(config: Config) -> int:
             notice.address(host, port, source.info.name), err=True
         ),
     )
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with the exit ``code`` without taking the interpreter down.
+
+    A thread that used MLX frees its caches after Python considers it ended, and asks for
+    the interpreter's lock to do so; were the interpreter on its way out by then, the
+    process would abort.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _load_backend(source: ModelSource, config: Config) -> Backend:

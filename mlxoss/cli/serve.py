@@ -10,6 +10,8 @@ import typer
 from mlxoss import __version__
 from mlxoss.cli import notice
 from mlxoss.cli.options import LoadConfig, with_settings
+from mlxoss.config import Config
+from mlxoss.service.spec import is_supervised
 
 EPILOG = (
     "Every setting may also stand in the configuration file (key: context_length) or in the "
@@ -22,8 +24,19 @@ EPILOG = (
 def serve(load_config: LoadConfig) -> None:
     """Serve a model behind OpenAI's endpoints until interrupted."""
     typer.echo(notice.started(__version__, os.getpid(), time.time()), err=True)
-    config = load_config()
+    if is_supervised(os.environ, os.getpid()):
+        from mlxoss.cli.supervised import serve_supervised
+
+        code = serve_supervised(load_config, _run)
+    else:
+        code = _run(load_config())
+    from mlxoss.cli.daemon import leave
+
+    leave(code)
+
+
+def _run(config: Config) -> int:
     # Read only here, so that help and wrong flags do not wait for the server's imports.
     from mlxoss.cli.daemon import run
 
-    raise typer.Exit(run(config))
+    return run(config)

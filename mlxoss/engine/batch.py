@@ -191,6 +191,8 @@ class MlxBackend:
     def close(self) -> None:
         """See ``Backend``. The object is of no use afterwards."""
         self._generator.close()
+        # The next step is already under way; its arrays are free only when it is done.
+        mx.synchronize(self._stream)
         self._rows.clear()
         self._samplers.clear()
         del self._generator, self._model

@@ -45,7 +45,7 @@ async def running_engine(load: Callable[[], Backend], **options: Any) -> AsyncIt
     running = Running(Engine(load, **options))
     running.engine.start(asyncio.get_running_loop(), running.fatal.append)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             yield running
     finally:
         await running.engine.close()

@@ -1,0 +1,84 @@
+"""``encrypted_content``: what a client keeps for us without being able to read or change it.
+
+ChaCha20-Poly1305 (RFC 8439) under the server's own key, with a random nonce each time.
+What a blob is for is authenticated too, so that one kind never passes for another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from mlxoss.errors import InvalidRequest
+from mlxoss.harmony.conversation import Reasoning
+
+KEY_BYTES = 32
+
+_PREFIX = "mlxoss1."
+_NONCE_BYTES = 12
+
+_REASONING = b"mlxoss reasoning 1"
+_COMPACTION = b"mlxoss compaction 1"
+
+
+class ContentSeal:
+    """Seals and opens contents under ``key`` (32 bytes). Immutable; any thread may use it.
+
+    ``random_bytes`` gives that many unpredictable bytes (``os.urandom``).
+    """
+
+    def __init__(self, key: bytes, random_bytes: Callable[[int], bytes]) -> None:
+        self._cipher = ChaCha20Poly1305(key)
+        self._random_bytes = random_bytes
+
+    def seal_reasoning(self, reasoning: Reasoning) -> str:
+        """The content for a reasoning item: its exact ids, or its text where it has none."""
+        known = reasoning.token_ids
+        content = {"text": reasoning.text} if known is None else {"ids": known}
+        return self._seal(content, _REASONING)
+
+    def open_reasoning(self, content: str, *, param: str) -> Reasoning:
+        """What :meth:`seal_reasoning` was given; without the text if there are ids.
+
+        Raises InvalidRequest, naming ``param``, for anything that this key did not seal.
+        """
+        opened = self._open(content, _REASONING, param)
+        ids = opened.get("ids")
+        return Reasoning(opened.get("text", ""), None if ids is None else tuple(ids))
+
+    def seal_compaction(self, summary: str) -> str:
+        """The content for a compaction item."""
+        return self._seal({"summary": summary}, _COMPACTION)
+
+    def open_compaction(self, content: str, *, param: str) -> str:
+        """What :meth:`seal_compaction` was given. Raises as :meth:`open_reasoning`."""
+        summary: str = self._open(content, _COMPACTION, param)["summary"]
+        return summary
+
+    def _seal(self, content: dict[str, Any], purpose: bytes) -> str:
+        packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+        nonce = self._random_bytes(_NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, packed, purpose)
+        return _PREFIX + base64.urlsafe_b64encode(sealed).decode()
+
+    def _open(self, content: str, purpose: bytes, param: str) -> dict[str, Any]:
+        try:
+            sealed = base64.b64decode(content.removeprefix(_PREFIX), altchars=b"-_", validate=True)
+            nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+            packed = self._cipher.decrypt(nonce, rest, purpose)
+        except (binascii.Error, ValueError, InvalidTag):
+            raise InvalidRequest(
+                f"The encrypted content in '{param}' could not be verified: it is damaged, or "
+                "another server made it. Leave the item out.",
+                param=param,
+                code="invalid_encrypted_content",
+            ) from None
+        opened: dict[str, Any] = json.loads(zlib.decompress(packed))
+        return opened

@@ -1,0 +1,84 @@
+"""Finding the exact turn again behind items that a client sends back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+from mlxoss.harmony.conversation import (
+    ExactTurn,
+    FunctionCall,
+    PlainItem,
+    Reasoning,
+    TurnItem,
+)
+
+ReadTurn = Callable[[Sequence[int], Collection[str]], ExactTurn]
+"""``mlxoss.harmony.written.read_turn`` with its encoding filled in: ids and the names that
+count as recipients, to the turn."""
+
+
+class TurnRecord(Protocol):
+    """A turn as it was kept: what followed ``<|start|>assistant``, and what came of it.
+
+    ``item_ids`` are its output items' in order, empty if nothing kept them; ``call_ids``
+    those of its calls in order.
+    """
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The exact ids."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The output items."""
+
+    @property
+    def call_ids(self) -> tuple[str, ...]:
+        """The calls."""
+
+
+class ExactTurns:
+    """Turns to look up by what a client knows of them: the first item, or a call.
+
+    Nothing is taken on trust: :meth:`matching` compares what the ids say with what the
+    client sent.
+    """
+
+    def __init__(self, records: Iterable[TurnRecord], read: ReadTurn) -> None:
+        self._read = read
+        self._by_item: dict[str, TurnRecord] = {}
+        self._by_call: dict[str, TurnRecord] = {}
+        for record in records:
+            if record.item_ids:
+                self._by_item[record.item_ids[0]] = record
+            for call_id in record.call_ids:
+                self._by_call[call_id] = record
+
+    def by_item(self, item_id: str) -> TurnRecord | None:
+        """The turn whose first item this is."""
+        return self._by_item.get(item_id)
+
+    def by_call(self, call_id: str) -> TurnRecord | None:
+        """The turn that made this call."""
+        return self._by_call.get(call_id)
+
+    def matching(self, record: TurnRecord, sent: Sequence[PlainItem]) -> ExactTurn | None:
+        """The exact turn, if ``sent`` says the same; reasoning may be missing from it."""
+        functions = {item.name for item in sent if isinstance(item, FunctionCall)}
+        turn = self._read(record.token_ids, functions)
+        theirs, ours = list(sent), list(turn.items)
+        if not any(isinstance(item, Reasoning) for item in theirs):
+            ours = [item for item in ours if not isinstance(item, Reasoning)]
+        same = len(theirs) == len(ours) and all(map(_says_the_same, theirs, ours))
+        return turn if same else None
+
+
+def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:
+    match sent, written:
+        case Reasoning(_, tuple(sent_ids)), Reasoning(_, tuple(written_ids)):
+            return sent_ids == written_ids
+        case Reasoning(), Reasoning():
+            return sent.text == written.text
+        case _:
+            return sent == written

@@ -1,0 +1,256 @@
+"""The requests of ``/v1/responses``: their fields, types and ranges.
+
+Source: OpenAI's API reference (responses). Fields that only OpenAI's own service has
+and that do not change the answer (``service_tier``, ``prompt_cache_retention``, …) are
+accepted; what would change it and cannot be honoured is refused by name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mlxoss.api.fields import (
+    EffortWord,
+    FormatName,
+    invalid,
+    json_object_format,
+    missing,
+    to_effort,
+    unsupported,
+)
+from mlxoss.api.sampling import SamplingFields, check_sampling
+from mlxoss.api.validation import StrictModel, validate
+from mlxoss.core import Effort
+from mlxoss.harmony.conversation import ResponseFormat
+
+INCLUDE_ENCRYPTED = "reasoning.encrypted_content"
+INCLUDE_LOGPROBS = "message.output_text.logprobs"
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+SummaryWord = Literal["auto", "concise", "detailed"]
+Verbosity = Literal["low", "medium", "high"]
+
+
+def _to_input(value: Any) -> Any:
+    if isinstance(value, str):
+        return [{"type": "message", "role": "user", "content": value}]
+    if value is None or isinstance(value, list):
+        return value
+    raise PydanticCustomError("input_type", "input should be a string or an array of items")
+
+
+def _to_conversation_id(value: Any) -> Any:
+    return value.get("id", value) if isinstance(value, dict) else value
+
+
+class ReasoningParam(StrictModel):
+    """``reasoning``; ``generate_summary`` is the old name of ``summary``."""
+
+    effort: EffortWord | None = None
+    summary: SummaryWord | None = None
+    generate_summary: SummaryWord | None = None
+    context: Literal["auto", "current_turn", "all_turns"] | None = None
+    mode: str | None = None
+
+
+class FormatParam(StrictModel):
+    """``text.format``: shown to the model, not enforced on what it samples."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: FormatName | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+
+class TextParam(StrictModel):
+    """``text``."""
+
+    format: FormatParam | None = None
+    verbosity: Verbosity | None = None
+
+
+class StreamOptions(StrictModel):
+    """``stream_options``: there is nothing on this machine to hide by obfuscation."""
+
+    include_obfuscation: bool | None = None
+
+
+class CacheOptions(StrictModel):
+    """``prompt_cache_options``: what is cached is the server's own choice."""
+
+    prewarm: bool | None = None
+
+
+class PromptFields(StrictModel):
+    """What a prompt is made of: the fields that counting its tokens takes too.
+
+    ``input`` is a list of items as they came, a string already turned into one.
+    """
+
+    model: str | None = None
+    input: Annotated[list[Any] | None, BeforeValidator(_to_input)] = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    conversation: Annotated[str | None, BeforeValidator(_to_conversation_id)] = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    reasoning: ReasoningParam | None = None
+    text: TextParam | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+
+    @property
+    def effort(self) -> Effort:
+        """The effort that is in force."""
+        return to_effort(self.reasoning.effort if self.reasoning else None)
+
+    @property
+    def summary(self) -> SummaryWord | None:
+        """The kind of summary asked for."""
+        if self.reasoning is None:
+            return None
+        return self.reasoning.summary or self.reasoning.generate_summary
+
+    @property
+    def response_format(self) -> ResponseFormat | None:
+        """What ``text.format`` shows the model."""
+        wanted = self.text and self.text.format
+        if not wanted or wanted.type == "text":
+            return None
+        if wanted.type == "json_object":
+            return json_object_format()
+        if wanted.name is None:
+            raise missing("text.format.name")
+        if wanted.schema_ is None:
+            raise missing("text.format.schema")
+        return ResponseFormat(wanted.name, wanted.schema_, wanted.description)
+
+
+class ResponsesRequest(PromptFields, SamplingFields):
+    """The whole request of ``POST /v1/responses``. ``None`` means the default everywhere."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    background: bool | None = None
+    store: bool | None = None
+    include: list[str] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+    metadata: Metadata | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    user: str | None = None
+
+    prompt: Any = None
+    context_management: list[Any] | None = None
+    moderation: Any = None
+    prompt_cache_options: CacheOptions | None = None
+    generate: bool | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the response can be fetched and continued later."""
+        return self.store is not False
+
+    @property
+    def wants_encrypted(self) -> bool:
+        """Whether reasoning items carry their encrypted content."""
+        return INCLUDE_ENCRYPTED in (self.include or ())
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the answer's text comes with log probabilities."""
+        return INCLUDE_LOGPROBS in (self.include or ()) or bool(self.top_logprobs)
+
+
+class CompactRequest(StrictModel):
+    """The request of ``POST /v1/responses/compact``."""
+
+    model: str
+    input: Annotated[list[Any] | None, BeforeValidator(_to_input)] = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
+
+
+def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
+
+    ``input`` and ``tools`` are looked into by ``items.parse_items`` and
+    ``responses_tools.read_tools``.
+    """
+    request = validate(ResponsesRequest, value)
+    _check_prompt_fields(request)
+    check_sampling(request)
+    for name, reason in (
+        ("prompt", "this server keeps no prompt templates"),
+        ("moderation", "this server does not moderate"),
+    ):
+        if getattr(request, name) is not None:
+            raise unsupported(name, reason)
+    if request.context_management:
+        raise unsupported(
+            "context_management", "call /v1/responses/compact when the context fills up"
+        )
+    if request.generate is False:
+        raise unsupported("generate", "every response is generated")
+    if request.prompt_cache_options and request.prompt_cache_options.prewarm:
+        raise unsupported("prompt_cache_options.prewarm", "every response is generated")
+    return request
+
+
+def parse_input_tokens_request(value: dict[str, Any]) -> PromptFields:
+    """Validate the request of ``POST /v1/responses/input_tokens``."""
+    request = validate(PromptFields, value)
+    _check_prompt_fields(request)
+    return request
+
+
+def parse_compact_request(value: dict[str, Any]) -> CompactRequest:
+    """Validate the request of ``POST /v1/responses/compact``."""
+    request = validate(CompactRequest, value)
+    if not request.input and request.previous_response_id is None:
+        raise missing("input")
+    return request
+
+
+def _check_prompt_fields(request: PromptFields) -> None:
+    if request.previous_response_id is not None and request.conversation is not None:
+        raise invalid("previous_response_id", "it cannot be used together with 'conversation'")
+    if request.input is None and not (request.previous_response_id or request.conversation):
+        raise missing("input")
+    if request.reasoning is not None:
+        if request.reasoning.context == "all_turns":
+            raise unsupported(
+                "reasoning.context", "this model was trained to drop reasoning after an answer"
+            )
+        if request.reasoning.mode not in (None, "standard"):
+            raise unsupported("reasoning.mode", "only 'standard' is supported")
+    if request.text and request.text.format and request.text.format.strict:
+        raise unsupported(
+            "text.format.strict",
+            "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
+            "to false",
+        )
+    _ = request.response_format
+    _check_tool_choice(request.tool_choice)
+
+
+def _check_tool_choice(choice: Any) -> None:
+    if choice in (None, "auto", "none"):
+        return
+    kind = choice.get("type") if isinstance(choice, dict) else choice
+    if kind in ("required", "function", "custom", "allowed_tools"):
+        reason = "only 'auto' and 'none' are supported; calls cannot be forced yet"
+    else:
+        reason = f"only 'auto' and 'none' are supported; this server has no tool '{kind}'"
+    raise unsupported("tool_choice", reason)
