@@ -67,13 +67,15 @@ class GenerationRequest:
     """One sequence for the engine.
 
     ``max_tokens`` is at least 1 and already cut to what the context leaves.
-    Sampling stops after a token of ``stop_ids``; that token is delivered.
+    Sampling stops after a token of ``stop_ids``; that token is delivered. ``grammar``, one that
+    ``mlxoss.harmony.guards`` compiled, says what may be sampled; ``None`` allows everything.
     """
 
     prompt_ids: tuple[int, ...]
     max_tokens: int
     stop_ids: frozenset[int]
     sampling: SamplingParams = SamplingParams()
+    grammar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ def render_grammar(rules: TurnRules) -> str:
     Nothing is compiled here (``mlxoss.harmony.guard`` does that). Raises ``InvalidRequest``
     for a body that is too long, cannot be written as JSON, or would leave its message.
     """
-    for param, body in rules.bodies():
-        _check(param, body)
+    for param, stated in rules.bodies():
+        _check(param, stated)
     lines = [*_turn_lines(rules), *_MESSAGES]
     named: list[dict[str, Any]] = []
     final = _place(rules.final, "final_body", named)

@@ -63,7 +63,8 @@ def make_guard_tokenizer() -> LLTokenizer:
         del specials[f"<|reserved_{id_}|>"]
         specials[name] = id_
     lines = (line.split() for line in read_vocabulary().splitlines())
-    return LLTokenizer.from_tiktoken(
+    make: Callable[..., LLTokenizer] = LLTokenizer.from_tiktoken  # type: ignore[attr-defined]
+    return make(
         encoder={base64.b64decode(token): int(rank) for token, rank in lines},
         special_tokens=specials,
         pattern=_PATTERN,
@@ -87,11 +88,12 @@ class Guards:
         self._lock = threading.Lock()
         self._matchers: OrderedDict[str, LLMatcher] = OrderedDict()
 
-    def load(self) -> None:
+    def load(self) -> LLTokenizer:
         """Make the tokenizer unless that was done. Raises what making it raises."""
         with self._loading:
             if self._tokenizer is None:
                 self._tokenizer = self._make_tokenizer()
+            return self._tokenizer
 
     def compile(self, rules: TurnRules) -> str:
         """The grammar of ``rules``, compiled and kept, so that ``make`` takes it.
@@ -123,8 +125,7 @@ class Guards:
             if known is not None:
                 self._matchers.move_to_end(grammar)
                 return known.deep_copy(), None
-        self.load()
-        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_limits())
+        matcher = LLMatcher(self.load(), grammar, log_level=0, limits=_limits())
         if matcher.is_error():
             return matcher, " ".join(matcher.get_error().split())
         with self._lock:
