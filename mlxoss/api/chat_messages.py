@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlxoss.api.chat_request import ContentPart, Message
+from mlxoss.api.exact_turns import ExactTurns
 from mlxoss.api.fields import missing
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,
+    ExactTurn,
     FinalText,
     FunctionCall,
     FunctionResult,
@@ -28,11 +30,22 @@ _PART_SEPARATOR = "\n"
 _MESSAGE_SEPARATOR = "\n\n"
 
 
-def to_items(messages: Sequence[Message]) -> tuple[str | None, tuple[Item, ...]]:
+def issued_call_ids(messages: Sequence[Message]) -> tuple[str, ...]:
+    """The ids of the calls whose exact turns still matter: those after the last answer."""
+    return tuple(
+        call.id for message in messages[_open_turn(messages) :] for call in message.tool_calls or ()
+    )
+
+
+def to_items(
+    messages: Sequence[Message], turns: ExactTurns | None = None
+) -> tuple[str | None, tuple[Item, ...]]:
     """The instructions, if any, and everything after them.
 
-    Raises InvalidRequest for content that is not text, and for a tool's answer
-    to a call that was never made.
+    An assistant message of which ``turns`` knows the exact turn, and which says the same,
+    becomes that turn: its reasoning comes back even if the client dropped it. Raises
+    InvalidRequest for content that is not text, and for a tool's answer to a call that
+    was never made.
     """
     first = next(
         (i for i, m in enumerate(messages) if m.role not in _INSTRUCTION_ROLES), len(messages)
@@ -40,9 +53,34 @@ def to_items(messages: Sequence[Message]) -> tuple[str | None, tuple[Item, ...]]
     leading = [_required_text(message, i) for i, message in enumerate(messages[:first])]
     converter = _Converter()
     items: list[Item] = []
+    open_turn = _open_turn(messages)
     for position, message in enumerate(messages[first:], start=first):
-        items.extend(converter.convert(message, position))
+        converted = list(converter.convert(message, position))
+        exact = _exact_turn(message, converted, turns) if position >= open_turn else None
+        items += converted if exact is None else [exact]
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), tuple(items)
+
+
+def _open_turn(messages: Sequence[Message]) -> int:
+    """Where the messages after the last answer begin."""
+    answers = (
+        i
+        for i, message in enumerate(messages)
+        if message.role == "assistant" and not (message.tool_calls or message.function_call)
+    )
+    return max(answers, default=-1) + 1
+
+
+def _exact_turn(
+    message: Message, converted: Sequence[Item], turns: ExactTurns | None
+) -> ExactTurn | None:
+    calls = [item for item in converted if isinstance(item, FunctionCall)]
+    ids = [call.id for call in message.tool_calls or ()]
+    if turns is None or not ids or len(ids) != len(calls):
+        return None
+    text = "".join(item.text for item in converted if isinstance(item, Preamble))
+    reasoning = "".join(item.text for item in converted if isinstance(item, Reasoning))
+    return turns.of_message(dict(zip(ids, calls, strict=True)), text, reasoning)
 
 
 class _Converter:

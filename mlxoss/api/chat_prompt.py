@@ -6,6 +6,7 @@ import datetime
 
 from mlxoss.api.chat_messages import to_items
 from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam, Tool
+from mlxoss.api.exact_turns import ExactTurns
 from mlxoss.api.fields import json_object_format, missing, to_effort
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.turn_request import TurnRequest
@@ -14,9 +15,14 @@ from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Conversation, FunctionTool, ResponseFormat
 
 
-def to_turn_request(request: ChatRequest, *, date: datetime.date) -> TurnRequest:
-    """Convert; raises InvalidRequest, naming the field, for what only the content shows."""
-    instructions, items = to_items(request.messages)
+def to_turn_request(
+    request: ChatRequest, *, date: datetime.date, turns: ExactTurns | None = None
+) -> TurnRequest:
+    """Convert; raises InvalidRequest, naming the field, for what only the content shows.
+
+    ``turns`` are the exact turns known for ``issued_call_ids(request.messages)``.
+    """
+    instructions, items = to_items(request.messages, turns)
     conversation = Conversation(
         items=items,
         date=date,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlxoss.api.exact_turns import BETWEEN_MESSAGES
 from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.turn_request import Usage
 from mlxoss.core import TokenLogprob
@@ -24,8 +25,6 @@ from mlxoss.harmony.events import (
     TurnEnd,
     TurnEndReason,
 )
-
-_BETWEEN_MESSAGES = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class _Prose:
     def append(self, text: str) -> str:
         if not text:
             return text
-        separator = _BETWEEN_MESSAGES if self.began and self.at_start else ""
+        separator = BETWEEN_MESSAGES if self.began and self.at_start else ""
         self.began, self.at_start = True, False
         return separator + text
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mlxoss.harmony.conversation import (
     ExactTurn,
+    FinalText,
     FunctionCall,
     PlainItem,
+    Preamble,
     Reasoning,
     TurnItem,
 )
+
+BETWEEN_MESSAGES = "\n\n"
+"""What stands between two messages of a turn where an API has one text for both."""
 
 ReadTurn = Callable[[Sequence[int], Collection[str]], ExactTurn]
 """``mlxoss.harmony.written.read_turn`` with its encoding filled in: ids and the names that
@@ -72,6 +77,31 @@ class ExactTurns:
             ours = [item for item in ours if not isinstance(item, Reasoning)]
         same = len(theirs) == len(ours) and all(map(_says_the_same, theirs, ours))
         return turn if same else None
+
+    def of_message(
+        self, calls: Mapping[str, FunctionCall], text: str, reasoning: str
+    ) -> ExactTurn | None:
+        """The exact turn behind one chat message, by its calls' ids.
+
+        ``text`` is all of its preambles, ``reasoning`` the client's own if it sent any,
+        each joined by ``BETWEEN_MESSAGES``.
+        """
+        record = self._by_call.get(next(iter(calls), ""))
+        if record is None or record.call_ids != tuple(calls):
+            return None
+        turn = self._read(record.token_ids, {call.name for call in calls.values()})
+        same = (
+            [item for item in turn.items if isinstance(item, FunctionCall)] == [*calls.values()]
+            and not any(isinstance(item, FinalText) for item in turn.items)
+            and text == _joined(turn, Preamble)
+            and reasoning in ("", _joined(turn, Reasoning))
+        )
+        return turn if same else None
+
+
+def _joined(turn: ExactTurn, kind: type[Preamble] | type[Reasoning]) -> str:
+    texts = [item.text for item in turn.items if isinstance(item, kind)]
+    return BETWEEN_MESSAGES.join(text for text in texts if text)
 
 
 def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:

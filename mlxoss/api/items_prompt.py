@@ -6,7 +6,7 @@ become an ``ExactTurn`` where that matters: after the last final answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mlxoss.api.encrypted_content import ContentSeal
@@ -56,6 +56,13 @@ def to_conversation_items(
     ]
     spliced = tuple(_splice(entries, turns))
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), spliced
+
+
+def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
+    """The ids of the calls among ``items``, by which their exact turns may be known."""
+    return tuple(
+        item.call_id for item in items if isinstance(item, FunctionCallItem | CustomCallItem)
+    )
 
 
 def _is_instruction(item: Item) -> bool:

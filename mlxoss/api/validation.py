@@ -1,8 +1,7 @@
-"""From a request's bytes to a validated model, with errors that name the field."""
+"""From a request's JSON to a validated model, with errors that name the field."""
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,24 +17,6 @@ class StrictModel(BaseModel):
     """The base of every request model: no coercion, unknown keys accepted and dropped."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-def parse_json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in ``body``. Raises InvalidRequest for anything else.
-
-    NaN and infinities pass here, so that the model that knows the field can
-    refuse them by its name.
-    """
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidRequest(
-            f"The body of the request is not valid JSON: {reason}", code="invalid_json"
-        ) from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("The body of the request must be a JSON object.", code="invalid_json")
-    return value
 
 
 def validate(model: type[ModelT], value: Any, location: tuple[int | str, ...] = ()) -> ModelT:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sanic import Request, Sanic
+from sanic import HTTPResponse, Request, Sanic
 from sanic.response import BaseHTTPResponse
 
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
-from mlxoss.server.chat import add_chat_routes
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import MAX_DRAINED_BYTES, App, JsonErrorHandler, request_id
 from mlxoss.server.models import add_model_routes
@@ -50,13 +49,31 @@ def create_app(
             "TOUCHUP": False,
         }
     )
-    services = Services(config, engine, model, EncodingLoader(load_encoding), heartbeat_s)
+    encoding = EncodingLoader(lambda: _load(load_encoding))
+    services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
-    add_chat_routes(app, services)
+    _add_chat_route(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)
     app.register_middleware(_add_request_id, "response")
     return app
+
+
+def _add_chat_route(app: App, services: Services) -> None:
+    async def chat(request: Request) -> HTTPResponse | None:
+        # Half of the server's imports: not before it listens.
+        from mlxoss.server.chat import complete
+
+        return await complete(request, services)
+
+    app.add_route(chat, "/v1/chat/completions", methods=["POST"], stream=True, name="chat")
+
+
+def _load(load_encoding: Callable[[], Encoding]) -> Encoding:
+    """Import what turns need while at it, so that the first one need not on the event loop."""
+    import mlxoss.server.chat  # noqa: F401
+
+    return load_encoding()
 
 
 async def _add_request_id(request: Request, response: BaseHTTPResponse) -> None:

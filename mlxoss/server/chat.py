@@ -1,11 +1,11 @@
-"""``POST /v1/chat/completions``."""
+"""``POST /v1/chat/completions``. Imports pydantic and openai-harmony, which are slow."""
 
 from __future__ import annotations
 
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sanic import HTTPResponse, Request
 
@@ -15,29 +15,23 @@ from mlxoss.api.chat_request import ChatRequest, parse_chat_request
 from mlxoss.api.chat_stream import ChatHeader, ChatStream
 from mlxoss.api.sse import DONE, encode_event
 from mlxoss.errors import InvalidRequest
-from mlxoss.server.http import App, json_response, new_id, read_json_object, to_error
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.server.final_text import TurnOutput
+from mlxoss.server.http import json_response, new_id, read_json_object, to_error
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.services import Services
 from mlxoss.server.stream import EventStream
-
-if TYPE_CHECKING:  # they import openai-harmony, which is slow: only once the server listens
-    from mlxoss.harmony.encoding import Encoding
-    from mlxoss.server.final_text import TurnOutput
-    from mlxoss.server.turn import Turn
+from mlxoss.server.turn import Turn, start_turn
 
 logger = logging.getLogger(__name__)
 
 Chunk = dict[str, Any]
 
 
-def add_chat_routes(app: App, services: Services) -> None:
-    """Serve the chat endpoint on ``app``."""
-
-    async def complete(request: Request) -> HTTPResponse | None:
-        with RequestLog(request, services.clock) as log, services.turn_in_progress():
-            return await _complete(request, services, log)
-
-    app.add_route(complete, "/v1/chat/completions", methods=["POST"], stream=True, name="chat")
+async def complete(request: Request, services: Services) -> HTTPResponse | None:
+    """Answer one request, in a stream or as a whole."""
+    with RequestLog(request, services.clock) as log, services.turn_in_progress():
+        return await _complete(request, services, log)
 
 
 async def _complete(request: Request, services: Services, log: RequestLog) -> HTTPResponse | None:
@@ -57,8 +51,6 @@ async def _complete(request: Request, services: Services, log: RequestLog) -> HT
 
 
 async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> Turn:
-    from mlxoss.server.turn import start_turn
-
     turn_request = to_turn_request(chat, date=services.date)
     most = services.config.max_batch
     if turn_request.choices > most:

@@ -14,9 +14,9 @@ from sanic.exceptions import NotFound as NoRoute
 from sanic.handlers import ErrorHandler
 from sanic.http import Http
 
+from mlxoss.api.body import parse_json_object
 from mlxoss.api.errors import SERVER_FAILURE, HttpError, to_http_error
 from mlxoss.api.sse import encode_json
-from mlxoss.api.validation import parse_json_object
 from mlxoss.errors import MlxossError
 
 logger = logging.getLogger(__name__)

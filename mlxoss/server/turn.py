@@ -13,7 +13,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.errors import ContextLengthExceeded
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
-from mlxoss.harmony.events import ContentDelta, TurnEnd, TurnEndReason
+from mlxoss.harmony.events import MessageEnd, TurnEnd, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.server.final_text import FinalTextGate, TurnOutput
@@ -133,8 +133,11 @@ class _Choice:
         """A stop string was found: end the choice there."""
         self.has_ended = True
         self.generation.cancel()
-        rest = self.parser.finish(TurnEndReason.STOP)
-        return [TurnOutput(self._index, e) for e in rest if not isinstance(e, ContentDelta)]
+        # The parser may be past the end of this message already: one that it takes out of a
+        # broken header comes whole. So the ending is not its to tell.
+        self.parser.finish(TurnEndReason.STOP)
+        ending = (MessageEnd(), TurnEnd(TurnEndReason.STOP))
+        return [TurnOutput(self._index, event) for event in ending]
 
 
 async def start_turn(

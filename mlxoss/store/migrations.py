@@ -128,14 +128,14 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], now: float) -> None:
-    """Take the missing steps, all or none. ``connection`` is in no transaction."""
+    """Take the missing steps, all or none.
+
+    ``connection`` is in no transaction. When a step raises, it is left in one:
+    close it, and nothing has happened.
+    """
     connection.execute("BEGIN IMMEDIATE")
-    try:
-        _take_missing_steps(connection, migrations, now)
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    _take_missing_steps(connection, migrations, now)
+    connection.execute("COMMIT")
 
 
 def _take_missing_steps(

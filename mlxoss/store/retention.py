@@ -146,9 +146,13 @@ def _drop_events(connection: sqlite3.Connection, before: float) -> None:
 
 
 def give_back(connection: sqlite3.Connection, pages: int) -> bool:
-    """Cut up to ``pages`` free pages off the file; whether any are left."""
+    """Cut up to ``pages`` free pages off the file; whether another call can cut more.
+
+    It cannot in a file that was made without ``auto_vacuum`` (rebuilt by hand, say).
+    """
+    before = _pragma(connection, "freelist_count")
     connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-    return _pragma(connection, "freelist_count") > 0
+    return 0 < _pragma(connection, "freelist_count") < before
 
 
 def read_stats(connection: sqlite3.Connection) -> Stats:

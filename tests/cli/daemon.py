@@ -47,7 +47,7 @@ class Daemon:
         self.wait_until(lambda: self.health()["status"] != "loading")
         assert self.health()["status"] == "ok", "".join(self.said)
 
-    def wait_until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], object], within_s: float = 300.0) -> None:
         deadline = time.monotonic() + within_s
         while not condition():
             text = "".join(self.said)
@@ -58,7 +58,7 @@ class Daemon:
     def stop(self, number: int) -> int:
         """Send a signal; return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(300)
 
 
 @contextlib.contextmanager

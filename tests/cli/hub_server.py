@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):  # the other side may have left
             self.wfile.write(part[:stall])
             if stall < len(part):
-                self.hub.released.wait(60)
+                self.hub.released.wait(300)
             self.wfile.write(part[stall:])
         self.close_connection = self.close_connection or len(part) < len(content)
 

@@ -28,7 +28,7 @@ def mlxoss(
         env=environment(home, env),
         input=stdin or b"",
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     return subprocess.CompletedProcess(

@@ -221,5 +221,5 @@ def on_a_terminal(home: Path, arguments: list[str], env: dict[str, str]) -> str:
         while piece := os.read(own, 4096):
             shown += piece
     os.close(own)
-    assert process.wait(60) == 0
+    assert process.wait(300) == 0
     return shown.decode().replace("\r\n", "\n")

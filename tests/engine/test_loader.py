@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from mlxoss.demo import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.loader import load_folder, resolve_model
 from mlxoss.errors import ModelError
 from mlxoss.paths import pins_file
 from mlxoss.pins import Pin, write_pin
-from tests.checkpoints import TinyModel, make_config, write_checkpoint, write_quantised
+from tests.checkpoints import FULL_VOCAB, TinyModel, make_config, write_checkpoint, write_quantised
 from tests.engine.harness import greedy_reference, make_request, run_batch
 
 MODEL_ID = "some-org/gpt-oss-tiny"
@@ -144,7 +145,8 @@ def test_a_folder_that_cannot_be_used(
 
 
 def test_a_broken_off_download_is_seen(tmp_path: Path, env: dict[str, str]) -> None:
-    folder = write_checkpoint(tmp_path / "model")
+    folder = write_checkpoint(tmp_path / "model", TinyModel(vocab_size=100))
+    (folder / "config.json").write_text(json.dumps(make_config(TinyModel())))
     resolve_model(str(folder), env=env)
     weights = folder / "model.safetensors"
     os.truncate(weights, weights.stat().st_size - 1)
@@ -186,3 +188,14 @@ def test_a_loaded_model_keeps_what_its_folder_says(model: LanguageModel, checkpo
     config = json.loads((checkpoint / "config.json").read_text())
     assert model.args.vocab_size == config["vocab_size"]
     assert [type(cache).__name__ for cache in model.make_cache()] == ["RotatingKVCache", "KVCache"]
+
+
+def test_the_bundled_demo_is_found_at_once_and_loaded_like_any_other(env: dict[str, str]) -> None:
+    source = resolve_model(None, env=env)
+    assert (source.info.name, source.info.created) == (DEMO_NAME, DEMO_CREATED)
+    assert source.info.context_tokens == DEMO_CONTEXT_TOKENS
+    model = source.load()
+    assert model.args.vocab_size == FULL_VOCAB
+    requests = [make_request(range(n), 8) for n in (3, 30)]
+    outcomes = run_batch(MlxBackend(model), requests)
+    assert [o.ids for o in outcomes] == [greedy_reference(model, r) for r in requests]

@@ -188,6 +188,15 @@ def test_stop_strings(serve: Serve, text: str, stop: Any, visible: str) -> None:
     assert finish_reasons(chunks) == ["stop"]
 
 
+@pytest.mark.parametrize("ending", ["<|return|>", "<|start|>assistant<|channel|>analysis"])
+def test_a_stop_string_in_a_message_without_a_body(serve: Serve, ending: str) -> None:
+    choice = ask_chat(serve(f"<|channel|>final one two three{ending}"), stop="two").json["choices"][
+        0
+    ]
+    assert choice["message"]["content"] == "one "
+    assert choice["finish_reason"] == "stop"
+
+
 def test_a_stop_string_ends_the_generation(serve: Serve, encoding: Encoding) -> None:
     ids = [*always(encoding, "<|channel|>final<|message|>one two three")(...)] * 50  # type: ignore[arg-type]
     backend = ScriptedBackend(lambda request: ids, step_s=0.002)

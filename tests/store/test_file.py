@@ -230,16 +230,31 @@ def test_a_file_of_each_earlier_version_is_brought_up_to_date(tmp_path: Path, st
     assert_sound(path)
 
 
+def log_of_a_dead_process(folder: Path) -> bytes:
+    """The write-ahead log as a process that died left it, with responses in it."""
+
+    async def scenario() -> bytes:
+        async with opened(folder / "dead.db") as store:
+            for n in range(900, 940):
+                await store.put(sample(f"{n}"))
+            return (folder / "dead.db-wal").read_bytes()
+
+    return asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("start", [b"", None])
 def test_an_empty_file_becomes_a_store(tmp_path: Path, start: bytes | None) -> None:
     """Also with what an earlier store that was removed, or a death while creating, left behind."""
     path = tmp_path / "responses.db"
     if start is not None:
         path.write_bytes(start)
-    fill(tmp_path / "other.db")
+    log = log_of_a_dead_process(tmp_path)
     for leftover in ("-wal", "-shm", ".new", ".new-journal"):
-        path.with_name(path.name + leftover).write_bytes((tmp_path / "other.db").read_bytes())
+        path.with_name(path.name + leftover).write_bytes(log)
     fill(path)
+    with closing(sqlite3.connect(path)) as connection:
+        found = {response_id for (response_id,) in connection.execute("SELECT id FROM responses")}
+    assert found == {f"resp_{n}" for n in range(40)}
     assert_sound(path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,3 +260,22 @@ def test_deleting_gives_the_bytes_back_and_leaves_no_trace(tmp_path: Path) -> No
 
     asyncio.run(scenario())
     assert_sound(path)
+
+
+def test_a_file_rebuilt_without_vacuuming_is_swept_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "responses.db"
+
+    async def scenario() -> None:
+        async with opened(path) as store:
+            await store.put(sample("kept"))
+            await store.put(sample("a", text=TEXT))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA auto_vacuum = NONE")
+            connection.execute("VACUUM")
+        async with opened(path) as store:
+            await store.delete("resp_a")
+            await store.sweep()
+            assert await store.get("resp_kept") == sample("kept")
+
+    asyncio.run(scenario())
