@@ -387,3 +387,20 @@ def test_a_body_in_pieces(serve: Serve) -> None:
         for byte in head.encode() + body:
             connection.sendall(bytes([byte]))
         assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_a_line_per_http_request_when_asked(
+    serve: Serve, caplog: pytest.LogCaptureFixture, is_on: bool
+) -> None:
+    server = serve(HELLO, config=Config(date=DATE, http_access_log=is_on))
+    ask(server, "GET", "/health")
+    ask_chat(server, stream=True)
+    lines = [
+        (record.__dict__["request"], record.__dict__["status"])
+        for record in caplog.records
+        if record.name == "sanic.access"
+    ]
+    health = (f"GET {server.url}/health", 200)
+    chat = (f"POST {server.url}/v1/chat/completions", 200)
+    assert lines == ([health, chat] if is_on else [])
