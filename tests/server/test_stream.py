@@ -1,0 +1,45 @@
+"""A slow reader: the server waits for it instead of filling memory, and others go on."""
+
+from __future__ import annotations
+
+import socket
+
+from mlxoss.core import ModelInfo
+from mlxoss.harmony.encoding import Encoding
+from tests.fakes import ScriptedBackend
+from tests.server.conftest import Serve
+from tests.server.harness import ask_chat, eventually, send_chat, sse_payloads
+from tests.server.scripts import always
+
+
+def test_a_client_that_reads_slowly_gets_everything(serve: Serve, encoding: Encoding) -> None:
+    tokens = 30_000
+    ids = [*always(encoding, "<|channel|>final<|message|>")(...), *[1000] * tokens]  # type: ignore[arg-type]
+    backend = ScriptedBackend(lambda request: ids)
+    server = serve(backend, model=ModelInfo("m", 50_000, 1))
+    with server.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+        send_chat(connection, stream=True)
+        eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
+        assert server.services.turns_in_progress == 1
+        assert ask_chat(server, max_tokens=5).status == 200
+        received = bytearray()
+        while not received.endswith(b"0\r\n\r\n"):
+            received += connection.recv(1 << 20)
+    body = b"".join(received.partition(b"\r\n\r\n")[2].split(b"\r\n")[1::2])
+    payloads = sse_payloads(body)
+    assert payloads[-1] == b"[DONE]"
+    assert sum(b'"content":' in payload for payload in payloads) == tokens + 1
+
+
+def test_a_client_that_never_reads_is_noticed_when_it_leaves(
+    serve: Serve, encoding: Encoding
+) -> None:
+    ids = [*always(encoding, "<|channel|>final<|message|>")(...), *[1000] * 30_000]  # type: ignore[arg-type]
+    backend = ScriptedBackend(lambda request: ids)
+    server = serve(backend, model=ModelInfo("m", 50_000, 1))
+    with server.connect() as connection:
+        send_chat(connection, stream=True)
+        eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
+        assert server.services.turns_in_progress == 1
+    eventually(lambda: server.services.turns_in_progress == 0)
