@@ -78,11 +78,12 @@ class Message(StrictModel):
 
 
 class FunctionDefinition(StrictModel):
-    """A declared function. ``strict`` is accepted: arguments are what the model wrote."""
+    """A declared function; with ``strict`` its arguments follow ``parameters``."""
 
     name: FunctionName
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class Tool(StrictModel):
@@ -102,7 +103,7 @@ class JsonSchemaFormat(StrictModel):
 
 
 class ResponseFormatParam(StrictModel):
-    """``response_format``: shown to the model, not enforced on what it samples."""
+    """``response_format``: shown to the model and enforced on its answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
@@ -185,10 +186,6 @@ def _check_combinations(request: ChatRequest) -> None:
 
 
 def _check_supported(request: ChatRequest) -> None:
-    if request.tool_choice not in (None, "auto", "none"):
-        raise unsupported(
-            "tool_choice", "only 'auto' and 'none' are supported; calls cannot be forced yet"
-        )
     if any(modality != "text" for modality in request.modalities or []):
         raise unsupported("modalities", "this model answers with text only")
     if request.audio is not None:
@@ -200,10 +197,3 @@ def _check_supported(request: ChatRequest) -> None:
         raise unsupported("web_search_options", "this server does not search the web")
     if request.moderation is not None:
         raise unsupported("moderation", "this server does not moderate")
-    schema = request.response_format and request.response_format.json_schema
-    if schema and schema.strict:
-        raise unsupported(
-            "response_format.json_schema.strict",
-            "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
-            "to false",
-        )

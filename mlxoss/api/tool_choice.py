@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlxoss.api.fields import invalid, unsupported
-from mlxoss.api.responses_tools import flatten
+from mlxoss.api.fields import flatten, invalid, unsupported
 from mlxoss.harmony.rules import CallRule
 
 _NAMED = ("function", "custom")
@@ -69,9 +68,7 @@ def _read_allowed(value: Mapping[str, Any], declared: Sequence[CallRule]) -> Too
     return _must_call(calls) if mode == "required" else ToolChoice(calls)
 
 
-def _read_names(
-    tools: Sequence[Any], declared: Sequence[CallRule], param: str
-) -> Iterator[str]:
+def _read_names(tools: Sequence[Any], declared: Sequence[CallRule], param: str) -> Iterator[str]:
     for position, tool in enumerate(tools):
         where = f"{param}[{position}]"
         if not isinstance(tool, Mapping):

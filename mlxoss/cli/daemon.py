@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -22,6 +24,7 @@ from mlxoss.server.run import run_server
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
+    from mlxoss.harmony.guards import Guards
 
 
 def run(config: Config) -> int:
@@ -30,10 +33,12 @@ def run(config: Config) -> int:
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
+    guards = _Guards()
     engine = Engine(
-        lambda: _load_backend(source, config),
+        lambda: _load_backend(source, config, guards),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
+        load_guards=guards if config.guard == "on" else None,
     )
     return run_server(
         config,
@@ -58,7 +63,29 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _load_backend(source: ModelSource, config: Config) -> Backend:
+class _Guards:
+    """The server's and the engine's guards, made by whichever thread needs them first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._guards: Guards | None = None
+
+    def __call__(self) -> Guards:
+        from mlxoss.harmony.guards import Guards
+
+        with self._lock:
+            if self._guards is None:
+                self._guards = Guards()
+            return self._guards
+
+
+def _load_backend(
+    source: ModelSource, config: Config, load_guards: Callable[[], Guards]
+) -> Backend:
     from mlxoss.engine.batch import MlxBackend
 
-    return MlxBackend(source.load(), max_batch=config.max_batch)
+    return MlxBackend(
+        source.load(),
+        max_batch=config.max_batch,
+        make_guard=lambda grammar: load_guards().make(grammar),
+    )

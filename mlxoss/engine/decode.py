@@ -65,7 +65,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         if len(self.uids) != 1:
             return []
         left = self.max_tokens[0] - self._num_tokens[0] - 1
-        return self._rows()[0].forced_run(left)
+        return self._rows()[0].forced_run(max(0, left))
 
     def _step(self) -> tuple[list[int], list[mx.array | None]]:
         return self._run_step([])

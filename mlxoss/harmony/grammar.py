@@ -24,7 +24,7 @@ FREE_TEXT_MARK = VOCAB_SIZE - 1
 """A reserved id that the grammar allows in free text and nowhere else. It is never sampled: it
 tells who reads a mask that every ordinary token leads back to the very same mask."""
 
-MOST_BODY_CHARS = 200_000
+MOST_BODY_CHARS = 120_000
 
 _WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
 """Between JSON's tokens, at most once in each place: compact or indented, but never endless."""

@@ -49,7 +49,7 @@ def create_app(
             "TOUCHUP": False,
         }
     )
-    encoding = EncodingLoader(lambda: _load(load_encoding))
+    encoding = EncodingLoader(lambda: _load(load_encoding, engine))
     services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
     _add_chat_route(app, services)
@@ -69,11 +69,14 @@ def _add_chat_route(app: App, services: Services) -> None:
     app.add_route(chat, "/v1/chat/completions", methods=["POST"], stream=True, name="chat")
 
 
-def _load(load_encoding: Callable[[], Encoding]) -> Encoding:
+def _load(load_encoding: Callable[[], Encoding], engine: Engine) -> Encoding:
     """Import what turns need while at it, so that the first one need not on the event loop."""
     import mlxoss.server.chat  # noqa: F401
 
-    return load_encoding()
+    encoding = load_encoding()
+    if engine.load_guards is not None:
+        engine.load_guards().load()
+    return encoding
 
 
 async def _add_request_id(request: Request, response: BaseHTTPResponse) -> None:

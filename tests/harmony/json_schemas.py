@@ -171,8 +171,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "impossible": ({"allOf": [{"type": "string"}, {"type": "integer"}]}, "nsatisfiable"),
     "malformed": ({"properties": []}, "properties"),
     "too large": (
-        _object(**{f"a{i}": _object(**{f"b{j}": True for j in range(70)}) for i in range(150)}),
-        "too big",
+        _object(**{f"a{i}": _object(**{f"b{j}": True for j in range(70)}) for i in range(140)}),
+        "longer",
     ),
 }
 """What does not compile, and what the reason must name."""
