@@ -130,7 +130,7 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     param = to_param(location)
     if not isinstance(value, Mapping):
         raise invalid(param, "an item should be an object")
-    kind = value.get("type", "message" if "role" in value else _REFERENCE)
+    kind = value.get("type") or _type_of(value, location)
     if kind == _REFERENCE:
         return _resolve(value, location, find)
     known = _TYPES.get(_ALIASES.get(kind, kind)) if isinstance(kind, str) else None
@@ -145,11 +145,20 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     return item
 
 
+def _type_of(value: Mapping[str, Any], location: Location) -> str:
+    """The type of an item that names none: a message has a role, a reference only an id."""
+    if "role" in value:
+        return "message"
+    if list(value) == ["id"]:
+        return _REFERENCE
+    raise missing(to_param((*location, "type")))
+
+
 def _resolve(value: Mapping[str, Any], location: Location, find: FindItem) -> Item:
     item_id = value.get("id")
     param = to_param((*location, "id"))
     if item_id is None:
-        raise missing(to_param((*location, "type")) if len(value) > 0 else param)
+        raise missing(param)
     found = find(item_id) if isinstance(item_id, str) else None
     if found is None:
         raise NotFound(f"Item with id '{item_id}' not found.", param=param)

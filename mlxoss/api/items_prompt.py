@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mlxoss.api.encrypted_content import ContentSeal
-from mlxoss.api.exact_turns import ExactTurns, TurnRecord
+from mlxoss.api.exact_turns import ExactTurns
 from mlxoss.api.items import (
     CallOutputItem,
     CompactionItem,
@@ -133,41 +133,39 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
         (i for i, entry in enumerate(entries) if isinstance(entry.item, harmony.FinalText)),
         default=-1,
     )
-    position = 0
+    yield from (entry.item for entry in entries[:after_final])
+    position = after_final
+    is_turn_start = True
     while position < len(entries):
-        exact = _exact_turn(entries[position:], turns) if position >= after_final else None
+        rest = entries[position:]
+        exact = _by_item(rest, turns) or (_by_call(rest, turns) if is_turn_start else None)
         if exact is None:
-            yield entries[position].item
+            item = entries[position].item
+            yield item
+            # Where a turn's first items do not match, the rest must not bring them back.
+            is_turn_start = not isinstance(item, harmony.TurnItem)
             position += 1
         else:
             turn, length = exact
             yield turn
+            is_turn_start = True
             position += length
 
 
-def _exact_turn(
-    entries: Sequence[_Entry], turns: ExactTurns
-) -> tuple[harmony.ExactTurn, int] | None:
+def _by_item(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.ExactTurn, int] | None:
     """The turn that ``entries`` begin with, and how many of them it is."""
-    found = _by_item(entries, turns) or _by_call(entries, turns)
-    if found is None:
-        return None
-    record, length = found
-    sent = [entry.item for entry in entries[:length]]
-    turn = turns.matching(record, sent)
-    return None if turn is None else (turn, length)
-
-
-def _by_item(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[TurnRecord, int] | None:
     record = turns.by_item(entries[0].source.id)
     if record is None:
         return None
     length = len(record.item_ids)
-    ids = tuple(entry.source.id for entry in entries[:length])
-    return (record, length) if ids == record.item_ids else None
+    if tuple(entry.source.id for entry in entries[:length]) != record.item_ids:
+        return None
+    turn = turns.matching(record, [entry.item for entry in entries[:length]])
+    return None if turn is None else (turn, length)
 
 
-def _by_call(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[TurnRecord, int] | None:
+def _by_call(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.ExactTurn, int] | None:
+    """As :func:`_by_item`, where nothing is known but the calls that were made."""
     calls: list[str] = []
     for length, entry in enumerate(entries, start=1):
         if not isinstance(entry.item, harmony.TurnItem):
@@ -178,5 +176,6 @@ def _by_call(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[TurnRecord, 
             if record is None:
                 return None
             if record.call_ids == tuple(calls):
-                return record, length
+                turn = turns.matching(record, [one.item for one in entries[:length]])
+                return None if turn is None else (turn, length)
     return None

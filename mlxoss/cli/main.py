@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mlxoss import __version__
-from mlxoss.cli import chat, models, serve
+from mlxoss.cli import chat, config, doctor, logs, models, serve, service, status
 from mlxoss.errors import ConfigError, MlxossError
 
 app = typer.Typer(
@@ -27,6 +27,16 @@ app = typer.Typer(
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
+app.command("install")(service.install)
+app.command("uninstall")(service.uninstall)
+app.command("start")(service.start)
+app.command("stop")(service.stop)
+app.command("restart")(service.restart)
+app.command("status", epilog=status.EPILOG)(status.status)
+app.command("logs")(logs.logs)
+app.command("doctor")(doctor.doctor)
+app.command("plist")(service.plist)
+app.add_typer(config.app, name="config")
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mlxoss import paths
-from mlxoss.config import Config, Setting, find_config_file, load_config, settings
+from mlxoss.config import Config, ConfigFile, Setting, find_config_file, load_config, settings
 
 LoadConfig = Callable[[], Config]
 
@@ -36,10 +36,34 @@ def with_settings(command: Callable[[LoadConfig], None]) -> Callable[..., None]:
     return run
 
 
+def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` a flag for every setting beside its own parameters.
+
+    They arrive in its ``**flags``, each as text (a switch as ``bool``), ``None`` if not given.
+    """
+
+    @functools.wraps(command)
+    def run(**given: object) -> None:
+        command(**given)
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [
+        *(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD),
+        *(_flag(setting) for setting in settings().values()),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
 def read_config(flags: Mapping[str, object], file: Path | None = None) -> Config:
     """The settings of this process: ``flags`` over its environment over the file."""
-    chosen = find_config_file(file, os.environ, paths.config_file())
-    return load_config(flags, os.environ, chosen)
+    return load_config(flags, os.environ, config_file(file))
+
+
+def config_file(file: Path | None = None) -> ConfigFile:
+    """The configuration file of this process: ``file`` if given, else the environment's."""
+    return find_config_file(file, os.environ, paths.config_file())
 
 
 _CONFIG = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from sanic import HTTPResponse, Request
@@ -29,6 +30,7 @@ def _to_json(services: Services, status: ServerStatus) -> dict[str, Any]:
         "status": status.value,
         "model": services.model.name,
         "version": __version__,
+        "pid": os.getpid(),
         "uptime_s": round(services.clock() - services.started_at, 3),
         "active_requests": engine.active,
         "queued_requests": engine.waiting,

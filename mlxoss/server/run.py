@@ -33,8 +33,11 @@ ENCODING_DELAY_S = 0.5
 """Loading the encoding holds the interpreter's lock for 0.4 s. The model takes longer
 anyway, so the first ``/health`` of a new process goes first."""
 
-_LAST_WORDS_S = 2.0
-_CLOSE_S = 30.0
+_CLOSE_S = 3.0
+"""For the step or the load under way. With the drain and the last words it stays under the
+30 s after which the service manager kills."""
+
+_LAST_WORDS_S = 1.0
 _BACKLOG = 1024
 _GOODBYE_S = 1.0
 _POLL_S = 0.02

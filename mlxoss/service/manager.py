@@ -30,6 +30,14 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+def read_definition(supervisor: Supervisor) -> Definition | None:
+    """Return what the installed definition says; ``None`` if there is none or it is damaged."""
+    try:
+        return supervisor.read(supervisor.definition.read_bytes())
+    except OSError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Manager:
     """The service of one user. ``state_folder`` holds the lock; ``drain_s`` is how long a
@@ -42,11 +50,8 @@ class Manager:
     drain_s: float = 40.0
 
     def definition(self) -> Definition | None:
-        """Return what the installed definition says; ``None`` if there is none or it is damaged."""
-        try:
-            return self.supervisor.read(self.supervisor.definition.read_bytes())
-        except OSError:
-            return None
+        """Return what the installed definition says, as ``read_definition``."""
+        return read_definition(self.supervisor)
 
     def install(
         self, spec: ServiceSpec, *, start: bool = True, settings_changed: bool = False

@@ -81,8 +81,7 @@ def read_status(
     with ThreadPoolExecutor(3) as pool:
         health, job = pool.submit(ask), pool.submit(supervisor.query)
         disabled = pool.submit(_is_disabled, supervisor)
-        definition, last = manager.definition(), last_exit()
-        found = job.result()
+        definition, last, found = manager.definition(), last_exit(), job.result()
     concerns = [*_job_concerns(found, definition, last), *_path_concerns(definition, program)]
     if disabled.result():
         concerns.append("It is disabled at login: `mlxoss start` enables it.")

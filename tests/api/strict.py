@@ -11,12 +11,14 @@ from openai.types.responses import (
     ResponseCustomToolCall,
     ResponseStreamEvent,
 )
+from openai.types.responses.response_custom_tool_call_output import ResponseCustomToolCallOutput
 
 KNOWN_EXTRAS: dict[type[pydantic.BaseModel], frozenset[str]] = {
     # Open Responses requires these, and OpenAI's API answers with the first.
     Response: frozenset({"store", "presence_penalty", "frequency_penalty"}),
-    # As in OpenAI's own answers; its list type requires it.
+    # As in OpenAI's own answers; the types of listed items require it.
     ResponseCustomToolCall: frozenset({"status"}),
+    ResponseCustomToolCallOutput: frozenset({"status"}),
 }
 
 

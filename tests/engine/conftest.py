@@ -7,8 +7,7 @@ import pytest
 from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.loader import load_folder
 from tests.checkpoints import TinyModel, write_checkpoint
-
-SMALL_VOCAB = 2000
+from tests.engine.harness import SMALL_VOCAB
 
 
 @pytest.fixture(scope="session")

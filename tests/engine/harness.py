@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from mlxoss.engine.generation import Generation
 from mlxoss.errors import GenerationCancelled, MlxossError
 
 GREEDY = SamplingParams(temperature=0.0)
-NO_STOP: frozenset[int] = frozenset()
+SMALL_VOCAB = 2000
 
 
 def make_request(
@@ -30,6 +31,11 @@ def make_request(
     stop_ids: Iterable[int] = (),
 ) -> GenerationRequest:
     return GenerationRequest(tuple(prompt), max_tokens, frozenset(stop_ids), sampling)
+
+
+def random_prompt(length: int, seed: int = 0) -> list[int]:
+    rng = random.Random(f"{length} {seed}")
+    return [rng.randrange(SMALL_VOCAB) for _ in range(length)]
 
 
 @dataclass

@@ -21,8 +21,8 @@ from mlxoss.engine.generation import Generation
 from mlxoss.engine.loader import load_folder
 from mlxoss.errors import GenerationFailed
 from tests.checkpoints import FULL_VOCAB, write_checkpoint
-from tests.engine.conftest import SMALL_VOCAB
 from tests.engine.harness import (
+    SMALL_VOCAB,
     Outcome,
     RaiseOnce,
     WatchedModel,

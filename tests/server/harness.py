@@ -198,3 +198,12 @@ def sse_payloads(body: bytes) -> list[bytes]:
     assert body.endswith(b"\n\n")
     lines = [line for block in blocks for line in block.split(b"\n")]
     return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+
+
+@contextmanager
+def set_at_last(event: threading.Event) -> Iterator[None]:
+    """Whatever happens, let those go on who wait for ``event``."""
+    try:
+        yield
+    finally:
+        event.set()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mlxoss.core import GenerationRequest
 from mlxoss.harmony import encoding as tokens
 from mlxoss.harmony.encoding import Encoding
+from tests.fakes import ScriptedBackend
 
 _SPECIAL_IDS = {
     "<|start|>": tokens.START,
@@ -64,3 +66,9 @@ def by_last_words(
         return next(answer for key, answer in ids.items() if key in prompt)
 
     return script
+
+
+def endless(encoding: Encoding, **options: Any) -> ScriptedBackend:
+    """A backend whose turns go on until their token limit, 2 ms a token."""
+    ids = [*always(encoding, "<|channel|>final<|message|>")(...), *[1000] * 4000]  # type: ignore[arg-type]
+    return ScriptedBackend(lambda request: ids, step_s=0.002, **options)

@@ -1,0 +1,45 @@
+"""``mlxoss doctor``: every check of the set-up, each with its remedy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlxoss.cli.service import explained
+
+if TYPE_CHECKING:
+    from mlxoss.service.checks import Check
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_SPEED = Annotated[
+    bool,
+    typer.Option(
+        "--speed", help="Also compare the service's speed with a run in the foreground (slow)."
+    ),
+]
+
+
+def doctor(speed: _SPEED = False, as_json: _JSON = False) -> None:
+    """Check the set-up and say what to do. Exit status 1 if anything fails."""
+    from mlxoss.cli.examine import examine
+
+    with explained():
+        checks = examine(speed=speed)
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            typer.echo(_line(check))
+    raise typer.Exit(int(any(check.level == "fail" for check in checks)))
+
+
+def _line(check: Check) -> str:
+    level = typer.style(f"{check.level:4}", fg=_COLOURS[check.level])
+    text = f"{level}  {check.name}: {check.detail}"
+    if check.remedy and check.level != "ok":
+        text += f"\n      -> {check.remedy}"
+    return text

@@ -1,0 +1,54 @@
+"""``mlxoss logs``: what the daemon wrote, and what it writes."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlxoss.cli.service import explained
+
+_FOLLOW = Annotated[bool, typer.Option("--follow", "-f", help="Show what is written from now on.")]
+_LINES = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Last lines only.")]
+_SINCE = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="From then on: 10m, 2h, 3d ago, or 2026-01-31T09:30."),
+]
+_STDERR = Annotated[
+    bool, typer.Option("--stderr", help="What it wrote before or beside its log (crashes).")
+]
+
+
+def logs(
+    follow: _FOLLOW = False, lines: _LINES = 50, since: _SINCE = None, stderr: _STDERR = False
+) -> None:
+    """Show the service's log."""
+    from mlxoss.cli.machine import this_machine
+    from mlxoss.service.logtail import last_lines, parse_since, read_lines, rotated
+    from mlxoss.service.logtail import since as lines_since
+
+    with explained():
+        machine = this_machine()
+        path = machine.service_log() if stderr else machine.log()
+    found = read_lines(rotated(path))
+    if since is not None:
+        shown = list(lines_since(found, parse_since(since, datetime.datetime.now(datetime.UTC))))
+    else:
+        shown = last_lines(found, lines)
+    for line in shown:
+        typer.echo(line)
+    if follow:
+        _follow(path)
+    elif not path.exists():
+        typer.echo(f"There is no log yet: {path}", err=True)
+
+
+def _follow(path: Path) -> None:
+    from mlxoss.service.logtail import follow
+    from mlxoss.service.supervisor import Pace
+
+    for line in follow(path, Pace(poll_s=0.2)):
+        if line:
+            typer.echo(line)

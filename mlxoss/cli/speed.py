@@ -1,0 +1,105 @@
+"""Is the service as fast as a run in the foreground? The one way to see a throttled GPU."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlxoss.cli.machine import Machine
+from mlxoss.cli.memory import memory_limits, weights_bytes
+from mlxoss.cli.status_view import View
+from mlxoss.config import Config
+from mlxoss.engine.loader import resolve_model
+from mlxoss.errors import MlxossError
+from mlxoss.service.checks import OVERHEAD, Check, Level
+from mlxoss.service.health import reachable
+from mlxoss.service.status import Verdict
+
+NAME = "speed"
+WORDS = 400
+SLOW = 0.7
+_LIMIT_S = 600.0
+_ADDRESS = re.compile(r"Serving \S+ at http://(\S+):(\d+)/v1\.")
+
+
+def check_speed(machine: Machine, view: View) -> Check:
+    """Time one short prefill in the service and in a foreground daemon with the same settings.
+
+    The two models are in memory at the same time, so there must be room for both. The
+    service should be idle. Never raises.
+    """
+    if view.status.verdict is not Verdict.HEALTHY:
+        return Check(NAME, Level.SKIP, "the service does not run")
+    try:
+        if not _room_for_two(machine, view.config):
+            return Check(NAME, Level.SKIP, "there is no room for the model a second time")
+        service = prefill_seconds(reachable(view.config.host), view.config.port)
+        with _foreground(machine) as (host, port):
+            foreground = prefill_seconds(host, port)
+    except (MlxossError, OSError, http.client.HTTPException, ValueError) as error:
+        return Check(NAME, Level.SKIP, f"it could not be measured: {error}")
+    return compare(service, foreground)
+
+
+def compare(service_s: float, foreground_s: float) -> Check:
+    """Judge two times for the same work."""
+    ratio = foreground_s / service_s
+    detail = f"one prefill: {service_s:.2f} s in the service, {foreground_s:.2f} s in front"
+    if ratio >= SLOW:
+        return Check(NAME, Level.OK, detail)
+    remedy = "The system throttles it: see `priority` above; mlxoss install; mlxoss restart"
+    return Check(NAME, Level.FAIL, f"{detail}: it runs at {ratio:.0%}", remedy)
+
+
+def prefill_seconds(host: str, port: int) -> float:
+    """Return the better of two times for a prompt of ``WORDS`` words and one token.
+
+    Each prompt begins differently, so that no earlier work can be used again.
+    """
+    return min(_prefill_once(host, port, str(number)) for number in range(2))
+
+
+def _prefill_once(host: str, port: int, first: str) -> float:
+    text = " ".join([first, str(time.time_ns()), *["word"] * WORDS])
+    body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": text}]}
+    connection = http.client.HTTPConnection(host, port, timeout=_LIMIT_S)
+    started = time.monotonic()
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise MlxossError(f"HTTP {answer.status}")
+    return time.monotonic() - started
+
+
+def _room_for_two(machine: Machine, config: Config) -> bool:
+    folder = resolve_model(config.model, env=machine.env).folder
+    return folder is None or 2 * OVERHEAD * weights_bytes(folder) < memory_limits()[0]
+
+
+@contextmanager
+def _foreground(machine: Machine) -> Iterator[tuple[str, int]]:
+    """Run a daemon with the service's settings on a free port."""
+    command = [sys.executable, "-m", "mlxoss", "serve", "--host", "127.0.0.1", "--port", "0"]
+    env = {**os.environ, **machine.env}
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            found = (match for line in process.stderr if (match := _ADDRESS.match(line)))
+            match = next(found, None)
+            if match is None:
+                raise MlxossError("the foreground daemon did not start")
+            yield match[1], int(match[2])
+        finally:
+            process.terminate()

@@ -1,0 +1,112 @@
+"""``mlxoss status``: one screen, and an exit status for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlxoss.errors import ConfigError, ServiceError
+
+if TYPE_CHECKING:
+    from mlxoss.cli.status_view import View
+
+UNKNOWN = 4
+_WATCH_S = 2.0
+_YOUNG_S = 30
+_PATIENCE_S = 3.0
+"""A daemon that has just started loads its vocabulary, and answers nobody meanwhile."""
+_WATCH = Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every two seconds.")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+EPILOG = "Exit status: 0 healthy, 1 running but unhealthy, 3 not running, 4 cannot tell."
+
+
+def status(watch: _WATCH = False, as_json: _JSON = False) -> None:
+    """Show how the service is."""
+    from mlxoss.service.status import EXIT_STATUS
+
+    try:
+        view = read_view()
+        if watch and not as_json:
+            _watch(view)
+        typer.echo(json.dumps(_to_json(view), default=str) if as_json else to_screen(view))
+    except ServiceError as error:
+        typer.echo(f"mlxoss: {error}\n  {error.remedy or ''}".rstrip(), err=True)
+        raise typer.Exit(UNKNOWN) from None
+    raise typer.Exit(EXIT_STATUS[view.status.verdict])
+
+
+def read_view() -> View:
+    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service."""
+    from mlxoss.cli.machine import this_machine
+    from mlxoss.cli.process import read_process
+    from mlxoss.cli.status_view import View
+    from mlxoss.config import Config
+    from mlxoss.service.health import Silent
+    from mlxoss.service.job import Job
+    from mlxoss.service.status import read_status
+
+    machine = this_machine()
+    try:
+        config = machine.config()
+    except ConfigError:
+        config = Config()  # the daemon says what is wrong with its settings
+    found = read_status(
+        machine.manager,
+        lambda: machine.ask(config),
+        machine.last_exit,
+        _program(),
+    )
+    pid = found.job.pid if isinstance(found.job, Job) else None
+    process = read_process(pid) if pid else None
+    if isinstance(found.health, Silent) and process and process.age_s < _YOUNG_S:
+        found = replace(found, health=machine.ask(config, _PATIENCE_S))
+    return View(found, config, process, machine.config_file.path, machine.log())
+
+
+def _program() -> Path | None:
+    from mlxoss.cli.machine import this_program
+
+    try:
+        return this_program().path
+    except ServiceError:
+        return None
+
+
+def to_screen(view: View) -> str:
+    """The whole screen; click takes the colour out where there is no terminal."""
+    from mlxoss.cli.status_view import COLOURS, to_lines
+
+    head = typer.style(f"mlxoss is {view.headline}", fg=COLOURS[view.status.verdict], bold=True)
+    return "\n".join([head, *to_lines(view)])
+
+
+def _to_json(view: View) -> dict[str, object]:
+    from mlxoss.cli.status_view import to_json
+
+    return to_json(view)
+
+
+def _watch(view: View) -> None:
+    """Redraw until interrupted. In a pipe one screen follows the other."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not sys.stdout.isatty():
+        while True:
+            typer.echo(f"{to_screen(view)}\n")
+            time.sleep(_WATCH_S)
+            view = read_view()
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(Text.from_ansi(to_screen(view)), refresh=True)
+            time.sleep(_WATCH_S)
+            view = read_view()

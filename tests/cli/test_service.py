@@ -1,0 +1,330 @@
+"""The service's commands as a user runs them: processes, a launchd of their own, a real daemon."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import plistlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlxoss.service.plist import HOMEBREW_SESSIONS, plist_path
+from mlxoss.service.spec import LABEL
+from tests.checkpoints import write_checkpoint
+from tests.cli.runner import environment
+from tests.service import standin
+from tests.service.box import free_port, is_alive, until
+from tests.service.standin import StandIn
+
+COMMAND = Path(sys.executable).with_name("mlxoss")
+
+
+class Mac:
+    """A user's machine: a home, a launchd, and the installed command."""
+
+    def __init__(self, root: Path, model: Path, quirks: str) -> None:
+        self.home = root / "home"
+        self.folder = self.home / "mlxoss"
+        self.model = model
+        self.port = free_port()
+        self.home.mkdir()
+        self.launchctl = StandIn(root / "launchd", self.home, quirks)
+        self.plist = plist_path(self.home, LABEL)
+        self.pids: set[int] = set()
+        own = {"HOME": str(self.home), "MLXOSS_LAUNCHCTL": str(self.launchctl.command)}
+        self.env = environment(self.home, own)
+
+    def __call__(
+        self, *arguments: str, stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            env=self.env | env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def ok(self, *arguments: str, **env: str) -> str:
+        done = self(*arguments, **env)
+        assert done.returncode == 0, (done.stdout, done.stderr, self.daemon_said())
+        return done.stdout
+
+    def install(self, *arguments: str) -> str:
+        return self.ok("install", "--model", str(self.model), "--port", str(self.port), *arguments)
+
+    def status(self) -> dict[str, Any]:
+        done = self("status", "--json")
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert found["exit_status"] == done.returncode
+        if found["job"] and found["job"]["pid"]:
+            self.pids.add(found["job"]["pid"])
+        return found
+
+    def loaded(self) -> dict[str, Any]:
+        """The status once the model is loaded."""
+
+        def check() -> dict[str, Any] | None:
+            found = self.status()
+            return found if found["health"] and found["health"]["status"] == "ok" else None
+
+        found = until(check, limit_s=60, pause_s=0.3)
+        assert found is not None
+        return found
+
+    def daemon_said(self) -> str:
+        files = sorted((self.folder / "logs").glob("*.log")) if self.folder.exists() else []
+        return "\n".join(f"{file.name}: {file.read_text()}" for file in files)
+
+    def config(self) -> dict[str, Any]:
+        return tomllib.loads((self.folder / "config" / "config.toml").read_text())
+
+    def close(self) -> None:
+        assert self.launchctl("shutdown").returncode == 0
+        until(lambda: not any(map(is_alive, self.pids)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def mac(tmp_path: Path, model: Path, request: pytest.FixtureRequest) -> Iterator[Mac]:
+    if why := standin.missing():
+        pytest.skip(why)
+    if not COMMAND.exists():
+        pytest.skip("the command is not installed beside this interpreter")
+    made = Mac(tmp_path, model, getattr(request, "param", ""))
+    yield made
+    made.close()
+
+
+def stream(port: int, started: threading.Event, chunks: list[str]) -> None:
+    """One streamed completion of many tokens; collects the data lines."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=200)
+    body = {
+        "model": "m",
+        "stream": True,
+        "max_tokens": 300,
+        "messages": [{"role": "user", "content": "Hi"}],
+    }
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"}
+    )
+    response = connection.getresponse()
+    while line := response.readline():
+        if line.startswith(b"data:"):
+            chunks.append(line.decode().strip())
+            started.set()
+    connection.close()
+
+
+@pytest.mark.parametrize("mac", ["", "bare-env no-gui"], indirect=True)
+def test_from_install_to_purge(mac: Mac) -> None:
+    assert mac("status").returncode == 3
+    said = mac.install()
+    assert f"is served at http://127.0.0.1:{mac.port}/v1" in said
+    assert mac.config() == {"model": str(mac.model), "port": mac.port}
+    found = mac.loaded()
+    assert (found["verdict"], found["health"]["model"]) == ("healthy", mac.model.name)
+    pid = found["job"]["pid"]
+
+    assert "Nothing to change" in mac.install()
+    assert "It runs already." in mac.ok("start")
+    assert mac.status()["job"]["pid"] == pid
+
+    assert "restarted" in mac.ok("install", "--max-batch", "2")
+    assert mac.config()["max_batch"] == 2
+    assert mac.loaded()["job"]["pid"] != pid
+    assert "0 active of 2" in mac.ok("status")
+
+    chunks: list[str] = []
+    started = threading.Event()
+    client = threading.Thread(target=stream, args=(mac.port, started, chunks))
+    client.start()
+    assert started.wait(150)
+    assert mac.ok("restart") == "restarted\n"
+    client.join()
+    assert chunks[-1] == "data: [DONE]"
+    assert not [chunk for chunk in chunks if '"error"' in chunk]
+
+    log = mac.ok("logs")
+    assert "mlxoss.server.run: listening on" in log
+    assert (mac.folder / "logs" / "mlxoss.log").stat().st_mode & 0o777 == 0o600
+    assert "pid" in mac.ok("logs", "--stderr")
+
+    assert "It starts again at the next login." in mac.ok("stop")
+    assert mac.status()["verdict"] == "not running"
+    assert "started" in mac.ok("start")
+    mac.loaded()
+
+    said = mac.ok("uninstall", "--purge", "--yes")
+    assert f"removed {mac.plist}" in said
+    assert not mac.plist.exists()
+    assert list(mac.folder.rglob("*")) == []
+    assert mac.status()["verdict"] == "not installed"
+
+
+def test_a_wrong_setting_is_no_loop_and_its_reason_is_shown(mac: Mac) -> None:
+    mac.install()
+    mac.ok("stop")
+    config = mac.folder / "config" / "config.toml"
+    config.write_text(config.read_text() + "max_batch = 0\n")
+    done = mac("start")
+    assert done.returncode == 2
+    assert "max_batch must be an integer from 1" in done.stderr
+    mac.launchctl("bootstrap", f"gui/{os.getuid()}", str(mac.plist))  # as a login would
+
+    def ended() -> dict[str, Any] | None:
+        found = mac.status()
+        return found if found["job"] and not found["job"]["pid"] and found["last_exit"] else None
+
+    found = until(ended, limit_s=60, pause_s=0.3)
+    assert found is not None
+    assert (found["job"]["runs"], found["job"]["last_exit"]) == (1, "0")
+    assert found["last_exit"]["code"] == "config"
+    shown = mac("status")
+    assert shown.returncode == 3
+    assert "max_batch must be an integer from 1" in " ".join(shown.stdout.split())
+    assert mac.ok("config", "set", "max_batch", "2")
+    assert "started" in mac.ok("start")
+
+
+def test_a_port_taken_later_is_a_refusal(mac: Mac) -> None:
+    mac.install()
+    mac.ok("stop")
+    with socket.create_server(("127.0.0.1", mac.port)):
+        done = mac("start")
+    assert done.returncode == 1
+    assert f"it refused to start: port {mac.port} on 127.0.0.1 is in use" in done.stderr
+    assert mac.status()["last_exit"]["code"] == "port_taken"
+
+
+def test_nothing_is_touched_when_a_check_fails(mac: Mac) -> None:
+    with socket.create_server(("127.0.0.1", mac.port)):
+        done = mac("install", "--model", str(mac.model), "--port", str(mac.port))
+    assert done.returncode == 1
+    assert f"port {mac.port} on 127.0.0.1 is in use" in done.stderr
+    assert "lsof" in done.stderr
+    done = mac("install", "--model", "nobody/no-such-model")
+    assert done.returncode == 1
+    assert "mlxoss models pull nobody/no-such-model" in done.stderr
+    done = mac("install", "--max-batch", "many")
+    assert done.returncode == 2
+    assert "--max-batch must be an integer" in done.stderr
+    done = mac("install", "--env", "novalue")
+    assert done.returncode == 2
+    assert not mac.plist.exists()
+    assert not (mac.folder / "config").exists()
+
+
+def test_a_daemon_that_hangs_is_told_from_one_that_runs(mac: Mac) -> None:
+    mac.install()
+    pid = mac.loaded()["job"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = mac("status")
+        assert done.returncode == 1
+        assert done.stdout.startswith("mlxoss is running, but it hangs: no answer within")
+        assert f"pid {pid}" in done.stdout
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_variables_reach_the_daemon_and_stay(mac: Mac) -> None:
+    done = mac("install", "--no-start", "--env", "A=b c", MLXOSS_PORT="1234")
+    assert done.returncode == 0, done.stderr
+    assert "MLXOSS_PORT is set in this shell and does not reach the service" in done.stdout
+    assert "next login" in done.stdout
+    held = plistlib.loads(mac.plist.read_bytes())
+    assert held["EnvironmentVariables"]["A"] == "b c"
+    assert held["EnvironmentVariables"]["MLXOSS_HOME"] == str(mac.folder)
+    assert held["ProgramArguments"] == [str(COMMAND), "serve"]
+    assert mac.ok("plist").encode() == mac.plist.read_bytes()
+    mac.ok("install", "--no-start")
+    assert plistlib.loads(mac.plist.read_bytes()) == held
+    mac.ok("install", "--no-start", "--env", "A=")
+    assert "A" not in plistlib.loads(mac.plist.read_bytes())["EnvironmentVariables"]
+    assert mac.launchctl("lint", str(mac.plist)).returncode == 0
+
+
+def test_homebrews_service_is_left_alone(mac: Mac) -> None:
+    mac.ok("install", "--no-start")
+    keys = plistlib.loads(mac.plist.read_bytes())
+    keys["LimitLoadToSessionType"] = sorted(HOMEBREW_SESSIONS)
+    mac.plist.write_bytes(plistlib.dumps(keys))
+    before = mac.plist.read_bytes()
+    for command in ("install", "start", "stop", "restart", "uninstall"):
+        done = mac(command)
+        assert done.returncode == 1, command
+        assert "belongs to Homebrew" in done.stderr
+        assert "brew services" in done.stderr
+    assert mac.plist.read_bytes() == before
+    assert any("brew services" in concern for concern in mac.status()["concerns"])
+
+
+def test_doctor_names_what_is_wrong(mac: Mac) -> None:
+    mac.install()
+    mac.loaded()
+    found = {check["name"]: check for check in json.loads(mac.ok("doctor", "--json"))}
+    healthy = ("settings", "model", "memory", "definition", "service", "port", "priority", "logs")
+    assert {name: found[name]["level"] for name in healthy} == dict.fromkeys(healthy, "ok")
+    mac.plist.chmod(0o666)
+    mac.ok("config", "set", "model", "nobody/none")
+    mac.launchctl("disable", f"gui/{os.getuid()}/{LABEL}")
+    done = mac("doctor")
+    assert done.returncode == 1
+    for words in ("may be written by others", "models pull nobody/none", "disabled at login"):
+        assert words in done.stdout
+    assert "-> mlxoss install" in done.stdout
+
+
+def test_without_a_service_manager_one_sentence_points_to_serve(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path), "XDG_RUNTIME_DIR": ""}
+    for command, code in (("install", 1), ("start", 1), ("status", 4)):
+        done = subprocess.run(
+            [sys.executable, "-m", "mlxoss", command],
+            env=environment(tmp_path, env),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code
+        assert "service" in done.stderr
+        assert "mlxoss serve" in done.stderr or "without sudo" in done.stderr
+
+
+def test_settings_are_read_and_changed_from_the_command_line(mac: Mac) -> None:
+    assert mac.ok("config", "path") == f"{mac.folder}/config/config.toml\n"
+    assert mac.ok("config", "get", "port") == "8000\n"
+    assert "restart" in mac.ok("config", "set", "http-access-log", "on")
+    assert mac.ok("config", "get", "http_access_log") == "true\n"
+    assert mac("config", "set", "port", "70000").returncode == 2
+    assert mac("config", "set", "prot", "1").returncode == 2
+    assert json.loads(mac.ok("config", "list", "--json"))["http_access_log"] is True
+    mac.ok("config", "set", "http_access_log", "")
+    assert mac.config() == {}
+    editor = mac.home / "editor"
+    editor.write_text("#!/bin/sh\necho 'port = 0x' >> \"$1\"\n")
+    editor.chmod(0o755)
+    assert shutil.which("sh")
+    done = mac("config", "edit", VISUAL=str(editor))
+    assert done.returncode == 2
+    assert "not valid TOML" in done.stderr

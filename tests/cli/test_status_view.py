@@ -1,0 +1,161 @@
+"""The screen, as it looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlxoss.cli.process import Process, parse_ps
+from mlxoss.cli.status_view import View, to_bytes, to_duration, to_json, to_lines
+from mlxoss.config import Config
+from mlxoss.exits import LastExit
+from mlxoss.service.health import Answered, Health, Refused, Silent
+from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
+from mlxoss.service.spec import Definition
+from mlxoss.service.status import ServiceStatus
+
+PLIST = Path("/Users/you/Library/LaunchAgents/mlxoss.plist")
+DEFINITION = Definition("/opt/homebrew/opt/mlxoss/bin/mlxoss", ("serve",), {})
+RUNNING = Job(JobState.RUNNING, pid=4711, runs=1, where="gui/501")
+REPORT = {
+    "status": "ok",
+    "model": "mlx-community/gpt-oss-20b-MXFP4-Q8",
+    "active_requests": 2,
+    "queued_requests": 3,
+    "oldest_wait_s": 1.24,
+    "refused_requests": 7,
+    "prefill_tokens_per_s": 812.4,
+    "decode_tokens_per_s": 61.02,
+}
+
+
+def view(
+    job: Found = RUNNING,
+    health: Health | None = None,
+    *,
+    process: Process | None = None,
+    last_exit: LastExit | None = None,
+    concerns: tuple[str, ...] = (),
+    installed: bool = True,
+    **report: Any,
+) -> View:
+    status = ServiceStatus(
+        manager="launchd",
+        path=PLIST,
+        definition=DEFINITION if installed else None,
+        job=job,
+        disabled=False,
+        health=health or Answered(REPORT | report),
+        last_exit=last_exit,
+        concerns=concerns,
+    )
+    return View(status, Config(), process, Path("/etc/mlxoss.toml"), Path("/var/log/mlxoss.log"))
+
+
+def screen(shown: View) -> str:
+    return "\n".join([f"mlxoss is {shown.headline}", *to_lines(shown)]) + "\n"
+
+
+def test_a_busy_service() -> None:
+    shown = view(process=Process(13_100_000_000, 11_520))
+    assert (
+        screen(shown)
+        == """\
+mlxoss is running
+service       launchd (gui/501), pid 4711, for 3 h 12 min
+model         mlx-community/gpt-oss-20b-MXFP4-Q8 (ok)
+requests      2 active of 8, 3 queued of 64 (oldest for 1.2 s), 7 refused
+speed         prefill 812 tok/s, decode 61.0 tok/s (last minute)
+memory        process 13.1 GB
+address       http://127.0.0.1:8000/v1
+settings      /etc/mlxoss.toml
+log           /var/log/mlxoss.log
+"""
+    )
+
+
+def test_what_a_later_server_reports_is_shown_too() -> None:
+    memory = {"active_bytes": 12_000_000_000, "peak_bytes": 13_000_000_000, "limit_bytes": None}
+    cache = {"entries": 4, "bytes": 250_000_000}
+    shown = screen(view(memory=memory, prefix_cache=cache, store={"responses": 12}))
+    assert "\nmemory        active 12.0 GB, peak 13.0 GB\n" in shown
+    assert "\nprefix cache  entries 4, 250 MB\n" in shown
+    assert "\nstore         responses 12\n" in shown
+
+
+def test_a_stopped_service() -> None:
+    shown = view(Absent(), Refused("Connection refused"), concerns=("It is not loaded.",))
+    assert (
+        screen(shown)
+        == f"""\
+mlxoss is not running
+service       installed in {PLIST}
+address       http://127.0.0.1:8000/v1
+settings      /etc/mlxoss.toml
+log           /var/log/mlxoss.log
+
+It is not loaded.
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "headline"),
+    [
+        (view(), "running"),
+        (view(status="loading"), "running, loading"),
+        (view(status="failed"), "running, but not healthy: failed"),
+        (view(health=Silent("no answer within 0.2 s")), "running, but it hangs: no answer within"),
+        (view(health=Refused("Connection refused")), "running, but not healthy: Connection"),
+        (view(Absent(), Refused("")), "not running"),
+        (view(Absent(), Refused(""), installed=False), "not installed"),
+        (view(Unknown("x"), Refused("")), "unknown"),
+    ],
+)
+def test_headlines(shown: View, headline: str) -> None:
+    assert shown.headline.startswith(headline)
+
+
+def test_a_refusal_shows_its_reason_instead_of_a_zero() -> None:
+    job = Job(JobState.ENDED, runs=1, last_exit="0", last_code=0, where="gui/501")
+    last = LastExit("port_taken", "port 8000 is in use", 7, 0.0)
+    shown = screen(view(job, Refused(""), last_exit=last))
+    assert "it last ended with: port 8000 is in use" in " ".join(shown.split())
+
+
+def test_no_line_is_longer_than_the_screen() -> None:
+    long = "a sentence of many words, " * 20
+    job = Job(JobState.WAITING, runs=99, last_exit="Killed: 9 " * 20, where="gui/501")
+    shown = screen(view(job, concerns=(long,), error=long))
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_json_holds_everything() -> None:
+    found = to_json(view(process=Process(1, 2)))
+    assert (found["verdict"], found["exit_status"]) == ("healthy", 0)
+    assert found["job"]["pid"] == 4711
+    assert found["health"] == REPORT
+    assert found["process"] == {"memory_bytes": 1, "age_s": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("  1024 00:05\n", Process(1_048_576, 5)),
+        ("1 01:02:03", Process(1024, 3723)),
+        ("1 2-03:04:05", Process(1024, 183_845)),
+        ("", None),
+        ("error", None),
+    ],
+)
+def test_what_ps_says(text: str, found: Process | None) -> None:
+    assert parse_ps(text) == found
+
+
+def test_amounts() -> None:
+    assert [to_duration(s) for s in (5, 65, 3700, 90_000)] == [
+        *("5 s", "1 min", "1 h 1 min", "1 d 1 h")
+    ]
+    assert [to_bytes(n) for n in (0, 5_400_000, 13_000_000_000)] == ["0 MB", "5 MB", "13.0 GB"]
