@@ -98,7 +98,8 @@ async def load_input(
     history = await _find(store, [item_id for item_id in wanted if item_id not in found])
     found |= {value["id"]: value for value in read_jsons(history.items)}
     items = parse_items(values, make_id=new_id, find=found.get, field=name)
-    by_call = await store.turns_of_calls(issued_call_ids(items))
+    call_ids = issued_call_ids(items)
+    by_call = await store.turns_of_calls(call_ids) if call_ids else {}
     return InputItems(items, (*history.turns, *by_call.values()))
 
 

@@ -75,7 +75,8 @@ def add_turn_routes(app: App, services: Services) -> None:
             path,
             methods=[method],
             # A body is read by the handler, which also watches whether the client leaves.
-            stream=method == "POST",
+            # A cancellation has none, or one that says nothing.
+            stream=method == "POST" and name != "cancel",
             name=f"{load.__name__[1:]}-{name}",
         )
 
