@@ -128,35 +128,36 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 def _checkpoint(arrays: Arrays, vocab_size: int) -> Arrays:
     """Every weight under mlx-lm's name: layers in float32, embedding and head in 8 bits.
 
+    Row 0 of the shipped embedding and head stands for all ids without their own;
+    the head's is zero.
     Experts run on MLX's CPU backend in float32 or quantised only.
     """
-    ids = arrays["rows"]
     out: Arrays = {}
     for name, value in arrays.items():
-        if name == "model.embed_tokens.weight":
-            out |= _rows(name, value[1:], ids, np.repeat(value[:1], vocab_size, axis=0))
-        elif name == "lm_head.weight":
-            out |= _rows(name, value[1:], ids, np.zeros((vocab_size, value.shape[1]), np.float16))
+        if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            for part, rows in _quantise(name, value.astype(np.float32)).items():
+                whole = np.repeat(rows[:1], vocab_size, axis=0)
+                whole[arrays["rows"]] = rows[1:]
+                out[part] = whole
         elif name != "rows":
             out[name] = value.astype(np.float32)
     return out
 
 
-def _rows(name: str, rows: NDArray[Any], ids: NDArray[Any], others: NDArray[Any]) -> Arrays:
-    """``others`` with ``rows`` put at ``ids``, quantised as MLX's affine mode does.
+def _quantise(name: str, rows: NDArray[np.float32]) -> Arrays:
+    """``rows`` as MLX's affine mode quantises them.
 
     A weight is ``scale * q + bias`` with ``q`` in one byte, four to a uint32, and
     one scale and bias for `_GROUP_SIZE` neighbours.
     """
-    others[ids] = rows
-    groups = others.astype(np.float32).reshape(len(others), -1, _GROUP_SIZE)
+    groups = rows.reshape(len(rows), -1, _GROUP_SIZE)
     low = groups.min(axis=-1)
     scale = (groups.max(axis=-1) - low) / 255
     steps = np.where(scale > 0, scale, 1)[..., None]
     quantised = np.rint((groups - low[..., None]) / steps).astype(np.uint8)
     stem = name.removesuffix(".weight")
     return {
-        name: quantised.reshape(len(others), -1).view("<u4"),
+        name: quantised.reshape(len(rows), -1).view("<u4"),
         f"{stem}.scales": scale,
         f"{stem}.biases": low,
     }
