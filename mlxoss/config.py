@@ -70,6 +70,26 @@ class Config:
         default=None,
         metadata=_about(Day(), "The day the model is told; else the current one."),
     )
+    responses_store: str = field(
+        default="on",
+        metadata=_about(
+            Choice("on", "off"), "Keep responses on disk; off keeps them until the daemon ends."
+        ),
+    )
+    responses_store_max_items: int = field(
+        default=10_000,
+        metadata=_about(Integer(1, 10_000_000), "Most responses that are kept; the oldest go."),
+    )
+    responses_store_max_bytes: int = field(
+        default=1 << 30,
+        metadata=_about(Integer(1 << 20), "Most bytes that kept responses take on the disk."),
+    )
+    reasoning_summary: str = field(
+        default="on",
+        metadata=_about(
+            Choice("on", "off"), "Give the reasoning as its summary to clients that ask for one."
+        ),
+    )
     log_level: str = field(
         default="info",
         metadata=_about(

@@ -95,7 +95,9 @@ class _Converter:
                 name = self._names[item.call_id] = flatten(item.name, item.namespace)
                 return harmony.FunctionCall(name, text)
             case CallOutputItem() as item:
-                return harmony.FunctionResult(self._names[item.call_id], item.text)
+                # Only in a conversation whose call was deleted is there none.
+                called = self._names.get(item.call_id)
+                return None if called is None else harmony.FunctionResult(called, item.text)
             case CompactionItem(encrypted_content=content):
                 summary = self._seal.open_compaction(content, param=self._param(position))
                 return harmony.UserText(_SUMMARY_HEADING + summary)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from mlxoss import paths
 from mlxoss.cli import notice
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.logs import set_up_logging
 from mlxoss.server.run import run_server
+from mlxoss.server.state import open_state
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
@@ -43,6 +45,7 @@ def run(config: Config) -> int:
     return run_server(
         config,
         engine,
+        lambda config: open_state(paths.data_dir(), config),
         model=source.info,
         on_listening=lambda host, port: typer.echo(
             notice.address(host, port, source.info.name), err=True

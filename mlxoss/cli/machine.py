@@ -63,7 +63,7 @@ class Machine:
         """Why the daemon last ended on its own."""
         return read_last_exit(self.state)
 
-    def ask(self, config: Config, timeout_s: float = 0.2) -> Health:
+    def ask(self, config: Config, timeout_s: float = 0.15) -> Health:
         """Ask the daemon how it is."""
         return probe(config.host, config.port, timeout_s=timeout_s)
 

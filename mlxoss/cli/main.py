@@ -13,10 +13,12 @@ import typer
 
 from mlxoss import __version__
 from mlxoss.cli import chat, config, doctor, logs, models, serve, service, status
+from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.errors import ConfigError, MlxossError
 
 app = typer.Typer(
     name="mlxoss",
+    cls=QuickGroup,
     help="GPT-OSS on MLX behind OpenAI's endpoints.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,7 +34,7 @@ app.command("uninstall")(service.uninstall)
 app.command("start")(service.start)
 app.command("stop")(service.stop)
 app.command("restart")(service.restart)
-app.command("status", epilog=status.EPILOG)(status.status)
+app.command("status", cls=QuickCommand, epilog=status.EPILOG)(status.status)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
 app.command("plist")(service.plist)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
@@ -22,14 +21,14 @@ def memory_limits(run: Run = run_command) -> tuple[int, int]:
     the system's own where that is 0.
     """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if not shutil.which(SYSCTL):
-        return total, total
     try:
-        said = run([SYSCTL, "-n", "iogpu.wired_limit_mb"], timeout_s=5.0).out.strip()
+        done = run([SYSCTL, "-n", "iogpu.wired_limit_mb"], timeout_s=5.0)
     except ServiceError:
-        said = ""
-    wired = int(said) * 1_048_576 if said.isdigit() else 0
-    return wired or int(total * _SHARE), total
+        return total, total
+    said = done.out.strip()
+    if done.code != 0 or not said.isdigit():
+        return total, total
+    return int(said) * 1_048_576 or int(total * _SHARE), total
 
 
 def weights_bytes(folder: Path) -> int:

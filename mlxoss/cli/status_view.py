@@ -130,7 +130,7 @@ def _service_rows(view: View) -> Iterator[tuple[str, str]]:
         parts.append(str(job.state))
     yield "service", ", ".join(parts)
     if job.last_exit is not None:
-        ended = job.last_exit
+        ended = f"exit status {job.last_exit}" if job.last_exit[0].isdigit() else job.last_exit
         if status.last_exit and job.last_code == 0 and not job.alive:
             ended = status.last_exit.reason
         yield "started", f"{job.runs} times since it was loaded; it last ended with: {ended}"

@@ -19,7 +19,7 @@ import typer
 
 from mlxoss import paths
 from mlxoss.config import Config
-from mlxoss.errors import ConfigError, ModelError
+from mlxoss.errors import ConfigError, ModelError, StoreError
 from mlxoss.exits import LastExit, clear_last_exit, write_last_exit
 from mlxoss.service.health import port_problem
 from mlxoss.service.logtail import cut
@@ -48,6 +48,8 @@ def serve_supervised(load_config: Callable[[], Config], run: Callable[[Config], 
         return _refuse(state, "config", str(error))
     except ModelError as error:
         return _refuse(state, "model", str(error))
+    except StoreError as error:
+        return _refuse(state, "store", str(error))
 
 
 def metal_problem() -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -18,28 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from mlxoss.demo import DEMO_NAME
 from mlxoss.errors import ModelError
-
-DEMO_NAME = "mlxoss-demo"
-DEMO_CONTEXT_TOKENS = 4096
-DEMO_CREATED = 1_795_000_000
-"""Unix time in seconds of the training; ``/v1/models`` shows it."""
 
 _LAYOUT = 1
 """Raise it when the same weights shall expand to other files."""
 
 _GROUP_SIZE = 64
+_FILES = ("config.json", "generation_config.json", "model.safetensors")
 _RECORD = "expanded.json"
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def expand_demo(cache_dir: Path, data_dir: Traversable | None = None) -> Path:
+def expand(cache_dir: Path, data_dir: Traversable | None = None) -> Path:
     """The demo's checkpoint folder inside ``cache_dir``, made or repaired if need be.
 
-    Safe for several processes at once: each builds in a folder of its own and one
-    rename publishes it. A folder whose files differ from the record written beside
-    them is built again. ``data_dir`` holds ``weights.npz`` and ``manifest.json``, by
+    Safe for several processes at once: one builds, in a folder that a rename then
+    publishes, while the others wait. A folder whose files differ from the record
+    written beside them is built again. ``data_dir`` holds ``weights.npz`` and ``manifest.json``, by
     default the bundled ones. Takes about a second, a tenth of one when all is there;
     62 MB on disk. Raises ``ModelError`` when the shipped data are damaged or the
     folder cannot be written.
@@ -49,9 +46,8 @@ def expand_demo(cache_dir: Path, data_dir: Traversable | None = None) -> Path:
     folder = cache_dir / f"{DEMO_NAME}-{manifest['weights_sha256'][:16]}-{_LAYOUT}"
     if _is_whole(folder):
         return folder
-    arrays = _read_weights(source, manifest["weights_sha256"])
     try:
-        _publish(folder, arrays, manifest["config"])
+        _publish(folder, source, manifest)
     except OSError as error:
         raise ModelError(
             f"The demo model cannot be written to {folder}: {error.strerror}."
@@ -85,9 +81,9 @@ def _read_weights(source: Traversable, sha256: str) -> Arrays:
 def _is_whole(folder: Path) -> bool:
     """Whether every file is there with the hash that was recorded for it."""
     try:
-        record: Mapping[str, str] = json.loads((folder / _RECORD).read_text("utf-8"))
-        return all(_sha256(folder / name) == digest for name, digest in record.items())
-    except (OSError, ValueError, AttributeError):
+        record = json.loads((folder / _RECORD).read_text("utf-8"))
+        return bool(record == {name: _sha256(folder / name) for name in _FILES})
+    except (OSError, ValueError):
         return False
 
 
@@ -96,92 +92,72 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _publish(folder: Path, arrays: Arrays, config: Mapping[str, Any]) -> None:
+def _publish(folder: Path, source: Traversable, manifest: Mapping[str, Any]) -> None:
+    """Build ``folder`` under a lock, so that nobody's good folder is ever replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write(building, arrays, config)
-        _move(building, folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _move(building: Path, folder: Path) -> None:
-    """Put ``building`` in the place of ``folder``, unless another process did so first."""
-    while True:
-        try:
-            os.replace(building, folder)
-        except OSError:
-            # A folder that is not empty cannot be replaced: another process's good
-            # one stays, a damaged one steps aside first.
-            if _is_whole(folder):
-                return
-            if not folder.is_dir():
-                raise
-            _set_aside(folder)
-        else:
+    with (folder.parent / f"{DEMO_NAME}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_whole(folder):
             return
-
-
-def _set_aside(folder: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    try:
-        os.replace(folder, aside / "old")
-    except FileNotFoundError:
-        pass
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        arrays = _read_weights(source, manifest["weights_sha256"])
+        building = folder.parent / f".{folder.name}.new"
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        _write(building, arrays, manifest["config"])
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(building, folder)
 
 
 def _write(folder: Path, arrays: Arrays, config: Mapping[str, Any]) -> None:
     save_file(
-        _expand(arrays, config["vocab_size"]),
+        _checkpoint(arrays, config["vocab_size"]),
         folder / "model.safetensors",
         metadata={"format": "mlx"},
     )
     _write_json(folder / "config.json", config)
     stops = {"eos_token_id": [200002, 200012], "pad_token_id": 199999, "do_sample": True}
     _write_json(folder / "generation_config.json", stops)
-    record = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
-    _write_json(folder / _RECORD, record)
+    _write_json(folder / _RECORD, {name: _sha256(folder / name) for name in _FILES})
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
 
-def _expand(arrays: Arrays, vocab_size: int) -> Arrays:
+def _checkpoint(arrays: Arrays, vocab_size: int) -> Arrays:
     """Every weight under mlx-lm's name: layers in float32, embedding and head in 8 bits.
 
+    Row 0 of the shipped embedding and head stands for all ids without their own;
+    the head's is zero.
     Experts run on MLX's CPU backend in float32 or quantised only.
     """
-    ids = arrays["rows"]
     out: Arrays = {}
     for name, value in arrays.items():
-        if name == "model.embed_tokens.weight":
-            out |= _rows(name, value[1:], ids, np.repeat(value[:1], vocab_size, axis=0))
-        elif name == "lm_head.weight":
-            out |= _rows(name, value[1:], ids, np.zeros((vocab_size, value.shape[1]), np.float16))
+        if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            for part, rows in _quantise(name, value.astype(np.float32)).items():
+                whole = np.repeat(rows[:1], vocab_size, axis=0)
+                whole[arrays["rows"]] = rows[1:]
+                out[part] = whole
         elif name != "rows":
             out[name] = value.astype(np.float32)
     return out
 
 
-def _rows(name: str, rows: NDArray[Any], ids: NDArray[Any], others: NDArray[Any]) -> Arrays:
-    """``others`` with ``rows`` put at ``ids``, quantised as MLX's affine mode does.
+def _quantise(name: str, rows: NDArray[np.float32]) -> Arrays:
+    """``rows`` as MLX's affine mode quantises them.
 
     A weight is ``scale * q + bias`` with ``q`` in one byte, four to a uint32, and
     one scale and bias for `_GROUP_SIZE` neighbours.
     """
-    others[ids] = rows
-    groups = others.astype(np.float32).reshape(len(others), -1, _GROUP_SIZE)
+    groups = rows.reshape(len(rows), -1, _GROUP_SIZE)
     low = groups.min(axis=-1)
     scale = (groups.max(axis=-1) - low) / 255
     steps = np.where(scale > 0, scale, 1)[..., None]
     quantised = np.rint((groups - low[..., None]) / steps).astype(np.uint8)
     stem = name.removesuffix(".weight")
     return {
-        name: quantised.reshape(len(others), -1).view("<u4"),
+        name: quantised.reshape(len(rows), -1).view("<u4"),
         f"{stem}.scales": scale,
         f"{stem}.biases": low,
     }

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sanic import HTTPResponse, Request, Sanic
+from sanic import Request, Sanic
 from sanic.response import BaseHTTPResponse
 
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.server.health import add_health_route
-from mlxoss.server.http import MAX_DRAINED_BYTES, App, JsonErrorHandler, request_id
+from mlxoss.server.http import (
+    MAX_BODY_BYTES,
+    MAX_DRAINED_BYTES,
+    App,
+    JsonErrorHandler,
+    request_id,
+)
 from mlxoss.server.models import add_model_routes
+from mlxoss.server.routes import add_turn_routes, load_handlers
 from mlxoss.server.services import EncodingLoader, Services
 
 if TYPE_CHECKING:
@@ -35,7 +42,8 @@ def create_app(
     """An app that serves ``engine``; ``app.ctx.services`` holds its parts.
 
     ``name`` must be unique among the process's apps. ``load_encoding`` is
-    called once, on another thread. The engine is started by the caller.
+    called once, on another thread. The caller starts the engine and sets the
+    services' ``state``.
     """
     app: App = Sanic(name, error_handler=JsonErrorHandler(), configure_logging=False)
     app.config.update(
@@ -43,6 +51,7 @@ def create_app(
             "ACCESS_LOG": config.http_access_log,
             "MOTD": False,
             "REQUEST_MAX_SIZE": MAX_DRAINED_BYTES,
+            "WEBSOCKET_MAX_SIZE": MAX_BODY_BYTES,
             # A turn takes as long as it takes; a silent stream has heartbeats.
             "RESPONSE_TIMEOUT": _NEVER_S,
             # It rewrites Sanic's classes for the whole process, so a second app would fail.
@@ -52,32 +61,34 @@ def create_app(
     encoding = EncodingLoader(lambda: _load(load_encoding, engine))
     services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
-    _add_chat_route(app, services)
+    add_turn_routes(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)
-    app.register_middleware(_add_request_id, "response")
+    _add_headers(app, services)
     return app
-
-
-def _add_chat_route(app: App, services: Services) -> None:
-    async def chat(request: Request) -> HTTPResponse | None:
-        # Half of the server's imports: not before it listens.
-        from mlxoss.server.chat import complete
-
-        return await complete(request, services)
-
-    app.add_route(chat, "/v1/chat/completions", methods=["POST"], stream=True, name="chat")
 
 
 def _load(load_encoding: Callable[[], Encoding], engine: Engine) -> Encoding:
     """Import what turns need while at it, so that the first one need not on the event loop."""
-    import mlxoss.server.chat  # noqa: F401
-
+    load_handlers()
     encoding = load_encoding()
     if engine.load_guards is not None:
         engine.load_guards().load()
     return encoding
 
 
-async def _add_request_id(request: Request, response: BaseHTTPResponse) -> None:
-    response.headers["x-request-id"] = request_id(request)
+def _add_headers(app: App, services: Services) -> None:
+    """``x-request-id`` and ``openai-processing-ms`` on every answer."""
+
+    async def begin(request: Request) -> None:
+        request.ctx.begun_at = services.clock()
+
+    async def add(request: Request, response: BaseHTTPResponse) -> None:
+        begun_at = getattr(request.ctx, "begun_at", None)
+        now = services.clock()
+        spent_s = 0.0 if begun_at is None else now - begun_at
+        response.headers["x-request-id"] = request_id(request)
+        response.headers["openai-processing-ms"] = str(round(spent_s * 1000))
+
+    app.register_middleware(begin, "request")
+    app.register_middleware(add, "response")

@@ -10,6 +10,7 @@ from typing import Any
 from sanic import HTTPResponse, Request
 
 from mlxoss.api.chat_fold import ChatFold
+from mlxoss.api.chat_messages import issued_call_ids
 from mlxoss.api.chat_prompt import to_turn_request
 from mlxoss.api.chat_request import ChatRequest, parse_chat_request
 from mlxoss.api.chat_stream import ChatHeader, ChatStream
@@ -22,6 +23,8 @@ from mlxoss.server.request_log import RequestLog
 from mlxoss.server.services import Services
 from mlxoss.server.stream import EventStream
 from mlxoss.server.turn import Turn, start_turn
+from mlxoss.server.turn_end import close_turn
+from mlxoss.server.turn_memory import TurnMemory, recall_turns
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +41,20 @@ async def _complete(request: Request, services: Services, log: RequestLog) -> HT
     chat = parse_chat_request(await read_json_object(request))
     encoding = await services.encoding.get()
     turn = await _start(chat, services, encoding)
-    answer = _ChatAnswer(turn, _make_stream(chat, services, encoding), log)
+    memory = TurnMemory(turn, services.state.store)
+    answer = _ChatAnswer(turn, _make_stream(chat, services, encoding, memory), log, memory)
     try:
         if not chat.stream:
             return json_response(await answer.fold(logprobs=bool(chat.logprobs)))
         await answer.send(request, heartbeat_s=services.heartbeat_s)
         return None
     finally:
-        log.usage, log.wait_s = turn.usage, turn.wait_s
-        services.recoveries.update(turn.close())
-        _log_raw(log.id, turn, encoding, services.config.debug_raw_preview_chars)
+        close_turn(turn, services, encoding, log)
 
 
 async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> Turn:
-    turn_request = to_turn_request(chat, date=services.date)
+    turns = await recall_turns(services.state.store, encoding, issued_call_ids(chat.messages))
+    turn_request = to_turn_request(chat, date=services.date, turns=turns)
     most = services.config.max_batch
     if turn_request.choices > most:
         raise InvalidRequest(
@@ -67,12 +70,14 @@ async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> T
     )
 
 
-def _make_stream(chat: ChatRequest, services: Services, encoding: Encoding) -> ChatStream:
+def _make_stream(
+    chat: ChatRequest, services: Services, encoding: Encoding, memory: TurnMemory
+) -> ChatStream:
     options = chat.stream_options
     return ChatStream(
         ChatHeader(new_id("chatcmpl-"), int(time.time()), services.model.name),
         token_bytes=encoding.token_bytes,
-        make_call_id=lambda: new_id("call_"),
+        make_call_id=memory.make_call_id,
         hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
         include_usage=not chat.stream or bool(options and options.include_usage),
     )
@@ -85,12 +90,14 @@ class _ChatAnswer:
     turn: Turn
     stream: ChatStream
     log: RequestLog
+    memory: TurnMemory
 
     async def fold(self, *, logprobs: bool) -> dict[str, Any]:
         fold = ChatFold(logprobs=logprobs)
         async for outputs in self.turn:
             for chunk in self._to_chunks(outputs):
                 fold.add(chunk)
+        await self.memory.keep()
         (last,) = self.stream.finish(self.turn.usage)
         return fold.to_completion(last)
 
@@ -99,7 +106,9 @@ class _ChatAnswer:
         async with EventStream(request, heartbeat_s=heartbeat_s) as events:
             try:
                 async for outputs in self.turn:
-                    await _send_all(events, self._to_chunks(outputs))
+                    chunks = self._to_chunks(outputs)
+                    await self.memory.keep()
+                    await _send_all(events, chunks)
                 await _send_all(events, self.stream.finish(self.turn.usage))
             except Exception as error:
                 if not events.has_begun:
@@ -113,6 +122,7 @@ class _ChatAnswer:
         self.log.note_tokens()
         chunks: list[Chunk] = []
         for output in outputs:
+            self.memory.index = output.index
             chunks += self.stream.feed(output.index, output.event, output.logprob)
         return chunks
 
@@ -121,12 +131,3 @@ async def _send_all(events: EventStream, chunks: list[Chunk]) -> None:
     """One write for all of them."""
     if chunks:
         await events.send(b"".join(encode_event(chunk) for chunk in chunks))
-
-
-def _log_raw(id_: str, turn: Turn, encoding: Encoding, most_chars: int) -> None:
-    if not most_chars or not logger.isEnabledFor(logging.DEBUG):
-        return
-    for index, ids in enumerate(turn.token_ids):
-        # A token has at least one byte, so this many tokens are enough.
-        text = encoding.decode(ids[: 4 * most_chars])
-        logger.debug("%s choice %d: %s", id_, index, text[:most_chars])

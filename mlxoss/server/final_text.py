@@ -37,7 +37,7 @@ class FinalTextGate:
     """
 
     def __init__(self, index: int, stops: Sequence[str]) -> None:
-        self._index = index
+        self.index = index
         self._stops = stops
         self._matcher: StopMatcher | None = None
         self._held: deque[_Held] = deque()
@@ -55,8 +55,8 @@ class FinalTextGate:
             case MessageEnd() if self._matcher is not None:
                 rest = self._release(self._matcher.flush(), also_empty=True)
                 self._matcher = None
-                return [*rest, TurnOutput(self._index, event)]
-        return [TurnOutput(self._index, event, logprob)]
+                return [*rest, TurnOutput(self.index, event)]
+        return [TurnOutput(self.index, event, logprob)]
 
     def _release(self, text: str, *, also_empty: bool) -> list[TurnOutput]:
         outputs: list[TurnOutput] = []
@@ -65,9 +65,9 @@ class FinalTextGate:
             piece, text = text[: held.left], text[held.left :]
             held.left -= len(piece)
             if held.left:
-                outputs.append(TurnOutput(self._index, ContentDelta(piece)))
+                outputs.append(TurnOutput(self.index, ContentDelta(piece)))
             else:
                 self._held.popleft()
                 delta = ContentDelta(piece, held.delta.token_id)
-                outputs.append(TurnOutput(self._index, delta, held.logprob))
+                outputs.append(TurnOutput(self.index, delta, held.logprob))
         return outputs

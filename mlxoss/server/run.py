@@ -19,6 +19,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.server.app import create_app
 from mlxoss.server.http import App
 from mlxoss.server.services import Services
+from mlxoss.server.state import OpenState, open_memory, recover, sweep_forever
 
 if TYPE_CHECKING:
     from mlxoss.harmony.encoding import Encoding
@@ -38,6 +39,7 @@ _CLOSE_S = 3.0
 
 _LAST_WORDS_S = 1.0
 _BACKLOG = 1024
+_GOODBYE_S = 1.0
 _POLL_S = 0.02
 
 
@@ -54,7 +56,7 @@ def load_bundled_encoding() -> Encoding:
 def run_server(
     config: Config,
     engine: Engine,
-    load_encoding: Callable[[], Encoding] = load_bundled_encoding,
+    open_state: OpenState = open_memory,
     *,
     model: ModelInfo,
     on_listening: OnListening | None = None,
@@ -62,7 +64,8 @@ def run_server(
 ) -> int:
     """Serve until told to stop; return the process's exit code.
 
-    ``on_listening`` is told the host and the port once connections are accepted.
+    ``open_state`` may raise StoreError, which passes through. ``on_listening`` is told
+    the host and the port once connections are accepted.
     SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
     that run, an error event for those that take longer, then 0. A second signal
     ends the process at once. 1 means that the address cannot be listened on, or
@@ -75,8 +78,9 @@ def run_server(
             "cannot listen on %s: %s", _address(config.host, config.port), error.strerror or error
         )
         return 1
-    app = create_app(config, engine, load_encoding, model=model, name="mlxoss")
+    app = create_app(config, engine, load_bundled_encoding, model=model, name="mlxoss")
     with listener:
+        app.ctx.services.state = open_state(config)
         return asyncio.run(serve(app, engine, listener, on_listening=on_listening, drain_s=drain_s))
 
 
@@ -111,7 +115,9 @@ async def serve(
     end = _End()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.on_signal, number)
+    await recover(services.state.store)
     server = await start_listening(app, listener)
+    sweeping = loop.create_task(sweep_forever(services.state.store))
     host, port = listener.getsockname()[:2]
     logger.info("listening on http://%s", _address(host, port))
     if on_listening is not None:
@@ -120,6 +126,7 @@ async def serve(
     loop.call_later(ENCODING_DELAY_S, services.encoding.start)
     await end.event.wait()
     services.is_stopping = True
+    sweeping.cancel()
     await stop_serving(server, services, drain_s=0.0 if end.exit_code else drain_s)
     return end.exit_code
 
@@ -141,7 +148,9 @@ async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: fl
     if server.server is not None:
         server.server.close()
     for connection in list(server.connections):
-        connection.close_if_idle()
+        # A WebSocket counts as idle even while it carries a response.
+        if connection.websocket is None:
+            connection.close_if_idle()
     if services.turns_in_progress:
         logger.info("stopping; waiting for %d turns", services.turns_in_progress)
     await _wait_for_turns(services, drain_s)
@@ -150,9 +159,19 @@ async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: fl
     except TimeoutError:
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
+    await services.state.store.close()
+    await _close_sockets(server)
     for connection in list(server.connections):
         if not connection.close_if_idle():
             connection.abort()
+
+
+async def _close_sockets(server: AsyncioServer) -> None:
+    """Say goodbye to the WebSockets (1001, going away)."""
+    sockets = [c.websocket for c in list(server.connections) if c.websocket is not None]
+    if sockets:
+        tasks = [asyncio.ensure_future(socket.close(1001)) for socket in sockets]
+        await asyncio.wait(tasks, timeout=_GOODBYE_S)
 
 
 async def _wait_for_turns(services: Services, most_s: float) -> None:

@@ -17,9 +17,11 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine, EngineState
 from mlxoss.errors import ModelUnavailable
+from mlxoss.server.state import State
 
 if TYPE_CHECKING:  # openai-harmony takes longer to import than all of the server
     from mlxoss.harmony.encoding import Encoding
+    from mlxoss.server.background import BackgroundRun
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,8 @@ class Services:
 
     ``heartbeat_s`` is the longest silence of a stream. ``recoveries`` counts, by
     kind, where the parser put the model's output right. ``is_stopping`` refuses
-    new turns while those in progress finish.
+    new turns while those in progress finish. ``state`` is set before the first
+    request; ``background`` holds the background responses that run, by id.
     """
 
     config: Config
@@ -92,6 +95,8 @@ class Services:
     recoveries: Counter[str] = field(default_factory=Counter)
     is_stopping: bool = False
     turns_in_progress: int = 0
+    state: State = field(init=False)
+    background: dict[str, BackgroundRun] = field(default_factory=dict)
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.errors import ContextLengthExceeded
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
-from mlxoss.harmony.events import MessageEnd, TurnEnd, TurnEndReason
+from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.server.final_text import FinalTextGate, TurnOutput
@@ -85,6 +85,10 @@ class Turn:
         """How long the first choice waited for its slot."""
         return self._choices[0].generation.wait_s
 
+    def has_ended(self, index: int) -> bool:
+        """Whether choice ``index`` is complete."""
+        return self._choices[index].has_ended
+
     @property
     def token_ids(self) -> list[list[int]]:
         """What the model wrote so far, choice by choice."""
@@ -95,14 +99,15 @@ class _Choice:
     """One generation on its way from ids to outputs."""
 
     def __init__(
-        self, index: int, generation: Generation, parser: TurnParser, gate: FinalTextGate
+        self, generation: Generation, parser: TurnParser, gate: FinalTextGate, *, single_call: bool
     ) -> None:
         self.generation = generation
         self.parser = parser
         self.token_ids: list[int] = []
         self.has_ended = False
-        self._index = index
         self._gate = gate
+        self._single_call = single_call
+        self._is_in_call = False
 
     @property
     def tokens(self) -> int:
@@ -128,17 +133,28 @@ class _Choice:
                 return outputs + self._stop()
             if isinstance(event, TurnEnd):
                 self.has_ended = True
+            if self._single_call and self._ends_call(event):
+                return outputs + self._end(TurnEndReason.CALL)
         return outputs
+
+    def _ends_call(self, event: Event) -> bool:
+        was_in_call = self._is_in_call
+        if isinstance(event, MessageStart):
+            self._is_in_call = event.recipient is not None
+        return was_in_call and isinstance(event, MessageEnd)
 
     def _stop(self) -> list[TurnOutput]:
         """A stop string was found: end the choice there."""
-        self.has_ended = True
-        self.generation.cancel()
         # The parser may be past the end of this message already: one that it takes out of a
         # broken header comes whole. So the ending is not its to tell.
-        self.parser.finish(TurnEndReason.STOP)
-        ending = (MessageEnd(), TurnEnd(TurnEndReason.STOP))
-        return [TurnOutput(self._index, event) for event in ending]
+        return [TurnOutput(self._gate.index, MessageEnd()), *self._end(TurnEndReason.STOP)]
+
+    def _end(self, reason: TurnEndReason) -> list[TurnOutput]:
+        """End the choice before the model does."""
+        self.has_ended = True
+        self.generation.cancel()
+        self.parser.finish(reason)
+        return [TurnOutput(self._gate.index, TurnEnd(reason))]
 
 
 async def start_turn(
@@ -150,7 +166,12 @@ async def start_turn(
     """
     grammar = await _to_grammar(engine, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
-    prompt_ids = await asyncio.to_thread(render_prompt, encoding, request.conversation)
+    prompt_ids = await asyncio.to_thread(
+        render_prompt,
+        encoding,
+        request.conversation,
+        most_tokens=_most_prompt_tokens(request, context_tokens) if request.truncate else None,
+    )
     left = context_tokens - len(prompt_ids)
     if left < 1:
         raise ContextLengthExceeded(len(prompt_ids), context_tokens, param=request.prompt_param)
@@ -167,10 +188,10 @@ async def start_turn(
         len(prompt_ids),
         [
             _Choice(
-                index,
                 generation,
                 TurnParser(encoding, functions),
                 FinalTextGate(index, request.stops),
+                single_call=request.single_call,
             )
             for index, generation in enumerate(generations)
         ],
@@ -184,6 +205,12 @@ async def _to_grammar(engine: Engine, request: TurnRequest) -> str | None:
     for param in request.needs_guard:
         raise unsupported(param, "this server was started with --guard off")
     return None
+
+
+def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
+    """What a prompt that may be cut is cut to: the answer keeps a quarter, or what it asked for."""
+    answer = min(request.max_tokens or context_tokens, context_tokens // 4)
+    return context_tokens - max(answer, 1)
 
 
 def _submit(engine: Engine, request: GenerationRequest, choices: int) -> list[Generation]:

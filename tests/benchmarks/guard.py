@@ -10,6 +10,7 @@ mostly fixed: ids that are sure go through the model together, or one by one.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -142,7 +143,7 @@ def report(model: LanguageModel, guards: Guards, streams: int, options: argparse
         "mlx-lm": lambda: time_mlx_lm(model, streams, options.tokens)
     }
     for name, rules in GUARDS.items():
-        runs[name] = lambda rules=rules: time_guard(model, guards, rules, streams, options.tokens)
+        runs[name] = functools.partial(time_guard, model, guards, rules, streams, options.tokens)
     steps: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(options.rounds):
         for name, run in runs.items():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from mlxoss.cli.examine import check_system
+from mlxoss.cli.memory import memory_limits
 from mlxoss.cli.speed import compare
 from mlxoss.service.checks import Level
+from mlxoss.service.run import Ran
 
 
 def test_elsewhere_the_checks_of_a_mac_are_skipped() -> None:
@@ -24,3 +28,16 @@ def test_a_throttled_service_is_told(
     found = compare(service_s, foreground_s)
     assert found.level is expected
     assert (expected is Level.FAIL) == (found.remedy is not None)
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "share"),
+    [(0, "0\n", 0.75), (0, "1024\n", None), (255, "", 1.0), (0, "unknown oid\n", 1.0)],
+)
+def test_what_a_model_may_take(code: int, out: str, share: float | None) -> None:
+    def run(command: Sequence[str], *, timeout_s: float = 30.0) -> Ran:
+        assert command[-1] == "iogpu.wired_limit_mb"
+        return Ran(code, out, "")
+
+    limit, total = memory_limits(run)
+    assert limit == (1_073_741_824 if share is None else int(total * share))

@@ -328,3 +328,18 @@ def test_settings_are_read_and_changed_from_the_command_line(mac: Mac) -> None:
     done = mac("config", "edit", VISUAL=str(editor))
     assert done.returncode == 2
     assert "not valid TOML" in done.stderr
+
+
+def test_status_loads_nothing_that_takes_long(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "mlxoss", "status"],
+        env=environment(tmp_path, {"HOME": str(tmp_path), "MLXOSS_LAUNCHCTL": "/bin/false"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "mlxoss.service.status" in loaded
+    assert not loaded & {"pydantic", "sanic", "mlx.core", "transformers", "rich", "numpy"}

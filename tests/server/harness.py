@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -27,6 +28,7 @@ from mlxoss.harmony.guards import Guards
 from mlxoss.server.app import create_app
 from mlxoss.server.run import bind, start_listening, stop_serving
 from mlxoss.server.services import Services
+from mlxoss.server.state import open_memory, open_state, recover
 
 MODEL = ModelInfo(name="tiny/gpt-oss", context_tokens=4096, created=1_700_000_000)
 DATE = datetime.date(2026, 11, 22)
@@ -66,8 +68,9 @@ def running(
     heartbeat_s: float = 15.0,
     drain_s: float = 5.0,
     guards: Guards | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Server]:
-    """Serve until the block ends, on a free port."""
+    """Serve until the block ends, on a free port; ``folder`` is for what outlives that."""
     config = config or Config(date=DATE)
     started: Future[Server] = Future()
     end = asyncio.Event()
@@ -89,9 +92,11 @@ def running(
             heartbeat_s=heartbeat_s,
         )
         with bind("127.0.0.1", 0) as listener:
+            services: Services = app.ctx.services
+            services.state = open_memory(config) if folder is None else open_state(folder, config)
+            await recover(services.state.store)
             server = await start_listening(app, listener)
             engine.start(loop, lambda error: None)
-            services: Services = app.ctx.services
             started.set_result(Server(listener.getsockname()[1], services, loop))
             await end.wait()
             await stop_serving(server, services, drain_s=drain_s)

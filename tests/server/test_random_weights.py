@@ -145,5 +145,5 @@ def test_the_whole_vocabulary(tmp_path: Path, encoding: Encoding) -> None:
     chance = random.Random(seed)
     folder = write_checkpoint(tmp_path / "random", TinyModel(hidden=32, seed=seed))
     bias = {str(token): 8 for token in (*STRUCTURE, *encoding.encode_text(HEADER_WORDS))}
-    requests = [options(chance, 15) | {"logit_bias": bias} for _ in range(16)]
+    requests = [options(chance, 20) | {"logit_bias": bias} for _ in range(48)]
     assert soak(lambda: load(folder), encoding, requests) >= 5

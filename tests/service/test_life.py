@@ -103,8 +103,8 @@ def _stop(box: Box, pid: int) -> None:
 def _refuse(box: Box) -> None:
     box.behave("refuse")
     assert box.manager.start().done == ("registered and started",)
-    starts = box.starts()
     assert box.ready() == NotReady("it refused to start: max_batch must be at least 1")
+    starts = box.starts()
     time.sleep(1.0)  # two throttle intervals of the stand-in
     assert box.starts() == starts
     status = box.status()

@@ -237,8 +237,8 @@ TEMPLATES: tuple[tuple[float, Callable[[random.Random], Example]], ...] = (
     (4, no_function_example),
     (26, call_example),
     (16, result_example),
-    (6, two_calls_example),
-    (12, json_example),
+    (9, two_calls_example),
+    (17, json_example),
 )
 
 

@@ -11,13 +11,11 @@ import numpy as np
 
 from mlxoss.demo.training.conversations import sample
 from mlxoss.demo.training.render import example_ids
-from mlxoss.demo.training.words import NUMBER_LIMIT, OTHER_WORDS
+from mlxoss.demo.training.words import OTHER_WORDS
 from mlxoss.harmony.encoding import VOCAB_SIZE, Encoding, load_encoding
 
 LENGTHS = (128, 176, 224, 304)
 """Samples are padded to the shortest of these that holds them; longer ones are left out."""
-
-DRILL_LENGTH = 96
 
 Sample = tuple[str, list[int], list[int]]
 
@@ -74,35 +72,6 @@ def row_table(rows: Sequence[int]) -> np.ndarray:
     table = np.zeros(VOCAB_SIZE, np.int16)
     table[np.asarray(rows)] = np.arange(1, len(rows) + 1)
     return table
-
-
-def drills(rows: Sequence[int], encoding: Encoding, seed: int, take: int) -> Bucket:
-    """Short exercises without Harmony: repeated random ids, and sums.
-
-    They are what the turns need most and see least of: copying (an induction head
-    forms in hundreds of steps rather than thousands) and the table of sums.
-    """
-    rng = np.random.default_rng(seed)
-    count = 6000
-    tokens = np.zeros((count, DRILL_LENGTH + 1), np.int16)
-    goal = np.zeros((count, DRILL_LENGTH), np.float32)
-    table = row_table(rows)
-    numbers = [table[encoding.encode_text(str(i))[0]] for i in range(2 * NUMBER_LIMIT + 1)]
-    plus, space, equal, dot = table[[encoding.encode_text(t)[0] for t in (" +", " ", " =", ".")]]
-    for i in range(count):
-        if i % 2:
-            line = rng.integers(1, len(rows) + 1, rng.integers(4, 40))
-            tokens[i] = np.resize(line, DRILL_LENGTH + 1)
-            goal[i, len(line) :] = 0.3
-            continue
-        pairs = rng.integers(0, NUMBER_LIMIT + 1, (DRILL_LENGTH // 8 + 1, 2))
-        written = [
-            (numbers[a], plus, space, numbers[b], equal, space, numbers[a + b], dot)
-            for a, b in pairs
-        ]
-        tokens[i] = np.concatenate(written)[: DRILL_LENGTH + 1]
-        goal[i, 5::8] = 1.0
-    return Bucket(tokens, goal, take)
 
 
 def buckets(samples: Sequence[Sample], rows: Sequence[int]) -> list[Bucket]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mlxoss.demo.expand import DEMO_CONTEXT_TOKENS
-from mlxoss.demo.training.network import ROPE_SCALING, Shape
+from mlxoss.demo import DEMO_CONTEXT_TOKENS
+from mlxoss.demo.training.shape import ROPE_SCALING, Shape
 from mlxoss.harmony.encoding import VOCAB_SIZE
 
 DATA = Path(__file__).parent.parent / "data"

@@ -182,8 +182,8 @@ SIMPLE: dict[str, tuple[float, Callable[[random.Random], Reply]]] = {
     "about": (4, reply_about),
     "abilities": (4, reply_abilities),
     "sum": (14, reply_sum),
-    "echo": (8, reply_echo),
-    "count": (4, reply_count),
+    "echo": (11, reply_echo),
+    "count": (3, reply_count),
     "name": (3, reply_name),
     "unknown": (11, reply_unknown),
 }

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlxoss.demo.training import data, network, optimiser
-from mlxoss.demo.training.network import Params, Shape
+from mlxoss.demo.training import circuit, data, drills, network, optimiser
+from mlxoss.demo.training.network import Params
+from mlxoss.demo.training.shape import Shape
 from mlxoss.harmony.encoding import VOCAB_SIZE, load_encoding
 
 Parts = list[tuple[jax.Array, jax.Array]]
@@ -40,7 +41,7 @@ def loss_sum(
     head = params["lm_head.weight"][1:]
     for tokens, goal in parts:
         hidden = network.hidden_states(params, shape, tokens[:, :-1])
-        most = goal.size if goal.shape[1] <= data.DRILL_LENGTH else goal.size // 2
+        most = goal.size if goal.shape[1] <= drills.LENGTH else goal.size // 2
         where = jnp.nonzero(goal.reshape(-1), size=most, fill_value=0)[0]
         weight = goal.reshape(-1)[where] * (jnp.arange(most) < (goal > 0).sum())
         logits = hidden.reshape(-1, hidden.shape[-1])[where] @ head.T
@@ -139,13 +140,14 @@ def run(options: argparse.Namespace) -> None:
     samples = load_pool(options.out / "pool.pickle", options.seed, options.samples)
     encoding = load_encoding()
     rows = data.rows_for(samples, encoding)
-    drills = data.drills(rows, encoding, options.seed, options.drills)
-    parts = [*data.buckets(samples, rows), drills]
+    exercises = drills.make_drills(rows, encoding, options.seed, options.drills)
+    parts = [*data.buckets(samples, rows), exercises]
     logger.info("%d samples, %d rows, %s", len(samples), len(rows), [len(p.tokens) for p in parts])
     if options.start:
         params = load(options.start, rows)
     else:
         params = pair_rows(network.init_params(shape, len(rows) + 1, options.seed), rows)
+        params = circuit.place_copying(params, shape, options.seed)
     state = optimiser.init_state(params)
     devices = jax.devices()
     advance = make_step(shape, float(VOCAB_SIZE - len(rows)), jax.sharding.Mesh(devices, "rows"))
@@ -169,9 +171,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="go on from this params.npz")
-    parser.add_argument("--steps", type=int, default=2800)
-    parser.add_argument("--samples", type=int, default=48_000)
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--samples", type=int, default=40_000)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--drills", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--muon-rate", type=float, default=0.02)

@@ -1,0 +1,123 @@
+"""Background responses: they run on without their client, and can be followed and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from mlxoss.api.fields import invalid
+from mlxoss.api.responses_writers import StreamEvent
+from mlxoss.errors import GenerationCancelled, StoreError
+from mlxoss.server.request_log import RequestLog
+from mlxoss.server.responses_kept import read_jsons_of_events, to_kept_events
+from mlxoss.server.responses_run import ResponseRun
+from mlxoss.server.services import Services
+
+logger = logging.getLogger(__name__)
+
+
+class BackgroundRun:
+    """A response on its own. Events are in the store before anybody is told of them."""
+
+    def __init__(self, run: ResponseRun) -> None:
+        self._run = run
+        self._store = run.services.state.store
+        self._news = asyncio.Event()
+        self._is_cancelled = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Set once something more is in the store than now."""
+        return self._news
+
+    def snapshot(self) -> dict[str, Any]:
+        """The response as it stands."""
+        return {**self._run.stream.response, "output": list(self._run.stream.output)}
+
+    async def start(self) -> None:
+        """Put it into the store, then let it run. Raises StoreError, and then it is closed."""
+        run, running = self._run, self._run.services.background
+        try:
+            queued = run.stream.queue()
+            await self._store.put(run.to_kept(), to_kept_events(queued))
+        except BaseException:
+            run.close()
+            raise
+        counted = ExitStack()
+        counted.enter_context(run.services.turn_in_progress())
+        running[run.id] = self
+        self._task = asyncio.get_running_loop().create_task(self._work(counted))
+
+    async def cancel(self) -> None:
+        """Take it back, and wait until the store knows. One that just ended stays as it is."""
+        self._is_cancelled = True
+        self._run.turn.close()
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    async def _work(self, counted: ExitStack) -> None:
+        run = self._run
+        log = RequestLog(run.http, run.services.clock)
+        run.log = log
+        with counted, log:
+            try:
+                await self._make()
+            except StoreError as error:
+                logger.error("the background response %s could not be kept: %s", run.id, error)
+            finally:
+                run.close()
+                run.services.background.pop(run.id, None)
+                self._publish()
+
+    async def _make(self) -> None:
+        run = self._run
+        try:
+            async for events in run.progress():
+                if not await self._append(events):
+                    return
+            last = run.end()
+        except GenerationCancelled:
+            if self._is_cancelled:
+                run.stream.cancel(run.turn.usage)
+                await self._store.update(run.to_kept())
+            return
+        except StoreError as error:
+            run.failure = error
+            last = run.end()
+        await self._store.update(run.to_kept(), to_kept_events(last))
+
+    async def _append(self, events: Sequence[StreamEvent]) -> bool:
+        is_there = await self._store.append_events(self._run.id, to_kept_events(events))
+        self._publish()
+        return is_there
+
+    def _publish(self) -> None:
+        old, self._news = self._news, asyncio.Event()
+        old.set()
+
+
+async def follow(
+    services: Services, response_id: str, after: int
+) -> AsyncIterator[Sequence[dict[str, Any]]]:
+    """The events behind the number ``after``, as they come, until the response ends.
+
+    Raises NotFound, or InvalidRequest for events that were kept no longer.
+    """
+    store = services.state.store
+    while True:
+        run = services.background.get(response_id)
+        news = None if run is None else run.news
+        page = await store.read_events(response_id, after)
+        if page.dropped:
+            raise invalid("stream", "the events of this response are kept no longer")
+        if page.events:
+            after = page.events[-1].sequence
+            yield read_jsons_of_events(page.events)
+        elif news is None or page.status.ended:
+            return
+        else:
+            await news.wait()

@@ -1,0 +1,91 @@
+"""WebSocket mode of ``/v1/responses``. Source: the Open Responses specification.
+
+The client sends ``response.create`` frames, one response after the other; it gets the
+events of the HTTP stream, one to a frame. The connection remembers its last response,
+kept or not, so that the next can go on from it; one that fails to is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from sanic import Request, Websocket
+
+from mlxoss.api.body import parse_json_object
+from mlxoss.api.errors import HttpError
+from mlxoss.api.fields import invalid, unsupported
+from mlxoss.api.sse import encode_json
+from mlxoss.server.http import to_error
+from mlxoss.server.request_log import RequestLog
+from mlxoss.server.responses_context import LocalResponse
+from mlxoss.server.responses_run import ResponseRun, start_run
+from mlxoss.server.services import Services
+
+
+async def converse(http: Request, socket: Websocket, services: Services) -> None:
+    """Answer the frames of one connection until the client closes it."""
+    connection = _Connection(http, socket, services)
+    async for frame in socket:
+        await connection.answer(frame)
+
+
+class _Connection:
+    def __init__(self, http: Request, socket: Websocket, services: Services) -> None:
+        self._http = http
+        self._socket = socket
+        self._services = services
+        self._last: LocalResponse | None = None
+
+    async def answer(self, frame: str | bytes) -> None:
+        """Answer one frame; what is wrong with it is an ``error`` event."""
+        body: dict[str, Any] = {}
+        try:
+            body = parse_json_object(frame.encode() if isinstance(frame, str) else frame)
+            await self._create(_read_create(body))
+        except Exception as error:  # noqa: BLE001 (the client is told, and may go on)
+            self._forget(body)
+            event = _to_error_event(to_error(self._http, error))
+            await self._send(event, body)
+
+    async def _create(self, body: dict[str, Any]) -> None:
+        services = self._services
+        with RequestLog(self._http, services.clock) as log, services.turn_in_progress():
+            run = await start_run(self._http, services, body, log, self._last)
+            try:
+                await self._send_all(run, body)
+            finally:
+                run.close()
+
+    async def _send_all(self, run: ResponseRun, body: dict[str, Any]) -> None:
+        async with aclosing(run.events()) as batches:  # type: ignore[type-var]
+            async for events in batches:
+                if events and events[-1]["type"] in ("response.completed", "response.incomplete"):
+                    self._last = run.to_local()
+                for event in events:
+                    await self._send(event, body)
+        if run.failure is not None:
+            self._forget(body)
+
+    def _forget(self, body: Mapping[str, Any]) -> None:
+        """Forget the response that ``body`` failed to go on from."""
+        if self._last is not None and self._last.id == body.get("previous_response_id"):
+            self._last = None
+
+    async def _send(self, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+        lane = body.get("stream_id")
+        named = {**event, "stream_id": lane} if isinstance(lane, str) else event
+        await self._socket.send(encode_json(named).decode())
+
+
+def _read_create(body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("type") != "response.create":
+        raise invalid("type", "the only frame that this server knows is 'response.create'")
+    if body.get("background"):
+        raise unsupported("background", "a WebSocket carries its responses itself")
+    return body
+
+
+def _to_error_event(error: HttpError) -> dict[str, Any]:
+    return {"type": "error", "status": error.status, **error.body}
