@@ -19,6 +19,7 @@ from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
 from mlxoss.harmony.lark import refuse_definition, to_definition
 from mlxoss.harmony.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+from mlxoss.harmony.schema_limits import refuse_schema
 
 FREE_TEXT_MARK = VOCAB_SIZE - 1
 """A reserved id that the grammar allows in free text and nowhere else. It is never sampled: it
@@ -127,6 +128,8 @@ def _check(param: str, body: Body) -> None:
             return
         case Json(schema):
             text = _to_text(schema, param)
+            if reason := refuse_schema(schema):
+                raise unusable(param, reason)
         case Lark(definition):
             text = definition
             if reason := refuse_definition(definition):

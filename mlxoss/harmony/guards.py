@@ -137,5 +137,9 @@ class Guards:
 
 def _limits() -> LLParserLimits:
     return LLParserLimits(
-        max_grammar_size=100_000, initial_lexer_fuel=500_000, verbose_errors=False
+        max_grammar_size=100_000,
+        # Optional properties may each follow each: 500 of them need more than the usual 50,000.
+        step_max_items=400_000,
+        initial_lexer_fuel=500_000,
+        verbose_errors=False,
     )

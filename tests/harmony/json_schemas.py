@@ -125,6 +125,15 @@ ENFORCED: dict[str, Any] = {
     "exclusive bounds": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10},
     "number bounds": {"type": "number", "minimum": -0.5, "maximum": 2.25},
     "multiple": {"type": "integer", "multipleOf": 5, "minimum": 0, "maximum": 100},
+    "decimals": {"type": "number", "multipleOf": 0.25, "minimum": 0, "maximum": 3},
+    "multiples": {
+        "allOf": [{"type": "integer", "multipleOf": 4}, {"multipleOf": 6}, {"maximum": 99}]
+    },
+    "many optional properties": {
+        "type": "object",
+        "properties": {f"p{i}": {"type": "null"} for i in range(500)},
+        "additionalProperties": False,
+    },
     "length": {"type": "string", "minLength": 2, "maxLength": 6},
     "pattern": {"type": "string", "pattern": "^[A-Z]{2}[0-9]{1,3}$"},
     "loose pattern": {"type": "string", "pattern": "a.c", "maxLength": 12},
@@ -170,6 +179,16 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "wrong bounds": ({"type": "integer", "minimum": 5, "maximum": 2}, "minimum"),
     "impossible": ({"allOf": [{"type": "string"}, {"type": "integer"}]}, "nsatisfiable"),
     "malformed": ({"properties": []}, "properties"),
+    "too many remainders": ({"type": "integer", "multipleOf": 999_983}, "remainders"),
+    "remainders of two": (
+        {"allOf": [{"type": "integer", "multipleOf": 499}, {"multipleOf": 503}]},
+        "remainders",
+    ),
+    "a vast multiple": ({"type": "number", "multipleOf": 1e300}, "remainders"),
+    "too many optional properties": (
+        {"type": "object", "properties": {f"p{i}": True for i in range(501)}},
+        "optional",
+    ),
     "too large": (
         _object(**{f"a{i}": _object(**{f"b{j}": True for j in range(70)}) for i in range(140)}),
         "longer",
