@@ -60,6 +60,14 @@ class Config:
             Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
         ),
     )
+    prefix_cache_bytes: int | None = field(
+        default=None,
+        metadata=_about(
+            Integer(0),
+            "Most bytes kept of prompts for those that begin alike, 0 for none; else a quarter of "
+            "the memory that the model leaves.",
+        ),
+    )
     guard: str = field(
         default="on",
         metadata=_about(

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mlxoss.core import FinishReason, GenerationRequest, TokenLogprob, TokenOutput
-from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+from mlxoss.engine.backend import (
+    PrefixCacheStatus,
+    SequenceFailed,
+    SequenceOutput,
+    SequencePrefilled,
+    StepOutput,
+)
 
 Script = Callable[[GenerationRequest], Sequence[int]]
 
@@ -56,11 +62,16 @@ class ScriptedBackend:
     def active(self) -> int:
         return len(self._replays)
 
-    def insert(self, uid: int, request: GenerationRequest) -> None:
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus | None:
+        return None
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
         self.threads.add(threading.current_thread().name)
         self.inserted.append(request)
         self._replays[uid] = _Replay(request, list(self.script(request)))
         self.most_at_once = max(self.most_at_once, len(self._replays))
+        return 0
 
     def remove(self, uid: int) -> None:
         self.removed.append(uid)

@@ -86,9 +86,14 @@ def _load_backend(
     source: ModelSource, config: Config, load_guards: Callable[[], Guards]
 ) -> Backend:
     from mlxoss.engine.batch import MlxBackend
+    from mlxoss.engine.memory import spare_bytes
+    from mlxoss.engine.prefixes import PrefixCache
 
+    model = source.load()
+    limit_bytes = config.prefix_cache_bytes
     return MlxBackend(
-        source.load(),
+        model,
         max_batch=config.max_batch,
         make_guard=lambda grammar: load_guards().make(grammar),
+        prefixes=PrefixCache(spare_bytes() if limit_bytes is None else limit_bytes),
     )

@@ -8,6 +8,7 @@ step before, so processors and samplers run one token ahead of what is delivered
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Callable, Sequence
@@ -17,9 +18,16 @@ import mlx.core as mx
 from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
-from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+from mlxoss.engine.backend import (
+    PrefixCacheStatus,
+    SequenceFailed,
+    SequenceOutput,
+    SequencePrefilled,
+    StepOutput,
+)
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
+from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
     LogitsProcessor,
@@ -29,7 +37,7 @@ from mlxoss.engine.sampling import (
     to_token_logprob,
 )
 from mlxoss.errors import InvalidRequest
-from mlxoss.harmony.encoding import VOCAB_SIZE
+from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 from mlxoss.harmony.guard import Guard
 
 MOST_SHARED_SAMPLERS = 64
@@ -85,9 +93,9 @@ class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
     ``prefill_step_tokens`` bounds what one step prefills, all prompts together, and with it how
-    long the decoding sequences wait. ``entropy`` gives 64 bits for a request without a seed.
-    ``processors`` gives a request's own logits processors, applied after its penalties;
-    ``make_guard`` makes the guard of a request's grammar.
+    long the decoding sequences wait. ``processors`` gives a request's own logits processors,
+    applied after its penalties; ``make_guard`` makes the guard of a request's grammar.
+    ``prefixes`` keeps what prompts may have in common (``None``: nothing is kept).
     """
 
     def __init__(
@@ -96,17 +104,17 @@ class MlxBackend:
         *,
         max_batch: int = 8,
         prefill_step_tokens: int = 2048,
-        entropy: Callable[[], int] = _os_entropy,
         processors: ProcessorFactory = _no_processors,
         make_guard: GuardFactory = _no_guards,
+        prefixes: PrefixCache | None = None,
     ) -> None:
         self._model = _Float32Logits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
-        self._entropy = entropy
         self._processors = processors
         self._make_guard = make_guard
+        self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
         self._rows: dict[int, Row] = {}
@@ -114,7 +122,12 @@ class MlxBackend:
         self._samplers: dict[_SamplerKey, Sampler] = {}
         self._generator = self._make_generator()
 
-    def insert(self, uid: int, request: GenerationRequest) -> None:
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus:
+        """See ``Backend``."""
+        return self._prefixes.status
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
         """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary."""
         self._check(request)
         follower = None
@@ -126,14 +139,19 @@ class MlxBackend:
                 self._make_sampler(request.sampling),
             )
             row = Row(uid, request, processors, sampler, follower)
-            (key,) = self._generator.insert(
-                [list(request.prompt_ids)],
+            start = self._prefixes.start(request.prompt_ids, self._model.make_cache)
+            row.cached_tokens = start.length
+            (key,) = self._generator.insert_segments(
+                [start.segments],
                 max_tokens=[request.max_tokens],
+                caches=[start.caches],
+                all_tokens=[list(request.prompt_ids[: start.length])],
                 logits_processors=[(row,)],
                 stop_sequences=[StopSequences([(stop_id,) for stop_id in request.stop_ids])],
             )
         self._rows[key] = row
         self._prefilling.add(key)
+        return start.length
 
     def remove(self, uid: int) -> None:
         """See ``Backend``."""
@@ -147,6 +165,7 @@ class MlxBackend:
         self._generator.prefill_step_size = self._share_of_prefill()
         prompts, responses = self._generator.next()
         outputs: list[StepOutput] = [self._to_prefilled(prompt) for prompt in prompts]
+        self._keep_snapshots(prompts, responses)
         outputs += [self._to_output(response) for response in responses]
         for key in [key for key, row in self._rows.items() if row.error is not None]:
             row = self._rows[key]
@@ -161,6 +180,8 @@ class MlxBackend:
         self._generator.close()
         self._rows.clear()
         self._prefilling.clear()
+        # Whatever spoiled the batch may have been kept.
+        self._prefixes.clear()
         self._generator = self._make_generator()
         mx.clear_cache()
 
@@ -171,6 +192,7 @@ class MlxBackend:
         mx.synchronize(self._stream)
         self._rows.clear()
         self._samplers.clear()
+        self._prefixes.clear()
         del self._generator, self._model
         # The model's modules and their arrays refer to each other.
         gc.collect()
@@ -218,7 +240,7 @@ class MlxBackend:
         if key not in self._samplers:
             if len(self._samplers) >= MOST_SHARED_SAMPLERS:
                 self._samplers.clear()
-            self._samplers[key] = make_sampler(params, seed=self._entropy())
+            self._samplers[key] = make_sampler(params, seed=_os_entropy())
         return self._samplers[key]
 
     def _to_prefilled(self, prompt: Any) -> SequencePrefilled:
@@ -229,6 +251,24 @@ class MlxBackend:
         if prompt.end_of_prompt:
             self._prefilling.discard(prompt.uid)
         return SequencePrefilled(row.uid, tokens)
+
+    def _keep_snapshots(self, prompts: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Keep what this step brought to a boundary or to an end."""
+        with mx.stream(self._stream):
+            for prompt in prompts:
+                if prompt.end_of_segment and not prompt.end_of_prompt:
+                    row = self._rows[prompt.uid]
+                    ids = row.request.prompt_ids[: row.cached_tokens + row.prefilled_tokens]
+                    self._prefixes.keep(ids, functools.partial(self._caches_of, prompt.uid))
+            for response in responses:
+                # What follows an answer is never <|return|> but <|end|>.
+                if response.finish_reason is not None and response.token != RETURN:
+                    ids, caches = tuple(response.all_tokens), response.prompt_cache
+                    self._prefixes.keep(ids, functools.partial(list, caches))
+
+    def _caches_of(self, key: int) -> list[Any]:
+        caches, _ = self._generator.extract_cache([key])[key]
+        return list(caches)
 
     def _to_output(self, response: Any) -> SequenceOutput | SequenceFailed:
         row = self._rows[response.uid]

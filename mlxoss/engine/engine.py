@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import Backend, SequenceOutput
+from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput
 from mlxoss.engine.generation import Generation
 from mlxoss.engine.ledger import Ledger
 from mlxoss.engine.scheduler import (
@@ -51,7 +51,8 @@ class EngineStatus:
     """A reading of the engine. ``error`` says why it failed.
 
     The rates are means over the last minute (or since the start), idle time included.
-    ``refused`` counts the ``QueueFull`` errors since the start.
+    ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
+    last step, ``None`` before the model is loaded.
     """
 
     state: EngineState
@@ -62,6 +63,7 @@ class EngineStatus:
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
     refused: int
+    prefix_cache: PrefixCacheStatus | None
 
 
 class Engine:
@@ -140,6 +142,7 @@ class Engine:
             decode_tokens_per_s=self._scheduler.decoded.per_second(),
             prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
             refused=self._refused,
+            prefix_cache=self._scheduler.prefix_cache,
         )
 
     async def close(self) -> None:
@@ -237,8 +240,9 @@ class Engine:
             if generation is None:
                 continue
             match delivery:
-                case Admitted(_, wait_s):
+                case Admitted(_, wait_s, cached_tokens):
                     generation.wait_s = wait_s
+                    generation.cached_tokens = cached_tokens
                 case SequenceOutput(uid, token):
                     generation.push(token)
                     if token.finish is not None:

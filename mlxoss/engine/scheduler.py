@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput, SequencePrefilled
+from mlxoss.engine.backend import (
+    Backend,
+    PrefixCacheStatus,
+    SequenceFailed,
+    SequenceOutput,
+    SequencePrefilled,
+)
 from mlxoss.engine.ledger import Ledger, RateMeter
 from mlxoss.errors import GenerationFailed, MlxossError
 
@@ -44,6 +50,7 @@ class Admitted:
 
     uid: int
     wait_s: float
+    cached_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Scheduler:
     ) -> None:
         self.decoded = RateMeter(clock)
         self.prefilled = RateMeter(clock)
+        self.prefix_cache: PrefixCacheStatus | None = None
         self._commands = commands
         self._deliver = deliver
         self._ledger = ledger
@@ -92,6 +100,7 @@ class Scheduler:
             self._admit(backend)
             if self._running:
                 self._step(backend)
+            self.prefix_cache = backend.prefix_cache
             if self._outbox:
                 self._deliver(self._outbox)
                 self._outbox = []
@@ -132,12 +141,12 @@ class Scheduler:
             request = self._waiting.pop(uid)
             wait_s = self._ledger.admit(uid)
             try:
-                backend.insert(uid, request)
+                cached_tokens = backend.insert(uid, request)
             except Exception as error:  # noqa: BLE001 - any failure is this request's alone
                 self._fail(uid, error)
             else:
                 self._running.add(uid)
-                self._outbox.append(Admitted(uid, wait_s))
+                self._outbox.append(Admitted(uid, wait_s, cached_tokens))
 
     def _step(self, backend: Backend) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
@@ -40,6 +41,8 @@ def _to_json(services: Services, status: ServerStatus) -> dict[str, Any]:
         "prefill_tokens_per_s": round(engine.prefill_tokens_per_s, 2),
         "harmony_recoveries": dict(services.recoveries),
     }
+    if engine.prefix_cache is not None:
+        report["prefix_cache"] = dataclasses.asdict(engine.prefix_cache)
     if status is ServerStatus.FAILED:
         report["error"] = engine.error or services.encoding.error
     return report
