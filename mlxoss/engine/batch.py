@@ -30,7 +30,6 @@ from mlxoss.engine.sampling import (
 )
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import VOCAB_SIZE
-from mlxoss.harmony.guard import Guard
 
 MOST_SHARED_SAMPLERS = 64
 
@@ -49,7 +48,6 @@ class LanguageModel(Protocol):
 
 _SamplerKey = tuple[float, float, int, float]
 ProcessorFactory = Callable[[GenerationRequest], Sequence[LogitsProcessor]]
-GuardFactory = Callable[[str], Guard]
 
 
 class _Float32Logits:
@@ -73,10 +71,6 @@ def _os_entropy() -> int:
     return int.from_bytes(os.urandom(8), "big")
 
 
-def _no_guards(_: str) -> Guard:
-    raise ValueError("this backend follows no grammar")
-
-
 def _no_processors(_: GenerationRequest) -> Sequence[LogitsProcessor]:
     return ()
 
@@ -86,8 +80,7 @@ class MlxBackend:
 
     ``prefill_step_tokens`` bounds what one step prefills, all prompts together, and with it how
     long the decoding sequences wait. ``entropy`` gives 64 bits for a request without a seed.
-    ``processors`` gives a request's own logits processors, applied after its penalties;
-    ``make_guard`` makes the guard of a request's grammar.
+    ``processors`` gives a request's own logits processors, applied after its penalties.
     """
 
     def __init__(
@@ -98,7 +91,6 @@ class MlxBackend:
         prefill_step_tokens: int = 2048,
         entropy: Callable[[], int] = _os_entropy,
         processors: ProcessorFactory = _no_processors,
-        make_guard: GuardFactory = _no_guards,
     ) -> None:
         self._model = _Float32Logits(model)
         self._vocab_size = int(model.args.vocab_size)
@@ -106,7 +98,6 @@ class MlxBackend:
         self._prefill_step_tokens = prefill_step_tokens
         self._entropy = entropy
         self._processors = processors
-        self._make_guard = make_guard
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
         self._rows: dict[int, Row] = {}
@@ -119,7 +110,7 @@ class MlxBackend:
         self._check(request)
         follower = None
         if request.grammar is not None:
-            follower = Follower(self._make_guard(request.grammar))
+            follower = Follower(request.grammar.make_guard())
         with mx.stream(self._stream):
             processors, sampler = (
                 self._make_processors(request),
