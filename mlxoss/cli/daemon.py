@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -37,7 +36,7 @@ def run(config: Config) -> int:
         typer.echo(notice.demo(source.info.name), err=True)
     guards = _Guards()
     engine = Engine(
-        lambda: _load_backend(source, config, guards),
+        lambda: _load_backend(source, config),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         load_guards=guards if config.guard == "on" else None,
@@ -67,7 +66,7 @@ def leave(code: int) -> NoReturn:
 
 
 class _Guards:
-    """The server's and the engine's guards, made by whichever thread needs them first."""
+    """The server's guards, made by whichever thread needs them first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,18 +81,13 @@ class _Guards:
             return self._guards
 
 
-def _load_backend(
-    source: ModelSource, config: Config, load_guards: Callable[[], Guards]
-) -> Backend:
+def _load_backend(source: ModelSource, config: Config) -> Backend:
     from mlxoss.engine.batch import MlxBackend
     from mlxoss.engine.memory import spare_bytes
     from mlxoss.engine.prefixes import PrefixCache
 
     model = source.load()
     limit_bytes = config.prefix_cache_bytes
-    return MlxBackend(
-        model,
-        max_batch=config.max_batch,
-        make_guard=lambda grammar: load_guards().make(grammar),
-        prefixes=PrefixCache(spare_bytes() if limit_bytes is None else limit_bytes),
-    )
+    if limit_bytes is None:
+        limit_bytes = spare_bytes()
+    return MlxBackend(model, max_batch=config.max_batch, prefixes=PrefixCache(limit_bytes))

@@ -38,7 +38,6 @@ from mlxoss.engine.sampling import (
 )
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
-from mlxoss.harmony.guard import Guard
 
 MOST_SHARED_SAMPLERS = 64
 
@@ -57,7 +56,6 @@ class LanguageModel(Protocol):
 
 _SamplerKey = tuple[float, float, int, float]
 ProcessorFactory = Callable[[GenerationRequest], Sequence[LogitsProcessor]]
-GuardFactory = Callable[[str], Guard]
 
 
 class _Float32Logits:
@@ -81,10 +79,6 @@ def _os_entropy() -> int:
     return int.from_bytes(os.urandom(8), "big")
 
 
-def _no_guards(_: str) -> Guard:
-    raise ValueError("this backend follows no grammar")
-
-
 def _no_processors(_: GenerationRequest) -> Sequence[LogitsProcessor]:
     return ()
 
@@ -93,8 +87,8 @@ class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
     ``prefill_step_tokens`` bounds what one step prefills, all prompts together, and with it how
-    long the decoding sequences wait. ``processors`` gives a request's own logits processors,
-    applied after its penalties; ``make_guard`` makes the guard of a request's grammar.
+    long the decoding sequences wait. ``entropy`` gives 64 bits for a request without a seed.
+    ``processors`` gives a request's own logits processors, applied after its penalties.
     ``prefixes`` keeps what prompts may have in common (``None``: nothing is kept).
     """
 
@@ -104,16 +98,16 @@ class MlxBackend:
         *,
         max_batch: int = 8,
         prefill_step_tokens: int = 2048,
+        entropy: Callable[[], int] = _os_entropy,
         processors: ProcessorFactory = _no_processors,
-        make_guard: GuardFactory = _no_guards,
         prefixes: PrefixCache | None = None,
     ) -> None:
         self._model = _Float32Logits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
+        self._entropy = entropy
         self._processors = processors
-        self._make_guard = make_guard
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
@@ -132,7 +126,7 @@ class MlxBackend:
         self._check(request)
         follower = None
         if request.grammar is not None:
-            follower = Follower(self._make_guard(request.grammar))
+            follower = Follower(request.grammar.make_guard())
         with mx.stream(self._stream):
             processors, sampler = (
                 self._make_processors(request),
@@ -240,7 +234,7 @@ class MlxBackend:
         if key not in self._samplers:
             if len(self._samplers) >= MOST_SHARED_SAMPLERS:
                 self._samplers.clear()
-            self._samplers[key] = make_sampler(params, seed=_os_entropy())
+            self._samplers[key] = make_sampler(params, seed=self._entropy())
         return self._samplers[key]
 
     def _to_prefilled(self, prompt: Any) -> SequencePrefilled:

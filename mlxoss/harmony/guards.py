@@ -74,11 +74,22 @@ def make_guard_tokenizer() -> LLTokenizer:
     )
 
 
+class TurnGrammar:
+    """A ``Grammar`` that was compiled. Any thread."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    def make_guard(self) -> Guard:
+        """A guard at the start of a turn."""
+        return Guard(self._matcher.deep_copy())
+
+
 class Guards:
-    """Makes guards. Any thread may call any method.
+    """Compiles grammars. Any thread may call any method.
 
     ``make_tokenizer`` is called once, by the first call that needs it; others wait. The last
-    ``MOST_GRAMMARS`` compiled grammars are kept: a guard of one of those costs microseconds.
+    ``MOST_GRAMMARS`` compiled grammars are kept, by what they allow.
     """
 
     def __init__(self, make_tokenizer: Callable[[], LLTokenizer] = make_guard_tokenizer) -> None:
@@ -86,7 +97,7 @@ class Guards:
         self._tokenizer: LLTokenizer | None = None
         self._loading = threading.Lock()
         self._lock = threading.Lock()
-        self._matchers: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._grammars: OrderedDict[str, TurnGrammar] = OrderedDict()
 
     def load(self) -> LLTokenizer:
         """Make the tokenizer unless that was done. Raises what making it raises."""
@@ -95,44 +106,43 @@ class Guards:
                 self._tokenizer = self._make_tokenizer()
             return self._tokenizer
 
-    def compile(self, rules: TurnRules) -> str:
-        """The grammar of ``rules``, compiled and kept, so that ``make`` takes it.
+    def compile(self, rules: TurnRules) -> TurnGrammar:
+        """The grammar of ``rules``, compiled unless that was done for equal rules.
 
         Milliseconds for usual schemas and about half a second for the largest, without the
         interpreter's lock. Raises ``InvalidRequest`` naming the body that cannot be enforced.
         """
-        grammar = render_grammar(rules)
-        _, error = self._matcher(grammar)
-        if error is None:
-            return grammar
-        for param, body in rules.bodies():
-            _, reason = self._matcher(render_body_grammar(body))
-            if reason is not None:
-                raise unusable(param, reason)
-        raise unusable("tools", error)
-
-    def make(self, grammar: str) -> Guard:
-        """A guard at the start of a turn. Raises ``ValueError`` for what ``compile`` refused."""
-        matcher, error = self._matcher(grammar)
+        text = render_grammar(rules)
+        known = self._find(text)
+        if known is not None:
+            return known
+        matcher, error = self._try(text)
         if error is not None:
-            raise ValueError(error)
-        return Guard(matcher)
+            for param, body in rules.bodies():
+                _, reason = self._try(render_body_grammar(body))
+                if reason is not None:
+                    raise unusable(param, reason)
+            raise unusable("tools", error)
+        return self._keep(text, TurnGrammar(matcher))
 
-    def _matcher(self, grammar: str) -> tuple[LLMatcher, str | None]:
-        """A matcher of its own for ``grammar``, and why it cannot be used if so."""
+    def _find(self, text: str) -> TurnGrammar | None:
         with self._lock:
-            known = self._matchers.get(grammar)
+            known = self._grammars.get(text)
             if known is not None:
-                self._matchers.move_to_end(grammar)
-                return known.deep_copy(), None
-        matcher = LLMatcher(self.load(), grammar, log_level=0, limits=_limits())
-        if matcher.is_error():
-            return matcher, " ".join(matcher.get_error().split())
+                self._grammars.move_to_end(text)
+            return known
+
+    def _keep(self, text: str, grammar: TurnGrammar) -> TurnGrammar:
         with self._lock:
-            self._matchers[grammar] = matcher
-            while len(self._matchers) > MOST_GRAMMARS:
-                self._matchers.popitem(last=False)
-            return matcher.deep_copy(), None
+            self._grammars[text] = grammar
+            while len(self._grammars) > MOST_GRAMMARS:
+                self._grammars.popitem(last=False)
+        return grammar
+
+    def _try(self, text: str) -> tuple[LLMatcher, str | None]:
+        """A matcher for the grammar in ``text``, and why it cannot be used if so."""
+        matcher = LLMatcher(self.load(), text, log_level=0, limits=_limits())
+        return matcher, " ".join(matcher.get_error().split()) if matcher.is_error() else None
 
 
 def _limits() -> LLParserLimits:
@@ -140,6 +150,7 @@ def _limits() -> LLParserLimits:
         max_grammar_size=100_000,
         # Optional properties may each follow each: 500 of them need more than the usual 50,000.
         step_max_items=400_000,
+        max_items_in_row=20_000,
         initial_lexer_fuel=500_000,
         verbose_errors=False,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from mlxoss.api.fields import unsupported
 from mlxoss.api.turn_request import TurnRequest, Usage
-from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.core import FinishReason, GenerationRequest, Grammar, SamplingParams, TokenOutput
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.errors import ContextLengthExceeded
@@ -198,7 +198,7 @@ async def start_turn(
     )
 
 
-async def _to_grammar(engine: Engine, request: TurnRequest) -> str | None:
+async def _to_grammar(engine: Engine, request: TurnRequest) -> Grammar | None:
     if engine.load_guards is not None:
         guards = engine.load_guards()
         return await asyncio.to_thread(guards.compile, request.rules)

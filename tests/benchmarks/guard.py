@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import statistics
 import tempfile
 import time
@@ -39,17 +38,7 @@ FIXED = {
     "required": [f"a_rather_long_argument_name_{i}" for i in range(8)],
     "additionalProperties": False,
 }
-CALL = json.dumps(
-    {
-        "grammars": [
-            {
-                "lark_grammar": 'start: <|channel|> "commentary to=functions.a_long_name"'
-                ' <|constrain|> "json" <|message|> @arguments <|call|>\n'
-            },
-            {"name": "arguments", "json_schema": FIXED},
-        ]
-    }
-)
+CALL = TurnRules(calls=(CallRule("a_long_name", Json(FIXED)),), must_call=True)
 GUARDS = {
     "off": None,
     "header": TurnRules(),
@@ -80,7 +69,7 @@ def time_guard(
     grammar = None if rules is None else guards.compile(rules)
     stop_ids = STOP_IDS if rules else frozenset[int]()
     request = GenerationRequest(PROMPT, tokens, stop_ids, SamplingParams(), grammar)
-    backend = MlxBackend(model, max_batch=streams, make_guard=guards.make)
+    backend = MlxBackend(model, max_batch=streams)
     seconds, count = decode_s(backend, [request] * streams)
     backend.close()
     return seconds * streams / count
@@ -112,11 +101,9 @@ def time_call(
     model: LanguageModel, guards: Guards, streams: int, *, together: bool
 ) -> tuple[float, int]:
     """Seconds of a whole turn, and its tokens."""
-    request = GenerationRequest(PROMPT, 400, STOP_IDS, SamplingParams(0.0), CALL)
+    request = GenerationRequest(PROMPT, 400, STOP_IDS, SamplingParams(0.0), guards.compile(CALL))
     processors = () if together else (unchanged,)
-    backend = MlxBackend(
-        model, max_batch=streams, make_guard=guards.make, processors=lambda _: processors
-    )
+    backend = MlxBackend(model, max_batch=streams, processors=lambda _: processors)
     seconds, count = decode_s(backend, [request] * streams)
     backend.close()
     return seconds, count // streams

@@ -17,6 +17,7 @@ from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.loader import load_folder
 from mlxoss.harmony.encoding import CALL, END, RETURN, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
+from mlxoss.harmony.guard import Guard, GuardError
 from mlxoss.harmony.guards import Guards
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.rules import CallRule, FreeText, Json, Regex, TurnRules
@@ -71,8 +72,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     return load_folder(write_checkpoint(folder, TinyModel(hidden=32)))
 
 
-def make_backend(model: LanguageModel, guards: Guards, **options: Any) -> MlxBackend:
-    return MlxBackend(model, make_guard=guards.make, **options)
+def make_backend(model: LanguageModel, **options: Any) -> MlxBackend:
+    return MlxBackend(model, **options)
 
 
 def guarded(
@@ -146,7 +147,7 @@ TURNS_EACH = 12
 def test_every_turn_is_well_formed(
     model: LanguageModel, guards: Guards, encoding: Encoding, rules: TurnRules
 ) -> None:
-    backend = make_backend(model, guards, max_batch=TURNS_EACH)
+    backend = make_backend(model, max_batch=TURNS_EACH)
     requests = [guarded(guards, rules, seed=seed or None) for seed in range(TURNS_EACH)]
     outcomes = run_batch(backend, requests)
     for outcome in outcomes:
@@ -156,13 +157,13 @@ def test_every_turn_is_well_formed(
 
 
 def test_modes_share_a_batch(model: LanguageModel, guards: Guards, encoding: Encoding) -> None:
-    backend = make_backend(model, guards, max_batch=2 * len(MODES))
+    backend = make_backend(model, max_batch=2 * len(MODES))
     plain = make_request(PROMPT, 40, SamplingParams(temperature=1.0, seed=5))
     requests = [plain, *(guarded(guards, rules) for rules in MODES.values())]
     first, *outcomes = run_batch(backend, requests)
     for rules, outcome in zip(MODES.values(), outcomes, strict=True):
         check_turn(encoding, rules, outcome)
-    (alone,) = run_batch(make_backend(model, guards), [plain])
+    (alone,) = run_batch(make_backend(model), [plain])
     assert first.ids == alone.ids
 
 
@@ -173,8 +174,8 @@ def test_greedy_alone_equals_greedy_in_a_batch(
     """Alone, forced ids go through the model together; in a batch one by one."""
     request = guarded(guards, MODES[mode], max_tokens=160, temperature=0.0)
     others = [guarded(guards, rules, temperature=0.0) for rules in MODES.values()]
-    (alone,) = run_batch(make_backend(model, guards), [request])
-    together, *_ = run_batch(make_backend(model, guards, max_batch=9), [request, *others])
+    (alone,) = run_batch(make_backend(model), [request])
+    together, *_ = run_batch(make_backend(model, max_batch=9), [request, *others])
     assert alone.ids == together.ids
 
 
@@ -183,14 +184,14 @@ def test_a_seeded_turn_is_the_same_alone_and_in_a_batch(
 ) -> None:
     request = guarded(guards, MODES["auto"], seed=7)
     others = [guarded(guards, rules) for rules in MODES.values()]
-    (alone,) = run_batch(make_backend(model, guards), [request])
-    together, *_ = run_batch(make_backend(model, guards, max_batch=9), [request, *others])
+    (alone,) = run_batch(make_backend(model), [request])
+    together, *_ = run_batch(make_backend(model, max_batch=9), [request, *others])
     assert alone.ids == together.ids
 
 
 def test_log_probabilities_are_the_models_own(model: LanguageModel, guards: Guards) -> None:
     request = guarded(guards, MODES["schema"], seed=3, top_logprobs=2, logit_bias={}, max_tokens=30)
-    (outcome,) = run_batch(make_backend(model, guards), [request])
+    (outcome,) = run_batch(make_backend(model), [request])
     first = outcome.tokens[0]
     assert first.logprob is not None
     # Untrained, and only one id was allowed: it cost what it would cost among all of them.
@@ -201,20 +202,33 @@ def test_log_probabilities_are_the_models_own(model: LanguageModel, guards: Guar
 def test_a_cut_turn_ends_by_length(model: LanguageModel, guards: Guards) -> None:
     for max_tokens in range(1, 24):
         request = guarded(guards, MODES["named"], max_tokens=max_tokens, temperature=0.0)
-        (outcome,) = run_batch(make_backend(model, guards), [request])
+        (outcome,) = run_batch(make_backend(model), [request])
         assert len(outcome.ids) <= max_tokens
         if outcome.ids[-1] not in STOP_IDS:
             assert outcome.tokens[-1].finish is FinishReason.LENGTH
             assert len(outcome.ids) == max_tokens
 
 
+class Broken:
+    """A grammar that cannot be followed: the turn has left it already."""
+
+    def __init__(self, guards: Guards) -> None:
+        self._grammar = guards.compile(TurnRules())
+
+    def make_guard(self) -> Guard:
+        guard = self._grammar.make_guard()
+        with pytest.raises(GuardError):
+            guard.take([RETURN])
+        return guard
+
+
 def test_what_cannot_be_followed_fails_its_own_request(
     model: LanguageModel, guards: Guards, encoding: Encoding
 ) -> None:
-    backend = make_backend(model, guards)
+    backend = make_backend(model)
     good = guarded(guards, MODES["schema"])
     backend.insert(0, good)
-    bad = GenerationRequest((1,), 5, STOP_IDS, grammar='{"grammars":[{"lark_grammar":"x: y"}]}')
-    with pytest.raises(ValueError, match="no start rule"):
+    bad = GenerationRequest((1,), 5, STOP_IDS, grammar=Broken(guards))
+    with pytest.raises(GuardError):
         backend.insert(1, bad)
     check_turn(encoding, MODES["schema"], drain(backend, [0])[0])

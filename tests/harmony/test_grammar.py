@@ -149,14 +149,14 @@ def test_rejects(guards: Guards, encoding: Encoding, rules: TurnRules, text: str
 
 
 def test_a_rejected_id_is_the_first_wrong_one(guards: Guards, encoding: Encoding) -> None:
-    guard = guards.make(guards.compile(CHAT))
+    guard = guards.compile(CHAT).make_guard()
     guard.take(to_ids(encoding, "<|channel|>final"))
     with pytest.raises(GuardError):
         guard.take([CHANNEL])
 
 
 def test_free_text_stays_free(guards: Guards, encoding: Encoding) -> None:
-    told, skipped = (guards.make(guards.compile(TOOLS)) for _ in range(2))
+    told, skipped = (guards.compile(TOOLS).make_guard() for _ in range(2))
     begin = to_ids(encoding, "<|channel|>analysis<|message|>")
     for guard in (told, skipped):
         guard.take(begin)
@@ -169,7 +169,7 @@ def test_free_text_stays_free(guards: Guards, encoding: Encoding) -> None:
 
 
 def test_forced_ids_are_the_ones_that_the_model_writes(guards: Guards, encoding: Encoding) -> None:
-    guard = guards.make(guards.compile(MUST_ONE))
+    guard = guards.compile(MUST_ONE).make_guard()
     guard.take(to_ids(encoding, "<|channel|>commentary to"))
     rule = guard.rule()
     assert rule == Forced(tuple(encoding.encode_text("=functions.f")))

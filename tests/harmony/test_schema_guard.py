@@ -28,7 +28,7 @@ def test_every_output_follows_the_schema(guards: Guards, encoding: Encoding, sch
     )
     ended = 0
     for seed in range(TURNS):
-        guard = guards.make(grammar)
+        guard = grammar.make_guard()
         header = to_ids(encoding, "<|channel|>final<|message|>")
         guard.take(header)
         ids = header + random_turn(guard, seed)

@@ -45,7 +45,7 @@ def to_ids(encoding: Encoding, text: str) -> list[int]:
 
 def accepts(guards: Guards, encoding: Encoding, rules: TurnRules, text: str) -> bool:
     """Whether ``text`` is a whole turn under ``rules``."""
-    guard = guards.make(guards.compile(rules))
+    guard = guards.compile(rules).make_guard()
     ids = to_ids(encoding, text)
     try:
         guard.take(ids)

@@ -51,7 +51,7 @@ def client(
     write_checkpoint(folder, TinyModel(hidden=32))
 
     def load() -> Backend:
-        return MlxBackend(load_folder(folder), make_guard=guards.make)
+        return MlxBackend(load_folder(folder))
 
     with running(load, lambda: encoding, guards=guards) as server:
         yield server.client(timeout=120.0)
