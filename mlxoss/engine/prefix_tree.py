@@ -99,12 +99,10 @@ class PrefixTree(Generic[R, S]):
         """
         path, partly, beyond = self._walk(ids)
         start = _length(path) + beyond
-        runs = [
-            *(node.run for node in path),
-            *([partly.run] if partly else []),
-            *([run] if run else []),
-        ]
-        if sum(part.nbytes for part in runs) + state.nbytes > self._limit_bytes:
+        size = sum(part.run.nbytes for part in path) + (run.nbytes if run is not None else 0)
+        if partly is not None:
+            size += partly.run.nbytes * beyond // len(partly.ids)
+        if size + state.nbytes > self._limit_bytes:
             return
         node = path[-1] if path else None
         if partly is not None:
