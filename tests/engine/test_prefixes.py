@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def text(length: int, seed: int = 0) -> list[int]:
     return [id_ + (id_ == MARK) for id_ in random_prompt(length, seed)]
 
 
-def make_backend(model: LanguageModel, limit_bytes: int = PLENTY, **options: int) -> MlxBackend:
+def make_backend(model: LanguageModel, limit_bytes: int = PLENTY, **options: Any) -> MlxBackend:
     return MlxBackend(model, prefixes=PrefixCache(limit_bytes, cut_at_marks), **options)
 
 

@@ -76,7 +76,12 @@ def test_a_later_message_has_its_beginning_too(encoding: Encoding) -> None:
 
 
 def test_the_boundaries_of_a_prompt_are_prefixes_of_the_next(encoding: Encoding) -> None:
-    items = [UserText("One."), FunctionCall("f", "{}"), FunctionResult("f", "Two."), QUESTION]
+    items: list[Item] = [
+        UserText("One."),
+        FunctionCall("f", "{}"),
+        FunctionResult("f", "Two."),
+        QUESTION,
+    ]
     prompts = [render(encoding, *items[:n], tools=True) for n in (1, 3, 4)]
     for one, next_one in itertools.pairwise(prompts):
         for length in find_boundaries(one):
@@ -84,10 +89,10 @@ def test_the_boundaries_of_a_prompt_are_prefixes_of_the_next(encoding: Encoding)
 
 
 def test_far_messages_are_boundaries_near_ones_are_not(encoding: Encoding) -> None:
-    short = [UserText("a"), FinalText("b")] * 5
+    short: list[Item] = [UserText("a"), FinalText("b")] * 5
     ids = render(encoding, *short, QUESTION)
     assert len(find_boundaries(ids)) == 3
-    long = [UserText(LONG), FinalText("b")] * 5
+    long: list[Item] = [UserText(LONG), FinalText("b")] * 5
     ids = render(encoding, *long, QUESTION)
     found = find_boundaries(ids)
     # The head, the end of each long message, the beginning of the last one, and its end.
