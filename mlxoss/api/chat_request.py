@@ -135,6 +135,7 @@ def parse_chat_request(value: dict[str, Any]) -> ChatRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
     request = validate(ChatRequest, value)
     _check_combinations(request)
+    _check_tools(request)
     _check_supported(request)
     return request
 
@@ -153,6 +154,14 @@ def _check_combinations(request: ChatRequest) -> None:
             code="invalid_value",
         )
     check_sampling(request)
+
+
+def _check_tools(request: ChatRequest) -> None:
+    for position, tool in enumerate(request.tools or ()):
+        tool.check(f"tools[{position}]")
+    for place, message in enumerate(request.messages):
+        for position, call in enumerate(message.tool_calls or ()):
+            call.check(f"messages[{place}].tool_calls[{position}]")
 
 
 def _check_supported(request: ChatRequest) -> None:

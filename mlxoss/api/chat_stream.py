@@ -71,7 +71,8 @@ class ChatStream:
     ``token_bytes`` gives a token's bytes for log probabilities, ``make_call_id``
     a fresh tool call id; ``customs`` are the names of the custom tools. With
     ``hide_reasoning`` analysis is left out. With ``include_usage`` every chunk has a
-    ``usage``, null but in the last one, which has no choices (OpenAI's ``stream_options.include_usage``).
+    ``usage``, null but in the last one, which has no choices (OpenAI's
+    ``stream_options.include_usage``).
     """
 
     def __init__(

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from mlxoss.api.fields import FunctionName
+from mlxoss.api.fields import FunctionName, invalid, missing
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel
 from mlxoss.errors import InvalidRequest
@@ -38,16 +37,13 @@ class _OneOfTwo(StrictModel):
 
     type: Literal["function", "custom"] = "function"
 
-    @model_validator(mode="after")
-    def _has_its_member(self) -> _OneOfTwo:
+    def check(self, param: str) -> None:
+        """Raises InvalidRequest for a member that is missing or too many."""
         other = "custom" if self.type == "function" else "function"
         if getattr(self, self.type) is None:
-            raise PydanticCustomError(
-                "member", f"an object of type '{self.type}' needs '{self.type}'"
-            )
+            raise missing(f"{param}.{self.type}")
         if getattr(self, other) is not None:
-            raise PydanticCustomError("member", f"an object of type '{self.type}' has no '{other}'")
-        return self
+            raise invalid(f"{param}.{other}", f"an object of type '{self.type}' has no '{other}'")
 
 
 class ToolCall(_OneOfTwo):
@@ -95,12 +91,6 @@ class CustomFormat(StrictModel):
     type: Literal["text", "grammar"]
     grammar: CustomGrammar | None = None
 
-    @model_validator(mode="after")
-    def _has_its_grammar(self) -> CustomFormat:
-        if self.type == "grammar" and self.grammar is None:
-            raise PydanticCustomError("grammar", "a format of type 'grammar' needs 'grammar'")
-        return self
-
 
 class CustomDefinition(StrictModel):
     """A declared custom tool."""
@@ -124,6 +114,13 @@ class Tool(_OneOfTwo):
     type: Literal["function", "custom"]
     function: FunctionDefinition | None = None
     custom: CustomDefinition | None = None
+
+    def check(self, param: str) -> None:
+        """Raises InvalidRequest for a member or a grammar that is missing, or too many."""
+        super().check(param)
+        shape = self.custom and self.custom.format
+        if shape and shape.type == "grammar" and shape.grammar is None:
+            raise missing(f"{param}.custom.format.grammar")
 
     @property
     def name(self) -> str:

@@ -60,7 +60,7 @@ def check(encoding: Encoding, rules: TurnRules, outcome: Outcome) -> None:
     check_turn(encoding, rules, outcome.ids)
 
 
-TURNS = 120
+TURNS = 64
 
 
 def test_turns_are_well_formed(model: LanguageModel, guards: Guards, encoding: Encoding) -> None:

@@ -68,7 +68,7 @@ def client(
 
 
 def ask(client: openai.OpenAI, **fields: Any) -> Any:
-    usual = {"model": "m", "input": "Where is it warm?", "max_output_tokens": 300}
+    usual: dict[str, Any] = {"model": "m", "input": "Where is it warm?", "max_output_tokens": 300}
     return client.responses.create(**usual | fields)
 
 
