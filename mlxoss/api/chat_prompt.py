@@ -5,17 +5,16 @@ from __future__ import annotations
 import datetime
 
 from mlxoss.api.chat_messages import to_items
-from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam, Tool
+from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam
+from mlxoss.api.chat_tools import to_call_rules, to_tools
 from mlxoss.api.exact_turns import ExactTurns
 from mlxoss.api.fields import json_object_format, missing, to_effort
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.api.turn_rules import function_rule, needs_guard, to_turn_rules
+from mlxoss.api.turn_rules import needs_guard, to_turn_rules
 from mlxoss.core import Effort
-from mlxoss.errors import InvalidRequest
-from mlxoss.harmony.conversation import Conversation, FunctionTool, ResponseFormat
-from mlxoss.harmony.rules import CallRule
+from mlxoss.harmony.conversation import Conversation, ResponseFormat
 
 _STRICT_PARAM = "response_format.json_schema.strict"
 
@@ -29,7 +28,7 @@ def to_turn_request(
     """
     instructions, items = to_items(request.messages, turns)
     response_format = _to_response_format(request.response_format)
-    declared = _to_call_rules(request.tools or [])
+    declared = to_call_rules(request.tools or [])
     choice = read_tool_choice(request.tool_choice, declared)
     conversation = Conversation(
         items=items,
@@ -59,35 +58,6 @@ def to_turn_request(
             _STRICT_PARAM if _is_strict(request.response_format) else None,
         ),
     )
-
-
-def to_tools(tools: list[Tool]) -> tuple[FunctionTool, ...]:
-    """Declared functions; two of the same name are refused."""
-    seen: set[str] = set()
-    for position, tool in enumerate(tools):
-        if tool.function.name in seen:
-            raise InvalidRequest(
-                f"Invalid 'tools': the function '{tool.function.name}' is declared twice.",
-                param=f"tools[{position}].function.name",
-                code="invalid_value",
-            )
-        seen.add(tool.function.name)
-    return tuple(
-        FunctionTool(tool.function.name, tool.function.description, tool.function.parameters)
-        for tool in tools
-    )
-
-
-def _to_call_rules(tools: list[Tool]) -> list[CallRule]:
-    return [
-        function_rule(
-            tool.function.name,
-            tool.function.parameters,
-            strict=tool.function.strict,
-            param=f"tools[{position}].function.parameters",
-        )
-        for position, tool in enumerate(tools)
-    ]
 
 
 def _is_strict(wanted: ResponseFormatParam | None) -> bool:

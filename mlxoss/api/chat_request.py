@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mlxoss.api.fields import EffortWord, FormatName, FunctionName, unsupported
+from mlxoss.api.chat_tools import CalledFunction, Tool, ToolCall
+from mlxoss.api.fields import EffortWord, FormatName, unsupported
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.errors import InvalidRequest
@@ -48,21 +49,6 @@ class ContentPart(StrictModel):
     refusal: str | None = None
 
 
-class CalledFunction(StrictModel):
-    """A call's function; ``arguments`` are passed on verbatim."""
-
-    name: FunctionName
-    arguments: str
-
-
-class ToolCall(StrictModel):
-    """A call in an earlier assistant message."""
-
-    type: Literal["function"] = "function"
-    id: Annotated[str, Field(min_length=1)]
-    function: CalledFunction
-
-
 class Message(StrictModel):
     """A message of any role; the converter checks what its role needs."""
 
@@ -75,22 +61,6 @@ class Message(StrictModel):
     reasoning: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
-
-
-class FunctionDefinition(StrictModel):
-    """A declared function; with ``strict`` its arguments follow ``parameters``."""
-
-    name: FunctionName
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class Tool(StrictModel):
-    """A declared tool; only functions exist here."""
-
-    type: Literal["function"]
-    function: FunctionDefinition
 
 
 class JsonSchemaFormat(StrictModel):
@@ -165,6 +135,7 @@ def parse_chat_request(value: dict[str, Any]) -> ChatRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
     request = validate(ChatRequest, value)
     _check_combinations(request)
+    _check_tools(request)
     _check_supported(request)
     return request
 
@@ -183,6 +154,14 @@ def _check_combinations(request: ChatRequest) -> None:
             code="invalid_value",
         )
     check_sampling(request)
+
+
+def _check_tools(request: ChatRequest) -> None:
+    for position, tool in enumerate(request.tools or ()):
+        tool.check(f"tools[{position}]")
+    for place, message in enumerate(request.messages):
+        for position, call in enumerate(message.tool_calls or ()):
+            call.check(f"messages[{place}].tool_calls[{position}]")
 
 
 def _check_supported(request: ChatRequest) -> None:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from mlxoss.api.fields import FunctionName, flatten, invalid, missing
-from mlxoss.api.turn_rules import custom_rule, function_rule
+from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, to_param, validate
 from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.rules import CallRule
@@ -199,17 +199,14 @@ def _introduce(description: str, entry: _Entry) -> _Entry:
 
 
 def _describe(tool: CustomToolParam, location: Location) -> str:
-    lines = [tool.description] if tool.description else []
-    lines.append("The input is free text: write it as it is, without JSON around it.")
-    if tool.format is not None and tool.format.type == "grammar":
-        where = (*location, "format")
-        if tool.format.syntax is None:
-            raise missing(to_param((*where, "syntax")))
-        if tool.format.definition is None:
-            raise missing(to_param((*where, "definition")))
-        language = {"lark": "Lark grammar", "regex": "regular expression"}[tool.format.syntax]
-        lines += [f"It has to match this {language}:", tool.format.definition]
-    return "\n".join(lines)
+    if tool.format is None or tool.format.type == "text":
+        return describe_custom(tool.description, None, None)
+    where = (*location, "format")
+    if tool.format.syntax is None:
+        raise missing(to_param((*where, "syntax")))
+    if tool.format.definition is None:
+        raise missing(to_param((*where, "definition")))
+    return describe_custom(tool.description, tool.format.syntax, tool.format.definition)
 
 
 def _public_function(function: FunctionToolParam) -> dict[str, Any]:

@@ -33,6 +33,16 @@ def custom_rule(name: str, syntax: str | None, definition: str | None, *, param:
     return CallRule(name, body, param)
 
 
+def describe_custom(description: str | None, syntax: str | None, definition: str | None) -> str:
+    """What the model is told of a custom tool: gpt-oss knows none, so it reads of them here."""
+    lines = [description] if description else []
+    lines.append("The input is free text: write it as it is, without JSON around it.")
+    if definition is not None:
+        language = "regular expression" if syntax == "regex" else "Lark grammar"
+        lines += [f"It has to match this {language}:", definition]
+    return "\n".join(lines)
+
+
 def to_turn_rules(
     choice: ToolChoice,
     response_format: ResponseFormat | None,

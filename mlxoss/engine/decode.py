@@ -112,9 +112,12 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
             chosen = restriction.known_ids()
             contexts.append(logits)  # they complete the KV cache
         else:
-            logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-            wanted = [logprobs[i] if row.wants_logprobs else None for i, row in enumerate(rows)]
-            chosen = restriction.settle(_sample(rows, restriction.mask(logprobs)), fed)
+            wanted = [
+                _logprobs(logits[i]) if row.wants_logprobs else None for i, row in enumerate(rows)
+            ]
+            # Samplers need no sum over the vocabulary, but numbers that are safe to raise e to.
+            scores = logits - mx.max(logits, axis=-1, keepdims=True)
+            chosen = restriction.settle(_sample(rows, restriction.mask(scores)), fed)
         self._next_tokens, self._next_logprobs = chosen, wanted
         results = [chosen, *(w for w in wanted if w is not None), *contexts]
         mx.async_eval(results)  # type: ignore[no-untyped-call]
@@ -135,13 +138,17 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         return mx.concatenate(processed, axis=0)
 
 
-def _sample(rows: list[Row], logprobs: mx.array) -> mx.array:
+def _logprobs(logits: mx.array) -> mx.array:
+    return logits - mx.logsumexp(logits)
+
+
+def _sample(rows: list[Row], scores: mx.array) -> mx.array:
     """One call where the rows share a sampler, else one each."""
     sampler = rows[0].sampler
     if all(row.shares_sampler and row.sampler is sampler for row in rows):
-        return sampler(logprobs)
+        return sampler(scores)
     return mx.concatenate(
-        [row.sample(logprobs[index : index + 1]) for index, row in enumerate(rows)], axis=0
+        [row.sample(scores[index : index + 1]) for index, row in enumerate(rows)], axis=0
     )
 
 

@@ -85,10 +85,10 @@ class Row:
         """All ids so far (n,) and logits (1, vocabulary) to new logits."""
         return self._try(lambda: self._processed(token_ids, logits), logits)
 
-    def sample(self, logprobs: mx.array) -> mx.array:
-        """Log probabilities (1, vocabulary) to an id (1,)."""
-        sampled = self._try(lambda: self.sampler(logprobs), None)
-        return greedy(logprobs) if sampled is None else sampled
+    def sample(self, scores: mx.array) -> mx.array:
+        """A ``Sampler``'s scores (1, vocabulary) to an id (1,)."""
+        sampled = self._try(lambda: self.sampler(scores), None)
+        return greedy(scores) if sampled is None else sampled
 
     def _processed(self, token_ids: mx.array, logits: mx.array) -> mx.array:
         processed = logits

@@ -13,6 +13,7 @@ from mlxoss.api.responses_tools import read_tools
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.errors import InvalidRequest
+from mlxoss.harmony.conversation import FunctionCall, FunctionResult
 from mlxoss.harmony.rules import CallRule, FreeText, Json, Lark, Regex
 
 ANY = Json({"type": "object"})
@@ -167,6 +168,62 @@ def test_what_only_the_guard_can_honour() -> None:
     assert turn(tools=tools).needs_guard == ()
     assert turn(tools=tools, tool_choice="none").needs_guard == ()
     assert turn(tools=tools, tool_choice="required").needs_guard == ("tool_choice",)
+
+
+def custom(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "custom", "custom": {"name": name} | more}
+
+
+def grammar(syntax: str, definition: str) -> dict[str, Any]:
+    return {"type": "grammar", "grammar": {"syntax": syntax, "definition": definition}}
+
+
+def test_custom_tools_of_chat() -> None:
+    tools = [
+        custom("a", description="Says so."),
+        custom("b", format={"type": "text"}),
+        custom("c", format=grammar("lark", 'start: "x"')),
+        custom("d", format=grammar("regex", "x+")),
+        function("e", parameters=SCHEMA, strict=True),
+    ]
+    asked = turn(tools=tools)
+    bodies = [call.body for call in asked.rules.calls]
+    assert bodies == [FreeText(), FreeText(), Lark('start: "x"'), Regex("x+"), Json(SCHEMA)]
+    params = [call.param for call in asked.rules.calls]
+    assert params[2] == "tools[2].custom.format.grammar.definition"
+    assert params[4] == "tools[4].function.parameters"
+    assert asked.needs_guard == (params[2], params[3])
+    shown = asked.conversation.tools
+    assert [tool.name for tool in shown] == ["a", "b", "c", "d", "e"]
+    assert "Says so." in (shown[0].description or "")
+    assert "x+" in (shown[3].description or "")
+
+
+def test_custom_calls_come_back_in_chat() -> None:
+    called = {"id": "call_1", "type": "custom", "custom": {"name": "a", "input": "x\ny"}}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "Done"},
+    ]
+    items = turn(messages=messages, tools=[custom("a")]).conversation.items
+    assert items[1:] == (FunctionCall("a", "x\ny"), FunctionResult("a", "Done"))
+
+
+MALFORMED: dict[str, Any] = {
+    "no member": {"type": "custom"},
+    "another member": {"type": "custom", "function": {"name": "f"}},
+    "both members": {"type": "function", "function": {"name": "f"}, "custom": {"name": "f"}},
+    "no grammar": custom("a", format={"type": "grammar"}),
+    "another syntax": custom("a", format=grammar("gbnf", "root ::= x")),
+}
+
+
+@pytest.mark.parametrize("tool", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_tools_of_chat(tool: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        turn(tools=[tool])
+    assert (caught.value.param or "").startswith("tools[0]")
 
 
 def test_custom_tools_of_responses() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,9 @@ from mlxoss.engine.loader import load_folder
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from tests.checkpoints import TinyModel, write_checkpoint
+from tests.engine.leaning import Leaning
 from tests.server.harness import Server, running
 
-# An untrained model ends nothing by itself: ends and JSON's own signs are made likely.
-LIKELY = {"200002": 10, "200007": 10, "200012": 10, "1": 8, "92": 8, "60": 8, "11": 8}
 USER: Any = [{"role": "user", "content": "Where is it warm?"}]
 
 
@@ -48,10 +48,10 @@ def client(
     tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
 ) -> Iterator[openai.OpenAI]:
     folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder, TinyModel(hidden=32))
+    write_checkpoint(folder, TinyModel(hidden=16))
 
     def load() -> Backend:
-        return MlxBackend(load_folder(folder))
+        return MlxBackend(Leaning(load_folder(folder)))
 
     with running(load, lambda: encoding, guards=guards) as server:
         yield server.client(timeout=120.0)
@@ -59,8 +59,7 @@ def client(
 
 def ask(client: openai.OpenAI, **fields: Any) -> Any:
     return client.chat.completions.create(
-        **{"model": "m", "messages": USER, "max_tokens": 300, "logit_bias": LIKELY, "seed": 1}
-        | fields
+        **{"model": "m", "messages": USER, "max_tokens": 300, "seed": 1} | fields
     )
 
 
@@ -70,7 +69,6 @@ def test_parse_gives_the_schema_s_object(client: openai.OpenAI, seed: int) -> No
         model="m",
         messages=USER,
         response_format=Place,
-        logit_bias=LIKELY,
         seed=seed,
         max_tokens=400,
     )
@@ -81,7 +79,7 @@ def test_parse_gives_the_schema_s_object(client: openai.OpenAI, seed: int) -> No
 
 def test_parse_streamed(client: openai.OpenAI) -> None:
     with client.chat.completions.stream(
-        model="m", messages=USER, response_format=Place, logit_bias=LIKELY, seed=4, max_tokens=400
+        model="m", messages=USER, response_format=Place, seed=4, max_tokens=400
     ) as stream:
         completion = stream.get_final_completion()
     assert isinstance(completion.choices[0].message.parsed, Place)
@@ -111,14 +109,69 @@ def test_required_and_named_calls_are_made(client: openai.OpenAI) -> None:
 
 
 def test_a_cut_in_the_middle_of_json_is_a_length(client: openai.OpenAI) -> None:
-    schema = {"name": "n", "schema": {"type": "array", "items": {"type": "integer"}}}
+    schema = {
+        "name": "n",
+        "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 50},
+    }
     answer = ask(
         client,
         response_format={"type": "json_schema", "json_schema": schema | {"strict": True}},
         max_tokens=12,
-        logit_bias={"58": 20, "11": 20},
     )
     assert answer.choices[0].finish_reason == "length"
+
+
+CUSTOM: Any = {
+    "type": "custom",
+    "custom": {
+        "name": "stamp",
+        "format": {
+            "type": "grammar",
+            "grammar": {"syntax": "regex", "definition": "[0-9]{2}/[0-9]{2}"},
+        },
+    },
+}
+NAMED: Any = {"type": "custom", "custom": {"name": "stamp"}}
+STAMP = re.compile("[0-9]{2}/[0-9]{2}")
+
+
+def test_custom_tools_take_text_of_their_grammar(client: openai.OpenAI) -> None:
+    answer = ask(client, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False)
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.type == "custom"
+    assert call.custom.name == "stamp"
+    assert STAMP.fullmatch(call.custom.input)
+    again = ask(
+        client,
+        tools=[CUSTOM],
+        messages=[
+            *USER,
+            answer.choices[0].message.model_dump(exclude_none=True),
+            {"role": "tool", "tool_call_id": call.id, "content": "Done"},
+        ],
+    )
+    assert again.choices[0].finish_reason
+
+
+def test_custom_tools_streamed(client: openai.OpenAI) -> None:
+    chunks = ask(client, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False, stream=True)
+    deltas = [c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls]
+    assert deltas[0].type == "custom"
+    assert STAMP.fullmatch("".join(delta.custom["input"] for delta in deltas))
+
+
+def test_one_call_where_parallel_calls_are_off(client: openai.OpenAI) -> None:
+    for seed in range(4):
+        answer = ask(
+            client, tools=TOOLS, tool_choice="required", parallel_tool_calls=False, seed=seed
+        )
+        assert len(answer.choices[0].message.tool_calls) == 1
+
+
+def test_no_calls_where_none_may_be_made(client: openai.OpenAI) -> None:
+    for seed in range(4):
+        answer = ask(client, tools=TOOLS, tool_choice="none", seed=seed)
+        assert not answer.choices[0].message.tool_calls
 
 
 UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
