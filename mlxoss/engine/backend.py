@@ -73,6 +73,12 @@ class Backend(Protocol):
         exception means that the whole batch is lost.
         """
 
+    def warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        """Compute a bit of a prompt that is likely to come, into the prefix cache.
+
+        Only while nothing is admitted. Returns whether there is more to do; the progress is kept.
+        """
+
     def rebuild(self) -> None:
         """Start over with an empty batch after ``step`` raised; the weights stay."""
 

@@ -41,6 +41,9 @@ from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
 MOST_SHARED_SAMPLERS = 64
 
+WARM_STEP_TOKENS = 128
+"""What a request that comes while a prompt is warmed has to wait for."""
+
 
 class LanguageModel(Protocol):
     """What is used of an mlx-lm model: ids (rows, n) to logits (rows, n, vocabulary)."""
@@ -168,6 +171,12 @@ class MlxBackend:
             outputs.append(SequenceFailed(row.uid, row.error))
         return outputs
 
+    def warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        """See ``Backend``."""
+        self._check_ids(prompt_ids)
+        with mx.stream(self._stream):
+            return self._prefixes.advance(prompt_ids, self._model, WARM_STEP_TOKENS)
+
     def rebuild(self) -> None:
         """See ``Backend``."""
         # Closed first: closing restores the wired limit that the next one raises again.
@@ -205,13 +214,15 @@ class MlxBackend:
         """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk."""
         return max(1, self._prefill_step_tokens // max(1, len(self._prefilling)))
 
-    def _check(self, request: GenerationRequest) -> None:
-        ids = request.prompt_ids
+    def _check_ids(self, ids: tuple[int, ...]) -> None:
         if not ids:
             raise ValueError("the prompt is empty")
         # MLX does not check indices: one beyond the table reads other memory.
         if min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a prompt id is outside the vocabulary of {self._vocab_size}")
+
+    def _check(self, request: GenerationRequest) -> None:
+        self._check_ids(request.prompt_ids)
         if request.grammar is not None and self._vocab_size != VOCAB_SIZE:
             raise ValueError(f"grammars are about {VOCAB_SIZE} tokens, not {self._vocab_size}")
         for token_id in request.sampling.logit_bias:

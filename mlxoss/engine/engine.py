@@ -26,6 +26,7 @@ from mlxoss.engine.scheduler import (
     Ended,
     Scheduler,
     Submit,
+    Warm,
 )
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull
 
@@ -70,8 +71,8 @@ class Engine:
     """One daemon thread that owns MLX: it loads, steps and frees; it blocks when nothing runs.
 
     ``load`` makes the backend on that thread. At most ``max_batch`` sequences run and
-    ``max_queue`` wait, first come first served. All methods but ``status`` belong to the event
-    loop's thread. Every accepted request ends exactly once: see ``Generation``.
+    ``max_queue`` wait, first come first served. All methods but ``status`` and ``warm`` belong
+    to the event loop's thread. Every accepted request ends exactly once: see ``Generation``.
 
     ``load_guards`` gives what compiles the requests' grammars, the same object each time, on any
     thread; ``None`` where sequences follow no grammar.
@@ -129,6 +130,14 @@ class Engine:
         self._open[uid] = generation
         self._commands.put(Submit(uid, request))
         return generation
+
+    def warm(self, prompt_ids: tuple[int, ...]) -> None:
+        """Compute a prompt that is likely to come, bit by bit, while nobody waits for anything.
+
+        Any thread. Returns at once and never raises; a request that comes meanwhile goes first.
+        """
+        if self._state is EngineState.OK:
+            self._commands.put(Warm(prompt_ids))
 
     def status(self) -> EngineStatus:
         """A reading for ``/health``. Any thread; never waits for the model."""

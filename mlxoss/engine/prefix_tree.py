@@ -119,6 +119,12 @@ class PrefixTree(Generic[R, S]):
         while self.nbytes > self._limit_bytes:
             self._drop(next(iter(self._recent)))
 
+    def forget(self, ids: Sequence[int]) -> None:
+        """Give up the snapshot of exactly ``ids`` if there is one."""
+        path, _, _ = self._walk(ids)
+        if path and path[-1].state is not None and _length(path) == len(ids):
+            self._drop(path[-1])
+
     def clear(self) -> None:
         """Forget everything."""
         self.nbytes = 0

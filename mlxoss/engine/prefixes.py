@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
 from mlxoss.engine.prefix_tree import PrefixTree
@@ -14,6 +16,16 @@ from mlxoss.harmony.boundaries import find_boundaries
 
 Boundaries = Callable[[Sequence[int], int], Sequence[int]]
 """A prompt's ids and the length that is known of it, to the longer ones to keep snapshots at."""
+
+
+class Model(Protocol):
+    """What is used of an mlx-lm model."""
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        """Run the model; ``cache`` is updated in place."""
+
+    def make_cache(self) -> list[Any]:
+        """An empty KV cache for one sequence, one entry per layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class PrefixCache:
         self._tree: PrefixTree[Pairs, Pairs] = PrefixTree(limit_bytes)
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
+        self._stone: tuple[int, ...] = ()
         self._hits = 0
         self._hit_tokens = 0
 
@@ -75,6 +88,29 @@ class PrefixCache:
         covered = self._tree.covered(ids)
         run = read_run(caches, covered) if covered < len(ids) else None
         self._tree.add(ids, run, read_windows(caches))
+
+    def advance(self, ids: tuple[int, ...], model: Model, most_tokens: int) -> bool:
+        """Compute up to ``most_tokens`` more of the prompt ``ids`` but its last token, by itself.
+
+        Progress is kept, in one snapshot that moves along, so the next call may come whenever.
+        Returns whether anything is left to do.
+        """
+        target = len(ids) - 1
+        found = self._tree.find(ids, target)
+        known = 0 if found is None else found.length
+        if known == target or self._limit_bytes == 0:
+            return False
+        caches = model.make_cache()
+        if found is not None:
+            fill_caches(caches, found.length, found.runs, found.state)
+        end = min(target, known + most_tokens)
+        model(mx.array([ids[known:end]]), cache=caches)
+        self.keep(ids[:end], lambda: caches)
+        if self._stone == ids[:known]:
+            self._tree.forget(self._stone)
+        self._stone = ids[:end] if end < target else ()
+        # One that there is no room for would begin anew each time.
+        return end < target and self._tree.holds(ids[:end])
 
     def clear(self) -> None:
         """Forget all snapshots."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -37,11 +38,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """Compute ``prompt_ids`` into the prefix cache whenever there is nothing else to do."""
+
+    prompt_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Return from ``Scheduler.run``."""
 
 
-Command = Submit | Cancel | Close
+Command = Submit | Cancel | Warm | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,9 @@ class Ended:
     uid: int
     error: MlxossError
 
+
+MOST_WARMED = 8
+"""How many prompts may wait to be warmed; the oldest are forgotten."""
 
 Delivery = Admitted | SequenceOutput | Ended
 Deliver = Callable[[Sequence[Delivery]], None]
@@ -89,6 +100,7 @@ class Scheduler:
         self._max_batch = max_batch
         self._waiting: dict[int, GenerationRequest] = {}
         self._running: set[int] = set()
+        self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []
 
     def run(self, backend: Backend) -> None:
@@ -96,10 +108,13 @@ class Scheduler:
 
         Open sequences are left as they are: their callers are told by whoever started this.
         """
+        self.prefix_cache = backend.prefix_cache
         while self._take_commands(backend):
             self._admit(backend)
             if self._running:
                 self._step(backend)
+            elif self._to_warm:
+                self._warm(backend)
             self.prefix_cache = backend.prefix_cache
             if self._outbox:
                 self._deliver(self._outbox)
@@ -107,7 +122,7 @@ class Scheduler:
 
     def _take_commands(self, backend: Backend) -> bool:
         """Carry out all commands; block for one when there is nothing else to do."""
-        idle = not self._running and not self._waiting
+        idle = not self._running and not self._waiting and not self._to_warm
         try:
             while self._carry_out(self._commands.get(block=idle), backend):
                 idle = False
@@ -121,6 +136,8 @@ class Scheduler:
                 self._waiting[uid] = request
             case Cancel(uid):
                 self._cancel(uid, backend)
+            case Warm(prompt_ids):
+                self._to_warm.append(prompt_ids)
             case Close():
                 return False
         return True
@@ -168,6 +185,15 @@ class Scheduler:
                     self.prefilled.add(tokens)
         if decoded:
             self.decoded.add(decoded)
+
+    def _warm(self, backend: Backend) -> None:
+        """Do a bit of the latest prompt: its user is the likeliest to come back."""
+        prompt_ids = self._to_warm.pop()
+        try:
+            if backend.warm(prompt_ids):
+                self._to_warm.append(prompt_ids)
+        except Exception as error:
+            logger.warning("a prompt could not be computed ahead", exc_info=error)
 
     def _lose_batch(self, error: Exception, backend: Backend) -> None:
         logger.error("a step failed; %d running requests end", len(self._running), exc_info=error)

@@ -55,15 +55,14 @@ def read_run(caches: Sequence[Any], start: int) -> Pairs:
 
 
 def read_windows(caches: Sequence[Any]) -> Pairs:
-    """What the sliding windows hold at the end of one sequence, as extracted from a batch."""
-    return Pairs(
-        tuple(
-            # A prefill leaves a window longer than it should be until the next token.
-            _copy(cache.keys, cache.values, slice(-cache.size(), None))
-            for cache in caches
-            if isinstance(cache, RotatingKVCache)
-        )
-    )
+    """What the sliding windows hold at the end of one sequence, oldest token first."""
+    return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))
+
+
+def _window(cache: Any) -> Pair:
+    # A prefill leaves a window longer than it should be until the next token.
+    last = slice(-cache.size(), None)
+    return _copy(cache._temporal_order(cache.keys), cache._temporal_order(cache.values), last)
 
 
 def fill_caches(caches: Sequence[Any], length: int, runs: Sequence[Pairs], windows: Pairs) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
-from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
 from mlxoss.engine.prefixes import PrefixCache
 from tests.engine.harness import (
     SMALL_VOCAB,
@@ -317,6 +317,52 @@ def test_a_cancel_in_the_prefill_leaves_whole_snapshots(model: LanguageModel) ->
     cached, ids = run_one(backend, request)
     assert cached == 101
     check_cold(model, request, ids)
+
+
+@pytest.mark.parametrize("length", [2, 3, 120, 128, 129, 130, 131, 300])
+def test_a_warmed_prompt_computes_one_token_and_says_the_same(
+    model: LanguageModel, length: int
+) -> None:
+    backend = make_backend(model)
+    prompt = tuple(text(length))
+    calls = 1
+    while backend.warm(prompt):
+        calls += 1
+    assert calls == -(-(length - 1) // WARM_STEP_TOKENS)
+    assert (backend.prefix_cache.entries, backend.prefix_cache.hits) == (1, 0)
+    assert not backend.warm(prompt)
+    request = make_request(prompt, 8)
+    cached, ids = run_one(backend, request)
+    assert cached == length - 1
+    check_cold(model, request, ids)
+
+
+def test_warming_goes_on_where_it_was_interrupted(model: LanguageModel) -> None:
+    backend = make_backend(model)
+    first = make_request([*text(150), MARK, 9], 5)
+    run_one(backend, first)
+    canonical = (*first.prompt_ids, *text(200, 1), MARK, 9)
+    assert backend.warm(canonical)
+    entries = backend.prefix_cache.entries
+    other = make_request([*text(140, 2), MARK, 9], 5)
+    _, ids = run_one(backend, other)
+    check_cold(model, other, ids)
+    assert not backend.warm(canonical)
+    request = make_request([*canonical[:-1], *text(20, 3), MARK, 9], 8)
+    cached, ids = run_one(backend, request)
+    assert cached == len(canonical) - 1
+    check_cold(model, request, ids)
+    assert backend.prefix_cache.entries > entries
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 1000, 200_000])
+def test_warming_ends_where_there_is_no_room(model: LanguageModel, limit_bytes: int) -> None:
+    backend = make_backend(model, limit_bytes)
+    calls = 1
+    while backend.warm(tuple(text(600))):
+        calls += 1
+    assert calls <= 5
+    assert backend.prefix_cache.bytes <= limit_bytes
 
 
 def test_a_wrong_state_would_be_noticed(model: LanguageModel) -> None:

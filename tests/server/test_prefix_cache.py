@@ -11,12 +11,13 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.batch import MlxBackend
+from mlxoss.engine.engine import EngineState
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from tests.checkpoints import TinyModel, write_checkpoint
-from tests.server.harness import Server, ask, running
+from tests.server.harness import Server, ask, eventually, running
 
 LIMIT_BYTES = 1 << 28
 
@@ -47,6 +48,8 @@ def server(
         return MlxBackend(load_folder(folder), prefixes=PrefixCache(LIMIT_BYTES))
 
     with running(load, lambda: encoding, guards=guards) as server:
+        engine = server.services.engine
+        eventually(lambda: engine.status().state is EngineState.OK, within_s=60)
         yield server
 
 
@@ -91,6 +94,27 @@ def test_a_tool_loop_goes_on_where_the_call_ended(client: openai.OpenAI) -> None
     follow_up = [*messages, message.model_dump(exclude_none=True), *results]
     second = chat(client, follow_up, tools=[TOOL], max_tokens=5)
     assert cached(second) == first.usage.total_tokens
+
+
+def test_after_a_final_the_next_turn_computes_its_message_only(
+    server: Server, client: openai.OpenAI
+) -> None:
+    def entries() -> int:
+        return int(ask(server, "GET", "/health").json["prefix_cache"]["entries"])
+
+    system = {"role": "system", "content": "You speak for the birds."}
+    messages = [system, *say("What does the gull say to the wind?")]
+    before = entries()
+    first = chat(client, messages, max_tokens=1500)
+    assert first.choices[0].finish_reason == "stop"
+    # The head, the question, and then the history that the answer leaves.
+    eventually(lambda: entries() == before + 3, within_s=60.0)
+    content = first.choices[0].message.content
+    messages += [{"role": "assistant", "content": content}, *say("And then?")]
+    second = chat(client, messages, max_tokens=2)
+    assert cached(second) > first.usage.prompt_tokens
+    # <|user|>, three words and a sign, and the signs around them.
+    assert second.usage.prompt_tokens - cached(second) < 10
 
 
 def test_an_edited_last_message_and_another_conversation_share_what_they_can(
