@@ -1,15 +1,20 @@
-"""``GET /health``: whether the server can work, and how busy it is."""
+"""``GET /health``: whether the server can work, how busy it is, how much it keeps."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
 from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
+from mlxoss.errors import StoreError
 from mlxoss.server.http import App, json_response
 from mlxoss.server.services import ServerStatus, Services
+
+_STORE_S = 0.2
+"""How long to wait for the store's size: an answer without it beats a late one."""
 
 
 def add_health_route(app: App, services: Services) -> None:
@@ -17,11 +22,24 @@ def add_health_route(app: App, services: Services) -> None:
 
     async def health(request: Request) -> HTTPResponse:
         status = services.status
-        return json_response(
-            _to_json(services, status), status=503 if status is ServerStatus.FAILED else 200
-        )
+        report = _to_json(services, status) | await _store_size(services)
+        return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
     app.add_route(health, "/health", methods=["GET", "HEAD"], name="health")
+
+
+async def _store_size(services: Services) -> dict[str, Any]:
+    """How much is kept; nothing when the store cannot say so now."""
+    try:
+        stats = await asyncio.wait_for(services.state.store.stats(), _STORE_S)
+    except (StoreError, TimeoutError):
+        return {}
+    size = {
+        "responses": stats.responses,
+        "conversations": stats.conversations,
+        "bytes": stats.bytes,
+    }
+    return {"store": size}
 
 
 def _to_json(services: Services, status: ServerStatus) -> dict[str, Any]:

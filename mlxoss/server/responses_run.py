@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
@@ -110,6 +111,7 @@ class ResponseRun:
     header: ResponseHeader
     failure: Exception | None = field(default=None, init=False)
     _has_started: bool = field(default=False, init=False)
+    _was_stored: bool = field(default=False, init=False)
 
     @property
     def id(self) -> str:
@@ -177,6 +179,7 @@ class ResponseRun:
         try:
             if self.request.is_stored:
                 await store.put(self.to_kept())
+                self._was_stored = True
             elif conversation is not None and is_answered:
                 output = to_kept_output(self.stream.output)
                 own = to_kept_items(self.prompted.own.items)
@@ -225,7 +228,7 @@ class ResponseRun:
                 context.date,
                 (*context.items, *self.prompted.own.items, *output),
                 (*context.turns, *((turn,) if turn.item_ids else ())),
-                is_kept=self.request.is_stored and context.is_kept,
+                is_kept=self._was_stored,
             ),
         )
 
@@ -252,11 +255,12 @@ async def start_run(
     if prompted.tools.dropped:
         kinds = ", ".join(prompted.tools.dropped)
         logger.info("%s left out tools that this server does not have: %s", log.id, kinds)
+    # On another thread: reading long exact turns back takes a while, and streams go on meanwhile.
+    turn_request = await asyncio.to_thread(
+        to_turn_request, request, prompted.tools, prompted.contents
+    )
     turn = await start_turn(
-        services.engine,
-        encoding,
-        to_turn_request(request, prompted.tools, prompted.contents),
-        context_tokens=services.context_tokens,
+        services.engine, encoding, turn_request, context_tokens=services.context_tokens
     )
     header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
     stream = ResponsesStream(
