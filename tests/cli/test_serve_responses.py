@@ -120,8 +120,9 @@ def test_the_official_client_s_websocket(tmp_path: Path) -> None:
     with (
         start_daemon(tmp_path) as daemon,
         client(daemon) as api,
-        api.responses.connect() as connection,
+        api.responses.connect() as opened,
     ):
+        connection: Any = opened
         previous: str | None = None
         for text in ("My name is Ada.", "What is my name?"):
             connection.response.create(
