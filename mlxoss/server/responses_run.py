@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sanic import Request
@@ -28,6 +28,7 @@ from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.written import read_turn
 from mlxoss.server.final_text import TurnOutput
 from mlxoss.server.http import new_id, to_error
+from mlxoss.server.passing_turns import recall_passing, remember_passing
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.responses_context import (
     Context,
@@ -72,6 +73,8 @@ async def load_prompt(
     store = services.state.store
     context = await load_context(store, origin, services.date, local)
     own = await load_input(store, request.input or [], context)
+    passing = await recall_passing(services.state.passing, own.items)
+    own = replace(own, turns=(*own.turns, *passing))
     return Prompted(tools, context, own, to_contents(services, encoding, context, own))
 
 
@@ -176,6 +179,8 @@ class ResponseRun:
         """Keep what the request wants kept; ``last``, or what to send instead if that fails."""
         store = self.services.state.store
         conversation, is_answered = self.request.conversation, self.failure is None
+        if is_answered and not self.request.is_stored:
+            await remember_passing(self.services.state.passing, self._kept_turn())
         try:
             if self.request.is_stored:
                 await store.put(self.to_kept())

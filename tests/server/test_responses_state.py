@@ -37,6 +37,8 @@ from tests.server.scripts import HELLO, always, final, to_ids
 from tests.server.test_responses import WEATHER, post, prompts, refused
 
 LOOPS = 200
+INCLUDE = "reasoning.encrypted_content"
+STATELESS: dict[str, Any] = {"store": False, "include": [INCLUDE]}
 SHOWN = FunctionTool("get_weather", None, WEATHER["parameters"])
 
 
@@ -110,6 +112,11 @@ WAYS: dict[str, Continue] = {
         "previous_response_id": last["id"],
         "input": new,
     },
+    "nothing stored": lambda items, last, new: {
+        "store": False,
+        "include": [INCLUDE],
+        "input": [*items, *last["output"], *new],
+    },
     "all items": lambda items, last, new: {"input": [*items, *last["output"], *new]},
     "conversation": lambda items, last, new: {
         "conversation": last["conversation"]["id"],
@@ -157,8 +164,8 @@ def test_prompts_of_a_loop_begin_with_all_that_was_written(
         writer.calls_left = 1 + rng.randrange(3)
         new: list[Any] = [{"role": "user", "content": writer.words()}]
         items: list[Any] = []
-        begin = {"conversation": post(server, "/v1/conversations")["id"]}
-        begin = begin if way == "conversation" else {}
+        begin: Any = {"conversation": post(server, "/v1/conversations")["id"]}
+        begin = {"conversation": begin, "nothing stored": STATELESS}.get(way, {})
         last = post(server, input=new, tools=[WEATHER], **begin)
         while outputs := results(last, rng):
             fields = WAYS[way](items := [*items, *new], last, outputs)
@@ -192,8 +199,7 @@ def test_sealed_reasoning_comes_back_bit_for_bit(
     backend = ScriptedBackend(lambda request: written)
     server = serve(backend)
     asked: dict[str, Any] = {"role": "user", "content": "Hm?"}
-    include = ["reasoning.encrypted_content"]
-    first = post(server, input=[asked], tools=[WEATHER], store=store, include=include)
+    first = post(server, input=[asked], tools=[WEATHER], store=store, include=[INCLUDE])
     thought, called = first["output"]
     # As a client that keeps nothing but what it was given, and no ids of items.
     thought = {k: v for k, v in thought.items() if k not in ("id", "content", "status")}
@@ -207,8 +213,7 @@ def test_sealed_reasoning_comes_back_bit_for_bit(
 
 def test_what_another_server_sealed_is_refused_by_name(encoding: Encoding, serve: Serve) -> None:
     one, other = serve(HELLO), serve(HELLO)
-    include = ["reasoning.encrypted_content"]
-    thought = post(one, input="Hi", include=include)["output"][0]
+    thought = post(one, input="Hi", include=[INCLUDE])["output"][0]
     sealed = thought["encrypted_content"]
     asked = {"role": "user", "content": "Hm?"}
     flipped = sealed[:-6] + ("A" if sealed[-6] != "A" else "B") + sealed[-5:]
@@ -254,8 +259,7 @@ def test_a_conversation_keeps_its_date(encoding: Encoding, tmp_path: Path) -> No
 def test_lists_are_openai_s_to_the_field(serve: Serve) -> None:
     server = serve(HELLO)
     created = post(server, "/v1/conversations", items=[{"role": "user", "content": "Hi"}])
-    include = ["reasoning.encrypted_content"]
-    first = post(server, input="Hi", conversation=created["id"], include=include)
+    first = post(server, input="Hi", conversation=created["id"], include=[INCLUDE])
     again = [{"role": "developer", "content": "Go on."}, *first["output"]]
     second = post(server, input=again, previous_response_id=None)
     for kind, path in (
@@ -307,9 +311,8 @@ def test_without_a_store_nothing_is_on_the_disk(encoding: Encoding, tmp_path: Pa
     def serve() -> Any:
         return running(lambda: backend, lambda: encoding, config=config, folder=tmp_path)
 
-    include = ["reasoning.encrypted_content"]
     with serve() as server:
-        first = post(server, input="Secret", include=include)
+        first = post(server, input="Secret", include=[INCLUDE])
         post(server, input="And?", previous_response_id=first["id"])
         assert kept_responses(server) == 2
         assert [path.name for path in tmp_path.iterdir()] == ["content.key"]
