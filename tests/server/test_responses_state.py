@@ -225,6 +225,60 @@ def test_what_another_server_sealed_is_refused_by_name(encoding: Encoding, serve
     post(one, input=[asked, {**thought, "content": None}, asked], store=False)
 
 
+CRM: Any = {
+    "type": "namespace",
+    "name": "crm",
+    "description": "Customers.",
+    "tools": [
+        {"type": "function", "name": "find"},
+        {
+            "type": "custom",
+            "name": "query",
+            "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_tools_of_a_namespace_make_the_round(
+    encoding: Encoding, serve: Serve, stored: bool
+) -> None:
+    written = to_ids(
+        encoding,
+        "<|channel|>commentary to=functions.crm__find <|constrain|>json<|message|>{}<|end|>"
+        "<|start|>assistant<|channel|>commentary to=functions.crm__query code<|message|>"
+        "name = 'Zoë'<|call|>",
+    )
+    backend = ScriptedBackend(lambda request: written)
+    server = serve(backend)
+    asked = {"role": "user", "content": "Who?"}
+    first = check_response(post(server, input=[asked], tools=[CRM], store=stored))
+    find, query = first.output
+    assert find.type == "function_call"
+    assert query.type == "custom_tool_call"
+    assert [(call.name, call.namespace) for call in (find, query)] == [
+        ("find", "crm"),
+        ("query", "crm"),
+    ]
+    assert query.input == "name = 'Zoë'"
+    assert "start: /.+/" in encoding.decode(prompts(backend)[0])
+    answers = [
+        {"type": "function_call_output", "call_id": find.call_id, "output": "x"},
+        {"type": "custom_tool_call_output", "call_id": query.call_id, "output": "Zoë B."},
+    ]
+    if stored:
+        fields: dict[str, Any] = {"previous_response_id": first.id, "input": answers}
+    else:
+        fields = {"input": [asked, find.to_dict(), query.to_dict(), *answers]}
+    check_response(post(server, tools=[CRM], store=stored, **fields))
+    before, after = prompts(backend)
+    assert after[: len(before) + len(written)] == (*before, *written)
+    text = encoding.decode(after)
+    assert "functions.crm__find to=assistant" in text
+    assert "functions.crm__query to=assistant" in text
+
+
 def test_the_oldest_goes_when_it_may_be_cut(encoding: Encoding, serve: Serve) -> None:
     backend = ScriptedBackend(always(encoding, final("yes")))
     server = serve(backend, config=Config(date=DATE, context_length=600))
