@@ -73,7 +73,9 @@ async def load_prompt(
     store = services.state.store
     context = await load_context(store, origin, services.date, local)
     own = await load_input(store, request.input or [], context)
-    passing = await recall_passing(services.state.passing, own.items)
+    # A conversation keeps the items of responses that are not stored, but not their turns.
+    with_calls = (*context.items, *own.items) if request.conversation else own.items
+    passing = await recall_passing(services.state.passing, with_calls)
     own = replace(own, turns=(*own.turns, *passing))
     return Prompted(tools, context, own, to_contents(services, encoding, context, own))
 

@@ -122,6 +122,11 @@ WAYS: dict[str, Continue] = {
         "conversation": last["conversation"]["id"],
         "input": new,
     },
+    "conversation, nothing stored": lambda items, last, new: {
+        "conversation": last["conversation"]["id"],
+        "store": False,
+        "input": new,
+    },
     "references": lambda items, last, new: {
         "input": [
             *items,
@@ -164,8 +169,11 @@ def test_prompts_of_a_loop_begin_with_all_that_was_written(
         writer.calls_left = 1 + rng.randrange(3)
         new: list[Any] = [{"role": "user", "content": writer.words()}]
         items: list[Any] = []
-        begin: Any = {"conversation": post(server, "/v1/conversations")["id"]}
-        begin = {"conversation": begin, "nothing stored": STATELESS}.get(way, {})
+        begin: Any = {}
+        if "conversation" in way:
+            begin["conversation"] = post(server, "/v1/conversations")["id"]
+        if "nothing stored" in way:
+            begin |= STATELESS
         last = post(server, input=new, tools=[WEATHER], **begin)
         while outputs := results(last, rng):
             fields = WAYS[way](items := [*items, *new], last, outputs)
