@@ -38,8 +38,10 @@ def doctor(speed: _SPEED = False, as_json: _JSON = False) -> None:
 
 
 def _line(check: Check) -> str:
-    level = typer.style(f"{check.level:4}", fg=_COLOURS[check.level])
-    text = f"{level}  {check.name}: {check.detail}"
+    from mlxoss.cli.status_view import wrapped
+
+    text = wrapped(f"{check.level:4}  {check.name}: {check.detail}", indent=6)
+    text = typer.style(text[:4], fg=_COLOURS[check.level]) + text[4:]
     if check.remedy and check.level != "ok":
-        text += f"\n      -> {check.remedy}"
+        text += "\n" + wrapped(f"      -> {check.remedy}", indent=9)
     return text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlxoss import paths
 from mlxoss.cli.supervised import SERVICE_LOG, default_log
-from mlxoss.config import Config, ConfigFile, find_config_file, load_config
+from mlxoss.config import Config, ConfigFile, find_address, find_config_file, load_config
 from mlxoss.errors import MlxossError
 from mlxoss.exits import LastExit, read_last_exit
 from mlxoss.service.choose import choose_supervisor
@@ -46,6 +46,10 @@ class Machine:
     def config(self, flags: Mapping[str, object] | None = None) -> Config:
         """The daemon's settings, with ``flags`` over them. Raises ``ConfigError``."""
         return load_config(flags or {}, self.env, self.config_file)
+
+    def address(self) -> Config:
+        """The daemon's host and port, also while its settings cannot be read."""
+        return find_address(self.env, self.config_file)
 
     def log(self) -> Path:
         """Where the daemon logs (the usual place while its settings cannot be read)."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict
 
 WIDTH = 80
 _NAME_WIDTH = 14
+YOUNG_S = 10
 COLOURS = {
     Verdict.HEALTHY: "green",
     Verdict.UNHEALTHY: "red",
@@ -36,6 +38,17 @@ class View:
     process: Process | None
     config_file: Path
     log: Path
+    at: float = field(default_factory=time.time)
+
+    @property
+    def since(self) -> float | None:
+        """When the service's process started (Unix time in seconds, as ``at``)."""
+        return self.at - self.process.age_s if self.process else None
+
+    @property
+    def is_young(self) -> bool:
+        """Whether it started so lately that it may not answer for loading its vocabulary."""
+        return self.process is not None and self.process.age_s < YOUNG_S
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -50,7 +63,8 @@ class View:
         if verdict is Verdict.HEALTHY:
             return "running" if health_status(self) == "ok" else f"running, {health_status(self)}"
         if verdict is Verdict.UNHEALTHY and isinstance(health, Silent):
-            return f"running, but it hangs: {health.why}"
+            how = "does not answer yet" if self.is_young else "hangs"
+            return f"running, but it {how}: {health.why}"
         if verdict is Verdict.UNHEALTHY:
             said = health_status(self) or getattr(health, "why", "")
             return f"running, but not healthy: {said}"
@@ -92,6 +106,7 @@ def to_json(view: View) -> dict[str, Any]:
         "disabled": status.disabled,
         "job": asdict(status.job) if isinstance(status.job, Job) else None,
         "process": asdict(view.process) if view.process else None,
+        "since": view.since,
         "health": dict(view.report) or None,
         "last_exit": asdict(status.last_exit) if status.last_exit else None,
         "concerns": list(status.concerns),
@@ -124,16 +139,23 @@ def _service_rows(view: View) -> Iterator[tuple[str, str]]:
     parts = [f"{status.manager} ({job.where})" if "/" in job.where else job.where]
     if job.pid is not None:
         parts.append(f"pid {job.pid}")
-    if view.process:
-        parts.append(f"for {to_duration(view.process.age_s)}")
+    if view.process and view.since is not None:
+        parts.append(f"since {to_moment(view.since, view.at)} ({to_duration(view.process.age_s)})")
     if job.state is not JobState.RUNNING:
         parts.append(str(job.state))
     yield "service", ", ".join(parts)
+    if job.runs:
+        yield "started", _starts(status, job)
+
+
+def _starts(status: ServiceStatus, job: Job) -> str:
+    text = f"{'once' if job.runs == 1 else f'{job.runs} times'} since it was loaded"
     if job.last_exit is not None:
         ended = f"exit status {job.last_exit}" if job.last_exit[0].isdigit() else job.last_exit
         if status.last_exit and job.last_code == 0 and not job.alive:
             ended = status.last_exit.reason
-        yield "started", f"{job.runs} times since it was loaded; it last ended with: {ended}"
+        text += f"; it last ended with: {ended}"
+    return text
 
 
 def _requests(report: Mapping[str, Any], config: Config) -> str:
@@ -153,7 +175,7 @@ def _speed(report: Mapping[str, Any]) -> str:
 
 def _memory_rows(view: View) -> Iterator[tuple[str, str]]:
     parts = _details(view.report.get("memory"))
-    if view.process:
+    if view.process and not any(part.startswith("process ") for part in parts):
         parts.append(f"process {to_bytes(view.process.memory_bytes)}")
     if parts:
         yield "memory", ", ".join(parts)
@@ -188,6 +210,24 @@ def to_duration(seconds: int) -> str:
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def wrapped(text: str, *, indent: int) -> str:
+    """A line for people in as many of ``WIDTH`` as it takes; those after the first are indented."""
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            WIDTH,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
+
+
+def to_moment(at: float, now: float) -> str:
+    """A Unix time in seconds as local time, with the date where it is a day ago."""
+    return time.strftime("%H:%M:%S" if now - at < 86400 else "%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def tilde(path: Path | str) -> str:
