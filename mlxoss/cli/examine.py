@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from mlxoss.cli.machine import Machine, make_spec, this_machine, this_program
+from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.speed import check_speed
 from mlxoss.cli.status import read_view
@@ -39,6 +39,7 @@ OLDEST_MACOS = 14
 def examine(*, speed: bool = False) -> list[Check]:
     """Make all checks; raises ``ServiceError`` where there can be no service at all."""
     machine, view = this_machine(), read_view()
+    look_where_it_looks(machine)
     program = _program()
     checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]
     checks += [check_program(program), *_settings(machine), *_model(machine)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from mlxoss import paths
-from mlxoss.cli.machine import Machine, make_spec, this_machine, this_program
+from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
 from mlxoss.cli.status_view import tilde, wrapped
@@ -164,6 +164,7 @@ def _find_model(
     config: Config, machine: Machine, wish: Wish, say: Callable[[str], None]
 ) -> ModelSource:
     """Find the model; offer to pull one that is named by its id and is not here."""
+    look_where_it_looks(machine)
     try:
         return resolve_model(config.model, env=machine.env)
     except ModelError:

@@ -20,6 +20,8 @@ from mlxoss.service.program import Program, find_program, stable_program
 from mlxoss.service.ready import NotReady, Ready, wait_ready
 from mlxoss.service.spec import INHERITED, ServiceSpec, make_environment
 
+_WHERE_MODELS_ARE = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -90,6 +92,18 @@ def this_machine() -> Machine:
     else:
         env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return Machine(Manager(supervisor, paths.data_dir(env)), env)
+
+
+def look_where_it_looks(machine: Machine) -> None:
+    """Have this process find models where the daemon does, whatever the shell says today.
+
+    huggingface_hub reads these variables once, when it is imported: call this before.
+    """
+    for name in _WHERE_MODELS_ARE:
+        if name in machine.env:
+            os.environ[name] = machine.env[name]
+        else:
+            os.environ.pop(name, None)
 
 
 def this_program() -> Program:

@@ -159,10 +159,12 @@ def _starts(status: ServiceStatus, job: Job) -> str:
 
 
 def _requests(report: Mapping[str, Any], config: Config) -> str:
-    queued = f"{report.get('queued_requests', 0)} queued of {config.max_queue}"
+    most_queued = report.get("max_queued_requests", config.max_queue)
+    queued = f"{report.get('queued_requests', 0)} queued of {most_queued}"
     if report.get("queued_requests"):
         queued += f" (oldest for {report.get('oldest_wait_s', 0.0):.1f} s)"
-    active = f"{report.get('active_requests', 0)} active of {config.max_batch}"
+    most_active = report.get("max_active_requests", config.max_batch)
+    active = f"{report.get('active_requests', 0)} active of {most_active}"
     return f"{active}, {queued}, {report.get('refused_requests', 0)} refused"
 
 
@@ -199,7 +201,9 @@ def _detail(key: str, value: object) -> str:
 
 def to_bytes(count: int) -> str:
     """A size for people, in decimal units."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def to_duration(seconds: int) -> str:

@@ -78,6 +78,8 @@ def _to_json(
         "active_requests": engine.active,
         "queued_requests": engine.waiting,
         "oldest_wait_s": round(engine.oldest_wait_s, 3),
+        "max_active_requests": services.config.max_batch,
+        "max_queued_requests": services.config.max_queue,
         "refused_requests": engine.refused,
         "decode_tokens_per_s": round(engine.decode_tokens_per_s, 2),
         "prefill_tokens_per_s": round(engine.prefill_tokens_per_s, 2),
