@@ -201,6 +201,7 @@ def test_an_unknown_variable_is_refused_with_the_likely_one(file: Path) -> None:
 
 def test_other_variables_are_none_of_its_business(file: Path) -> None:
     env = {"PORT": "x", "MLX_HOST": "y", "MLXOSS_HOME": "/h", "MLXOSS_CONFIG": "/c"}
+    env |= {"MLXOSS_LAUNCHCTL": "/l", "MLXOSS_FAKE_LAUNCHD_DIR": "/d"}
     assert load(file, env=env) == Config()
 
 

@@ -34,11 +34,12 @@ from mlxoss.service.logtail import rotated
 from mlxoss.service.program import Program
 
 OLDEST_MACOS = 14
+_PATIENCE_S = 3.0
 
 
 def examine(*, speed: bool = False) -> list[Check]:
     """Make all checks; raises ``ServiceError`` where there can be no service at all."""
-    machine, view = this_machine(), read_view()
+    machine, view = this_machine(), read_view(_PATIENCE_S)
     look_where_it_looks(machine)
     program = _program()
     checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]

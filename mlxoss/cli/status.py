@@ -37,11 +37,14 @@ def status(watch: _WATCH = False, as_json: _JSON = False) -> None:
     except ServiceError as error:
         typer.echo(f"mlxoss: {error}\n  {error.remedy or ''}".rstrip(), err=True)
         raise typer.Exit(UNKNOWN) from None
-    raise typer.Exit(EXIT_STATUS[view.status.verdict])
+    raise typer.Exit(EXIT_STATUS[view.verdict])
 
 
-def read_view() -> View:
-    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service."""
+def read_view(patience_s: float = 0.0) -> View:
+    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service.
+
+    ``patience_s`` is how much longer a daemon that has just started may take to answer.
+    """
     from mlxoss.cli.machine import this_machine
     from mlxoss.cli.process import read_process
     from mlxoss.cli.status_view import View
@@ -64,7 +67,10 @@ def read_view() -> View:
     if spoilt:
         why = f"Its settings are wrong, so it cannot start again: {spoilt}"
         found = replace(found, concerns=(why, *found.concerns))
-    return View(found, config, process, machine.config_file.path, machine.log(), time.time())
+    view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
+    if patience_s and view.is_starting:
+        found = replace(found, health=machine.ask(config, patience_s))
+    return replace(view, status=found)
 
 
 def _program() -> Path | None:
@@ -80,7 +86,7 @@ def to_screen(view: View) -> str:
     """The whole screen; click takes the colour out where there is no terminal."""
     from mlxoss.cli.status_view import COLOURS, to_lines
 
-    head = typer.style(f"mlxoss is {view.headline}", fg=COLOURS[view.status.verdict], bold=True)
+    head = typer.style(f"mlxoss is {view.headline}", fg=COLOURS[view.verdict], bold=True)
     return "\n".join([head, *to_lines(view)])
 
 

@@ -46,9 +46,17 @@ class View:
         return self.at - self.process.age_s if self.process else None
 
     @property
-    def is_young(self) -> bool:
-        """Whether it started so lately that it may not answer for loading its vocabulary."""
-        return self.process is not None and self.process.age_s < YOUNG_S
+    def is_starting(self) -> bool:
+        """Whether it is silent but started only now: loading the vocabulary stops all else."""
+        young = self.process is not None and self.process.age_s < YOUNG_S
+        return young and isinstance(self.status.health, Silent)
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the three sources, but one that has just started need not answer yet."""
+        if self.is_starting:
+            return Verdict.HEALTHY
+        return self.status.verdict
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -60,11 +68,12 @@ class View:
     def headline(self) -> str:
         """The verdict, with what stands against it."""
         verdict, health = self.status.verdict, self.status.health
+        if self.is_starting:
+            return "running, starting"
         if verdict is Verdict.HEALTHY:
             return "running" if health_status(self) == "ok" else f"running, {health_status(self)}"
         if verdict is Verdict.UNHEALTHY and isinstance(health, Silent):
-            how = "does not answer yet" if self.is_young else "hangs"
-            return f"running, but it {how}: {health.why}"
+            return f"running, but it hangs: {health.why}"
         if verdict is Verdict.UNHEALTHY:
             said = health_status(self) or getattr(health, "why", "")
             return f"running, but not healthy: {said}"
@@ -97,8 +106,8 @@ def to_json(view: View) -> dict[str, Any]:
     """Return everything as JSON values."""
     status = view.status
     return {
-        "verdict": str(status.verdict),
-        "exit_status": EXIT_STATUS[status.verdict],
+        "verdict": str(view.verdict),
+        "exit_status": EXIT_STATUS[view.verdict],
         "manager": status.manager,
         "definition": str(status.path),
         "installed": status.definition is not None,

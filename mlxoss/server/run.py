@@ -34,13 +34,15 @@ ENCODING_DELAY_S = 0.5
 """Loading the encoding holds the interpreter's lock for 0.4 s. The model takes longer
 anyway, so the first ``/health`` of a new process goes first."""
 
-_CLOSE_S = 3.0
-"""For the step or the load under way. With the drain and the last words it stays under the
-30 s after which the service manager kills."""
+_CLOSE_S = 2.0
+"""For the step or the load under way."""
 
 _LAST_WORDS_S = 1.0
 _BACKLOG = 1024
-_GOODBYE_S = 1.0
+_GOODBYE_S = 0.5
+LONGEST_STOP_S = DRAIN_S + _CLOSE_S + _LAST_WORDS_S + _GOODBYE_S
+"""Must stay below what the service manager grants (``ServiceSpec.exit_timeout_s``), with time
+for the store to be closed."""
 _POLL_S = 0.02
 
 

@@ -118,7 +118,7 @@ It is not loaded.
         (view(health=Refused("Connection refused")), "running, but not healthy: Connection"),
         (
             view(health=Silent("no answer within 0.2 s"), process=Process(1, 3)),
-            "running, but it does not answer yet: no answer within",
+            "running, starting",
         ),
         (view(Absent(), Refused("")), "not running"),
         (view(Absent(), Refused(""), installed=False), "not installed"),
@@ -169,4 +169,5 @@ def test_amounts() -> None:
     assert [to_duration(s) for s in (5, 65, 3700, 90_000)] == [
         *("5 s", "1 min", "1 h 1 min", "1 d 1 h")
     ]
-    assert [to_bytes(n) for n in (0, 5_400_000, 13_000_000_000)] == ["0 MB", "5 MB", "13.0 GB"]
+    sizes = (0, 118_784, 5_400_000, 13_000_000_000)
+    assert [to_bytes(size) for size in sizes] == ["0 kB", "119 kB", "5 MB", "13.0 GB"]
