@@ -14,7 +14,7 @@ from mlxoss import paths
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
-from mlxoss.cli.status_view import tilde, wrapped
+from mlxoss.cli.status_view import fitted, tilde
 from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
@@ -136,7 +136,7 @@ def _check(
     for check in checks:
         if check.level is Level.WARN:
             warning = f"Warning: {check.name}: {check.detail}. {check.remedy or ''}".rstrip()
-            say(wrapped(warning, indent=2))
+            say(fitted(warning, indent=2, terminal=sys.stdout.isatty()))
     failed = [check for check in checks if check.level is Level.FAIL]
     if failed:
         raise ServiceError("; ".join(c.detail for c in failed), remedy=_remedies(failed))

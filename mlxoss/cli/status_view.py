@@ -225,8 +225,12 @@ def to_duration(seconds: int) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def wrapped(text: str, *, indent: int) -> str:
-    """A line for people in as many of ``WIDTH`` as it takes; those after the first are indented."""
+def fitted(text: str, *, indent: int, terminal: bool) -> str:
+    """A line for people: on a ``terminal`` in as many of ``WIDTH`` as it takes, the later ones
+    indented; elsewhere whole, so that what it names can be searched for and copied.
+    """
+    if not terminal:
+        return text
     return "\n".join(
         textwrap.wrap(
             text,
