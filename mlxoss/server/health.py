@@ -16,23 +16,23 @@ from mlxoss.server.http import App, json_response
 from mlxoss.server.memory import read_memory
 from mlxoss.server.services import ServerStatus, Services
 
-COUNTED_FOR_S = 5.0
-"""How old the store's counts may be before they are taken again."""
+_COUNT_S = 0.01
+"""How long to wait for the store's counts: those of before beat a late answer."""
 
 
 def add_health_route(app: App, services: Services) -> None:
     """Serve ``/health``: 503 when the model could not be loaded, else 200, while loading too.
 
-    It never waits for the model nor for the disk. ``memory`` is as ``read_memory`` says.
-    ``store`` counts what is kept (``mlxoss.store.values.Stats``); its figures are those of an
-    earlier moment, and it is missing until they have been counted once.
+    It never waits for the model, and for the disk a hundredth of a second. ``memory`` is as
+    ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
+    the disk is slow its figures are those of an earlier moment, or missing before the first.
     """
     counts = _StoreCounts(services)
 
     async def health(request: Request) -> HTTPResponse:
         status = services.status
         return json_response(
-            _to_json(services, status, counts.latest()),
+            _to_json(services, status, await counts.latest()),
             status=503 if status is ServerStatus.FAILED else 200,
         )
 
@@ -40,19 +40,19 @@ def add_health_route(app: App, services: Services) -> None:
 
 
 class _StoreCounts:
-    """The store's counts as last taken. Asking for them has them taken again, if it is time."""
+    """The store's counts, taken anew for each caller unless that takes too long."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._counts: dict[str, int] | None = None
-        self._counted_at = float("-inf")
         self._counting: asyncio.Task[None] | None = None
 
-    def latest(self) -> dict[str, int] | None:
-        """Return at once. On the event loop's thread."""
-        due = self._services.clock() - self._counted_at >= COUNTED_FOR_S
-        if due and self._counting is None and not self._services.is_stopping:
+    async def latest(self) -> dict[str, int] | None:
+        """The counts of now or, where the store is busy, of before. On the event loop's thread."""
+        if self._counting is None and not self._services.is_stopping:
             self._counting = asyncio.get_running_loop().create_task(self._count())
+        if self._counting is not None:
+            await asyncio.wait([self._counting], timeout=_COUNT_S)
         return self._counts
 
     async def _count(self) -> None:
@@ -61,7 +61,6 @@ class _StoreCounts:
         except StoreError:
             self._counts = None
         finally:
-            self._counted_at = self._services.clock()
             self._counting = None
 
 

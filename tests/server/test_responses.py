@@ -199,6 +199,9 @@ def test_background_is_polled_replayed_and_cancelled(encoding: Encoding, serve: 
     rest = read_stream(ask(server, "GET", f"{path}?stream=true&starting_after=4").body)
     assert rest == followed[5:]
     assert ask(server, "POST", f"{path}/cancel").json["status"] == "completed"
+    client = server.client()
+    resumed = client.responses.retrieve(queued["id"], stream=True, starting_after=4)
+    assert [event.to_dict() for event in resumed] == rest
 
     backend.gate.clear()
     second = post(server, input="Hello!", background=True, store=False)
@@ -231,6 +234,10 @@ def test_conversations(serve: Serve) -> None:
     client = server.client()
     items = list(client.conversations.items.list(created["id"], order="asc"))
     assert [item.type for item in items] == ["message", "message", "reasoning", "message"]
+    named = {**seed, "id": "50 % ä/b?"}
+    post(server, f"{path}/items", items=[named])
+    assert client.conversations.items.retrieve(named["id"], conversation_id=created["id"])
+    client.conversations.items.delete(named["id"], conversation_id=created["id"])
     (added,) = post(server, f"{path}/items", items=[seed])["data"]
     assert ask(server, "GET", f"{path}/items/{added['id']}").json == added
     assert ask(server, "DELETE", f"{path}/items/{added['id']}").json["id"] == created["id"]
