@@ -172,9 +172,10 @@ def report_steps(
     for name, seconds in steps.items():
         pairs = list(zip(seconds, steps["off"], strict=True))
         more = statistics.median(a - b for a, b in pairs) / streams
+        ratio = statistics.median(a / b for a, b in pairs)
         print(
             f"{streams} streams, {name:7}: {streams / statistics.median(seconds):7.1f} tokens/s, "
-            f"{more * 1e6:+7.0f} µs a token, {statistics.median(a / b for a, b in pairs):.3f} of off",
+            f"{more * 1e6:+7.0f} µs a token, {ratio:.3f} of off",
             flush=True,
         )
 
