@@ -7,6 +7,7 @@ accepted; what would change it and cannot be honoured is refused by name.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -181,10 +182,27 @@ class CompactRequest(StrictModel):
     """The request of ``POST /v1/responses/compact``."""
 
     model: str
+    conversation: Any = None
     input: Annotated[list[Any] | None, BeforeValidator(_to_input)] = None
     instructions: str | None = None
     previous_response_id: str | None = None
     prompt_cache_key: str | None = None
+
+
+_CHAT_ONLY: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "messages": "here it is 'input'",
+        "max_tokens": "here it is 'max_output_tokens'",
+        "max_completion_tokens": "here it is 'max_output_tokens'",
+        "response_format": "here it is 'text.format'",
+        "reasoning_effort": "here it is 'reasoning.effort'",
+        "verbosity": "here it is 'text.verbosity'",
+        "functions": "here they are 'tools'",
+        "function_call": "here it is 'tool_choice'",
+        "stop": "the Responses API has no stop strings",
+    }
+)
+"""Words of chat completions: ignored like other unknown keys, they would change the answer."""
 
 
 def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
@@ -193,6 +211,7 @@ def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
     ``input`` and ``tools`` are looked into by ``items.parse_items`` and
     ``responses_tools.read_tools``.
     """
+    _refuse_chat(value)
     request = validate(ResponsesRequest, value)
     _check_prompt_fields(request)
     check_sampling(request)
@@ -223,9 +242,19 @@ def parse_input_tokens_request(value: dict[str, Any]) -> PromptFields:
 def parse_compact_request(value: dict[str, Any]) -> CompactRequest:
     """Validate the request of ``POST /v1/responses/compact``."""
     request = validate(CompactRequest, value)
+    if request.conversation is not None:
+        raise unsupported("conversation", "give the items as 'input'")
     if not request.input and request.previous_response_id is None:
         raise missing("input")
     return request
+
+
+def _refuse_chat(value: dict[str, Any]) -> None:
+    for name, instead in _CHAT_ONLY.items():
+        if value.get(name) is not None:
+            raise unsupported(name, instead)
+    if value.get("n") not in (None, 1):
+        raise unsupported("n", "a response has one answer")
 
 
 def _check_prompt_fields(request: PromptFields) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mlxoss.api.tool_choice import ToolChoice
@@ -64,16 +64,12 @@ def to_turn_rules(
 def needs_guard(
     choice: ToolChoice, declared: Sequence[CallRule], strict_param: str | None
 ) -> tuple[str, ...]:
-    """The fields that only the guard can honour; ``strict_param`` is one that asks for it."""
-    return tuple(_needs_guard(choice, declared, strict_param))
+    """The fields that only the guard can honour; ``strict_param`` is one that asks for it.
 
-
-def _needs_guard(
-    choice: ToolChoice, declared: Sequence[CallRule], strict_param: str | None
-) -> Iterator[str]:
+    Not among them are a function's ``strict`` and a custom tool's grammar: without the guard the
+    model is shown both all the same, and clients that always send them go on working.
+    """
     # Without calls there are no tools in the prompt either.
-    if choice.calls and choice.is_restricted(declared):
-        yield "tool_choice"
-    if strict_param is not None:
-        yield strict_param
-    yield from (call.param for call in declared if isinstance(call.body, Lark | Regex))
+    is_restricted = bool(choice.calls) and choice.is_restricted(declared)
+    fields = ("tool_choice" if is_restricted else None, strict_param)
+    return tuple(field for field in fields if field is not None)

@@ -19,6 +19,7 @@ from mlxoss.cli import notice
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.errors import MlxossError
 from mlxoss.logs import set_up_logging
 from mlxoss.server.run import run_server
 from mlxoss.server.state import open_state
@@ -27,9 +28,24 @@ if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
     from mlxoss.harmony.guards import Guards
 
+logger = logging.getLogger(__name__)
+
+
+def run_in_front(config: Config) -> int:
+    """As ``run``; what keeps it from serving is logged too if the log goes to a file."""
+    try:
+        return run(config)
+    except MlxossError as error:
+        if config.log_file and logging.root.handlers:
+            logger.error("%s", error)
+        raise
+
 
 def run(config: Config) -> int:
-    """Serve until told to stop; return the process's exit code."""
+    """Serve until told to stop; return the process's exit code.
+
+    Raises ``MlxossError`` where that cannot begin; to say why is left to the caller.
+    """
     set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
     source = resolve_model(config.model)
     if config.model is None:

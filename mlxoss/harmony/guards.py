@@ -54,7 +54,7 @@ _PATTERN = "|".join(
 
 
 def make_guard_tokenizer() -> LLTokenizer:
-    """The bundled vocabulary as llguidance takes it. About 1.5 s with the interpreter's lock.
+    """The bundled vocabulary as llguidance takes it. About 1.5 s.
 
     Raises ``ModelError`` for a vocabulary that is missing or damaged.
     """
@@ -64,14 +64,17 @@ def make_guard_tokenizer() -> LLTokenizer:
         specials[name] = id_
     lines = (line.split() for line in read_vocabulary().splitlines())
     make: Callable[..., LLTokenizer] = LLTokenizer.from_tiktoken  # type: ignore[attr-defined]
-    return make(
+    whole = make(
         encoder={base64.b64decode(token): int(rank) for token, rank in lines},
         special_tokens=specials,
         pattern=_PATTERN,
         # Ends of turns are named in the grammar; this id never appears in one.
         eos_token=_END_OF_TEXT,
         n_vocab=VOCAB_SIZE,
+        slices=[],
     )
+    # In two calls: each keeps the interpreter's lock, and the event loop waits for it.
+    return whole.with_slices(LLTokenizer.general_slices())
 
 
 class TurnGrammar:

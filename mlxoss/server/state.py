@@ -24,15 +24,26 @@ KEY_FILE = "content.key"
 KEY_BYTES = 32
 
 _MEMORY_BYTES = 64 * 1024 * 1024
+_PASSING_TURNS = 1_000
+_PASSING_BYTES = 16 * 1024 * 1024
 _SWEEP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The store, and the key under which ``encrypted_content`` is sealed."""
+    """The store, and the key under which ``encrypted_content`` is sealed.
+
+    ``passing`` is in memory always: turns that must not be stored (``passing_turns``).
+    """
 
     store: Store
     key: bytes
+    passing: Store
+
+    async def close(self) -> None:
+        """Finish what is queued and let the files go."""
+        await self.store.close()
+        await self.passing.close()
 
 
 OpenState = Callable[[Config], State]
@@ -42,7 +53,8 @@ def open_memory(config: Config) -> State:
     """A state that ends with the process."""
     bounds = _bounds(config)
     bounds = replace(bounds, max_bytes=min(bounds.max_bytes, _MEMORY_BYTES))
-    return State(open_store(None, bounds, time.time), secrets.token_bytes(KEY_BYTES))
+    store = open_store(None, bounds, time.time)
+    return State(store, secrets.token_bytes(KEY_BYTES), _open_passing())
 
 
 def open_state(folder: Path, config: Config) -> State:
@@ -55,7 +67,11 @@ def open_state(folder: Path, config: Config) -> State:
     key = load_key(folder / KEY_FILE)
     if config.responses_store == "off":
         return replace(open_memory(config), key=key)
-    return State(open_store(folder / DATABASE, _bounds(config), time.time), key)
+    return State(open_store(folder / DATABASE, _bounds(config), time.time), key, _open_passing())
+
+
+def _open_passing() -> Store:
+    return open_store(None, Bounds(max_items=_PASSING_TURNS, max_bytes=_PASSING_BYTES), time.time)
 
 
 def load_key(path: Path) -> bytes:

@@ -117,6 +117,26 @@ def test_codex_s_request_is_accepted() -> None:
     assert not request.is_stored
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"messages": []},
+        {"max_tokens": 5},
+        {"max_completion_tokens": 5},
+        {"response_format": {"type": "json_object"}},
+        {"reasoning_effort": "low"},
+        {"functions": []},
+        {"stop": "x"},
+        {"n": 2},
+    ],
+)
+def test_words_of_chat_are_not_ignored(field: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_responses_request(body(**field))
+    assert caught.value.param == next(iter(field))
+    parse_responses_request(body(**dict.fromkeys(field)))
+
+
 def test_the_state_may_be_all_there_is() -> None:
     assert parse_responses_request(body(input=None, previous_response_id="resp_1")).input is None
     assert parse_responses_request(body(conversation={"id": "conv_1"})).conversation == "conv_1"

@@ -192,7 +192,7 @@ def test_custom_tools_of_chat() -> None:
     params = [call.param for call in asked.rules.calls]
     assert params[2] == "tools[2].custom.format.grammar.definition"
     assert params[4] == "tools[4].function.parameters"
-    assert asked.needs_guard == (params[2], params[3])
+    assert asked.needs_guard == ()
     shown = asked.conversation.tools
     assert [tool.name for tool in shown] == ["a", "b", "c", "d", "e"]
     assert "Says so." in (shown[0].description or "")

@@ -5,7 +5,8 @@ rate and the server's rate one after the other, so that a busy machine slows bot
 the table shows medians over the rounds and their ratios.
 
 The demo model is served greedily with its end tokens banned, so that every stream
-decodes a known number of tokens, each of them visible to the client.
+decodes a known number of tokens, each of them visible to the client. A second table
+compares the same two sides with a model whose steps last exactly 5 ms (see `paced`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import paced
+
 QUESTION = "Hello!"
+HEADER = "streams | in-process tok/s | HTTP tok/s | ratio | added ms per token and stream"
 END_IDS = (200002, 200007, 200012)
 """``<|return|>``, ``<|end|>`` and ``<|call|>``: banned, so that a stream runs to its limit."""
 
@@ -197,10 +201,12 @@ async def measure(args: argparse.Namespace, home: Path) -> None:
         text=True,
     )
     try:
-        print("\nstreams | in-process tok/s | HTTP tok/s | ratio | added ms per token and stream")
+        print("\nthe demo model on MLX")
+        print(HEADER)
         for streams in args.streams:
             rounds = [await compare(worker, port, streams, args.tokens) for _ in range(args.rounds)]
             print_rounds(rounds)
+        await measure_paced(args)
         latencies = sorted(await health_latency(port, max(args.streams), args.tokens))
         p50, p99 = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
         print(
@@ -211,6 +217,22 @@ async def measure(args: argparse.Namespace, home: Path) -> None:
         worker.kill()
         server.terminate()
         server.wait()
+
+
+async def measure_paced(args: argparse.Namespace) -> None:
+    """The second table: steps of 5 ms on both sides."""
+    server, port = paced.start_server()
+    try:
+        print(f"\na model whose steps last {1000 * paced.STEP_S:.0f} ms")
+        print(HEADER)
+        for streams in args.streams:
+            rounds = []
+            for _ in range(args.rounds):
+                direct = await asyncio.to_thread(paced.in_process_rate, streams, args.tokens)
+                rounds.append(Round(streams, direct, await http_rate(port, streams, args.tokens)))
+            print_rounds(rounds)
+    finally:
+        server.kill()
 
 
 async def compare(worker: subprocess.Popen[str], port: int, streams: int, tokens: int) -> Round:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
-import jsonschema
 import pytest
 
 from mlxoss.core import Effort
@@ -74,6 +71,7 @@ def call(name: str, arguments: str) -> str:
         ("What is 2 + 3?", "2 + 3 = 5."),
         ("Count to 5.", "1, 2, 3, 4, 5"),
         ("My name is Ada.", "Hello Ada!"),
+        ("Repeat after me: red green blue", "red green blue"),
         ("What is the weather in Paris?", "I have no function for that. "
          "I am only a smoke-test model."),
     ],
@@ -114,7 +112,9 @@ def test_a_call_takes_its_arguments_from_question_and_declaration(ask: Ask) -> N
     assert asked == call("get_weather", '{"city":"Paris"}')
     asked = ask("What is the weather in Oslo?", tools=(WEATHER,))
     assert asked == call("get_weather", '{"location":"Oslo","unit":"celsius"}')
-    asked = ask("What time is it in Oslo?", tools=(TIME,))
+    asked = ask("What's the weather in San Francisco?", tools=(WEATHER,))
+    assert asked == call("get_weather", '{"location":"San Francisco","unit":"celsius"}')
+    asked = ask("What time is it in Oslo?", tools=(CITY_WEATHER, TIME))
     assert asked == call("get_time", '{"city":"Oslo"}')
 
 
@@ -141,8 +141,7 @@ def test_the_answer_quotes_the_result(ask: Ask) -> None:
 
 
 def test_a_response_format_is_answered_in_its_shape(ask: Ask) -> None:
-    """The number comes from the question; the name need not: copying into JSON is beyond it."""
     answer = ask("Ada is 36 years old.", response_format=PERSON)
-    value = json.loads(answer.removeprefix(FINAL).removesuffix("<|return|>"))
-    jsonschema.validate(value, PERSON.schema)
-    assert value["age"] == 36
+    assert answer == f'{FINAL}{{"name":"Ada","age":36}}<|return|>'
+    answer = ask("My name is Tom and I am 12 years old.", response_format=PERSON)
+    assert answer == f'{FINAL}{{"name":"Tom","age":12}}<|return|>'

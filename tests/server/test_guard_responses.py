@@ -167,11 +167,7 @@ def test_without_the_guard_nothing_is_promised(encoding: Encoding) -> None:
     text = "<|channel|>final<|message|>Hi<|return|>"
     backend = ScriptedBackend(always(encoding, text))
     with running(lambda: backend, lambda: encoding) as server:
-        for fields, param in (
-            ({"tools": [LOOK], "tool_choice": "required"}, "tool_choice"),
-            ({"tools": [SUM]}, "tools[0].format.definition"),
-        ):
-            with pytest.raises(openai.BadRequestError, match="--guard off") as caught:
-                ask(server.client(), **fields)
-            assert caught.value.param == param
-        assert ask(server.client(), tools=[LOOK]).output_text == "Hi"
+        with pytest.raises(openai.BadRequestError, match="--guard off") as caught:
+            ask(server.client(), tools=[LOOK], tool_choice="required")
+        assert caught.value.param == "tool_choice"
+        assert ask(server.client(), tools=[LOOK, SUM]).output_text == "Hi"
