@@ -71,6 +71,14 @@ class Config:
             "the memory that the model leaves.",
         ),
     )
+    idle_unload: int = field(
+        default=30,
+        metadata=_about(
+            Integer(0, 1_000_000),
+            "Minutes without a request until the model leaves the memory, 0 for never; the next "
+            "request loads it again.",
+        ),
+    )
     guard: str = field(
         default="on",
         metadata=_about(

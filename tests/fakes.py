@@ -39,8 +39,8 @@ class ScriptedBackend:
     ``step_errors``, ``rebuild_errors`` and ``warm_errors`` are raised, one per call, before
     anything else happens.
     ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
-    A prompt takes ``warm_steps`` to warm. ``inserted``, ``removed``, ``warmed``, ``rebuilt`` and
-    ``closed`` record what was asked.
+    A prompt takes ``warm_steps`` to warm. ``inserted``, ``removed``, ``warmed``, ``rested``,
+    ``rebuilt`` and ``closed`` record what was asked.
     """
 
     script: Script
@@ -54,6 +54,7 @@ class ScriptedBackend:
     removed: list[int] = field(default_factory=list)
     warmed: list[tuple[int, ...]] = field(default_factory=list)
     warm_steps: int = 1
+    rested: int = 0
     rebuilt: int = 0
     closed: bool = False
     most_at_once: int = 0
@@ -100,6 +101,9 @@ class ScriptedBackend:
             raise self.warm_errors.pop(0)
         self.warmed.append(prompt_ids)
         return self.warmed.count(prompt_ids) < self.warm_steps
+
+    def rest(self) -> None:
+        self.rested += 1
 
     def rebuild(self) -> None:
         self.rebuilt += 1

@@ -79,6 +79,9 @@ class Backend(Protocol):
         Only while nothing is admitted. Returns whether there is more to do; the progress is kept.
         """
 
+    def rest(self) -> None:
+        """Give back memory that is only there for reuse. Nothing is admitted, or will be soon."""
+
     def rebuild(self) -> None:
         """Start over with an empty batch after ``step`` raised; the weights stay."""
 

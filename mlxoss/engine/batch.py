@@ -12,7 +12,7 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import StopSequences
@@ -27,6 +27,7 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
+from mlxoss.engine.model import Float32Logits, LanguageModel
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
@@ -39,43 +40,19 @@ from mlxoss.engine.sampling import (
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
+__all__ = ["WARM_STEP_TOKENS", "LanguageModel", "MlxBackend"]
+
 MOST_SHARED_SAMPLERS = 64
+
+SHORTER_BESIDE_DECODING = 4
+"""By how much a chunk of a prefill is shorter while other sequences decode."""
 
 WARM_STEP_TOKENS = 128
 """What a request that comes while a prompt is warmed has to wait for."""
 
 
-class LanguageModel(Protocol):
-    """What is used of an mlx-lm model: ids (rows, n) to logits (rows, n, vocabulary)."""
-
-    args: Any
-
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
-        """Run the model; ``cache`` is updated in place."""
-
-    def make_cache(self) -> list[Any]:
-        """An empty KV cache for one sequence, one entry per layer."""
-
-
 _SamplerKey = tuple[float, float, int, float]
 ProcessorFactory = Callable[[GenerationRequest], Sequence[LogitsProcessor]]
-
-
-class _Float32Logits:
-    """The model with float32 logits.
-
-    In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
-    It also keeps a sequence's rounding independent of the rows it shares a batch with.
-    """
-
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
-
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
-        return self._model(inputs, cache=cache).astype(mx.float32)
-
-    def make_cache(self) -> list[Any]:
-        return self._model.make_cache()
 
 
 def _os_entropy() -> int:
@@ -89,9 +66,10 @@ def _no_processors(_: GenerationRequest) -> Sequence[LogitsProcessor]:
 class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
-    ``prefill_step_tokens`` bounds what one step prefills, all prompts together, and with it how
-    long the decoding sequences wait. ``entropy`` gives 64 bits for a request without a seed.
-    ``processors`` gives a request's own logits processors, applied after its penalties.
+    ``prefill_step_tokens`` bounds what one step prefills, all prompts together; a quarter of it
+    does while sequences decode, which wait that long. ``entropy`` gives 64 bits for a request
+    without a seed. ``processors`` gives a request's own logits processors, applied after its
+    penalties.
     ``prefixes`` keeps what prompts may have in common (``None``: nothing is kept).
     """
 
@@ -105,7 +83,7 @@ class MlxBackend:
         processors: ProcessorFactory = _no_processors,
         prefixes: PrefixCache | None = None,
     ) -> None:
-        self._model = _Float32Logits(model)
+        self._model = Float32Logits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
@@ -177,6 +155,10 @@ class MlxBackend:
         with mx.stream(self._stream):
             return self._prefixes.advance(prompt_ids, self._model, WARM_STEP_TOKENS)
 
+    def rest(self) -> None:
+        """See ``Backend``."""
+        mx.clear_cache()
+
     def rebuild(self) -> None:
         """See ``Backend``."""
         # Closed first: closing restores the wired limit that the next one raises again.
@@ -211,8 +193,13 @@ class MlxBackend:
         )
 
     def _share_of_prefill(self) -> int:
-        """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk."""
-        return max(1, self._prefill_step_tokens // max(1, len(self._prefilling)))
+        """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk.
+
+        Where sequences decode, the chunk is short: they stand still meanwhile.
+        """
+        decoding = len(self._rows) > len(self._prefilling)
+        tokens = self._prefill_step_tokens // (SHORTER_BESIDE_DECODING if decoding else 1)
+        return max(1, tokens // max(1, len(self._prefilling)))
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         if not ids:

@@ -39,10 +39,14 @@ OnFatal = Callable[[BaseException], None]
 
 
 class EngineState(StrEnum):
-    """Whether requests can be served: they wait while ``loading`` and run when ``ok``."""
+    """Whether requests can be served: they wait while ``loading`` and run when ``ok``.
+
+    ``unloaded``: idle for so long that the model left the memory; a request loads it again.
+    """
 
     LOADING = "loading"
     OK = "ok"
+    UNLOADED = "unloaded"
     FAILED = "failed"
     CLOSED = "closed"
 
@@ -74,6 +78,9 @@ class Engine:
     ``max_queue`` wait, first come first served. All methods but ``status`` and ``warm`` belong
     to the event loop's thread. Every accepted request ends exactly once: see ``Generation``.
 
+    After ``idle_unload_s`` without a request the backend is closed, and made anew for the next one,
+    which waits (``None``: never).
+
     ``load_guards`` gives what compiles the requests' grammars, the same object each time, on any
     thread; ``None`` where sequences follow no grammar.
     """
@@ -86,13 +93,19 @@ class Engine:
         max_queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
         load_guards: Callable[[], Guards] | None = None,
+        idle_unload_s: float | None = None,
     ) -> None:
         self.load_guards = load_guards
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._ledger = Ledger(slots=max_batch, places=max_queue, clock=clock)
         self._scheduler = Scheduler(
-            self._commands, self._post_deliveries, self._ledger, max_batch=max_batch, clock=clock
+            self._commands,
+            self._post_deliveries,
+            self._ledger,
+            max_batch=max_batch,
+            clock=clock,
+            idle_s=idle_unload_s,
         )
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
@@ -187,16 +200,31 @@ class Engine:
     # From here to the callbacks: the engine's thread.
 
     def _main(self) -> None:
+        while True:
+            try:
+                backend = self._load()
+            except BaseException as error:  # whatever it was, there is no model
+                logger.error("the model could not be loaded", exc_info=error)
+                self._post(self._load_failed, error)
+                return
+            self._post(self._change, EngineState.LOADING, EngineState.OK)
+            is_idle, died = self._run(backend)
+            del backend
+            if not is_idle:
+                break
+            logger.info("the model was unloaded: nobody asked for it")
+            self._post(self._change, EngineState.OK, EngineState.UNLOADED)
+            if not self._scheduler.wait_for_request():
+                break
+            logger.info("the model is loaded again for a request")
+            self._post(self._change, EngineState.UNLOADED, EngineState.LOADING)
+        self._post(self._ran, died)
+
+    def _run(self, backend: Backend) -> tuple[bool, BaseException | None]:
+        """Serve with ``backend`` and close it; whether that was for idleness, or what broke."""
+        is_idle, died = False, None
         try:
-            backend = self._load()
-        except BaseException as error:  # whatever it was, there is no model
-            logger.error("the model could not be loaded", exc_info=error)
-            self._post(self._load_failed, error)
-            return
-        self._post(self._loaded)
-        died: BaseException | None = None
-        try:
-            self._scheduler.run(backend)
+            is_idle = self._scheduler.run(backend)
         except BaseException as error:  # requests must not hang on a dead thread
             logger.critical("the engine stopped", exc_info=error)
             died = error
@@ -204,8 +232,7 @@ class Engine:
             backend.close()
         except Exception:
             logger.exception("the model's memory could not be given back")
-        del backend
-        self._post(self._ran, died)
+        return is_idle, died
 
     def _post_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         self._post(self._hand_out, deliveries)
@@ -220,9 +247,9 @@ class Engine:
 
     # Callbacks: the event loop's thread.
 
-    def _loaded(self) -> None:
-        if self._state is EngineState.LOADING:
-            self._state = EngineState.OK
+    def _change(self, old: EngineState, new: EngineState) -> None:
+        if self._state is old:
+            self._state = new
 
     def _load_failed(self, error: BaseException) -> None:
         self._fail(error)

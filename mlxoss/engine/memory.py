@@ -8,6 +8,8 @@ import mlx.core as mx
 
 _HOST_SHARE = 0.75
 _SPARE_SHARE = 0.25
+_REUSE_SHARE = 0.125
+_MOST_REUSE_BYTES = 1 << 30
 
 
 def budget_bytes() -> int:
@@ -27,3 +29,11 @@ def spare_bytes() -> int:
     A quarter of what is left beside it; the rest is for the sequences that run.
     """
     return int(_SPARE_SHARE * max(0, budget_bytes() - mx.get_active_memory()))
+
+
+def limit_reuse() -> None:
+    """Bound what MLX keeps of freed memory for reuse, for the whole process.
+
+    By default it may keep as much as the device can hold, which other programs would miss.
+    """
+    mx.set_cache_limit(min(_MOST_REUSE_BYTES, int(_REUSE_SHARE * budget_bytes())))

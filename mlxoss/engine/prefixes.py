@@ -5,27 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
+from mlxoss.engine.model import Model
 from mlxoss.engine.prefix_tree import PrefixTree
 from mlxoss.engine.snapshot import Pairs, can_be_kept, fill_caches, read_run, read_windows
 from mlxoss.harmony.boundaries import find_boundaries
 
 Boundaries = Callable[[Sequence[int], int], Sequence[int]]
 """A prompt's ids and the length that is known of it, to the longer ones to keep snapshots at."""
-
-
-class Model(Protocol):
-    """What is used of an mlx-lm model."""
-
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
-        """Run the model; ``cache`` is updated in place."""
-
-    def make_cache(self) -> list[Any]:
-        """An empty KV cache for one sequence, one entry per layer."""
 
 
 @dataclass(frozen=True, slots=True)

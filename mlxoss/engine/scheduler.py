@@ -69,6 +69,9 @@ class Ended:
     error: MlxossError
 
 
+REST_S = 5.0
+"""Idle for so long, memory that is kept for reuse goes back."""
+
 MOST_WARMED = 8
 """How many prompts may wait to be warmed; the oldest are forgotten."""
 
@@ -79,7 +82,8 @@ Deliver = Callable[[Sequence[Delivery]], None]
 class Scheduler:
     """Drives a ``Backend``. ``run`` is the thread's body; the queue is the only way in.
 
-    ``deliver`` is called at most once per step, with everything that step brought.
+    ``deliver`` is called at most once per step, with everything that step brought. ``idle_s`` is
+    how long nothing may come before ``run`` returns, ``None`` for ever.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Scheduler:
         *,
         max_batch: int,
         clock: Callable[[], float],
+        idle_s: float | None = None,
     ) -> None:
         self.decoded = RateMeter(clock)
         self.prefilled = RateMeter(clock)
@@ -98,15 +103,18 @@ class Scheduler:
         self._deliver = deliver
         self._ledger = ledger
         self._max_batch = max_batch
+        self._idle_s = idle_s
+        self._is_closed = False
         self._waiting: dict[int, GenerationRequest] = {}
         self._running: set[int] = set()
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []
 
-    def run(self, backend: Backend) -> None:
-        """Serve until ``Close``. Raises only what ``backend.rebuild`` raises: nothing can run then.
+    def run(self, backend: Backend) -> bool:
+        """Serve until ``Close``, then return False, or until nothing came for ``idle_s`` (True).
 
-        Open sequences are left as they are: their callers are told by whoever started this.
+        Raises only what ``backend.rebuild`` raises: nothing can run then. Open sequences are left
+        as they are: their callers are told by whoever started this.
         """
         self.prefix_cache = backend.prefix_cache
         while self._take_commands(backend):
@@ -119,16 +127,49 @@ class Scheduler:
             if self._outbox:
                 self._deliver(self._outbox)
                 self._outbox = []
+        self.prefix_cache = None
+        return not self._is_closed
+
+    def wait_for_request(self) -> bool:
+        """Block until there is one, with no backend; False for ``Close``."""
+        self._to_warm.clear()
+        while not self._waiting and not self._is_closed:
+            match self._commands.get():
+                case Submit(uid, request):
+                    self._waiting[uid] = request
+                case Cancel(uid):
+                    self._waiting.pop(uid, None)
+                case Close():
+                    self._is_closed = True
+                case Warm():
+                    pass  # what was kept is gone
+        return not self._is_closed
 
     def _take_commands(self, backend: Backend) -> bool:
-        """Carry out all commands; block for one when there is nothing else to do."""
-        idle = not self._running and not self._waiting and not self._to_warm
+        """Carry out all commands; wait for one when there is nothing else to do."""
         try:
-            while self._carry_out(self._commands.get(block=idle), backend):
-                idle = False
+            if not self._running and not self._waiting and not self._to_warm:
+                command = self._wait(backend)
+                if command is None or not self._carry_out(command, backend):
+                    return False
+            while self._carry_out(self._commands.get_nowait(), backend):
+                pass
         except queue.Empty:
             return True
         return False
+
+    def _wait(self, backend: Backend) -> Command | None:
+        """The next command; ``None`` if there is none for too long."""
+        rest_s = REST_S if self._idle_s is None else min(REST_S, self._idle_s)
+        try:
+            return self._commands.get(timeout=rest_s)
+        except queue.Empty:
+            backend.rest()
+        try:
+            left_s = None if self._idle_s is None else self._idle_s - rest_s
+            return self._commands.get(timeout=left_s)
+        except queue.Empty:
+            return None
 
     def _carry_out(self, command: Command, backend: Backend) -> bool:
         match command:
@@ -139,8 +180,8 @@ class Scheduler:
             case Warm(prompt_ids):
                 self._to_warm.append(prompt_ids)
             case Close():
-                return False
-        return True
+                self._is_closed = True
+        return not self._is_closed
 
     def _cancel(self, uid: int, backend: Backend) -> None:
         self._waiting.pop(uid, None)

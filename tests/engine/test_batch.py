@@ -131,6 +131,29 @@ def test_a_long_prefill_lets_others_decode_at_every_step(model: LanguageModel) -
     assert got == greedy_reference(model, short)
 
 
+def test_a_prefill_beside_others_goes_in_shorter_chunks(model: LanguageModel) -> None:
+    chunks: list[int] = []
+
+    def watch(rows: int, tokens: int) -> None:
+        if tokens > 1:
+            chunks.append(rows * tokens)
+
+    backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=64)
+    alone = make_request(random_prompt(200), max_tokens=30)
+    assert run_batch(backend, [alone])[0].ids == greedy_reference(model, alone)
+    assert chunks[:3] == [64, 64, 64]
+    backend.insert(0, alone)
+    got: list[int] = []
+    while not got:
+        got += tokens_of(backend.step(), 0)
+    chunks.clear()
+    beside = make_request(random_prompt(100), max_tokens=3)
+    backend.insert(1, beside)
+    ended = drain(backend, [1])[1]
+    assert max(chunks) == 16
+    assert ended.ids == greedy_reference(model, beside)
+
+
 def test_remove_in_prefill_and_decode(model: LanguageModel) -> None:
     backend = MlxBackend(model, prefill_step_tokens=64)
     kept = make_request(random_prompt(200), max_tokens=20)

@@ -38,6 +38,7 @@ class Relabelled:
         self._ids = ids
         self._stops = frozenset(i for i, token in enumerate(ids) if token in STOP_IDS)
         self.remove = inner.remove
+        self.rest = inner.rest
         self.warm = lambda prompt_ids: False
         self.rebuild = inner.rebuild
         self.close = inner.close
