@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlxoss.core import GenerationRequest
+from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
 from mlxoss.engine.prefixes import PrefixCache
@@ -30,6 +30,7 @@ from tests.engine.harness import (
 MARK = 7
 """Begins each message of these tests' prompts, as ``<|start|>`` does."""
 
+MEASURED = SamplingParams(temperature=0.0, top_logprobs=0)
 PLENTY = 1 << 30
 BUDGET = 30
 """Requests of a random walk."""
@@ -211,11 +212,21 @@ class Walk:
     cached: dict[int, int] = field(default_factory=dict)
     computed: dict[int, int] = field(default_factory=dict)
     got: dict[int, list[int]] = field(default_factory=dict)
+    last: dict[int, float] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
+
+    def check(self, uid: int) -> None:
+        """The tokens are a cold run's, and the last one's probability is."""
+        request, ids = self.requests[uid], self.got[uid]
+        check_cold(self.model, request, ids)
+        if ids:
+            logits = logits_after(self.model, [*request.prompt_ids, *ids[:-1]])
+            exact = logits[ids[-1]] - np.logaddexp.reduce(logits)
+            assert self.last[uid] == pytest.approx(exact, abs=TIED)
 
     def submit(self) -> None:
         uid = len(self.requests)
-        request = make_request(self._prompt(), self.rng.randint(1, 12))
+        request = make_request(self._prompt(), self.rng.randint(1, 12), MEASURED)
         self.requests[uid] = request
         self.cached[uid] = self.backend.insert(uid, request)
         assert 0 <= self.cached[uid] < len(request.prompt_ids)
@@ -234,6 +245,8 @@ class Walk:
                     self.computed[uid] += tokens
                 case SequenceOutput(uid, token):
                     self.got[uid].append(token.token_id)
+                    assert token.logprob is not None
+                    self.last[uid] = token.logprob.logprob
                     if token.finish is not None:
                         self._end(uid)
                 case _:
@@ -277,8 +290,8 @@ def test_random_walks_equal_cold_runs(model: LanguageModel, limit_bytes: int) ->
             walk.cancel()
         walk.step()
         assert walk.backend.prefix_cache.bytes <= limit_bytes
-    for uid, ids in walk.got.items():
-        check_cold(model, walk.requests[uid], ids)
+    for uid in walk.got:
+        walk.check(uid)
         hits += walk.cached[uid] > 0
     assert walk.backend.prefix_cache.hits == hits
     assert hits > 0
