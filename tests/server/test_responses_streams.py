@@ -125,6 +125,7 @@ def test_a_client_that_leaves_frees_its_slot(
             read_until(connection, b"output_text.delta")
     eventually(lambda: backend.active == 0)
     eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: ask(server, "GET", "/health").json.get("store") is not None)
     assert ask(server, "GET", "/health").json["store"]["responses"] == 0
 
 
