@@ -63,6 +63,12 @@ class Config:
             Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
         ),
     )
+    guard: str = field(
+        default="on",
+        metadata=_about(
+            Choice("on", "off"), "Let the model write only what its form and the request allow."
+        ),
+    )
     date: datetime.date | None = field(
         default=None,
         metadata=_about(Day(), "The day the model is told; else the current one."),

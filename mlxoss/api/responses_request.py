@@ -61,7 +61,7 @@ class ReasoningParam(StrictModel):
 
 
 class FormatParam(StrictModel):
-    """``text.format``: shown to the model, not enforced on what it samples."""
+    """``text.format``: shown to the model and enforced on its answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     name: FormatName | None = None
@@ -118,6 +118,11 @@ class PromptFields(StrictModel):
         if self.reasoning is None:
             return None
         return self.reasoning.summary or self.reasoning.generate_summary
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether ``text.format`` asks to be enforced."""
+        return bool(self.text and self.text.format and self.text.format.strict)
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -264,22 +269,4 @@ def _check_prompt_fields(request: PromptFields) -> None:
             )
         if request.reasoning.mode not in (None, "standard"):
             raise unsupported("reasoning.mode", "only 'standard' is supported")
-    if request.text and request.text.format and request.text.format.strict:
-        raise unsupported(
-            "text.format.strict",
-            "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
-            "to false",
-        )
     _ = request.response_format
-    _check_tool_choice(request.tool_choice)
-
-
-def _check_tool_choice(choice: Any) -> None:
-    if choice in (None, "auto", "none"):
-        return
-    kind = choice.get("type") if isinstance(choice, dict) else choice
-    if kind in ("required", "function", "custom", "allowed_tools"):
-        reason = "only 'auto' and 'none' are supported; calls cannot be forced yet"
-    else:
-        reason = f"only 'auto' and 'none' are supported; this server has no tool '{kind}'"
-    raise unsupported("tool_choice", reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -25,6 +26,7 @@ from mlxoss.server.state import open_state
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
+    from mlxoss.harmony.guards import Guards
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +50,12 @@ def run(config: Config) -> int:
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
+    guards = _Guards()
     engine = Engine(
         lambda: _load_backend(source, config),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
+        load_guards=guards if config.guard == "on" else None,
     )
     return run_server(
         config,
@@ -75,6 +79,22 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+class _Guards:
+    """The server's guards, made by whichever thread needs them first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._guards: Guards | None = None
+
+    def __call__(self) -> Guards:
+        from mlxoss.harmony.guards import Guards
+
+        with self._lock:
+            if self._guards is None:
+                self._guards = Guards()
+            return self._guards
 
 
 def _load_backend(source: ModelSource, config: Config) -> Backend:

@@ -58,7 +58,7 @@ def create_app(
             "TOUCHUP": False,
         }
     )
-    encoding = EncodingLoader(lambda: _load(load_encoding))
+    encoding = EncodingLoader(lambda: _load(load_encoding, engine))
     services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
     add_turn_routes(app, services)
@@ -68,10 +68,13 @@ def create_app(
     return app
 
 
-def _load(load_encoding: Callable[[], Encoding]) -> Encoding:
+def _load(load_encoding: Callable[[], Encoding], engine: Engine) -> Encoding:
     """Import what turns need while at it, so that the first one need not on the event loop."""
     load_handlers()
-    return load_encoding()
+    encoding = load_encoding()
+    if engine.load_guards is not None:
+        engine.load_guards().load()
+    return encoding
 
 
 def _add_headers(app: App, services: Services) -> None:

@@ -75,6 +75,7 @@ def _make_stream(
         ChatHeader(new_id("chatcmpl-"), int(time.time()), services.model.name),
         token_bytes=encoding.token_bytes,
         make_call_id=memory.make_call_id,
+        customs=[tool.name for tool in chat.tools or () if tool.custom is not None],
         hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
         include_usage=not chat.stream or bool(options and options.include_usage),
     )

@@ -24,6 +24,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.guards import Guards
 from mlxoss.server.app import create_app
 from mlxoss.server.run import bind, start_listening, stop_serving
 from mlxoss.server.services import Services
@@ -66,6 +67,7 @@ def running(
     model: ModelInfo = MODEL,
     heartbeat_s: float = 15.0,
     drain_s: float = 5.0,
+    guards: Guards | None = None,
     folder: Path | None = None,
 ) -> Iterator[Server]:
     """Serve until the block ends, on a free port; ``folder`` is for what outlives that."""
@@ -75,7 +77,12 @@ def running(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        engine = Engine(load, max_batch=config.max_batch, max_queue=config.max_queue)
+        engine = Engine(
+            load,
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            load_guards=None if guards is None else lambda: guards,
+        )
         app = create_app(
             config,
             engine,
