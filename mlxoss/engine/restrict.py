@@ -41,11 +41,19 @@ class Restriction:
         if any(self._free):
             specials = scores[:, FIRST_SPECIAL:]
             scores[:, FIRST_SPECIAL:] = mx.where(self._allowed_specials(), specials, -math.inf)
-        for index, plan in enumerate(self._plans):
-            if isinstance(plan, Choice):
-                allowed = mx.array(plan.allowed)
-                scores[index] = mx.where(allowed, scores[index], -math.inf)
-        return scores
+        if not any(isinstance(plan, Choice) for plan in self._plans):
+            return scores
+        # Row by row and joined once: writing each into the whole would copy the whole each time.
+        rows = mx.split(scores, len(self._plans), axis=0)
+        return mx.concatenate(
+            [
+                mx.where(mx.array(plan.allowed), row, -math.inf)
+                if isinstance(plan, Choice)
+                else row
+                for plan, row in zip(self._plans, rows, strict=True)
+            ],
+            axis=0,
+        )
 
     def settle(self, sampled: mx.array, fed: mx.array) -> mx.array:
         """The next ids (rows,): ``sampled`` but for what is known without; ``fed`` came last."""

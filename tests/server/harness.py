@@ -216,3 +216,12 @@ def set_at_last(event: threading.Event) -> Iterator[None]:
         yield
     finally:
         event.set()
+
+
+def kept_responses(server: Server) -> int:
+    """How many responses ``/health`` counts: it leaves them out while the disk is slow."""
+    while (store := ask(server, "GET", "/health").json.get("store")) is None:
+        time.sleep(0.01)
+    assert store["bytes"] > 0
+    count: int = store["responses"]
+    return count

@@ -19,7 +19,14 @@ from mlxoss.harmony.encoding import Encoding
 from tests.api.strict import check_event, check_response
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, eventually, running, set_at_last
+from tests.server.harness import (
+    Server,
+    ask,
+    eventually,
+    kept_responses,
+    running,
+    set_at_last,
+)
 from tests.server.scripts import HELLO, always, endless, final
 from tests.server.test_process import process, read_to_end
 
@@ -125,7 +132,7 @@ def test_a_client_that_leaves_frees_its_slot(
             read_until(connection, b"output_text.delta")
     eventually(lambda: backend.active == 0)
     eventually(lambda: server.services.turns_in_progress == 0)
-    assert ask(server, "GET", "/health").json["store"]["responses"] == 0
+    assert kept_responses(server) == 0
 
 
 @pytest.mark.parametrize("silent", [False, True])
