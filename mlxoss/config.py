@@ -85,6 +85,12 @@ class Config:
             Choice("on", "off"), "Let the model write only what its form and the request allow."
         ),
     )
+    loop_guard: int = field(
+        default=2048,
+        metadata=_about(
+            Integer(0, 1_000_000), "End an answer whose last N tokens repeat; 0 for never."
+        ),
+    )
     date: datetime.date | None = field(
         default=None,
         metadata=_about(Day(), "The day the model is told; else the current one."),

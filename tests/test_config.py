@@ -92,6 +92,7 @@ GOOD_TEXTS = [
     ("max_batch", "64", 64),
     ("prefix_cache_bytes", "0", 0),
     ("idle_unload", "0", 0),
+    ("loop_guard", "0", 0),
     ("date", "2024-02-29", datetime.date(2024, 2, 29)),
     ("log_level", "Warning", "warning"),
     ("http_access_log", "on", True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,7 +19,11 @@ from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
+from mlxoss.harmony.rules import FreeText
 from mlxoss.server.final_text import FinalTextGate, TurnOutput
+from mlxoss.server.loops import is_looping
+
+logger = logging.getLogger(__name__)
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 _SEED_MASK = (1 << 64) - 1
@@ -103,7 +108,13 @@ class _Choice:
     """One generation on its way from ids to outputs."""
 
     def __init__(
-        self, generation: Generation, parser: TurnParser, gate: FinalTextGate, *, single_call: bool
+        self,
+        generation: Generation,
+        parser: TurnParser,
+        gate: FinalTextGate,
+        *,
+        single_call: bool,
+        loop_tokens: int,
     ) -> None:
         self.generation = generation
         self.parser = parser
@@ -111,6 +122,7 @@ class _Choice:
         self.has_ended = False
         self._gate = gate
         self._single_call = single_call
+        self._loop_tokens = loop_tokens
         self._is_in_call = False
 
     @property
@@ -127,8 +139,12 @@ class _Choice:
     def _take_one(self, token: TokenOutput) -> list[TurnOutput]:
         self.token_ids.append(token.token_id)
         events = self.parser.feed(token.token_id)
-        if token.finish is not None:
-            is_cut = token.finish is FinishReason.LENGTH
+        is_cut = token.finish is FinishReason.LENGTH
+        if token.finish is None and self._is_looping():
+            logger.warning("an answer is cut: its last %d tokens repeat", self._loop_tokens)
+            self.generation.cancel()
+            is_cut = True
+        if token.finish is not None or is_cut:
             events += self.parser.finish(TurnEndReason.LENGTH if is_cut else TurnEndReason.RETURN)
         outputs: list[TurnOutput] = []
         for event in events:
@@ -137,9 +153,13 @@ class _Choice:
                 return outputs + self._stop()
             if isinstance(event, TurnEnd):
                 self.has_ended = True
-            if self._single_call and self._ends_call(event):
+            if self._ends_call(event) and self._single_call:
                 return outputs + self._end(TurnEndReason.CALL)
         return outputs
+
+    def _is_looping(self) -> bool:
+        """Arguments are exempt: data may well repeat."""
+        return not self._is_in_call and is_looping(self.token_ids, self._loop_tokens)
 
     def _ends_call(self, event: Event) -> bool:
         was_in_call = self._is_in_call
@@ -162,10 +182,16 @@ class _Choice:
 
 
 async def start_turn(
-    engine: Engine, encoding: Encoding, request: TurnRequest, *, context_tokens: int
+    engine: Engine,
+    encoding: Encoding,
+    request: TurnRequest,
+    *,
+    context_tokens: int,
+    loop_tokens: int,
 ) -> Turn:
     """Render and submit ``request``: all of its choices, or none.
 
+    An answer in free text ends as too long when its last ``loop_tokens`` repeat (0: never).
     Raises ContextLengthExceeded, InvalidRequest, QueueFull or ModelUnavailable.
     """
     grammar = await _to_grammar(engine, request)
@@ -197,6 +223,7 @@ async def start_turn(
                 TurnParser(encoding, functions),
                 FinalTextGate(index, request.stops),
                 single_call=request.single_call,
+                loop_tokens=loop_tokens if isinstance(request.rules.final, FreeText) else 0,
             )
             for index, generation in enumerate(generations)
         ],
