@@ -63,6 +63,22 @@ class Config:
             Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
         ),
     )
+    prefix_cache_bytes: int | None = field(
+        default=None,
+        metadata=_about(
+            Integer(0),
+            "Most bytes kept of prompts for those that begin alike, 0 for none; else a quarter of "
+            "the memory that the model leaves.",
+        ),
+    )
+    idle_unload: int = field(
+        default=30,
+        metadata=_about(
+            Integer(0, 1_000_000),
+            "Minutes without a request until the model leaves the memory, 0 for never; the next "
+            "request loads it again.",
+        ),
+    )
     guard: str = field(
         default="on",
         metadata=_about(

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mlxoss.core import FinishReason, GenerationRequest, TokenLogprob, TokenOutput
-from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+from mlxoss.engine.backend import (
+    PrefixCacheStatus,
+    SequenceFailed,
+    SequenceOutput,
+    SequencePrefilled,
+    StepOutput,
+)
 
 Script = Callable[[GenerationRequest], Sequence[int]]
 
@@ -30,9 +36,11 @@ class ScriptedBackend:
     want log probabilities get -0.5 for the id sent and -1.5, -2.5, ... for ids 1, 2, ... above it.
 
     ``gate`` holds every step until it is set (it starts set); ``step_s`` makes a step last.
-    ``step_errors`` and ``rebuild_errors`` are raised, one per call, before anything else happens.
+    ``step_errors``, ``rebuild_errors`` and ``warm_errors`` are raised, one per call, before
+    anything else happens.
     ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
-    ``inserted``, ``removed``, ``rebuilt`` and ``closed`` record what was asked.
+    A prompt takes ``warm_steps`` to warm. ``inserted``, ``removed``, ``warmed``, ``rested``,
+    ``rebuilt`` and ``closed`` record what was asked.
     """
 
     script: Script
@@ -40,9 +48,13 @@ class ScriptedBackend:
     gate: threading.Event = field(default_factory=threading.Event)
     step_errors: list[Exception] = field(default_factory=list)
     rebuild_errors: list[Exception] = field(default_factory=list)
+    warm_errors: list[Exception] = field(default_factory=list)
     token_errors: dict[tuple[int, int], Exception] = field(default_factory=dict)
     inserted: list[GenerationRequest] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
+    warmed: list[tuple[int, ...]] = field(default_factory=list)
+    warm_steps: int = 1
+    rested: int = 0
     rebuilt: int = 0
     closed: bool = False
     most_at_once: int = 0
@@ -56,11 +68,16 @@ class ScriptedBackend:
     def active(self) -> int:
         return len(self._replays)
 
-    def insert(self, uid: int, request: GenerationRequest) -> None:
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus | None:
+        return None
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
         self.threads.add(threading.current_thread().name)
         self.inserted.append(request)
         self._replays[uid] = _Replay(request, list(self.script(request)))
         self.most_at_once = max(self.most_at_once, len(self._replays))
+        return 0
 
     def remove(self, uid: int) -> None:
         self.removed.append(uid)
@@ -77,6 +94,16 @@ class ScriptedBackend:
         for uid in list(self._replays):
             outputs += self._advance(uid)
         return outputs
+
+    def warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        self.gate.wait()
+        if self.warm_errors:
+            raise self.warm_errors.pop(0)
+        self.warmed.append(prompt_ids)
+        return self.warmed.count(prompt_ids) < self.warm_steps
+
+    def rest(self) -> None:
+        self.rested += 1
 
     def rebuild(self) -> None:
         self.rebuilt += 1

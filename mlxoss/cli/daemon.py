@@ -55,6 +55,7 @@ def run(config: Config) -> int:
         lambda: _load_backend(source, config),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
+        idle_unload_s=60.0 * config.idle_unload or None,
         load_guards=guards if config.guard == "on" else None,
     )
     return run_server(
@@ -99,5 +100,12 @@ class _Guards:
 
 def _load_backend(source: ModelSource, config: Config) -> Backend:
     from mlxoss.engine.batch import MlxBackend
+    from mlxoss.engine.memory import limit_reuse, spare_bytes
+    from mlxoss.engine.prefixes import PrefixCache
 
-    return MlxBackend(source.load(), max_batch=config.max_batch)
+    limit_reuse()
+    model = source.load()
+    limit_bytes = config.prefix_cache_bytes
+    if limit_bytes is None:
+        limit_bytes = spare_bytes()
+    return MlxBackend(model, max_batch=config.max_batch, prefixes=PrefixCache(limit_bytes))

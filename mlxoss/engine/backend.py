@@ -33,14 +33,35 @@ class SequencePrefilled:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class PrefixCacheStatus:
+    """A reading of the prefix cache: snapshots kept, their size, what was saved since the start.
+
+    ``hits`` counts the prompts that began with a snapshot, ``hit_tokens`` the tokens in those.
+    """
+
+    entries: int
+    bytes: int
+    limit_bytes: int
+    hits: int
+    hit_tokens: int
+
+
 StepOutput = SequenceOutput | SequenceFailed | SequencePrefilled
 
 
 class Backend(Protocol):
     """A batch of sequences on one device. Every method runs on the engine's thread."""
 
-    def insert(self, uid: int, request: GenerationRequest) -> None:
-        """Admit a sequence. Raises for a request that cannot run; the batch is unharmed then."""
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus | None:
+        """A reading; ``None`` where nothing is kept between requests."""
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
+        """Admit a sequence; return how many tokens of its prompt need no computing.
+
+        Raises for a request that cannot run; the batch is unharmed then.
+        """
 
     def remove(self, uid: int) -> None:
         """Take a sequence out at any stage (prefill or decode). Unknown ids are ignored."""
@@ -51,6 +72,15 @@ class Backend(Protocol):
         A finished or failed sequence has left the batch when this returns. An
         exception means that the whole batch is lost.
         """
+
+    def warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        """Compute a bit of a prompt that is likely to come, into the prefix cache.
+
+        Only while nothing is admitted. Returns whether there is more to do; the progress is kept.
+        """
+
+    def rest(self) -> None:
+        """Give back memory that is only there for reuse. Nothing is admitted, or will be soon."""
 
     def rebuild(self) -> None:
         """Start over with an empty batch after ``step`` raised; the weights stay."""

@@ -8,18 +8,27 @@ step before, so processors and samplers run one token ahead of what is delivered
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
-from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+from mlxoss.engine.backend import (
+    PrefixCacheStatus,
+    SequenceFailed,
+    SequenceOutput,
+    SequencePrefilled,
+    StepOutput,
+)
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
+from mlxoss.engine.model import Float32Logits, LanguageModel
+from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
     LogitsProcessor,
@@ -29,42 +38,21 @@ from mlxoss.engine.sampling import (
     to_token_logprob,
 )
 from mlxoss.errors import InvalidRequest
-from mlxoss.harmony.encoding import VOCAB_SIZE
+from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
+
+__all__ = ["WARM_STEP_TOKENS", "LanguageModel", "MlxBackend"]
 
 MOST_SHARED_SAMPLERS = 64
 
+SHORTER_BESIDE_DECODING = 4
+"""By how much a chunk of a prefill is shorter while other sequences decode."""
 
-class LanguageModel(Protocol):
-    """What is used of an mlx-lm model: ids (rows, n) to logits (rows, n, vocabulary)."""
-
-    args: Any
-
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
-        """Run the model; ``cache`` is updated in place."""
-
-    def make_cache(self) -> list[Any]:
-        """An empty KV cache for one sequence, one entry per layer."""
+WARM_STEP_TOKENS = 128
+"""What a request that comes while a prompt is warmed has to wait for."""
 
 
 _SamplerKey = tuple[float, float, int, float]
 ProcessorFactory = Callable[[GenerationRequest], Sequence[LogitsProcessor]]
-
-
-class _Float32Logits:
-    """The model with float32 logits.
-
-    In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
-    It also keeps a sequence's rounding independent of the rows it shares a batch with.
-    """
-
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
-
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
-        return self._model(inputs, cache=cache).astype(mx.float32)
-
-    def make_cache(self) -> list[Any]:
-        return self._model.make_cache()
 
 
 def _os_entropy() -> int:
@@ -78,9 +66,11 @@ def _no_processors(_: GenerationRequest) -> Sequence[LogitsProcessor]:
 class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
-    ``prefill_step_tokens`` bounds what one step prefills, all prompts together, and with it how
-    long the decoding sequences wait. ``entropy`` gives 64 bits for a request without a seed.
-    ``processors`` gives a request's own logits processors, applied after its penalties.
+    ``prefill_step_tokens`` bounds what one step prefills, all prompts together; a quarter of it
+    does while sequences decode, which wait that long. ``entropy`` gives 64 bits for a request
+    without a seed. ``processors`` gives a request's own logits processors, applied after its
+    penalties.
+    ``prefixes`` keeps what prompts may have in common (``None``: nothing is kept).
     """
 
     def __init__(
@@ -91,13 +81,15 @@ class MlxBackend:
         prefill_step_tokens: int = 2048,
         entropy: Callable[[], int] = _os_entropy,
         processors: ProcessorFactory = _no_processors,
+        prefixes: PrefixCache | None = None,
     ) -> None:
-        self._model = _Float32Logits(model)
+        self._model = Float32Logits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
         self._entropy = entropy
         self._processors = processors
+        self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
         self._rows: dict[int, Row] = {}
@@ -105,7 +97,12 @@ class MlxBackend:
         self._samplers: dict[_SamplerKey, Sampler] = {}
         self._generator = self._make_generator()
 
-    def insert(self, uid: int, request: GenerationRequest) -> None:
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus:
+        """See ``Backend``."""
+        return self._prefixes.status
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
         """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary."""
         self._check(request)
         follower = None
@@ -117,14 +114,19 @@ class MlxBackend:
                 self._make_sampler(request.sampling),
             )
             row = Row(uid, request, processors, sampler, follower)
-            (key,) = self._generator.insert(
-                [list(request.prompt_ids)],
+            start = self._prefixes.start(request.prompt_ids, self._model.make_cache)
+            row.cached_tokens = start.length
+            (key,) = self._generator.insert_segments(
+                [start.segments],
                 max_tokens=[request.max_tokens],
+                caches=[start.caches],
+                all_tokens=[list(request.prompt_ids[: start.length])],
                 logits_processors=[(row,)],
                 stop_sequences=[StopSequences([(stop_id,) for stop_id in request.stop_ids])],
             )
         self._rows[key] = row
         self._prefilling.add(key)
+        return start.length
 
     def remove(self, uid: int) -> None:
         """See ``Backend``."""
@@ -138,6 +140,7 @@ class MlxBackend:
         self._generator.prefill_step_size = self._share_of_prefill()
         prompts, responses = self._generator.next()
         outputs: list[StepOutput] = [self._to_prefilled(prompt) for prompt in prompts]
+        self._keep_snapshots(prompts, responses)
         outputs += [self._to_output(response) for response in responses]
         for key in [key for key, row in self._rows.items() if row.error is not None]:
             row = self._rows[key]
@@ -146,12 +149,24 @@ class MlxBackend:
             outputs.append(SequenceFailed(row.uid, row.error))
         return outputs
 
+    def warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        """See ``Backend``."""
+        self._check_ids(prompt_ids)
+        with mx.stream(self._stream):
+            return self._prefixes.advance(prompt_ids, self._model, WARM_STEP_TOKENS)
+
+    def rest(self) -> None:
+        """See ``Backend``."""
+        mx.clear_cache()
+
     def rebuild(self) -> None:
         """See ``Backend``."""
         # Closed first: closing restores the wired limit that the next one raises again.
         self._generator.close()
         self._rows.clear()
         self._prefilling.clear()
+        # Whatever spoiled the batch may have been kept.
+        self._prefixes.clear()
         self._generator = self._make_generator()
         mx.clear_cache()
 
@@ -162,6 +177,7 @@ class MlxBackend:
         mx.synchronize(self._stream)
         self._rows.clear()
         self._samplers.clear()
+        self._prefixes.clear()
         del self._generator, self._model
         # The model's modules and their arrays refer to each other.
         gc.collect()
@@ -177,16 +193,23 @@ class MlxBackend:
         )
 
     def _share_of_prefill(self) -> int:
-        """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk."""
-        return max(1, self._prefill_step_tokens // max(1, len(self._prefilling)))
+        """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk.
 
-    def _check(self, request: GenerationRequest) -> None:
-        ids = request.prompt_ids
+        Where sequences decode, the chunk is short: they stand still meanwhile.
+        """
+        decoding = len(self._rows) > len(self._prefilling)
+        tokens = self._prefill_step_tokens // (SHORTER_BESIDE_DECODING if decoding else 1)
+        return max(1, tokens // max(1, len(self._prefilling)))
+
+    def _check_ids(self, ids: tuple[int, ...]) -> None:
         if not ids:
             raise ValueError("the prompt is empty")
         # MLX does not check indices: one beyond the table reads other memory.
         if min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a prompt id is outside the vocabulary of {self._vocab_size}")
+
+    def _check(self, request: GenerationRequest) -> None:
+        self._check_ids(request.prompt_ids)
         if request.grammar is not None and self._vocab_size != VOCAB_SIZE:
             raise ValueError(f"grammars are about {VOCAB_SIZE} tokens, not {self._vocab_size}")
         for token_id in request.sampling.logit_bias:
@@ -220,6 +243,24 @@ class MlxBackend:
         if prompt.end_of_prompt:
             self._prefilling.discard(prompt.uid)
         return SequencePrefilled(row.uid, tokens)
+
+    def _keep_snapshots(self, prompts: Sequence[Any], responses: Sequence[Any]) -> None:
+        """Keep what this step brought to a boundary or to an end."""
+        with mx.stream(self._stream):
+            for prompt in prompts:
+                if prompt.end_of_segment and not prompt.end_of_prompt:
+                    row = self._rows[prompt.uid]
+                    ids = row.request.prompt_ids[: row.cached_tokens + row.prefilled_tokens]
+                    self._prefixes.keep(ids, functools.partial(self._caches_of, prompt.uid))
+            for response in responses:
+                # What follows an answer is never <|return|> but <|end|>.
+                if response.finish_reason is not None and response.token != RETURN:
+                    ids, caches = tuple(response.all_tokens), response.prompt_cache
+                    self._prefixes.keep(ids, functools.partial(list, caches))
+
+    def _caches_of(self, key: int) -> list[Any]:
+        caches, _ = self._generator.extract_cache([key])[key]
+        return list(caches)
 
     def _to_output(self, response: Any) -> SequenceOutput | SequenceFailed:
         row = self._rows[response.uid]

@@ -10,11 +10,13 @@ place of logits processors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+from mlx_lm.models.cache import BatchRotatingKVCache
 
 from mlxoss.engine.restrict import Restriction
 from mlxoss.engine.rows import Row
@@ -81,6 +83,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         inputs = fed[:, None]
         if run:
             inputs = mx.concatenate([inputs, mx.array([run], dtype=fed.dtype)], axis=1)
+            _put_in_order(self.prompt_cache)
         logits = self.model(inputs, cache=self.prompt_cache)[:, -1, :]
         ids: list[int] | None = None
         if any(row.waits for row in rows):
@@ -152,8 +155,24 @@ def _sample(rows: list[Row], scores: mx.array) -> mx.array:
     )
 
 
+def _put_in_order(caches: Sequence[Any]) -> None:
+    """Turn sliding windows so that their oldest token comes first, before several tokens at once.
+
+    One token at a time goes in round and round; mlx-lm's mask for several takes the window to be
+    in order, and where it is not it hides one token too many from rows shorter than the longest.
+    """
+    for cache in caches:
+        if isinstance(cache, BatchRotatingKVCache):
+            cache._temporal_order()
+
+
 class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
     """Prompts being prefilled; those that are done become a ``GuardedGeneration``."""
+
+    def prompt(self, tokens: list[list[int]]) -> None:
+        """Put the next chunk of each prompt into the caches."""
+        _put_in_order(self.prompt_cache)
+        super().prompt(tokens)
 
     def generate(self, tokens: list[list[int]]) -> GuardedGeneration:
         if any(len(ids) > 1 for ids in tokens):

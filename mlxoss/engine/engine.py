@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import Backend, SequenceOutput
+from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput
 from mlxoss.engine.generation import Generation
 from mlxoss.engine.ledger import Ledger
 from mlxoss.engine.scheduler import (
@@ -26,6 +26,7 @@ from mlxoss.engine.scheduler import (
     Ended,
     Scheduler,
     Submit,
+    Warm,
 )
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull
 
@@ -38,10 +39,14 @@ OnFatal = Callable[[BaseException], None]
 
 
 class EngineState(StrEnum):
-    """Whether requests can be served: they wait while ``loading`` and run when ``ok``."""
+    """Whether requests can be served: they wait while ``loading`` and run when ``ok``.
+
+    ``unloaded``: idle for so long that the model left the memory; a request loads it again.
+    """
 
     LOADING = "loading"
     OK = "ok"
+    UNLOADED = "unloaded"
     FAILED = "failed"
     CLOSED = "closed"
 
@@ -51,7 +56,8 @@ class EngineStatus:
     """A reading of the engine. ``error`` says why it failed.
 
     The rates are means over the last minute (or since the start), idle time included.
-    ``refused`` counts the ``QueueFull`` errors since the start.
+    ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
+    last step, ``None`` before the model is loaded.
     """
 
     state: EngineState
@@ -62,14 +68,18 @@ class EngineStatus:
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
     refused: int
+    prefix_cache: PrefixCacheStatus | None
 
 
 class Engine:
     """One daemon thread that owns MLX: it loads, steps and frees; it blocks when nothing runs.
 
     ``load`` makes the backend on that thread. At most ``max_batch`` sequences run and
-    ``max_queue`` wait, first come first served. All methods but ``status`` belong to the event
-    loop's thread. Every accepted request ends exactly once: see ``Generation``.
+    ``max_queue`` wait, first come first served. All methods but ``status`` and ``warm`` belong
+    to the event loop's thread. Every accepted request ends exactly once: see ``Generation``.
+
+    After ``idle_unload_s`` without a request the backend is closed, and made anew for the next one,
+    which waits (``None``: never).
 
     ``load_guards`` gives what compiles the requests' grammars, the same object each time, on any
     thread; ``None`` where sequences follow no grammar.
@@ -83,13 +93,19 @@ class Engine:
         max_queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
         load_guards: Callable[[], Guards] | None = None,
+        idle_unload_s: float | None = None,
     ) -> None:
         self.load_guards = load_guards
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._ledger = Ledger(slots=max_batch, places=max_queue, clock=clock)
         self._scheduler = Scheduler(
-            self._commands, self._post_deliveries, self._ledger, max_batch=max_batch, clock=clock
+            self._commands,
+            self._post_deliveries,
+            self._ledger,
+            max_batch=max_batch,
+            clock=clock,
+            idle_s=idle_unload_s,
         )
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
@@ -128,6 +144,14 @@ class Engine:
         self._commands.put(Submit(uid, request))
         return generation
 
+    def warm(self, prompt_ids: tuple[int, ...]) -> None:
+        """Compute a prompt that is likely to come, bit by bit, while nobody waits for anything.
+
+        Any thread. Returns at once and never raises; a request that comes meanwhile goes first.
+        """
+        if self._state is EngineState.OK:
+            self._commands.put(Warm(prompt_ids))
+
     def status(self) -> EngineStatus:
         """A reading for ``/health``. Any thread; never waits for the model."""
         active, waiting, oldest_wait_s = self._ledger.counts()
@@ -140,6 +164,7 @@ class Engine:
             decode_tokens_per_s=self._scheduler.decoded.per_second(),
             prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
             refused=self._refused,
+            prefix_cache=self._scheduler.prefix_cache,
         )
 
     async def close(self) -> None:
@@ -175,16 +200,31 @@ class Engine:
     # From here to the callbacks: the engine's thread.
 
     def _main(self) -> None:
+        while True:
+            try:
+                backend = self._load()
+            except BaseException as error:  # whatever it was, there is no model
+                logger.error("the model could not be loaded", exc_info=error)
+                self._post(self._load_failed, error)
+                return
+            self._post(self._change, EngineState.LOADING, EngineState.OK)
+            is_idle, died = self._run(backend)
+            del backend
+            if not is_idle:
+                break
+            logger.info("the model was unloaded: nobody asked for it")
+            self._post(self._change, EngineState.OK, EngineState.UNLOADED)
+            if not self._scheduler.wait_for_request():
+                break
+            logger.info("the model is loaded again for a request")
+            self._post(self._change, EngineState.UNLOADED, EngineState.LOADING)
+        self._post(self._ran, died)
+
+    def _run(self, backend: Backend) -> tuple[bool, BaseException | None]:
+        """Serve with ``backend`` and close it; whether that was for idleness, or what broke."""
+        is_idle, died = False, None
         try:
-            backend = self._load()
-        except BaseException as error:  # whatever it was, there is no model
-            logger.error("the model could not be loaded", exc_info=error)
-            self._post(self._load_failed, error)
-            return
-        self._post(self._loaded)
-        died: BaseException | None = None
-        try:
-            self._scheduler.run(backend)
+            is_idle = self._scheduler.run(backend)
         except BaseException as error:  # requests must not hang on a dead thread
             logger.critical("the engine stopped", exc_info=error)
             died = error
@@ -192,8 +232,7 @@ class Engine:
             backend.close()
         except Exception:
             logger.exception("the model's memory could not be given back")
-        del backend
-        self._post(self._ran, died)
+        return is_idle, died
 
     def _post_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         self._post(self._hand_out, deliveries)
@@ -208,9 +247,9 @@ class Engine:
 
     # Callbacks: the event loop's thread.
 
-    def _loaded(self) -> None:
-        if self._state is EngineState.LOADING:
-            self._state = EngineState.OK
+    def _change(self, old: EngineState, new: EngineState) -> None:
+        if self._state is old:
+            self._state = new
 
     def _load_failed(self, error: BaseException) -> None:
         self._fail(error)
@@ -237,8 +276,9 @@ class Engine:
             if generation is None:
                 continue
             match delivery:
-                case Admitted(_, wait_s):
+                case Admitted(_, wait_s, cached_tokens):
                     generation.wait_s = wait_s
+                    generation.cached_tokens = cached_tokens
                 case SequenceOutput(uid, token):
                     generation.push(token)
                     if token.finish is not None:

@@ -31,6 +31,7 @@ class Row:
     ) -> None:
         self.uid = uid
         self.request = request
+        self.cached_tokens = 0
         self.prefilled_tokens = 0
         self.error: Exception | None = None
         self.processors = processors

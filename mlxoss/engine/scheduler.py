@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput, SequencePrefilled
+from mlxoss.engine.backend import (
+    Backend,
+    PrefixCacheStatus,
+    SequenceFailed,
+    SequenceOutput,
+    SequencePrefilled,
+)
 from mlxoss.engine.ledger import Ledger, RateMeter
 from mlxoss.errors import GenerationFailed, MlxossError
 
@@ -31,11 +38,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """Compute ``prompt_ids`` into the prefix cache whenever there is nothing else to do."""
+
+    prompt_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Return from ``Scheduler.run``."""
 
 
-Command = Submit | Cancel | Close
+Command = Submit | Cancel | Warm | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class Admitted:
 
     uid: int
     wait_s: float
+    cached_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,12 @@ class Ended:
     error: MlxossError
 
 
+REST_S = 5.0
+"""Idle for so long, memory that is kept for reuse goes back."""
+
+MOST_WARMED = 8
+"""How many prompts may wait to be warmed; the oldest are forgotten."""
+
 Delivery = Admitted | SequenceOutput | Ended
 Deliver = Callable[[Sequence[Delivery]], None]
 
@@ -61,7 +82,8 @@ Deliver = Callable[[Sequence[Delivery]], None]
 class Scheduler:
     """Drives a ``Backend``. ``run`` is the thread's body; the queue is the only way in.
 
-    ``deliver`` is called at most once per step, with everything that step brought.
+    ``deliver`` is called at most once per step, with everything that step brought. ``idle_s`` is
+    how long nothing may come before ``run`` returns, ``None`` for ever.
     """
 
     def __init__(
@@ -72,39 +94,82 @@ class Scheduler:
         *,
         max_batch: int,
         clock: Callable[[], float],
+        idle_s: float | None = None,
     ) -> None:
         self.decoded = RateMeter(clock)
         self.prefilled = RateMeter(clock)
+        self.prefix_cache: PrefixCacheStatus | None = None
         self._commands = commands
         self._deliver = deliver
         self._ledger = ledger
         self._max_batch = max_batch
+        self._idle_s = idle_s
+        self._is_closed = False
         self._waiting: dict[int, GenerationRequest] = {}
         self._running: set[int] = set()
+        self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []
 
-    def run(self, backend: Backend) -> None:
-        """Serve until ``Close``. Raises only what ``backend.rebuild`` raises: nothing can run then.
+    def run(self, backend: Backend) -> bool:
+        """Serve until ``Close``, then return False, or until nothing came for ``idle_s`` (True).
 
-        Open sequences are left as they are: their callers are told by whoever started this.
+        Raises only what ``backend.rebuild`` raises: nothing can run then. Open sequences are left
+        as they are: their callers are told by whoever started this.
         """
+        self.prefix_cache = backend.prefix_cache
         while self._take_commands(backend):
             self._admit(backend)
             if self._running:
                 self._step(backend)
+            elif self._to_warm:
+                self._warm(backend)
+            self.prefix_cache = backend.prefix_cache
             if self._outbox:
                 self._deliver(self._outbox)
                 self._outbox = []
+        self.prefix_cache = None
+        return not self._is_closed
+
+    def wait_for_request(self) -> bool:
+        """Block until there is one, with no backend; False for ``Close``."""
+        self._to_warm.clear()
+        while not self._waiting and not self._is_closed:
+            match self._commands.get():
+                case Submit(uid, request):
+                    self._waiting[uid] = request
+                case Cancel(uid):
+                    self._waiting.pop(uid, None)
+                case Close():
+                    self._is_closed = True
+                case Warm():
+                    pass  # what was kept is gone
+        return not self._is_closed
 
     def _take_commands(self, backend: Backend) -> bool:
-        """Carry out all commands; block for one when there is nothing else to do."""
-        idle = not self._running and not self._waiting
+        """Carry out all commands; wait for one when there is nothing else to do."""
         try:
-            while self._carry_out(self._commands.get(block=idle), backend):
-                idle = False
+            if not self._running and not self._waiting and not self._to_warm:
+                command = self._wait(backend)
+                if command is None or not self._carry_out(command, backend):
+                    return False
+            while self._carry_out(self._commands.get_nowait(), backend):
+                pass
         except queue.Empty:
             return True
         return False
+
+    def _wait(self, backend: Backend) -> Command | None:
+        """The next command; ``None`` if there is none for too long."""
+        rest_s = REST_S if self._idle_s is None else min(REST_S, self._idle_s)
+        try:
+            return self._commands.get(timeout=rest_s)
+        except queue.Empty:
+            backend.rest()
+        try:
+            left_s = None if self._idle_s is None else self._idle_s - rest_s
+            return self._commands.get(timeout=left_s)
+        except queue.Empty:
+            return None
 
     def _carry_out(self, command: Command, backend: Backend) -> bool:
         match command:
@@ -112,9 +177,11 @@ class Scheduler:
                 self._waiting[uid] = request
             case Cancel(uid):
                 self._cancel(uid, backend)
+            case Warm(prompt_ids):
+                self._to_warm.append(prompt_ids)
             case Close():
-                return False
-        return True
+                self._is_closed = True
+        return not self._is_closed
 
     def _cancel(self, uid: int, backend: Backend) -> None:
         self._waiting.pop(uid, None)
@@ -132,12 +199,12 @@ class Scheduler:
             request = self._waiting.pop(uid)
             wait_s = self._ledger.admit(uid)
             try:
-                backend.insert(uid, request)
+                cached_tokens = backend.insert(uid, request)
             except Exception as error:  # noqa: BLE001 - any failure is this request's alone
                 self._fail(uid, error)
             else:
                 self._running.add(uid)
-                self._outbox.append(Admitted(uid, wait_s))
+                self._outbox.append(Admitted(uid, wait_s, cached_tokens))
 
     def _step(self, backend: Backend) -> None:
         try:
@@ -159,6 +226,15 @@ class Scheduler:
                     self.prefilled.add(tokens)
         if decoded:
             self.decoded.add(decoded)
+
+    def _warm(self, backend: Backend) -> None:
+        """Do a bit of the latest prompt: its user is the likeliest to come back."""
+        prompt_ids = self._to_warm.pop()
+        try:
+            if backend.warm(prompt_ids):
+                self._to_warm.append(prompt_ids)
+        except Exception as error:
+            logger.warning("a prompt could not be computed ahead", exc_info=error)
 
     def _lose_batch(self, error: Exception, backend: Backend) -> None:
         logger.error("a step failed; %d running requests end", len(self._running), exc_info=error)

@@ -26,6 +26,7 @@ def add_health_route(app: App, services: Services) -> None:
     It never waits for the model, and for the disk a hundredth of a second. ``memory`` is as
     ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
     the disk is slow its figures are those of an earlier moment, or missing before the first.
+    ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
     """
     counts = _StoreCounts(services)
 
@@ -85,6 +86,8 @@ def _to_json(
         "harmony_recoveries": dict(services.recoveries),
         "memory": read_memory(model_is_loaded=engine.state is EngineState.OK),
     }
+    if engine.prefix_cache is not None:
+        report["prefix_cache"] = asdict(engine.prefix_cache)
     if store is not None:
         report["store"] = store
     if status is ServerStatus.FAILED:

@@ -31,6 +31,7 @@ class ServerStatus(StrEnum):
 
     LOADING = "loading"
     OK = "ok"
+    UNLOADED = "unloaded"
     FAILED = "failed"
     STOPPING = "stopping"
 
@@ -121,6 +122,8 @@ class Services:
             return ServerStatus.STOPPING
         if state is EngineState.FAILED or self.encoding.error is not None:
             return ServerStatus.FAILED
+        if state is EngineState.UNLOADED:
+            return ServerStatus.UNLOADED
         if state is EngineState.LOADING or not self.encoding.is_loaded:
             return ServerStatus.LOADING
         return ServerStatus.OK

@@ -13,6 +13,7 @@ from mlxoss.core import FinishReason, GenerationRequest, Grammar, SamplingParams
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.errors import ContextLengthExceeded
+from mlxoss.harmony.conversation import Conversation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
@@ -28,10 +29,13 @@ class Turn:
 
     Iterating yields lists of outputs: all that a step brought, of all choices.
     It raises what a generation raises, and then the other choices are lost too.
-    Belongs to the event loop's thread.
+    ``conversation`` is what it answers. Belongs to the event loop's thread.
     """
 
-    def __init__(self, prompt_tokens: int, choices: Sequence[_Choice]) -> None:
+    def __init__(
+        self, conversation: Conversation, prompt_tokens: int, choices: Sequence[_Choice]
+    ) -> None:
+        self.conversation = conversation
         self._prompt_tokens = prompt_tokens
         self._choices = choices
         self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], _Choice] = {}
@@ -185,6 +189,7 @@ async def start_turn(
     functions = [tool.name for tool in request.conversation.tools]
     generations = _submit(engine, generation_request, request.choices)
     return Turn(
+        request.conversation,
         len(prompt_ids),
         [
             _Choice(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.server.next_turn import prepare_next_turn
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.services import Services
 from mlxoss.server.turn import Turn
@@ -13,9 +14,13 @@ logger = logging.getLogger(__name__)
 
 
 def close_turn(turn: Turn, services: Services, encoding: Encoding, log: RequestLog) -> None:
-    """Cancel what still runs; note the turn's counts in ``log`` and ``services``."""
+    """Cancel what still runs; note the turn's counts in ``log`` and ``services``.
+
+    The event loop's thread.
+    """
     log.usage, log.wait_s = turn.usage, turn.wait_s
     services.recoveries.update(turn.close())
+    prepare_next_turn(turn, services, encoding)
     _log_raw(log.id, turn, encoding, services.config.debug_raw_preview_chars)
 
 

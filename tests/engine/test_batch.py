@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import mlx.core as mx
+import numpy as np
 import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
@@ -17,10 +18,12 @@ from tests.engine.harness import (
     WatchedModel,
     drain,
     greedy_reference,
+    logits_after,
     make_request,
     random_prompt,
     run_batch,
     tokens_of,
+    with_sampling,
 )
 
 # Below, at and above the sliding window of 128 tokens, also after decoding.
@@ -112,7 +115,8 @@ def test_a_long_prefill_lets_others_decode_at_every_step(model: LanguageModel) -
         nonlocal longest_chunk
         longest_chunk = max(longest_chunk, rows * tokens)
 
-    backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=64)
+    # A quarter of it while something decodes.
+    backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=256)
     short = make_request(random_prompt(5), max_tokens=40)
     backend.insert(0, short)
     got: list[int] = []
@@ -129,6 +133,53 @@ def test_a_long_prefill_lets_others_decode_at_every_step(model: LanguageModel) -
     assert longest_chunk <= 64
     got += drain(backend, [0])[0].ids
     assert got == greedy_reference(model, short)
+
+
+def test_a_prefill_beside_others_goes_in_shorter_chunks(model: LanguageModel) -> None:
+    chunks: list[int] = []
+
+    def watch(rows: int, tokens: int) -> None:
+        if tokens > 1:
+            chunks.append(rows * tokens)
+
+    backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=64)
+    alone = make_request(random_prompt(200), max_tokens=30)
+    assert run_batch(backend, [alone])[0].ids == greedy_reference(model, alone)
+    assert chunks[:3] == [64, 64, 64]
+    backend.insert(0, alone)
+    got: list[int] = []
+    while not got:
+        got += tokens_of(backend.step(), 0)
+    chunks.clear()
+    beside = make_request(random_prompt(100), max_tokens=3)
+    backend.insert(1, beside)
+    ended = drain(backend, [1])[1]
+    assert max(chunks) == 16
+    assert ended.ids == greedy_reference(model, beside)
+
+
+def test_chunks_of_one_token_and_of_more_take_turns(model: LanguageModel) -> None:
+    """Windows that went round are put in order for the next chunk, also in shorter rows."""
+    backend = MlxBackend(model, prefill_step_tokens=16)
+    requests = [
+        with_sampling(make_request(random_prompt(length), max_tokens=count), top_logprobs=0)
+        for length, count in ((3, 400), (250, 3), (100, 3), (30, 3), (20, 3))
+    ]
+    for uid in (0, 1):
+        backend.insert(uid, requests[uid])
+    prefilled = 0
+    while prefilled < 143:
+        prefilled += sum(o.tokens for o in backend.step() if isinstance(o, SequencePrefilled))
+    for uid in (2, 3, 4):
+        backend.insert(uid, requests[uid])
+    ended = drain(backend, range(1, 5))
+    outcomes = [ended[uid] for uid in range(1, 5)]
+    for request, outcome in zip(requests[1:], outcomes, strict=True):
+        assert outcome.ids == greedy_reference(model, request)
+        assert outcome.tokens[0].logprob is not None
+        logits = logits_after(model, request.prompt_ids)
+        exact = logits[outcome.ids[0]] - np.logaddexp.reduce(logits)
+        assert outcome.tokens[0].logprob.logprob == pytest.approx(exact, abs=1e-4)
 
 
 def test_remove_in_prefill_and_decode(model: LanguageModel) -> None:

@@ -69,6 +69,7 @@ def running(
     drain_s: float = 5.0,
     guards: Guards | None = None,
     folder: Path | None = None,
+    idle_unload_s: float | None = None,
 ) -> Iterator[Server]:
     """Serve until the block ends, on a free port; ``folder`` is for what outlives that."""
     config = config or Config(date=DATE)
@@ -82,6 +83,7 @@ def running(
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             load_guards=None if guards is None else lambda: guards,
+            idle_unload_s=idle_unload_s,
         )
         app = create_app(
             config,

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from mlxoss.config import Config
 from mlxoss.core import GenerationRequest, TokenLogprob
-from mlxoss.engine.backend import Backend, SequenceOutput, StepOutput
+from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput, StepOutput
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.server.harness import DATE, Answer, ask_chat, eventually, running, sse_payloads
@@ -38,13 +38,19 @@ class Relabelled:
         self._ids = ids
         self._stops = frozenset(i for i, token in enumerate(ids) if token in STOP_IDS)
         self.remove = inner.remove
+        self.rest = inner.rest
+        self.warm = lambda prompt_ids: False
         self.rebuild = inner.rebuild
         self.close = inner.close
 
-    def insert(self, uid: int, request: GenerationRequest) -> None:
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus | None:
+        return self._inner.prefix_cache
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
         prompt = tuple(token % len(self._ids) for token in request.prompt_ids)
         inner = dataclasses.replace(request, prompt_ids=prompt, stop_ids=self._stops)
-        self._inner.insert(uid, inner)
+        return self._inner.insert(uid, inner)
 
     def step(self) -> Sequence[StepOutput]:
         return [self._relabel(output) for output in self._inner.step()]

@@ -1,0 +1,42 @@
+"""What the engine needs of a language model."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import mlx.core as mx
+
+
+class Model(Protocol):
+    """What runs: ids (rows, n) to logits (rows, n, vocabulary)."""
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        """Run the model; ``cache`` is updated in place."""
+
+    def make_cache(self) -> list[Any]:
+        """An empty KV cache for one sequence, one entry per layer."""
+
+
+class LanguageModel(Model, Protocol):
+    """What is used of an mlx-lm model."""
+
+    args: Any
+
+
+class Float32Logits:
+    """The model with float32 logits.
+
+    In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
+    It also keeps a sequence's rounding independent of the rows it shares a batch with.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        """See ``Model``."""
+        return self._model(inputs, cache=cache).astype(mx.float32)
+
+    def make_cache(self) -> list[Any]:
+        """See ``Model``."""
+        return self._model.make_cache()

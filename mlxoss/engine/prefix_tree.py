@@ -1,0 +1,188 @@
+"""A tree of token sequences: what each needs by itself, and what those with one beginning share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, Self, TypeVar
+
+
+class Run(Protocol):
+    """What was computed for some consecutive tokens, whatever follows them."""
+
+    @property
+    def nbytes(self) -> int:
+        """Its size."""
+
+    def split(self, at: int) -> tuple[Self, Self]:
+        """The first ``at`` tokens' and the others', independent of each other and of this one."""
+
+
+class State(Protocol):
+    """What was computed for the end of a sequence."""
+
+    @property
+    def nbytes(self) -> int:
+        """Its size."""
+
+
+R = TypeVar("R", bound=Run)
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[R, S]):
+    """A snapshot: the first ``length`` tokens' runs in order, and the state after them."""
+
+    length: int
+    runs: tuple[R, ...]
+    state: S
+
+
+@dataclass(eq=False, slots=True)
+class _Node(Generic[R, S]):
+    """The tokens ``ids`` after those of ``parent``; children differ in their first token."""
+
+    ids: tuple[int, ...]
+    run: R
+    parent: _Node[R, S] | None
+    state: S | None = None
+    children: dict[int, _Node[R, S]] = field(default_factory=dict)
+
+
+class PrefixTree(Generic[R, S]):
+    """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
+
+    A snapshot is the state after its last token and the runs of all its tokens; the runs of
+    a common beginning are kept once. Not thread-safe.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.nbytes = 0
+        self._limit_bytes = limit_bytes
+        self._children: dict[int, _Node[R, S]] = {}
+        self._recent: dict[_Node[R, S], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._recent)
+
+    def find(self, ids: Sequence[int], most: int) -> Found[R, S] | None:
+        """The longest snapshot of at most ``most`` tokens that ``ids`` begins with."""
+        path, _, _ = self._walk(ids)
+        while path and (path[-1].state is None or _length(path) > most):
+            path.pop()
+        if not path:
+            return None
+        node = path[-1]
+        assert node.state is not None
+        self._touch(node)
+        return Found(_length(path), tuple(node.run for node in path), node.state)
+
+    def holds(self, ids: Sequence[int]) -> bool:
+        """Whether there is a snapshot of exactly ``ids``; it counts as used."""
+        path, _, _ = self._walk(ids)
+        if not path or path[-1].state is None or _length(path) != len(ids):
+            return False
+        self._touch(path[-1])
+        return True
+
+    def covered(self, ids: Sequence[int]) -> int:
+        """How many of the first tokens of ``ids`` have their runs here."""
+        path, _, beyond = self._walk(ids)
+        return _length(path) + beyond
+
+    def add(self, ids: Sequence[int], run: R | None, state: S) -> None:
+        """Keep a snapshot of ``ids``, which has none yet; others go if there is no room.
+
+        ``run`` is of the tokens from ``covered(ids)`` on, ``None`` if there are none. A snapshot
+        larger than everything may be is not kept.
+        """
+        path, partly, beyond = self._walk(ids)
+        start = _length(path) + beyond
+        size = sum(part.run.nbytes for part in path) + (run.nbytes if run is not None else 0)
+        if partly is not None:
+            size += partly.run.nbytes * beyond // len(partly.ids)
+        if size + state.nbytes > self._limit_bytes:
+            return
+        node = path[-1] if path else None
+        if partly is not None:
+            node = self._split(partly, beyond)
+        if run is not None:
+            child = _Node(tuple(ids[start:]), run, node)
+            self._children_of(node)[ids[start]] = child
+            self.nbytes += run.nbytes
+            node = child
+        assert node is not None
+        node.state = state
+        self.nbytes += state.nbytes
+        self._touch(node)
+        while self.nbytes > self._limit_bytes:
+            self._drop(next(iter(self._recent)))
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Give up the snapshot of exactly ``ids`` if there is one."""
+        path, _, _ = self._walk(ids)
+        if path and path[-1].state is not None and _length(path) == len(ids):
+            self._drop(path[-1])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.nbytes = 0
+        self._children.clear()
+        self._recent.clear()
+
+    def _children_of(self, node: _Node[R, S] | None) -> dict[int, _Node[R, S]]:
+        return self._children if node is None else node.children
+
+    def _walk(self, ids: Sequence[int]) -> tuple[list[_Node[R, S]], _Node[R, S] | None, int]:
+        """The nodes that ``ids`` goes through; the one it enters last, and how far it does."""
+        path: list[_Node[R, S]] = []
+        done = 0
+        children = self._children
+        while done < len(ids) and (node := children.get(ids[done])) is not None:
+            common = _common(node.ids, ids[done : done + len(node.ids)])
+            if common < len(node.ids):
+                return path, node, common
+            path.append(node)
+            done += common
+            children = node.children
+        return path, None, 0
+
+    def _split(self, node: _Node[R, S], at: int) -> _Node[R, S]:
+        """Cut ``node`` in two after ``at`` tokens; the first of them."""
+        first, second = node.run.split(at)
+        self.nbytes += first.nbytes + second.nbytes - node.run.nbytes
+        upper = _Node(node.ids[:at], first, node.parent)
+        self._children_of(node.parent)[node.ids[0]] = upper
+        upper.children[node.ids[at]] = node
+        node.ids, node.run, node.parent = node.ids[at:], second, upper
+        return upper
+
+    def _touch(self, node: _Node[R, S]) -> None:
+        self._recent.pop(node, None)
+        self._recent[node] = None
+
+    def _drop(self, node: _Node[R, S]) -> None:
+        """Forget the snapshot that ends at ``node``, and the runs that no other one needs."""
+        assert node.state is not None
+        self.nbytes -= node.state.nbytes
+        node.state = None
+        del self._recent[node]
+        lonely: _Node[R, S] | None = node
+        while lonely is not None and lonely.state is None and not lonely.children:
+            self.nbytes -= lonely.run.nbytes
+            del self._children_of(lonely.parent)[lonely.ids[0]]
+            lonely = lonely.parent
+
+
+def _length(path: Sequence[_Node[R, S]]) -> int:
+    return sum(len(node.ids) for node in path)
+
+
+def _common(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens the two have in common at their beginnings."""
+    if tuple(theirs) == ours:
+        return len(ours)
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    shorter = min(len(ours), len(theirs))
+    return next((index for index, (one, other) in pairs if one != other), shorter)

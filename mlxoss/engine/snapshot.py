@@ -1,0 +1,94 @@
+"""A sequence's KV cache taken apart into what others can share and what not, and put together.
+
+Full attention keeps a key and a value per token for good: those of a common beginning are the
+same in every sequence. A sliding window keeps the last ones only and cannot be rolled back once
+older ones were overwritten, so its state belongs to one length. mlx-lm 0.32.2,
+``mlx_lm/models/cache.py``: ``KVCache`` and ``RotatingKVCache``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache, RotatingKVCache
+
+Pair = tuple[mx.array, mx.array]
+"""Keys and values of one layer, (1, heads, tokens, width)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pairs:
+    """Evaluated keys and values of some layers, in their order; a ``Run`` and a ``State``."""
+
+    layers: tuple[Pair, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Their size."""
+        return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
+
+    def split(self, at: int) -> tuple[Pairs, Pairs]:
+        """The first ``at`` tokens' and the others', each with memory of its own."""
+        return self._part(slice(0, at)), self._part(slice(at, None))
+
+    def _part(self, tokens: slice) -> Pairs:
+        return Pairs(tuple(_copy(keys, values, tokens) for keys, values in self.layers))
+
+
+def can_be_kept(caches: Sequence[Any]) -> bool:
+    """Whether every layer's cache is of a kind that this file knows."""
+    return all(type(cache) in (KVCache, RotatingKVCache) for cache in caches)
+
+
+def read_run(caches: Sequence[Any], start: int) -> Pairs:
+    """What full attention keeps of one sequence's tokens from ``start`` on."""
+    return Pairs(
+        tuple(
+            _copy(cache.keys, cache.values, slice(start, cache.offset))
+            for cache in caches
+            if isinstance(cache, KVCache)
+        )
+    )
+
+
+def read_windows(caches: Sequence[Any]) -> Pairs:
+    """What the sliding windows hold at the end of one sequence, oldest token first."""
+    return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))
+
+
+def _window(cache: Any) -> Pair:
+    # A prefill leaves a window longer than it should be until the next token.
+    last = slice(-cache.size(), None)
+    return _copy(cache._temporal_order(cache.keys), cache._temporal_order(cache.values), last)
+
+
+def fill_caches(caches: Sequence[Any], length: int, runs: Sequence[Pairs], windows: Pairs) -> None:
+    """Make new ``caches`` those of a sequence of ``length`` tokens; nothing is evaluated.
+
+    The arrays may be the snapshot's own: mlx-lm copies them when it forms a batch.
+    """
+    full = iter(zip(*(run.layers for run in runs), strict=True))
+    ends = iter(windows.layers)
+    for cache in caches:
+        if isinstance(cache, KVCache):
+            keys, values = zip(*next(full), strict=True)
+            cache.keys, cache.values = _joined(keys), _joined(values)
+            cache.offset = length
+        else:
+            cache.keys, cache.values = next(ends)
+            cache.offset = length
+            cache._idx = cache.keys.shape[2]
+
+
+def _joined(parts: Sequence[mx.array]) -> mx.array:
+    return parts[0] if len(parts) == 1 else mx.concatenate(list(parts), axis=2)
+
+
+def _copy(keys: mx.array, values: mx.array, tokens: slice) -> Pair:
+    """One layer at a time: what a slice is cut from is a copy of the whole sequence."""
+    pair = mx.contiguous(keys[:, :, tokens]), mx.contiguous(values[:, :, tokens])
+    mx.eval(pair)
+    return pair

@@ -1,0 +1,25 @@
+"""Shares of the memory: never more than there is, less beside a model."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from mlxoss.engine.memory import budget_bytes, limit_reuse, spare_bytes
+
+
+def test_the_prefix_cache_gets_a_share_of_what_is_left() -> None:
+    mx.clear_cache()
+    before = spare_bytes()
+    assert 0 < before <= budget_bytes() // 4
+    weights = mx.zeros((1 << 22,), dtype=mx.float32)
+    mx.eval(weights)
+    assert spare_bytes() <= before - weights.nbytes // 4
+
+
+def test_memory_for_reuse_is_bounded() -> None:
+    usual = mx.set_cache_limit(1 << 40)
+    try:
+        limit_reuse()
+        assert 0 < mx.set_cache_limit(usual) <= 1 << 30
+    finally:
+        mx.set_cache_limit(usual)

@@ -1,0 +1,123 @@
+"""The tree against a plain dictionary of snapshots, and what goes when room is short."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from mlxoss.engine.prefix_tree import PrefixTree
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A run that is its own tokens, ten bytes each."""
+
+    ids: Ids
+
+    @property
+    def nbytes(self) -> int:
+        return 10 * len(self.ids)
+
+    def split(self, at: int) -> tuple[Tokens, Tokens]:
+        assert 0 < at < len(self.ids)
+        return Tokens(self.ids[:at]), Tokens(self.ids[at:])
+
+
+@dataclass(frozen=True)
+class End:
+    """A state that says whose it is."""
+
+    ids: Ids
+    nbytes: int = 7
+
+
+Tree = PrefixTree[Tokens, End]
+
+
+def add(tree: Tree, ids: Ids) -> None:
+    if not tree.holds(ids):
+        start = tree.covered(ids)
+        tree.add(ids, Tokens(ids[start:]) if start < len(ids) else None, End(ids))
+
+
+def find(tree: Tree, ids: Ids, most: int | None = None) -> Ids | None:
+    found = tree.find(ids, len(ids) if most is None else most)
+    if found is None:
+        return None
+    assert sum((run.ids for run in found.runs), ()) == ids[: found.length] == found.state.ids
+    return ids[: found.length]
+
+
+def size(snapshots: set[Ids]) -> int:
+    """What snapshots take at least: each beginning once, and their ends."""
+    beginnings = {ids[:n] for ids in snapshots for n in range(1, len(ids) + 1)}
+    return 10 * len(beginnings) + 7 * len(snapshots)
+
+
+def test_everything_is_found_again_and_shared() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    rng = random.Random(seed)
+    for _ in range(200):
+        tree: Tree = PrefixTree(10**9)
+        kept: set[Ids] = set()
+        for _ in range(rng.randint(1, 20)):
+            ids = tuple(rng.randint(0, 2) for _ in range(rng.randint(1, 12)))
+            add(tree, ids)
+            kept.add(ids)
+            assert (len(tree), tree.nbytes) == (len(kept), size(kept))
+            asked = tuple(rng.randint(0, 2) for _ in range(rng.randint(1, 14)))
+            most = rng.randint(0, len(asked))
+            held = [asked[:n] for n in range(1, most + 1) if asked[:n] in kept]
+            assert find(tree, asked, most) == (held[-1] if held else None)
+
+
+def test_what_was_used_last_stays() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    rng = random.Random(seed)
+    for _ in range(200):
+        limit = rng.randint(60, 400)
+        tree: Tree = PrefixTree(limit)
+        recent: list[Ids] = []
+        for _ in range(30):
+            ids = tuple(rng.randint(0, 2) for _ in range(rng.randint(1, 12)))
+            used = ids if rng.random() < 0.5 else find(tree, ids)
+            if used == ids:
+                add(tree, ids)
+            if used is None or size({used}) > limit:
+                continue
+            recent = [*(one for one in recent if one != used), used]
+            while size(set(recent)) > limit:
+                del recent[0]
+            assert (len(tree), tree.nbytes) == (len(recent), size(set(recent)))
+            assert all(tree.covered(one) == len(one) for one in recent)
+
+
+def test_a_snapshot_larger_than_everything_harms_nothing() -> None:
+    tree: Tree = PrefixTree(100)
+    add(tree, (1, 2))
+    add(tree, tuple(range(50)))
+    add(tree, (1, *range(50)))
+    assert find(tree, (1, 2, 3)) == (1, 2)
+    assert len(tree) == 1
+
+
+@pytest.mark.parametrize("limit", [0, 16])
+def test_no_room_keeps_nothing(limit: int) -> None:
+    tree: Tree = PrefixTree(limit)
+    add(tree, (1,))
+    assert (len(tree), tree.nbytes, find(tree, (1, 2))) == (0, 0, None)
+
+
+def test_clear() -> None:
+    tree: Tree = PrefixTree(1000)
+    add(tree, (1, 2))
+    tree.clear()
+    assert (len(tree), tree.nbytes, tree.covered((1, 2))) == (0, 0, 0)
+    add(tree, (1, 2))
+    assert find(tree, (1, 2)) == (1, 2)

@@ -1,0 +1,388 @@
+"""Restored prompts on a random model: the tokens are those of a cold run, whatever was kept."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlxoss.core import GenerationRequest, SamplingParams
+from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
+from mlxoss.engine.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
+from mlxoss.engine.prefixes import PrefixCache
+from tests.engine.harness import (
+    SMALL_VOCAB,
+    Outcome,
+    WatchedModel,
+    drain,
+    greedy_reference,
+    logits_after,
+    make_request,
+    random_prompt,
+    run_batch,
+)
+
+MARK = 7
+"""Begins each message of these tests' prompts, as ``<|start|>`` does."""
+
+MEASURED = SamplingParams(temperature=0.0, top_logprobs=0)
+PLENTY = 1 << 30
+BUDGET = 30
+"""Requests of a random walk."""
+TIED = 1e-4
+"""Chunks and batches of other shapes round otherwise, by about 1e-6: logits so near each other
+may change places, and only those."""
+
+
+def cut_at_marks(ids: Sequence[int], known: int) -> list[int]:
+    cuts = [i + 1 for i, id_ in enumerate(ids[:-1]) if id_ == MARK and i + 1 > known]
+    last = len(ids) - 1
+    return cuts if last in (known, *cuts[-1:]) or last == 0 else [*cuts, last]
+
+
+def text(length: int, seed: int = 0) -> list[int]:
+    """A message: ``length`` ids without a mark among them."""
+    return [id_ + (id_ == MARK) for id_ in random_prompt(length, seed)]
+
+
+def make_backend(model: LanguageModel, limit_bytes: int = PLENTY, **options: Any) -> MlxBackend:
+    return MlxBackend(model, prefixes=PrefixCache(limit_bytes, cut_at_marks), **options)
+
+
+def run_one(backend: MlxBackend, request: GenerationRequest) -> tuple[int, list[int]]:
+    """How much of the prompt was cached, and the answer."""
+    cached = backend.insert(0, request)
+    outcome = drain(backend, [0])[0]
+    assert outcome.error is None
+    return cached, outcome.ids
+
+
+def check_cold(model: LanguageModel, request: GenerationRequest, got: Sequence[int]) -> None:
+    """``got`` is what a cold run gives, up to a tie if there is one."""
+    expected = greedy_reference(model, request)[: len(got)]
+    pairs = enumerate(zip(got, expected, strict=True))
+    differ = next((i for i, (one, other) in pairs if one != other), None)
+    if differ is not None:
+        logits = logits_after(model, [*request.prompt_ids, *expected[:differ]])
+        assert logits[expected[differ]] - logits[got[differ]] < TIED
+
+
+@pytest.mark.parametrize("length", [1, 2, 126, 127, 128, 129, 130, 255, 256, 257, 400])
+def test_a_repeat_computes_one_token_and_says_the_same(model: LanguageModel, length: int) -> None:
+    request = make_request(text(length), 8)
+    backend = make_backend(model)
+    assert run_one(backend, request)[0] == 0
+    for _ in range(2):
+        cached, ids = run_one(backend, request)
+        assert cached == length - 1
+        check_cold(model, request, ids)
+
+
+@pytest.mark.parametrize("first", [1, 125, 126, 127, 128, 256])
+@pytest.mark.parametrize("answer", [1, 3, 130])
+def test_a_second_turn_goes_on_after_the_answer(
+    model: LanguageModel, first: int, answer: int
+) -> None:
+    request = make_request([*text(first), MARK, 9], answer)
+    backend = make_backend(model)
+    _, ids = run_one(backend, request)
+    check_cold(model, request, ids)
+    turn = make_request([*request.prompt_ids, *ids, MARK, *text(40, 2), MARK, 9], 8)
+    cached, ids = run_one(backend, turn)
+    assert cached == first + 2 + answer
+    check_cold(model, turn, ids)
+
+
+def test_branches_share_their_beginning(model: LanguageModel) -> None:
+    backend = make_backend(model)
+    head = [*text(140), MARK]
+    shared = [*head, *text(150, 1), MARK]
+    for seed, prompt, hit in [
+        (3, [*shared, *text(60, 3), MARK, 9], 0),
+        (4, [*shared, *text(70, 4), MARK, 9], len(shared)),
+        (5, [*head, *text(50, 5), MARK, 9], len(head)),
+        (6, [*shared, *text(70, 4), MARK, *text(5, 6), MARK, 9], len(shared) + 71),
+        (7, [*text(140)[:-1], 8, MARK, 9], 0),
+    ]:
+        request = make_request(prompt, 10)
+        cached, ids = run_one(backend, request)
+        assert (seed, cached) == (seed, hit)
+        check_cold(model, request, ids)
+
+
+def test_nothing_of_another_prompt_is_used(model: LanguageModel) -> None:
+    backend = make_backend(model)
+    request = make_request([*text(200), MARK, *text(200, 1), MARK, 9], 4)
+    run_one(backend, request)
+    for at in (0, 1, 150, 199, 201, 300):
+        changed = list(request.prompt_ids)
+        changed[at] = (changed[at] + 1) % SMALL_VOCAB
+        other = make_request(changed, 4)
+        cached, ids = run_one(backend, other)
+        assert cached == (201 if at > 200 else 0)
+        check_cold(model, other, ids)
+
+
+def test_off_keeps_nothing(model: LanguageModel) -> None:
+    chunks: list[int] = []
+    watched = WatchedModel(model, lambda rows, tokens: chunks.append(tokens))
+    backend = make_backend(watched, limit_bytes=0)
+    request = make_request([*text(40), MARK, *text(40), MARK, 9], 2)
+    for _ in range(2):
+        chunks.clear()
+        assert run_one(backend, request)[0] == 0
+        assert chunks[0] == len(request.prompt_ids) - 1
+    status = backend.prefix_cache
+    assert (status.entries, status.bytes, status.hits) == (0, 0, 0)
+
+
+def test_only_what_is_new_is_computed(model: LanguageModel) -> None:
+    computed = 0
+
+    def watch(rows: int, tokens: int) -> None:
+        nonlocal computed
+        computed += rows * tokens
+
+    backend = make_backend(WatchedModel(model, watch))
+    request = make_request([*text(300), MARK, 9], 5)
+    _, ids = run_one(backend, request)
+    computed = 0
+    turn = make_request([*request.prompt_ids, *ids, MARK, *text(20, 1), MARK, 9], 5)
+    run_one(backend, turn)
+    # The new tokens, and a step for each that came.
+    assert computed == 23 + 5
+
+
+def test_the_status_counts_what_was_saved(model: LanguageModel) -> None:
+    backend = make_backend(model)
+    prompt = [*text(100), MARK, *text(20), MARK, 9]
+    run_one(backend, make_request(prompt, 2))
+    run_one(backend, make_request([*prompt[:101], *text(30, 1), MARK, 9], 2))
+    status = backend.prefix_cache
+    assert (status.hits, status.hit_tokens, status.limit_bytes) == (1, 101, PLENTY)
+    assert status.entries == 5
+    assert 0 < status.bytes < PLENTY
+
+
+def test_rebuild_and_close_forget_everything(model: LanguageModel) -> None:
+    backend = make_backend(model)
+    request = make_request([*text(150), MARK, 9], 3)
+    run_one(backend, request)
+    backend.rebuild()
+    assert backend.prefix_cache.bytes == 0
+    cached, ids = run_one(backend, request)
+    assert cached == 0
+    check_cold(model, request, ids)
+    backend.close()
+    assert backend.prefix_cache.bytes == 0
+
+
+def test_a_conversation_takes_memory_by_its_length_and_its_turns(model: LanguageModel) -> None:
+    """Linear: keys and values once, and a window or two per turn."""
+    backend = make_backend(model)
+    prompt = text(150)
+    sizes = []
+    for turn in range(12):
+        prompt = [*prompt, MARK, *text(60, turn), MARK, 9]
+        _, ids = run_one(backend, make_request(prompt, 20))
+        prompt += ids
+        sizes.append(backend.prefix_cache.bytes)
+    steps = [after - before for before, after in itertools.pairwise(sizes)]
+    assert max(steps) == min(steps)
+    heads, width, floats, float_bytes = 2, 32, 2, 4
+    per_token = heads * width * floats * float_bytes
+    window = 128 * per_token
+    assert steps[0] == 83 * per_token + 3 * window
+
+
+@dataclass
+class Walk:
+    """Random conversations that branch, repeat, meet in batches and are cancelled."""
+
+    model: LanguageModel
+    rng: random.Random
+    backend: MlxBackend
+    known: list[list[int]] = field(default_factory=list)
+    requests: dict[int, GenerationRequest] = field(default_factory=dict)
+    cached: dict[int, int] = field(default_factory=dict)
+    computed: dict[int, int] = field(default_factory=dict)
+    got: dict[int, list[int]] = field(default_factory=dict)
+    last: dict[int, float] = field(default_factory=dict)
+    running: set[int] = field(default_factory=set)
+
+    def check(self, uid: int) -> None:
+        """The tokens are a cold run's, and the last one's probability is."""
+        request, ids = self.requests[uid], self.got[uid]
+        check_cold(self.model, request, ids)
+        if ids:
+            logits = logits_after(self.model, [*request.prompt_ids, *ids[:-1]])
+            exact = logits[ids[-1]] - np.logaddexp.reduce(logits)
+            assert self.last[uid] == pytest.approx(exact, abs=TIED)
+
+    def submit(self) -> None:
+        uid = len(self.requests)
+        request = make_request(self._prompt(), self.rng.randint(1, 12), MEASURED)
+        self.requests[uid] = request
+        self.cached[uid] = self.backend.insert(uid, request)
+        assert 0 <= self.cached[uid] < len(request.prompt_ids)
+        self.computed[uid], self.got[uid] = 0, []
+        self.running.add(uid)
+
+    def cancel(self) -> None:
+        uid = self.rng.choice(sorted(self.running))
+        self.backend.remove(uid)
+        self.running.discard(uid)
+
+    def step(self) -> None:
+        for output in self.backend.step():
+            match output:
+                case SequencePrefilled(uid, tokens):
+                    self.computed[uid] += tokens
+                case SequenceOutput(uid, token):
+                    self.got[uid].append(token.token_id)
+                    assert token.logprob is not None
+                    self.last[uid] = token.logprob.logprob
+                    if token.finish is not None:
+                        self._end(uid)
+                case _:
+                    raise AssertionError(output)
+
+    def _end(self, uid: int) -> None:
+        request = self.requests[uid]
+        assert self.cached[uid] + self.computed[uid] == len(request.prompt_ids)
+        self.known.append([*request.prompt_ids, *self.got[uid]])
+        self.running.discard(uid)
+
+    def _prompt(self) -> list[int]:
+        rng = self.rng
+        near = rng.choice([126, 127, 128, 129, 255, 256, 257, rng.randint(1, 300)])
+        if not self.known or rng.random() < 0.15:
+            return text(near, rng.randrange(3))
+        base = rng.choice(self.known[-6:])
+        match rng.randrange(5):
+            case 0:
+                return base
+            case 1:
+                base = base[: rng.randint(1, len(base))]
+            case 2:
+                base = base[: max(1, near - 1)]
+        if len(base) > 500:
+            base = base[:130]
+        return [*base, MARK, *text(rng.choice([1, 20, 127, 128]), rng.randrange(4)), MARK, 9]
+
+
+@pytest.mark.parametrize("limit_bytes", [PLENTY, 1_500_000, 400_000])
+def test_random_walks_equal_cold_runs(model: LanguageModel, limit_bytes: int) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    rng = random.Random(seed)
+    walk = Walk(model, rng, make_backend(model, limit_bytes, prefill_step_tokens=50))
+    hits = 0
+    while len(walk.requests) < BUDGET or walk.running:
+        if len(walk.requests) < BUDGET and len(walk.running) < 6 and rng.random() < 0.3:
+            walk.submit()
+        if walk.running and rng.random() < 0.02:
+            walk.cancel()
+        walk.step()
+        assert walk.backend.prefix_cache.bytes <= limit_bytes
+    for uid in walk.got:
+        walk.check(uid)
+        hits += walk.cached[uid] > 0
+    assert walk.backend.prefix_cache.hits == hits
+    assert hits > 0
+
+
+def test_a_batch_of_hits_and_misses_equals_cold_runs(model: LanguageModel) -> None:
+    backend = make_backend(model, max_batch=8)
+    base = [*text(127), MARK, *text(130), MARK]
+    run_one(backend, make_request([*base, 9], 30))
+    requests = [
+        make_request(prompt, 12)
+        for prompt in (
+            [*base, 9],
+            [*base, *text(200, 1), MARK, 9],
+            text(300, 8),
+            [*base[:128], *text(3, 2), MARK, 9],
+            [5],
+            [*base, *text(1, 1), MARK, 9],
+        )
+    ]
+    outcomes: list[Outcome] = run_batch(backend, requests)
+    for request, outcome in zip(requests, outcomes, strict=True):
+        check_cold(model, request, outcome.ids)
+    assert backend.prefix_cache.hits == 4
+
+
+def test_a_cancel_in_the_prefill_leaves_whole_snapshots(model: LanguageModel) -> None:
+    backend = make_backend(model, prefill_step_tokens=40)
+    prompt = [*text(100), MARK, *text(100, 1), MARK, 9]
+    request = make_request(prompt, 6)
+    backend.insert(0, request)
+    for _ in range(4):
+        backend.step()
+    backend.remove(0)
+    assert backend.prefix_cache.entries == 1
+    cached, ids = run_one(backend, request)
+    assert cached == 101
+    check_cold(model, request, ids)
+
+
+@pytest.mark.parametrize("length", [2, 3, 120, 128, 129, 130, 131, 300])
+def test_a_warmed_prompt_computes_one_token_and_says_the_same(
+    model: LanguageModel, length: int
+) -> None:
+    backend = make_backend(model)
+    prompt = tuple(text(length))
+    calls = 1
+    while backend.warm(prompt):
+        calls += 1
+    assert calls == -(-(length - 1) // WARM_STEP_TOKENS)
+    assert (backend.prefix_cache.entries, backend.prefix_cache.hits) == (1, 0)
+    assert not backend.warm(prompt)
+    request = make_request(prompt, 8)
+    cached, ids = run_one(backend, request)
+    assert cached == length - 1
+    check_cold(model, request, ids)
+
+
+def test_warming_goes_on_where_it_was_interrupted(model: LanguageModel) -> None:
+    backend = make_backend(model)
+    first = make_request([*text(150), MARK, 9], 5)
+    run_one(backend, first)
+    canonical = (*first.prompt_ids, *text(200, 1), MARK, 9)
+    assert backend.warm(canonical)
+    entries = backend.prefix_cache.entries
+    other = make_request([*text(140, 2), MARK, 9], 5)
+    _, ids = run_one(backend, other)
+    check_cold(model, other, ids)
+    assert not backend.warm(canonical)
+    request = make_request([*canonical[:-1], *text(20, 3), MARK, 9], 8)
+    cached, ids = run_one(backend, request)
+    assert cached == len(canonical) - 1
+    check_cold(model, request, ids)
+    assert backend.prefix_cache.entries > entries
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 1000, 200_000])
+def test_warming_ends_where_there_is_no_room(model: LanguageModel, limit_bytes: int) -> None:
+    backend = make_backend(model, limit_bytes)
+    calls = 1
+    while backend.warm(tuple(text(600))):
+        calls += 1
+    assert calls <= 5
+    assert backend.prefix_cache.bytes <= limit_bytes
+
+
+def test_a_wrong_state_would_be_noticed(model: LanguageModel) -> None:
+    """The comparison itself: a cache that is off by one token changes what is said."""
+    request = make_request(text(200), 8)
+    expected = greedy_reference(model, request)
+    moved = make_request([*request.prompt_ids[:-2], *request.prompt_ids[-1:]], 8)
+    with pytest.raises(AssertionError):
+        check_cold(model, request, greedy_reference(model, moved))
+    assert np.isfinite(logits_after(model, expected)).all()

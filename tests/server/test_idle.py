@@ -1,0 +1,35 @@
+"""A server whose model has left the memory: it says so, and the next request brings it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlxoss.harmony.encoding import Encoding
+from tests.fakes import ScriptedBackend
+from tests.server.harness import ask, eventually, running
+from tests.server.scripts import always
+
+HELLO = "<|channel|>final<|message|>Hello!<|return|>"
+USER: Any = [{"role": "user", "content": "Hi"}]
+
+
+def test_health_says_unloaded_and_a_request_waits_for_the_model(encoding: Encoding) -> None:
+    made: list[ScriptedBackend] = []
+
+    def load() -> ScriptedBackend:
+        made.append(ScriptedBackend(always(encoding, HELLO)))
+        return made[-1]
+
+    with running(load, lambda: encoding, idle_unload_s=0.05) as server:
+
+        def is_unloaded() -> bool:
+            health = ask(server, "GET", "/health")
+            assert health.status == 200
+            return bool(health.json["status"] == "unloaded")
+
+        for count in (1, 2):
+            eventually(is_unloaded)
+            assert len(made) == count
+            assert all(backend.closed for backend in made)
+            answer = server.client().chat.completions.create(model="m", messages=USER)
+            assert answer.choices[0].message.content == "Hello!"
