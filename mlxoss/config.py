@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from mlxoss.errors import ConfigError
-from mlxoss.settings import Choice, Day, FilePath, Integer, Kind, Switch, Text
+from mlxoss.settings import (
+    Choice,
+    Day,
+    FilePath,
+    HostName,
+    Integer,
+    Kind,
+    ListOf,
+    Origin,
+    Switch,
+    Text,
+)
 
 ENV_PREFIX = "MLXOSS_"
 # Read before any setting: which file, which folders, which service manager.
@@ -43,6 +54,19 @@ class Config:
     port: int = field(
         default=8000,
         metadata=_about(Integer(0, 65535), "The port to listen on; 0 takes a free one."),
+    )
+    allow_host: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            ListOf(HostName()),
+            "Names besides this machine's own by which clients may ask for the server; * is any.",
+        ),
+    )
+    allow_origin: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            ListOf(Origin()), "Web pages' origins that may use the server (CORS); * is any."
+        ),
     )
     context_length: int | None = field(
         default=None,

@@ -94,4 +94,6 @@ def edit() -> None:
 def _shown(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,6 +11,7 @@ from sanic.response import BaseHTTPResponse
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
+from mlxoss.server.guard import add_guard
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
     MAX_BODY_BYTES,
@@ -61,6 +62,7 @@ def create_app(
     encoding = EncodingLoader(lambda: _load(load_encoding))
     services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
+    add_guard(app, services)
     add_turn_routes(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)
