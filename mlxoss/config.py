@@ -32,8 +32,11 @@ from mlxoss.settings import (
 )
 
 ENV_PREFIX = "MLXOSS_"
+API_KEY_VARIABLE = "MLXOSS_API_KEY"
+"""The key that ``mlxoss chat`` sends; not a setting, since keys stand in no file."""
+
 # Read before any setting: which file, which folders, which service manager.
-_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL"})
+_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL", API_KEY_VARIABLE})
 
 
 def _about(kind: Kind, help: str) -> dict[str, object]:
@@ -66,6 +69,12 @@ class Config:
         default=(),
         metadata=_about(
             ListOf(Origin()), "Web pages' origins that may use the server (CORS); * is any."
+        ),
+    )
+    insecure_no_auth: bool = field(
+        default=False,
+        metadata=_about(
+            Switch(), "Serve other machines though there is no API key; one that exists is asked."
         ),
     )
     context_length: int | None = field(

@@ -18,7 +18,9 @@ from mlxoss.cli import notice
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.keys import read_keys
 from mlxoss.logs import set_up_logging
+from mlxoss.server.exposure import check_exposure
 from mlxoss.server.run import run_server
 from mlxoss.server.state import open_state
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 def run(config: Config) -> int:
     """Serve until told to stop; return the process's exit code."""
     set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
+    has_keys = bool(read_keys(paths.data_dir()))
+    check_exposure(config, has_keys=has_keys)
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
@@ -43,7 +47,7 @@ def run(config: Config) -> int:
         lambda config: open_state(paths.data_dir(), config),
         model=source.info,
         on_listening=lambda host, port: typer.echo(
-            notice.address(host, port, source.info.name), err=True
+            notice.address(host, port, source.info.name, needs_key=has_keys), err=True
         ),
     )
 

@@ -14,13 +14,13 @@ protocol"; RFC 9110 section 7.2 and RFC 9112 section 3.2 (Host).
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxoss.api.errors import HttpError
 from mlxoss.config import Config
+from mlxoss.server.addresses import to_address
 
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "*"})
 """Bind addresses that are no name of anything."""
@@ -159,10 +159,10 @@ def _is_welcome(door: Door, authority: str, address: str | None) -> bool:
     if "*" in door.hosts or name in door.hosts or name == "localhost":
         return True
     try:
-        literal = ipaddress.ip_address(name)
+        literal = to_address(name)
     except ValueError:
         return False
-    return literal.is_loopback or (address is not None and literal == _to_address(address))
+    return literal.is_loopback or (address is not None and literal == to_address(address))
 
 
 def _bare(name: str) -> str:
@@ -170,16 +170,9 @@ def _bare(name: str) -> str:
     if not name.startswith("[") and ":" not in name:
         return name
     try:
-        return str(_to_address(name.strip("[]")))
+        return str(to_address(name.strip("[]")))
     except ValueError:
         return name
-
-
-def _to_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address; one of IPv4 in IPv6 (a socket for both has such) is that of IPv4."""
-    found = ipaddress.ip_address(text.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found
 
 
 def _same_origin(origin: str, scheme: str, host: str) -> bool:

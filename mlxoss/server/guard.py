@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 from sanic import HTTPResponse, Request
 from sanic.http import Http
 from sanic.response import BaseHTTPResponse
 
 from mlxoss.api.errors import HttpError
+from mlxoss.server.addresses import is_loopback
 from mlxoss.server.door import Door, Knock, Welcome, judge, make_door, to_headers, to_preflight
 from mlxoss.server.http import MAX_BODY_BYTES, App, HttpRefusal
 from mlxoss.server.services import Services
+
+_BEARER = re.compile(r" *bearer +(\S+) *", re.IGNORECASE)
 
 
 def add_guard(app: App, services: Services) -> None:
     """Refuse who may not talk to ``app`` before it looks for a route, reads a body or answers.
 
-    What is answered before that is only that a request is no HTTP.
+    What is answered before that is only that a request is no HTTP. A key is needed once one
+    exists, and always on a connection from another machine unless ``insecure_no_auth``.
+    ``/health`` answers without, and finds in ``request.ctx.is_known`` how much it may say;
+    a preflight never carries one (Fetch Standard).
     """
     door = make_door(services.config)
 
@@ -25,6 +33,10 @@ def add_guard(app: App, services: Services) -> None:
             _read_no_more(request)
             raise HttpRefusal(verdict)
         request.ctx.welcome = verdict
+        request.ctx.is_known = _is_known(services, request)
+        if not (request.ctx.is_known or request.path == "/health" or _is_preflight(request)):
+            _read_no_more(request)
+            raise HttpRefusal(_no_key(request))
 
     async def answer_preflight(request: Request) -> HTTPResponse | None:
         welcome: Welcome | None = getattr(request.ctx, "welcome", None)
@@ -40,10 +52,41 @@ def add_guard(app: App, services: Services) -> None:
     app.register_middleware(add_headers, "response")
 
 
+def _is_known(services: Services, request: Request) -> bool:
+    """Whether the caller has a key, or needs none."""
+    keyring = services.state.keyring
+    sent = request.headers.getall("authorization", [])
+    if len(sent) == 1 and (match := _BEARER.fullmatch(sent[0])) and keyring.admits(match[1]):
+        return True
+    return keyring.is_empty and (services.config.insecure_no_auth or _is_local(request))
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the connection came in on the loopback, or a unix socket."""
+    own = _own_name(request)
+    return isinstance(own, str) or (isinstance(own, tuple) and is_loopback(own[0]))
+
+
+def _no_key(request: Request) -> HttpError:
+    sent = "authorization" in request.headers
+    return HttpError(
+        401,
+        ("This API key is not valid" if sent else "An API key is needed")
+        + ": send the header 'Authorization: Bearer KEY' with one that "
+        "'mlxoss key create NAME' made on the server's machine.",
+        code="invalid_api_key",
+    )
+
+
+def _own_name(request: Request) -> object:
+    """This end of the connection: a tuple that begins with an address, or a unix socket's path."""
+    assert request.transport is not None
+    return request.transport.get_extra_info("sockname")
+
+
 def _to_knock(request: Request) -> Knock:
-    transport = request.transport
+    transport, own = request.transport, _own_name(request)
     assert transport is not None
-    own = transport.get_extra_info("sockname")
     # Of absolute form: a proxy's request line.
     target = request.raw_url.partition(b"://")
     authority = None

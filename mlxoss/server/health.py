@@ -13,13 +13,16 @@ from mlxoss.server.services import ServerStatus, Services
 
 
 def add_health_route(app: App, services: Services) -> None:
-    """Serve ``/health``: 503 when the model could not be loaded, else 200, while loading too."""
+    """Serve ``/health``: 503 when the model could not be loaded, else 200, while loading too.
+
+    Who has no key where one is needed is told the status alone.
+    """
 
     async def health(request: Request) -> HTTPResponse:
         status = services.status
-        return json_response(
-            _to_json(services, status), status=503 if status is ServerStatus.FAILED else 200
-        )
+        known = request.ctx.is_known
+        report = _to_json(services, status) if known else {"status": status.value}
+        return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
     app.add_route(health, "/health", methods=["GET", "HEAD"], name="health")
 

@@ -51,6 +51,8 @@ class JsonErrorHandler(ErrorHandler):
         headers: dict[str, str] = {}
         if error.retry_after_s is not None:
             headers["retry-after"] = str(error.retry_after_s)
+        if error.status == 401:
+            headers["www-authenticate"] = "Bearer"
         if isinstance(exception, MethodNotAllowed):
             headers["allow"] = ", ".join(sorted(exception.headers["Allow"].split(", ")))
         return json_response(error.body, status=error.status, headers=headers)

@@ -160,6 +160,7 @@ async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: fl
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
     await services.state.store.close()
+    await services.state.keyring.close()
     await _close_sockets(server)
     for connection in list(server.connections):
         if not connection.close_if_idle():

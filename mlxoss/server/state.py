@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlxoss.config import Config
 from mlxoss.errors import StoreError
+from mlxoss.server.keyring import Keyring
 from mlxoss.store.opening import open_store
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Failure, Response
@@ -29,10 +30,11 @@ _SWEEP_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The store, and the key under which ``encrypted_content`` is sealed."""
+    """The store, the key under which ``encrypted_content`` is sealed, and the callers' keys."""
 
     store: Store
     key: bytes
+    keyring: Keyring
 
 
 OpenState = Callable[[Config], State]
@@ -42,7 +44,8 @@ def open_memory(config: Config) -> State:
     """A state that ends with the process."""
     bounds = _bounds(config)
     bounds = replace(bounds, max_bytes=min(bounds.max_bytes, _MEMORY_BYTES))
-    return State(open_store(None, bounds, time.time), secrets.token_bytes(KEY_BYTES))
+    store = open_store(None, bounds, time.time)
+    return State(store, secrets.token_bytes(KEY_BYTES), Keyring(None))
 
 
 def open_state(folder: Path, config: Config) -> State:
@@ -52,10 +55,10 @@ def open_state(folder: Path, config: Config) -> State:
     contents that clients keep outlive a restart by it. Blocks as ``open_store``.
     Raises StoreError, with what to do about it, when a file cannot be used.
     """
-    key = load_key(folder / KEY_FILE)
+    key, keyring = load_key(folder / KEY_FILE), Keyring(folder)
     if config.responses_store == "off":
-        return replace(open_memory(config), key=key)
-    return State(open_store(folder / DATABASE, _bounds(config), time.time), key)
+        return replace(open_memory(config), key=key, keyring=keyring)
+    return State(open_store(folder / DATABASE, _bounds(config), time.time), key, keyring)
 
 
 def load_key(path: Path) -> bytes:

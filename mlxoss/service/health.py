@@ -55,15 +55,19 @@ class Refused:
 Health = Answered | Foreign | Silent | Refused
 
 
-def probe(host: str, port: int, *, timeout_s: float = 0.25) -> Health:
+def probe(host: str, port: int, *, timeout_s: float = 0.25, token: str | None = None) -> Health:
     """GET ``/health`` from the daemon that was told to bind ``host`` and ``port``.
 
     ``timeout_s`` limits connecting and each wait for bytes, so that a daemon that hangs
-    costs at most twice that. Never raises for anything the other side does.
+    costs at most twice that. A daemon that asks for keys tells who sends no ``token`` its
+    status alone. Never raises for anything the other side does.
     """
     connection = http.client.HTTPConnection(reachable(host), port, timeout=timeout_s)
     try:
-        connection.request("GET", "/health", headers={"Connection": "close"})
+        headers = {"Connection": "close"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        connection.request("GET", "/health", headers=headers)
         answer = connection.getresponse()
         return _read(answer.status, answer.read(LIMIT_BYTES))
     except TimeoutError:
