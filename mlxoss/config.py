@@ -77,6 +77,12 @@ class Config:
             Switch(), "Serve other machines though there is no API key; one that exists is asked."
         ),
     )
+    max_connections: int = field(
+        default=2048,
+        metadata=_about(
+            Integer(1, 100_000), "Most open connections; idle ones make room for new ones."
+        ),
+    )
     context_length: int | None = field(
         default=None,
         metadata=_about(

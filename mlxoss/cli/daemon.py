@@ -20,6 +20,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.keys import read_keys
 from mlxoss.logs import set_up_logging
+from mlxoss.server.bounds import raise_file_limit
 from mlxoss.server.exposure import check_exposure
 from mlxoss.server.run import run_server
 from mlxoss.server.state import open_state
@@ -33,6 +34,7 @@ def run(config: Config) -> int:
     set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
     has_keys = bool(read_keys(paths.data_dir()))
     check_exposure(config, has_keys=has_keys)
+    raise_file_limit(config.max_connections)
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)

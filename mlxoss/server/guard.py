@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from sanic import HTTPResponse, Request
-from sanic.http import Http
 from sanic.response import BaseHTTPResponse
 
 from mlxoss.api.errors import HttpError
 from mlxoss.server.addresses import is_loopback
 from mlxoss.server.door import Door, Knock, Welcome, judge, make_door, to_headers, to_preflight
-from mlxoss.server.http import MAX_BODY_BYTES, App, HttpRefusal
+from mlxoss.server.http import MAX_BODY_BYTES, App, HttpRefusal, stop_reading
 from mlxoss.server.services import Services
 
 _BEARER = re.compile(r" *bearer +(\S+) *", re.IGNORECASE)
@@ -30,12 +29,12 @@ def add_guard(app: App, services: Services) -> None:
     async def let_in(request: Request) -> None:
         verdict = judge(door, _to_knock(request))
         if isinstance(verdict, HttpError):
-            _read_no_more(request)
+            stop_reading(request, MAX_BODY_BYTES)
             raise HttpRefusal(verdict)
         request.ctx.welcome = verdict
         request.ctx.is_known = _is_known(services, request)
         if not (request.ctx.is_known or request.path == "/health" or _is_preflight(request)):
-            _read_no_more(request)
+            stop_reading(request, MAX_BODY_BYTES)
             raise HttpRefusal(_no_key(request))
 
     async def answer_preflight(request: Request) -> HTTPResponse | None:
@@ -100,12 +99,6 @@ def _to_knock(request: Request) -> Knock:
         scheme="https" if transport.get_extra_info("sslcontext") else "http",
         version=request.version,
     )
-
-
-def _read_no_more(request: Request) -> None:
-    """Let a refused client send what may be a whole body; one that sends more is cut off."""
-    if isinstance(request.stream, Http):
-        request.stream.request_max_size = MAX_BODY_BYTES
 
 
 def _is_preflight(request: Request) -> bool:
