@@ -2,9 +2,10 @@ class Mlxoss < Formula
   include Language::Python::Virtualenv
 
   desc "Serve GPT-OSS on MLX behind OpenAI's endpoints"
+  # Nothing is released yet, so the repository's address (here and below), the tag and its hash
+  # are placeholders that the first release replaces. To try it before, put the address of a
+  # clone into `head` and install with --HEAD.
   homepage "https://github.com/mlxoss/mlxoss"
-  # There is no release yet: this address and this hash are placeholders, and the first tag
-  # replaces them. Until then: brew install --HEAD.
   url "https://github.com/mlxoss/mlxoss/archive/refs/tags/v0.1.0.tar.gz"
   sha256 "0000000000000000000000000000000000000000000000000000000000000000"
   license "MIT"

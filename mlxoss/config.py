@@ -8,6 +8,7 @@ flag.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
 import tomllib
@@ -37,6 +38,8 @@ API_KEY_VARIABLE = "MLXOSS_API_KEY"
 
 # Read before any setting: which file, which folders, which service manager.
 _OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL", API_KEY_VARIABLE})
+# A stand-in that MLXOSS_LAUNCHCTL names has variables of its own, and they are no settings.
+_STAND_IN_PREFIX = "MLXOSS_FAKE_LAUNCHD_"
 
 
 def _about(kind: Kind, help: str) -> dict[str, object]:
@@ -97,6 +100,12 @@ class Config:
         default=64,
         metadata=_about(
             Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
+        ),
+    )
+    guard: str = field(
+        default="on",
+        metadata=_about(
+            Choice("on", "off"), "Let the model write only what its form and the request allow."
         ),
     )
     date: datetime.date | None = field(
@@ -205,6 +214,25 @@ def load_config(
     return Config(**values)
 
 
+def find_address(env: Mapping[str, str], file: ConfigFile) -> Config:
+    """The host and the port alone, as far as they can be read: for finding a running daemon
+    whose settings have been spoilt since. Everything else is the default. Never raises.
+    """
+    try:
+        table = _read_toml(file)
+    except ConfigError:
+        table = {}
+    values: dict[str, Any] = {}
+    for setting in (settings()["host"], settings()["port"]):
+        given = env.get(setting.variable)
+        with contextlib.suppress(ValueError):
+            if given:
+                values[setting.name] = setting.kind.read(given)
+            elif setting.name in table:
+                values[setting.name] = setting.kind.check(table[setting.name])
+    return Config(**values)
+
+
 def _from_file(file: ConfigFile) -> dict[str, Any]:
     table = _read_toml(file)
     where = str(file.path)
@@ -242,7 +270,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     by_variable = {setting.variable: setting for setting in settings().values()}
     values: dict[str, Any] = {}
     for variable in sorted(env):
-        if not variable.startswith(ENV_PREFIX) or variable in _OTHER_VARIABLES or not env[variable]:
+        if not _is_setting(variable) or not env[variable]:
             continue
         label = f"The environment variable {variable}"
         setting = by_variable.get(variable)
@@ -255,6 +283,13 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         except ValueError as error:
             raise ConfigError(f"{label} {error}.", key=variable, source="environment") from None
     return values
+
+
+def _is_setting(variable: str) -> bool:
+    """Whether a variable must name a setting."""
+    if variable in _OTHER_VARIABLES or variable.startswith(_STAND_IN_PREFIX):
+        return False
+    return variable.startswith(ENV_PREFIX)
 
 
 def _from_flags(flags: Mapping[str, object]) -> dict[str, Any]:

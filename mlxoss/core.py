@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any, Protocol
 
 
 class Effort(StrEnum):
@@ -62,18 +63,27 @@ class SamplingParams:
     top_logprobs: int | None = None
 
 
+class Grammar(Protocol):
+    """A compiled grammar of one turn; ``mlxoss.harmony.guards`` makes them."""
+
+    def make_guard(self) -> Any:
+        """A ``mlxoss.harmony.guard.Guard`` at the start of a turn. Microseconds, any thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One sequence for the engine.
 
     ``max_tokens`` is at least 1 and already cut to what the context leaves.
-    Sampling stops after a token of ``stop_ids``; that token is delivered.
+    Sampling stops after a token of ``stop_ids``; that token is delivered. ``grammar`` says what
+    may be sampled; ``None`` allows everything.
     """
 
     prompt_ids: tuple[int, ...]
     max_tokens: int
     stop_ids: frozenset[int]
     sampling: SamplingParams = SamplingParams()
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ A key has 256 random bits, so its bare hash cannot be turned back by guessing.
 
 from __future__ import annotations
 
+import base64
 import fcntl
-import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -47,6 +46,8 @@ class Key:
 
 def hash_token(token: str) -> str:
     """The hash under which a key or token is kept and compared."""
+    import hashlib  # with it comes OpenSSL, and `mlxoss status` must be quick
+
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -75,7 +76,7 @@ def create_key(folder: Path, name: str, now: float) -> str:
     ``StoreError`` when it cannot be kept.
     """
     _check_name(name)
-    token = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    token = PREFIX + _random_text()
     with _changing(folder):
         keys = read_keys(folder)
         if any(key.name == name for key in keys):
@@ -120,7 +121,7 @@ def make_local_token(folder: Path) -> None:
     """Put a new token in place of the last one. Raises ``StoreError``."""
     path = folder / TOKEN_FILE
     try:
-        _replace(path, f"{PREFIX}local-{secrets.token_urlsafe(_RANDOM_BYTES)}".encode())
+        _replace(path, f"{PREFIX}local-{_random_text()}".encode())
     except OSError as error:
         raise StoreError(f"The file {path} cannot be written: {error.strerror}.") from error
 
@@ -131,6 +132,10 @@ def read_local_token(folder: Path) -> str | None:
         return (folder / TOKEN_FILE).read_text("ascii") or None
     except (OSError, UnicodeError):
         return None
+
+
+def _random_text() -> str:
+    return base64.urlsafe_b64encode(os.urandom(_RANDOM_BYTES)).decode("ascii").rstrip("=")
 
 
 def _check_name(name: str) -> None:
@@ -159,7 +164,7 @@ def _write_keys(folder: Path, keys: tuple[Key, ...]) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     """Put the whole file in place, on the disk before it is seen."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as no_deadline
 from hypothesis import strategies as st
 
 from mlxoss.config import Config, ConfigFile, find_config_file, load_config, settings
@@ -220,6 +221,7 @@ def test_an_unknown_variable_is_refused_with_the_likely_one(file: Path) -> None:
 
 def test_other_variables_are_none_of_its_business(file: Path) -> None:
     env = {"PORT": "x", "MLX_HOST": "y", "MLXOSS_HOME": "/h", "MLXOSS_CONFIG": "/c"}
+    env |= {"MLXOSS_LAUNCHCTL": "/l", "MLXOSS_FAKE_LAUNCHD_DIR": "/d"}
     assert load(file, env=env) == Config()
 
 
@@ -250,6 +252,7 @@ def test_which_file_is_read() -> None:
     assert find_config_file(None, {}, usual) == ConfigFile(usual)
 
 
+@no_deadline(deadline=None)
 @given(st.sampled_from(sorted(settings())), st.text(max_size=30))
 def test_any_text_is_used_or_refused_by_name(name: str, text: str) -> None:
     kind = settings()[name].kind

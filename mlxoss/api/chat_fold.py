@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
+
+_TEXTS = MappingProxyType({"function": "arguments", "custom": "input"})
 
 
 @dataclass(slots=True)
 class _Call:
     id: str
     name: str
-    arguments: list[str] = field(default_factory=list)
+    kind: str = "function"
+    text: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        function = {"name": self.name, "arguments": "".join(self.arguments)}
-        return {"id": self.id, "type": "function", "function": function}
+        called = {"name": self.name, _TEXTS[self.kind]: "".join(self.text)}
+        return {"id": self.id, "type": self.kind, self.kind: called}
 
 
 @dataclass(slots=True)
@@ -36,10 +40,10 @@ class _Choice:
         self.finish_reason = choice["finish_reason"] or self.finish_reason
 
     def _add_call(self, call: dict[str, Any]) -> None:
-        function = call["function"]
         if "id" in call:
-            self.calls.append(_Call(call["id"], function["name"]))
-        self.calls[call["index"]].arguments.append(function["arguments"])
+            self.calls.append(_Call(call["id"], call[call["type"]]["name"], call["type"]))
+        called = self.calls[call["index"]]
+        called.text.append(call[called.kind][_TEXTS[called.kind]])
 
     def to_message(self) -> dict[str, Any]:
         # As OpenAI does: a turn of calls alone has no content, any other has a string.

@@ -119,8 +119,8 @@ class _Converter:
 
     def _calls(self, message: Message) -> Iterator[FunctionCall]:
         for call in message.tool_calls or []:
-            self._names[call.id] = call.function.name
-            yield FunctionCall(call.function.name, call.function.arguments)
+            self._names[call.id] = call.name
+            yield FunctionCall(call.name, call.text)
         if message.function_call is not None:
             yield FunctionCall(message.function_call.name, message.function_call.arguments)
 

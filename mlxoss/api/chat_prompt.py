@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime
 
 from mlxoss.api.chat_messages import to_items
-from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam, Tool
+from mlxoss.api.chat_request import ChatRequest, ResponseFormatParam
+from mlxoss.api.chat_tools import to_call_rules, to_tools
 from mlxoss.api.exact_turns import ExactTurns
 from mlxoss.api.fields import json_object_format, missing, to_effort
 from mlxoss.api.sampling import to_sampling
+from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
+from mlxoss.api.turn_rules import needs_guard, to_turn_rules
 from mlxoss.core import Effort
-from mlxoss.errors import InvalidRequest
-from mlxoss.harmony.conversation import Conversation, FunctionTool, ResponseFormat
+from mlxoss.harmony.conversation import Conversation, ResponseFormat
+
+_STRICT_PARAM = "response_format.json_schema.strict"
 
 
 def to_turn_request(
@@ -23,12 +27,15 @@ def to_turn_request(
     ``turns`` are the exact turns known for ``issued_call_ids(request.messages)``.
     """
     instructions, items = to_items(request.messages, turns)
+    response_format = _to_response_format(request.response_format)
+    declared = to_call_rules(request.tools or [])
+    choice = read_tool_choice(request.tool_choice, declared)
     conversation = Conversation(
         items=items,
         date=date,
         instructions=instructions,
         tools=() if request.tool_choice == "none" else to_tools(request.tools or []),
-        response_format=_to_response_format(request.response_format),
+        response_format=response_format,
         effort=_to_effort(request),
     )
     return TurnRequest(
@@ -38,24 +45,23 @@ def to_turn_request(
         max_tokens=request.max_completion_tokens or request.max_tokens,
         choices=request.n or 1,
         stops=tuple(request.stop or ()),
+        single_call=request.parallel_tool_calls is False,
+        rules=to_turn_rules(
+            choice,
+            response_format,
+            parallel_calls=request.parallel_tool_calls,
+            format_param="response_format.json_schema.schema",
+        ),
+        needs_guard=needs_guard(
+            choice,
+            declared,
+            _STRICT_PARAM if _is_strict(request.response_format) else None,
+        ),
     )
 
 
-def to_tools(tools: list[Tool]) -> tuple[FunctionTool, ...]:
-    """Declared functions; two of the same name are refused."""
-    seen: set[str] = set()
-    for position, tool in enumerate(tools):
-        if tool.function.name in seen:
-            raise InvalidRequest(
-                f"Invalid 'tools': the function '{tool.function.name}' is declared twice.",
-                param=f"tools[{position}].function.name",
-                code="invalid_value",
-            )
-        seen.add(tool.function.name)
-    return tuple(
-        FunctionTool(tool.function.name, tool.function.description, tool.function.parameters)
-        for tool in tools
-    )
+def _is_strict(wanted: ResponseFormatParam | None) -> bool:
+    return bool(wanted and wanted.json_schema and wanted.json_schema.strict)
 
 
 def _to_effort(request: ChatRequest) -> Effort:

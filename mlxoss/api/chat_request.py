@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mlxoss.api.fields import EffortWord, FormatName, FunctionName, unsupported
+from mlxoss.api.chat_tools import CalledFunction, Tool, ToolCall
+from mlxoss.api.fields import EffortWord, FormatName, unsupported
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.errors import InvalidRequest
@@ -48,21 +49,6 @@ class ContentPart(StrictModel):
     refusal: str | None = None
 
 
-class CalledFunction(StrictModel):
-    """A call's function; ``arguments`` are passed on verbatim."""
-
-    name: FunctionName
-    arguments: str
-
-
-class ToolCall(StrictModel):
-    """A call in an earlier assistant message."""
-
-    type: Literal["function"] = "function"
-    id: Annotated[str, Field(min_length=1)]
-    function: CalledFunction
-
-
 class Message(StrictModel):
     """A message of any role; the converter checks what its role needs."""
 
@@ -77,21 +63,6 @@ class Message(StrictModel):
     refusal: str | None = None
 
 
-class FunctionDefinition(StrictModel):
-    """A declared function. ``strict`` is accepted: arguments are what the model wrote."""
-
-    name: FunctionName
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class Tool(StrictModel):
-    """A declared tool; only functions exist here."""
-
-    type: Literal["function"]
-    function: FunctionDefinition
-
-
 class JsonSchemaFormat(StrictModel):
     """The ``json_schema`` member of a response format."""
 
@@ -102,7 +73,7 @@ class JsonSchemaFormat(StrictModel):
 
 
 class ResponseFormatParam(StrictModel):
-    """``response_format``: shown to the model, not enforced on what it samples."""
+    """``response_format``: shown to the model and enforced on its answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
@@ -164,6 +135,7 @@ def parse_chat_request(value: dict[str, Any]) -> ChatRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
     request = validate(ChatRequest, value)
     _check_combinations(request)
+    _check_tools(request)
     _check_supported(request)
     return request
 
@@ -184,11 +156,15 @@ def _check_combinations(request: ChatRequest) -> None:
     check_sampling(request)
 
 
+def _check_tools(request: ChatRequest) -> None:
+    for position, tool in enumerate(request.tools or ()):
+        tool.check(f"tools[{position}]")
+    for place, message in enumerate(request.messages):
+        for position, call in enumerate(message.tool_calls or ()):
+            call.check(f"messages[{place}].tool_calls[{position}]")
+
+
 def _check_supported(request: ChatRequest) -> None:
-    if request.tool_choice not in (None, "auto", "none"):
-        raise unsupported(
-            "tool_choice", "only 'auto' and 'none' are supported; calls cannot be forced yet"
-        )
     if any(modality != "text" for modality in request.modalities or []):
         raise unsupported("modalities", "this model answers with text only")
     if request.audio is not None:
@@ -200,10 +176,3 @@ def _check_supported(request: ChatRequest) -> None:
         raise unsupported("web_search_options", "this server does not search the web")
     if request.moderation is not None:
         raise unsupported("moderation", "this server does not moderate")
-    schema = request.response_format and request.response_format.json_schema
-    if schema and schema.strict:
-        raise unsupported(
-            "response_format.json_schema.strict",
-            "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
-            "to false",
-        )

@@ -8,7 +8,7 @@ paragraphs. Log probabilities are those of the final text's tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,9 +69,10 @@ class ChatStream:
     """One completion's chunks, choice by choice. Nothing here is sent: callers send.
 
     ``token_bytes`` gives a token's bytes for log probabilities, ``make_call_id``
-    a fresh tool call id. With ``hide_reasoning`` analysis is left out. With
-    ``include_usage`` every chunk has a ``usage``, null but in the last one,
-    which has no choices (OpenAI's ``stream_options.include_usage``).
+    a fresh tool call id; ``customs`` are the names of the custom tools. With
+    ``hide_reasoning`` analysis is left out. With ``include_usage`` every chunk has a
+    ``usage``, null but in the last one, which has no choices (OpenAI's
+    ``stream_options.include_usage``).
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class ChatStream:
         *,
         token_bytes: Callable[[int], bytes],
         make_call_id: Callable[[], str],
+        customs: Collection[str] = (),
         hide_reasoning: bool = False,
         include_usage: bool = False,
     ) -> None:
         self._header = header
         self._token_bytes = token_bytes
         self._make_call_id = make_call_id
+        self._customs = customs
         self._hide_reasoning = hide_reasoning
         self._include_usage = include_usage
         self._choices: dict[int, _Choice] = {}
@@ -122,11 +125,12 @@ class ChatStream:
     def _start_call(self, choice: _Choice, start: MessageStart) -> list[dict[str, Any]]:
         if start.recipient is None:
             return []
+        kind, member = self._call_words(start.recipient)
         call = {
             "index": choice.calls,
             "id": self._make_call_id(),
-            "type": "function",
-            "function": {"name": start.recipient, "arguments": ""},
+            "type": kind,
+            kind: {"name": start.recipient, member: ""},
         }
         choice.calls += 1
         return [self._chunk(choice.index, {"tool_calls": [call]})]
@@ -138,7 +142,7 @@ class ChatStream:
         if message is None:
             return []
         if message.recipient is not None:
-            return self._call_delta(choice, delta)
+            return self._call_delta(choice, delta, message.recipient)
         if message.is_reasoning:
             return self._reasoning_delta(choice, delta)
         entry = None
@@ -149,10 +153,14 @@ class ChatStream:
         text = choice.content.append(delta.text)
         return [self._chunk(choice.index, {"content": text}, logprob=entry)]
 
-    def _call_delta(self, choice: _Choice, delta: ContentDelta) -> list[dict[str, Any]]:
+    def _call_words(self, name: str) -> tuple[str, str]:
+        return ("custom", "input") if name in self._customs else ("function", "arguments")
+
+    def _call_delta(self, choice: _Choice, delta: ContentDelta, name: str) -> list[dict[str, Any]]:
         if not delta.text:
             return []
-        call = {"index": choice.calls - 1, "function": {"arguments": delta.text}}
+        kind, member = self._call_words(name)
+        call = {"index": choice.calls - 1, kind: {member: delta.text}}
         return [self._chunk(choice.index, {"tool_calls": [call]})]
 
     def _reasoning_delta(self, choice: _Choice, delta: ContentDelta) -> list[dict[str, Any]]:

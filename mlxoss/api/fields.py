@@ -14,6 +14,8 @@ from mlxoss.harmony.conversation import ResponseFormat
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 FormatName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+_BETWEEN_NAMES = "__"
+
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
@@ -29,6 +31,14 @@ _EFFORTS: MappingProxyType[EffortWord, Effort] = MappingProxyType(
         "max": Effort.HIGH,
     }
 )
+
+
+def flatten(name: str, namespace: str | None) -> str:
+    """The name that the model sees for a tool, in a namespace or not."""
+    if namespace is None:
+        return name
+    between = "" if namespace.endswith(_BETWEEN_NAMES) else _BETWEEN_NAMES
+    return f"{namespace}{between}{name}"
 
 
 def to_effort(word: EffortWord | None) -> Effort:

@@ -161,7 +161,11 @@ def _resolve(value: Mapping[str, Any], location: Location, find: FindItem) -> It
         raise missing(param)
     found = find(item_id) if isinstance(item_id, str) else None
     if found is None:
-        raise NotFound(f"Item with id '{item_id}' not found.", param=param)
+        raise NotFound(
+            f"Item with id '{item_id}' not found. Only items of stored responses are kept.",
+            param=param,
+            code="item_not_found",
+        )
     return _parse(found, location, _no_id, lambda _: None)
 
 

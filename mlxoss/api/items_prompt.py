@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.exact_turns import ExactTurns
+from mlxoss.api.fields import flatten
 from mlxoss.api.items import (
     CallOutputItem,
     CompactionItem,
@@ -20,7 +21,6 @@ from mlxoss.api.items import (
     MessageItem,
     ReasoningItem,
 )
-from mlxoss.api.responses_tools import flatten
 from mlxoss.harmony import conversation as harmony
 
 _MESSAGE_SEPARATOR = "\n\n"

@@ -20,7 +20,9 @@ from mlxoss.api.responses_request import (
 )
 from mlxoss.api.responses_tools import ToolTable
 from mlxoss.api.sampling import to_sampling
+from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
+from mlxoss.api.turn_rules import needs_guard, to_turn_rules
 from mlxoss.core import Effort, SamplingParams
 from mlxoss.harmony.conversation import Conversation, UserText
 
@@ -84,7 +86,12 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
 def to_turn_request(
     request: ResponsesRequest, tools: ToolTable, contents: PromptItems
 ) -> TurnRequest:
-    """The turn that answers ``request``. Raises as :func:`to_conversation`."""
+    """The turn that answers ``request``.
+
+    Raises as :func:`to_conversation` and ``read_tool_choice``.
+    """
+    choice = read_tool_choice(request.tool_choice, tools.calls)
+    strict_param = "text.format.strict" if request.is_strict else None
     return TurnRequest(
         conversation=to_conversation(request, tools, contents),
         sampling=to_sampling(request, logprobs=request.wants_logprobs),
@@ -92,6 +99,13 @@ def to_turn_request(
         max_tokens=request.max_output_tokens,
         truncate=request.truncation == "auto",
         single_call=request.parallel_tool_calls is False,
+        rules=to_turn_rules(
+            choice,
+            request.response_format,
+            parallel_calls=request.parallel_tool_calls,
+            format_param="text.format.schema",
+        ),
+        needs_guard=needs_guard(choice, tools.calls, strict_param),
     )
 
 

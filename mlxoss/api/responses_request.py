@@ -7,6 +7,7 @@ accepted; what would change it and cannot be honoured is refused by name.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -60,7 +61,7 @@ class ReasoningParam(StrictModel):
 
 
 class FormatParam(StrictModel):
-    """``text.format``: shown to the model, not enforced on what it samples."""
+    """``text.format``: shown to the model and enforced on its answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     name: FormatName | None = None
@@ -117,6 +118,11 @@ class PromptFields(StrictModel):
         if self.reasoning is None:
             return None
         return self.reasoning.summary or self.reasoning.generate_summary
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether ``text.format`` asks to be enforced."""
+        return bool(self.text and self.text.format and self.text.format.strict)
 
     @property
     def response_format(self) -> ResponseFormat | None:
@@ -176,10 +182,27 @@ class CompactRequest(StrictModel):
     """The request of ``POST /v1/responses/compact``."""
 
     model: str
+    conversation: Any = None
     input: Annotated[list[Any] | None, BeforeValidator(_to_input)] = None
     instructions: str | None = None
     previous_response_id: str | None = None
     prompt_cache_key: str | None = None
+
+
+_CHAT_ONLY: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "messages": "here it is 'input'",
+        "max_tokens": "here it is 'max_output_tokens'",
+        "max_completion_tokens": "here it is 'max_output_tokens'",
+        "response_format": "here it is 'text.format'",
+        "reasoning_effort": "here it is 'reasoning.effort'",
+        "verbosity": "here it is 'text.verbosity'",
+        "functions": "here they are 'tools'",
+        "function_call": "here it is 'tool_choice'",
+        "stop": "the Responses API has no stop strings",
+    }
+)
+"""Words of chat completions: ignored like other unknown keys, they would change the answer."""
 
 
 def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
@@ -188,6 +211,7 @@ def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
     ``input`` and ``tools`` are looked into by ``items.parse_items`` and
     ``responses_tools.read_tools``.
     """
+    _refuse_chat(value)
     request = validate(ResponsesRequest, value)
     _check_prompt_fields(request)
     check_sampling(request)
@@ -218,9 +242,19 @@ def parse_input_tokens_request(value: dict[str, Any]) -> PromptFields:
 def parse_compact_request(value: dict[str, Any]) -> CompactRequest:
     """Validate the request of ``POST /v1/responses/compact``."""
     request = validate(CompactRequest, value)
+    if request.conversation is not None:
+        raise unsupported("conversation", "give the items as 'input'")
     if not request.input and request.previous_response_id is None:
         raise missing("input")
     return request
+
+
+def _refuse_chat(value: dict[str, Any]) -> None:
+    for name, instead in _CHAT_ONLY.items():
+        if value.get(name) is not None:
+            raise unsupported(name, instead)
+    if value.get("n") not in (None, 1):
+        raise unsupported("n", "a response has one answer")
 
 
 def _check_prompt_fields(request: PromptFields) -> None:
@@ -235,22 +269,4 @@ def _check_prompt_fields(request: PromptFields) -> None:
             )
         if request.reasoning.mode not in (None, "standard"):
             raise unsupported("reasoning.mode", "only 'standard' is supported")
-    if request.text and request.text.format and request.text.format.strict:
-        raise unsupported(
-            "text.format.strict",
-            "a schema is shown to the model but not enforced yet; leave 'strict' out or set it "
-            "to false",
-        )
     _ = request.response_format
-    _check_tool_choice(request.tool_choice)
-
-
-def _check_tool_choice(choice: Any) -> None:
-    if choice in (None, "auto", "none"):
-        return
-    kind = choice.get("type") if isinstance(choice, dict) else choice
-    if kind in ("required", "function", "custom", "allowed_tools"):
-        reason = "only 'auto' and 'none' are supported; calls cannot be forced yet"
-    else:
-        reason = f"only 'auto' and 'none' are supported; this server has no tool '{kind}'"
-    raise unsupported("tool_choice", reason)

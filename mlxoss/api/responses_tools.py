@@ -14,17 +14,17 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Literal
 
-from mlxoss.api.fields import FunctionName, invalid, missing
+from mlxoss.api.fields import FunctionName, flatten, invalid, missing
+from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, to_param, validate
 from mlxoss.harmony.conversation import FunctionTool
-
-_BETWEEN_NAMES = "__"
+from mlxoss.harmony.rules import CallRule
 
 Location = tuple[int | str, ...]
 
 
 class FunctionToolParam(StrictModel):
-    """A declared function. ``strict`` is accepted: arguments are what the model wrote."""
+    """A declared function; with ``strict`` its arguments follow ``parameters``."""
 
     type: Literal["function"]
     name: FunctionName
@@ -84,12 +84,13 @@ class ToolName:
 class ToolTable:
     """What became of a request's tools.
 
-    ``functions`` are shown to the model; ``names`` says by their names what they are to
-    the client; ``public`` is the response's ``tools``; ``dropped`` are the types of the
-    tools that were left out, in order.
+    ``functions`` are shown to the model, ``calls`` say what it may write to them, ``names``
+    by their names what they are to the client; ``public`` is the response's ``tools``;
+    ``dropped`` are the types of the tools that were left out, in order.
     """
 
     functions: tuple[FunctionTool, ...] = ()
+    calls: tuple[CallRule, ...] = ()
     names: Mapping[str, ToolName] = field(default_factory=lambda: MappingProxyType({}))
     public: tuple[dict[str, Any], ...] = ()
     dropped: tuple[str, ...] = ()
@@ -100,14 +101,7 @@ class _Entry:
     location: Location
     name: ToolName
     tool: FunctionTool
-
-
-def flatten(name: str, namespace: str | None) -> str:
-    """The name that the model sees for a tool, in a namespace or not."""
-    if namespace is None:
-        return name
-    between = "" if namespace.endswith(_BETWEEN_NAMES) else _BETWEEN_NAMES
-    return f"{namespace}{between}{name}"
+    call: CallRule
 
 
 def read_tools(tools: Sequence[Any] | None) -> ToolTable:
@@ -137,6 +131,7 @@ def read_tools(tools: Sequence[Any] | None) -> ToolTable:
         names[entry.tool.name] = entry.name
     return ToolTable(
         functions=tuple(entry.tool for entry in entries),
+        calls=tuple(entry.call for entry in entries),
         names=MappingProxyType(names),
         public=tuple(public),
         dropped=tuple(dropped),
@@ -162,15 +157,29 @@ def _read_tool(
             function = validate(FunctionToolParam, value, location)
             name = ToolName(ToolKind.FUNCTION, function.name, namespace)
             tool = FunctionTool(name.flat, function.description, function.parameters)
-            return _Entry(location, name, tool), _public_function(function)
+            call = function_rule(
+                name.flat,
+                function.parameters,
+                strict=function.strict,
+                param=to_param((*location, "parameters")),
+            )
+            return _Entry(location, name, tool, call), _public_function(function)
         case "custom":
             custom = validate(CustomToolParam, value, location)
             name = ToolName(ToolKind.CUSTOM, custom.name, namespace)
             tool = FunctionTool(name.flat, _describe(custom, location), {"type": "string"})
-            return _Entry(location, name, tool), custom.model_dump(exclude_none=True)
+            call = _custom_call(name.flat, custom.format, location)
+            return _Entry(location, name, tool, call), custom.model_dump(exclude_none=True)
         case other:
             param = to_param((*location, "type"))
             raise invalid(param, f"a namespace cannot hold a tool of type '{other}'")
+
+
+def _custom_call(name: str, shape: CustomFormat | None, location: Location) -> CallRule:
+    param = to_param((*location, "format", "definition"))
+    if shape is None or shape.type == "text":
+        return custom_rule(name, None, None, param=param)
+    return custom_rule(name, shape.syntax, shape.definition, param=param)
 
 
 def _read_namespace(
@@ -190,17 +199,14 @@ def _introduce(description: str, entry: _Entry) -> _Entry:
 
 
 def _describe(tool: CustomToolParam, location: Location) -> str:
-    lines = [tool.description] if tool.description else []
-    lines.append("The input is free text: write it as it is, without JSON around it.")
-    if tool.format is not None and tool.format.type == "grammar":
-        where = (*location, "format")
-        if tool.format.syntax is None:
-            raise missing(to_param((*where, "syntax")))
-        if tool.format.definition is None:
-            raise missing(to_param((*where, "definition")))
-        language = {"lark": "Lark grammar", "regex": "regular expression"}[tool.format.syntax]
-        lines += [f"It has to match this {language}:", tool.format.definition]
-    return "\n".join(lines)
+    if tool.format is None or tool.format.type == "text":
+        return describe_custom(tool.description, None, None)
+    where = (*location, "format")
+    if tool.format.syntax is None:
+        raise missing(to_param((*where, "syntax")))
+    if tool.format.definition is None:
+        raise missing(to_param((*where, "definition")))
+    return describe_custom(tool.description, tool.format.syntax, tool.format.definition)
 
 
 def _public_function(function: FunctionToolParam) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlxoss.core import SamplingParams
 from mlxoss.harmony.conversation import Conversation
+from mlxoss.harmony.rules import TurnRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class TurnRequest:
     whatever the context leaves; ``stops`` end an answer when its final text
     holds one; ``prompt_param`` is the field to blame for a prompt that is too long.
     With ``truncate`` a prompt that is too long loses its oldest items instead. With
-    ``single_call`` an answer ends with its first call.
+    ``single_call`` an answer ends with its first call. ``rules`` say what an answer may hold;
+    ``needs_guard`` names the fields that nothing but the guard can honour.
     """
 
     conversation: Conversation
@@ -27,6 +29,8 @@ class TurnRequest:
     stops: tuple[str, ...] = ()
     truncate: bool = False
     single_call: bool = False
+    rules: TurnRules = field(default_factory=TurnRules)
+    needs_guard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ import json
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxoss.errors import ConfigError
+from mlxoss.errors import ConfigError, ServiceError
+
+if TYPE_CHECKING:
+    from mlxoss.config import Config, ConfigFile
 
 app = typer.Typer(
     help="Read and change the settings in the configuration file.",
@@ -19,25 +23,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="Such as max_batch.")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _RESTART = "It takes effect with: mlxoss restart"
 
 
 @app.command("path")
-def show_path() -> None:
+def show_path(as_json: _JSON = False) -> None:
     """Print where the configuration file is."""
-    from mlxoss.cli.options import config_file
-
-    typer.echo(config_file().path)
+    path = str(_file(_environment()).path)
+    typer.echo(json.dumps({"path": path}) if as_json else path)
 
 
 @app.command("list")
-def list_settings(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_settings(as_json: _JSON = False) -> None:
     """List every setting with the value that holds now."""
-    from mlxoss.cli.options import read_config
-
-    values = asdict(read_config({}))
+    values = asdict(_read(_environment()))
     if as_json:
         typer.echo(json.dumps(values, default=str, indent=2))
         return
@@ -47,20 +47,22 @@ def list_settings(
 
 
 @app.command("get")
-def get(name: _NAME) -> None:
+def get(name: _NAME, as_json: _JSON = False) -> None:
     """Print the value of one setting; nothing if it is not set."""
-    from mlxoss.cli.options import read_config
     from mlxoss.service.config_edit import find_setting
 
-    typer.echo(_shown(getattr(read_config({}), find_setting(name).name)))
+    key = find_setting(name).name
+    value = getattr(_read(_environment()), key)
+    typer.echo(json.dumps({key: value}, default=str) if as_json else _shown(value))
 
 
 @app.command("set")
 def set_value(
-    name: _NAME, value: Annotated[str, typer.Argument(metavar="VALUE", help="Empty unsets it.")]
+    name: _NAME,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Empty unsets it.")],
+    as_json: _JSON = False,
 ) -> None:
     """Change one setting in the file; comments there stay."""
-    from mlxoss.cli.options import config_file
     from mlxoss.service.config_edit import change_config_file, find_setting
 
     setting = find_setting(name)
@@ -68,16 +70,18 @@ def set_value(
         change = {setting.name: setting.kind.read(value) if value else None}
     except ValueError as error:
         raise ConfigError(f"{setting.name} {error}.", key=name, source="command line") from None
-    changed = change_config_file(config_file().path, change)
+    changed = change_config_file(_file(_environment()).path, change)
+    if as_json:
+        typer.echo(json.dumps({"changed": changed}))
+        return
     typer.echo(_RESTART if changed else "It says so already.")
 
 
 @app.command("edit")
 def edit() -> None:
     """Open the configuration file in $VISUAL or $EDITOR, then check it."""
-    from mlxoss.cli.options import config_file, read_config
-
-    path = config_file().path
+    env = _environment()
+    path = _file(env).path
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
@@ -87,8 +91,40 @@ def edit() -> None:
         raise ConfigError(f"The editor {editor!r} cannot be run: {error}.") from None
     if ended:
         raise ConfigError(f"The editor {editor!r} ended with exit status {ended}.")
-    read_config({})
+    _read(env)
     typer.echo(_RESTART)
+
+
+def _environment() -> Mapping[str, str]:
+    """The installed service's environment, so that what is changed is what it reads.
+
+    This shell's where no service is installed.
+    """
+    from mlxoss.cli.machine import this_machine
+
+    try:
+        machine = this_machine()
+    except ServiceError:
+        return os.environ
+    if machine.manager.definition() is None:
+        return os.environ
+    held, here = _file(machine.env).path, _file(os.environ).path
+    if held != here:
+        typer.echo(f"Note: the service reads {held}; this shell would read {here}.", err=True)
+    return machine.env
+
+
+def _file(env: Mapping[str, str]) -> ConfigFile:
+    from mlxoss import paths
+    from mlxoss.config import find_config_file
+
+    return find_config_file(None, env, paths.config_file(env))
+
+
+def _read(env: Mapping[str, str]) -> Config:
+    from mlxoss.config import load_config
+
+    return load_config({}, env, _file(env))
 
 
 def _shown(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -18,6 +19,7 @@ from mlxoss.cli import notice
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.errors import MlxossError
 from mlxoss.keys import read_keys
 from mlxoss.logs import set_up_logging
 from mlxoss.server.bounds import raise_file_limit
@@ -27,10 +29,26 @@ from mlxoss.server.state import open_state
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
+    from mlxoss.harmony.guards import Guards
+
+logger = logging.getLogger(__name__)
+
+
+def run_in_front(config: Config) -> int:
+    """As ``run``; what keeps it from serving is logged too if the log goes to a file."""
+    try:
+        return run(config)
+    except MlxossError as error:
+        if config.log_file and logging.root.handlers:
+            logger.error("%s", error)
+        raise
 
 
 def run(config: Config) -> int:
-    """Serve until told to stop; return the process's exit code."""
+    """Serve until told to stop; return the process's exit code.
+
+    Raises ``MlxossError`` where that cannot begin; to say why is left to the caller.
+    """
     set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
     has_keys = bool(read_keys(paths.data_dir()))
     check_exposure(config, has_keys=has_keys)
@@ -38,10 +56,12 @@ def run(config: Config) -> int:
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
+    guards = _Guards()
     engine = Engine(
         lambda: _load_backend(source, config),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
+        load_guards=guards if config.guard == "on" else None,
     )
     return run_server(
         config,
@@ -65,6 +85,22 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+class _Guards:
+    """The server's guards, made by whichever thread needs them first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._guards: Guards | None = None
+
+    def __call__(self) -> Guards:
+        from mlxoss.harmony.guards import Guards
+
+        with self._lock:
+            if self._guards is None:
+                self._guards = Guards()
+            return self._guards
 
 
 def _load_backend(source: ModelSource, config: Config) -> Backend:

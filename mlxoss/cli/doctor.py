@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,8 +39,11 @@ def doctor(speed: _SPEED = False, as_json: _JSON = False) -> None:
 
 
 def _line(check: Check) -> str:
-    level = typer.style(f"{check.level:4}", fg=_COLOURS[check.level])
-    text = f"{level}  {check.name}: {check.detail}"
+    from mlxoss.cli.status_view import fitted
+
+    terminal = sys.stdout.isatty()
+    text = fitted(f"{check.level:4}  {check.name}: {check.detail}", indent=6, terminal=terminal)
+    text = typer.style(text[:4], fg=_COLOURS[check.level]) + text[4:]
     if check.remedy and check.level != "ok":
-        text += f"\n      -> {check.remedy}"
+        text += "\n" + fitted(f"      -> {check.remedy}", indent=9, terminal=terminal)
     return text

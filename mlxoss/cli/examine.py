@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from mlxoss.cli.machine import Machine, make_spec, this_machine, this_program
+from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.speed import check_speed
 from mlxoss.cli.status import read_view
@@ -34,11 +34,13 @@ from mlxoss.service.logtail import rotated
 from mlxoss.service.program import Program
 
 OLDEST_MACOS = 14
+_PATIENCE_S = 3.0
 
 
 def examine(*, speed: bool = False) -> list[Check]:
     """Make all checks; raises ``ServiceError`` where there can be no service at all."""
-    machine, view = this_machine(), read_view()
+    machine, view = this_machine(), read_view(_PATIENCE_S)
+    look_where_it_looks(machine)
     program = _program()
     checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]
     checks += [check_program(program), *_settings(machine), *_model(machine)]

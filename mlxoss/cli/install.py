@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
 
 from mlxoss import paths
-from mlxoss.cli.machine import Machine, make_spec, this_machine, this_program
+from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
-from mlxoss.cli.status_view import tilde
+from mlxoss.cli.status_view import fitted, tilde
 from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
@@ -30,7 +30,7 @@ from mlxoss.service.config_edit import change_config_file
 from mlxoss.service.job import Job
 from mlxoss.service.manager import Outcome
 from mlxoss.service.program import Program
-from mlxoss.service.ready import NotReady
+from mlxoss.service.ready import NotReady, Ready
 from mlxoss.service.spec import ServiceSpec
 
 
@@ -56,8 +56,12 @@ def parse_variables(entries: list[str]) -> dict[str, str]:
     return found
 
 
-def install(wish: Wish, say: Callable[[str], None]) -> None:
-    """Do it. Raises ``MlxossError`` before anything was touched if a check fails."""
+def install(wish: Wish, say: Callable[[str], None]) -> dict[str, object]:
+    """Do it, and return what became of it as JSON values.
+
+    ``say`` gets the lines for people. Raises ``MlxossError`` before anything was touched if a
+    check fails.
+    """
     before = this_machine()
     found = this_program()
     spec = make_spec(found.path, _kept(before), wish.variables)
@@ -73,10 +77,18 @@ def install(wish: Wish, say: Callable[[str], None]) -> None:
         say("Nothing to change: the service is installed and runs as asked.")
     for name in unheeded(os.environ, spec):
         say(f"Note: {name} is set in this shell and does not reach the service.")
-    if wish.start:
-        _await(machine, config, say)
-    else:
+    ready = _await(machine, config, say) if wish.start else None
+    if ready is None:
         say("It starts at the next login, or with `mlxoss start`.")
+    return {
+        "settings_changed": changed,
+        **asdict(outcome),
+        "definition": str(machine.manager.supervisor.definition),
+        "address": f"{url(config.host, config.port)}/v1",
+        "config_file": str(machine.config_file.path),
+        "log": str(machine.log()),
+        "health": dict(ready.health.document) if ready else None,
+    }
 
 
 def unheeded(shell: Mapping[str, str], spec: ServiceSpec) -> list[str]:
@@ -123,7 +135,8 @@ def _check(
     ]
     for check in checks:
         if check.level is Level.WARN:
-            say(f"Warning: {check.name}: {check.detail}. {check.remedy or ''}".rstrip())
+            warning = f"Warning: {check.name}: {check.detail}. {check.remedy or ''}".rstrip()
+            say(fitted(warning, indent=2, terminal=sys.stdout.isatty()))
     failed = [check for check in checks if check.level is Level.FAIL]
     if failed:
         raise ServiceError("; ".join(c.detail for c in failed), remedy=_remedies(failed))
@@ -151,6 +164,7 @@ def _find_model(
     config: Config, machine: Machine, wish: Wish, say: Callable[[str], None]
 ) -> ModelSource:
     """Find the model; offer to pull one that is named by its id and is not here."""
+    look_where_it_looks(machine)
     try:
         return resolve_model(config.model, env=machine.env)
     except ModelError:
@@ -174,7 +188,7 @@ def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
         say(tilde(line) if line.startswith("/") else line.replace(str(Path.home()), "~"))
 
 
-def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> None:
+def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> Ready:
     """Wait for the answer and say where things are. The model may still be loading."""
     ready = machine.wait_ready(config)
     if isinstance(ready, NotReady):
@@ -185,3 +199,4 @@ def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> None
     say(f"  settings  {tilde(machine.config_file.path)}")
     say(f"  log       {tilde(machine.log())}")
     say("Next: mlxoss status, or mlxoss chat 'Hello!'")
+    return ready

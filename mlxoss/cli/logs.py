@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,15 @@ _STDERR = Annotated[
 ]
 
 
+_JSON = Annotated[bool, typer.Option("--json", help="Print a JSON object for each line.")]
+
+
 def logs(
-    follow: _FOLLOW = False, lines: _LINES = 50, since: _SINCE = None, stderr: _STDERR = False
+    follow: _FOLLOW = False,
+    lines: _LINES = 50,
+    since: _SINCE = None,
+    stderr: _STDERR = False,
+    as_json: _JSON = False,
 ) -> None:
     """Show the service's log."""
     from mlxoss.cli.machine import this_machine
@@ -38,17 +46,23 @@ def logs(
     else:
         shown = last_lines(found, lines)
     for line in shown:
-        typer.echo(line)
+        _print(line, as_json)
     if follow:
-        _follow(path)
+        _follow(path, as_json)
     elif not path.exists():
         typer.echo(f"There is no log yet: {path}", err=True)
 
 
-def _follow(path: Path) -> None:
+def _print(line: str, as_json: bool) -> None:
+    from mlxoss.service.logtail import parse_line
+
+    typer.echo(json.dumps(parse_line(line)) if as_json else line)
+
+
+def _follow(path: Path, as_json: bool) -> None:
     from mlxoss.service.logtail import follow
     from mlxoss.service.supervisor import Pace
 
     for line in follow(path, Pace(poll_s=0.2)):
         if line:
-            typer.echo(line)
+            _print(line, as_json)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlxoss import paths
 from mlxoss.cli.supervised import SERVICE_LOG, default_log
-from mlxoss.config import Config, ConfigFile, find_config_file, load_config
+from mlxoss.config import Config, ConfigFile, find_address, find_config_file, load_config
 from mlxoss.errors import MlxossError
 from mlxoss.exits import LastExit, read_last_exit
 from mlxoss.keys import read_local_token
@@ -20,6 +20,8 @@ from mlxoss.service.manager import Manager, read_definition
 from mlxoss.service.program import Program, find_program, stable_program
 from mlxoss.service.ready import NotReady, Ready, wait_ready
 from mlxoss.service.spec import INHERITED, ServiceSpec, make_environment
+
+_WHERE_MODELS_ARE = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class Machine:
     def config(self, flags: Mapping[str, object] | None = None) -> Config:
         """The daemon's settings, with ``flags`` over them. Raises ``ConfigError``."""
         return load_config(flags or {}, self.env, self.config_file)
+
+    def address(self) -> Config:
+        """The daemon's host and port, also while its settings cannot be read."""
+        return find_address(self.env, self.config_file)
 
     def log(self) -> Path:
         """Where the daemon logs (the usual place while its settings cannot be read)."""
@@ -88,6 +94,18 @@ def this_machine() -> Machine:
     else:
         env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return Machine(Manager(supervisor, paths.data_dir(env)), env)
+
+
+def look_where_it_looks(machine: Machine) -> None:
+    """Have this process find models where the daemon does, whatever the shell says today.
+
+    huggingface_hub reads these variables once, when it is imported: call this before.
+    """
+    for name in _WHERE_MODELS_ARE:
+        if name in machine.env:
+            os.environ[name] = machine.env[name]
+        else:
+            os.environ.pop(name, None)
 
 
 def this_program() -> Program:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ def pull(
     revision: Annotated[
         str, typer.Option(metavar="REV", help="A branch, a tag or a commit.")
     ] = "main",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Download a gpt_oss model; what an interrupted pull left is taken up again."""
     from mlxoss import paths
@@ -22,6 +24,9 @@ def pull(
     from mlxoss.hub.pull import pull as pull_model
 
     pulled = pull_model(Hub(), name, revision, pins=paths.pins_file(), tell=_tell)
+    if as_json:
+        typer.echo(json.dumps({"name": pulled.name, "commit": pulled.commit}))
+        return
     typer.echo(f"{pulled.name} at {pulled.commit} is ready: mlxoss serve --model {pulled.name}")
 
 

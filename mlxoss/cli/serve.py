@@ -29,14 +29,22 @@ def serve(load_config: LoadConfig) -> None:
 
         code = serve_supervised(load_config, _run)
     else:
-        code = _run(load_config())
+        code = _run_in_front(load_config())
     from mlxoss.cli.daemon import leave
 
     leave(code)
 
 
+# Imported only here, so that help and wrong flags do not wait for the server's imports.
+
+
 def _run(config: Config) -> int:
-    # Read only here, so that help and wrong flags do not wait for the server's imports.
     from mlxoss.cli.daemon import run
 
     return run(config)
+
+
+def _run_in_front(config: Config) -> int:
+    from mlxoss.cli.daemon import run_in_front
+
+    return run_in_front(config)

@@ -46,7 +46,11 @@ def explained() -> Iterator[None]:
 
 @with_setting_flags
 def install(
-    env: _ENV = None, no_start: _NO_START = False, yes: _YES = False, **flags: object
+    env: _ENV = None,
+    no_start: _NO_START = False,
+    yes: _YES = False,
+    as_json: _JSON = False,
+    **flags: object,
 ) -> None:
     """Have the model served after every login, and start it now.
 
@@ -57,7 +61,15 @@ def install(
     from mlxoss.cli.install import install as run
 
     with explained():
-        run(Wish(flags, parse_variables(env or []), not no_start, yes), typer.echo)
+        wish = Wish(flags, parse_variables(env or []), not no_start, yes)
+        installed = run(wish, _aside if as_json else typer.echo)
+    if as_json:
+        typer.echo(json.dumps(installed))
+
+
+def _aside(text: str) -> None:
+    """To people, while programs read the JSON."""
+    typer.echo(text, err=True)
 
 
 def uninstall(purge: _PURGE = False, yes: _SURE = False, as_json: _JSON = False) -> None:
@@ -78,7 +90,13 @@ def uninstall(purge: _PURGE = False, yes: _SURE = False, as_json: _JSON = False)
 
 
 def start(as_json: _JSON = False) -> None:
-    """Start the service, and wait until it answers."""
+    """Start the service, and wait until it answers. Installs it if it is not installed."""
+    from mlxoss.cli.machine import this_machine
+
+    with explained():
+        is_there = this_machine().manager.is_installed()
+    if not is_there:
+        return install(as_json=as_json)
     _change(lambda machine: machine.manager.start(), as_json, nothing="It runs already.")
 
 
@@ -96,12 +114,13 @@ def restart(as_json: _JSON = False) -> None:
     _change(lambda machine: machine.manager.restart(), as_json, nothing="")
 
 
-def plist() -> None:
+def plist(as_json: _JSON = False) -> None:
     """Print the launch agent that `mlxoss install` would write."""
-    from mlxoss.cli.plist import wanted_plist
+    from mlxoss.cli.plist import to_json, wanted_plist
 
     with explained():
-        sys.stdout.write(wanted_plist())
+        text = wanted_plist()
+    sys.stdout.write(to_json(text) if as_json else text)
 
 
 def _change(change: Callable[[Machine], Outcome], as_json: bool, *, nothing: str) -> None:

@@ -8,14 +8,16 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from mlxoss.cli.machine import Machine
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.status_view import View
-from mlxoss.config import Config
+from mlxoss.config import ENV_PREFIX, Config
 from mlxoss.engine.loader import resolve_model
 from mlxoss.errors import MlxossError
 from mlxoss.keys import read_local_token
@@ -95,16 +97,28 @@ def _room_for_two(machine: Machine, config: Config) -> bool:
 
 @contextmanager
 def _foreground(machine: Machine) -> Iterator[tuple[str, int]]:
-    """Run a daemon with the service's settings on a free port."""
-    command = [sys.executable, "-m", "mlxoss", "serve", "--host", "127.0.0.1", "--port", "0"]
-    env = {**os.environ, **machine.env}
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            found = (match for line in process.stderr if (match := _ADDRESS.match(line)))
-            match = next(found, None)
-            if match is None:
-                raise MlxossError("the foreground daemon did not start")
-            yield match[1], int(match[2])
-        finally:
-            process.terminate()
+    """Run a daemon with the service's settings on a free port.
+
+    It keeps its responses in memory and logs to a file of its own: those of the service
+    are the service's.
+    """
+    shell = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    env = {**shell, **machine.env}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "mlxoss", "serve", "--host", "127.0.0.1", "--port", "0"]
+        command += ["--responses-store", "off", "--log-file", str(Path(folder, "log"))]
+        with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                yield _find_address(process.stderr)
+            finally:
+                process.terminate()
+
+
+def _find_address(said: Iterable[str]) -> tuple[str, int]:
+    """Read what the daemon says until it says where it listens."""
+    line = "it said nothing"
+    for line in said:
+        if match := _ADDRESS.match(line):
+            return match[1], int(match[2])
+    raise MlxossError(f"the foreground daemon did not start: {line.strip()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = 4
 _WATCH_S = 2.0
-_YOUNG_S = 30
-_PATIENCE_S = 3.0
-"""A daemon that has just started loads its vocabulary, and answers nobody meanwhile."""
 _WATCH = Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every two seconds.")]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -33,30 +31,31 @@ def status(watch: _WATCH = False, as_json: _JSON = False) -> None:
 
     try:
         view = read_view()
-        if watch and not as_json:
-            _watch(view)
-        typer.echo(json.dumps(_to_json(view), default=str) if as_json else to_screen(view))
+        if watch:
+            _watch(view, _to_line if as_json else to_screen)
+        typer.echo(_to_line(view) if as_json else to_screen(view))
     except ServiceError as error:
         typer.echo(f"mlxoss: {error}\n  {error.remedy or ''}".rstrip(), err=True)
         raise typer.Exit(UNKNOWN) from None
-    raise typer.Exit(EXIT_STATUS[view.status.verdict])
+    raise typer.Exit(EXIT_STATUS[view.verdict])
 
 
-def read_view() -> View:
-    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service."""
+def read_view(patience_s: float = 0.0) -> View:
+    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service.
+
+    ``patience_s`` is how much longer a daemon that has just started may take to answer.
+    """
     from mlxoss.cli.machine import this_machine
     from mlxoss.cli.process import read_process
     from mlxoss.cli.status_view import View
-    from mlxoss.config import Config
-    from mlxoss.service.health import Silent
     from mlxoss.service.job import Job
     from mlxoss.service.status import read_status
 
     machine = this_machine()
     try:
-        config = machine.config()
-    except ConfigError:
-        config = Config()  # the daemon says what is wrong with its settings
+        config, spoilt = machine.config(), None
+    except ConfigError as error:
+        config, spoilt = machine.address(), error
     found = read_status(
         machine.manager,
         lambda: machine.ask(config),
@@ -65,9 +64,13 @@ def read_view() -> View:
     )
     pid = found.job.pid if isinstance(found.job, Job) else None
     process = read_process(pid) if pid else None
-    if isinstance(found.health, Silent) and process and process.age_s < _YOUNG_S:
-        found = replace(found, health=machine.ask(config, _PATIENCE_S))
-    return View(found, config, process, machine.config_file.path, machine.log())
+    if spoilt:
+        why = f"Its settings are wrong, so it cannot start again: {spoilt}"
+        found = replace(found, concerns=(why, *found.concerns))
+    view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
+    if patience_s and view.is_starting:
+        found = replace(found, health=machine.ask(config, patience_s))
+    return replace(view, status=found)
 
 
 def _program() -> Path | None:
@@ -83,30 +86,29 @@ def to_screen(view: View) -> str:
     """The whole screen; click takes the colour out where there is no terminal."""
     from mlxoss.cli.status_view import COLOURS, to_lines
 
-    head = typer.style(f"mlxoss is {view.headline}", fg=COLOURS[view.status.verdict], bold=True)
+    head = typer.style(f"mlxoss is {view.headline}", fg=COLOURS[view.verdict], bold=True)
     return "\n".join([head, *to_lines(view)])
 
 
-def _to_json(view: View) -> dict[str, object]:
+def _to_line(view: View) -> str:
     from mlxoss.cli.status_view import to_json
 
-    return to_json(view)
+    return json.dumps(to_json(view), default=str)
 
 
-def _watch(view: View) -> None:
-    """Redraw until interrupted. In a pipe one screen follows the other."""
+def _watch(view: View, show: Callable[[View], str]) -> None:
+    """Redraw until interrupted. In a pipe one screen follows the other, in JSON one line."""
+    if not sys.stdout.isatty() or show is _to_line:
+        while True:
+            typer.echo(show(view) + ("" if show is _to_line else "\n"))
+            time.sleep(_WATCH_S)
+            view = read_view()
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if not sys.stdout.isatty():
+    with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
         while True:
-            typer.echo(f"{to_screen(view)}\n")
-            time.sleep(_WATCH_S)
-            view = read_view()
-    with Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(Text.from_ansi(to_screen(view)), refresh=True)
+            live.update(Text.from_ansi(show(view)), refresh=True)
             time.sleep(_WATCH_S)
             view = read_view()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict
 
 WIDTH = 80
 _NAME_WIDTH = 14
+YOUNG_S = 10
 COLOURS = {
     Verdict.HEALTHY: "green",
     Verdict.UNHEALTHY: "red",
@@ -36,6 +38,25 @@ class View:
     process: Process | None
     config_file: Path
     log: Path
+    at: float = field(default_factory=time.time)
+
+    @property
+    def since(self) -> float | None:
+        """When the service's process started (Unix time in seconds, as ``at``)."""
+        return self.at - self.process.age_s if self.process else None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it is silent but started only now: loading the vocabulary stops all else."""
+        young = self.process is not None and self.process.age_s < YOUNG_S
+        return young and isinstance(self.status.health, Silent)
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the three sources, but one that has just started need not answer yet."""
+        if self.is_starting:
+            return Verdict.HEALTHY
+        return self.status.verdict
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -47,6 +68,8 @@ class View:
     def headline(self) -> str:
         """The verdict, with what stands against it."""
         verdict, health = self.status.verdict, self.status.health
+        if self.is_starting:
+            return "running, starting"
         if verdict is Verdict.HEALTHY:
             return "running" if health_status(self) == "ok" else f"running, {health_status(self)}"
         if verdict is Verdict.UNHEALTHY and isinstance(health, Silent):
@@ -83,8 +106,8 @@ def to_json(view: View) -> dict[str, Any]:
     """Return everything as JSON values."""
     status = view.status
     return {
-        "verdict": str(status.verdict),
-        "exit_status": EXIT_STATUS[status.verdict],
+        "verdict": str(view.verdict),
+        "exit_status": EXIT_STATUS[view.verdict],
         "manager": status.manager,
         "definition": str(status.path),
         "installed": status.definition is not None,
@@ -92,6 +115,7 @@ def to_json(view: View) -> dict[str, Any]:
         "disabled": status.disabled,
         "job": asdict(status.job) if isinstance(status.job, Job) else None,
         "process": asdict(view.process) if view.process else None,
+        "since": view.since,
         "health": dict(view.report) or None,
         "last_exit": asdict(status.last_exit) if status.last_exit else None,
         "concerns": list(status.concerns),
@@ -124,23 +148,32 @@ def _service_rows(view: View) -> Iterator[tuple[str, str]]:
     parts = [f"{status.manager} ({job.where})" if "/" in job.where else job.where]
     if job.pid is not None:
         parts.append(f"pid {job.pid}")
-    if view.process:
-        parts.append(f"for {to_duration(view.process.age_s)}")
+    if view.process and view.since is not None:
+        parts.append(f"since {to_moment(view.since, view.at)} ({to_duration(view.process.age_s)})")
     if job.state is not JobState.RUNNING:
         parts.append(str(job.state))
     yield "service", ", ".join(parts)
+    if job.runs:
+        yield "started", _starts(status, job)
+
+
+def _starts(status: ServiceStatus, job: Job) -> str:
+    text = f"{'once' if job.runs == 1 else f'{job.runs} times'} since it was loaded"
     if job.last_exit is not None:
         ended = f"exit status {job.last_exit}" if job.last_exit[0].isdigit() else job.last_exit
         if status.last_exit and job.last_code == 0 and not job.alive:
             ended = status.last_exit.reason
-        yield "started", f"{job.runs} times since it was loaded; it last ended with: {ended}"
+        text += f"; it last ended with: {ended}"
+    return text
 
 
 def _requests(report: Mapping[str, Any], config: Config) -> str:
-    queued = f"{report.get('queued_requests', 0)} queued of {config.max_queue}"
+    most_queued = report.get("max_queued_requests", config.max_queue)
+    queued = f"{report.get('queued_requests', 0)} queued of {most_queued}"
     if report.get("queued_requests"):
         queued += f" (oldest for {report.get('oldest_wait_s', 0.0):.1f} s)"
-    active = f"{report.get('active_requests', 0)} active of {config.max_batch}"
+    most_active = report.get("max_active_requests", config.max_batch)
+    active = f"{report.get('active_requests', 0)} active of {most_active}"
     return f"{active}, {queued}, {report.get('refused_requests', 0)} refused"
 
 
@@ -153,7 +186,7 @@ def _speed(report: Mapping[str, Any]) -> str:
 
 def _memory_rows(view: View) -> Iterator[tuple[str, str]]:
     parts = _details(view.report.get("memory"))
-    if view.process:
+    if view.process and not any(part.startswith("process ") for part in parts):
         parts.append(f"process {to_bytes(view.process.memory_bytes)}")
     if parts:
         yield "memory", ", ".join(parts)
@@ -177,7 +210,9 @@ def _detail(key: str, value: object) -> str:
 
 def to_bytes(count: int) -> str:
     """A size for people, in decimal units."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def to_duration(seconds: int) -> str:
@@ -188,6 +223,28 @@ def to_duration(seconds: int) -> str:
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def fitted(text: str, *, indent: int, terminal: bool) -> str:
+    """A line for people: on a ``terminal`` in as many of ``WIDTH`` as it takes, the later ones
+    indented; elsewhere whole, so that what it names can be searched for and copied.
+    """
+    if not terminal:
+        return text
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            WIDTH,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
+
+
+def to_moment(at: float, now: float) -> str:
+    """A Unix time in seconds as local time, with the date where it is a day ago."""
+    return time.strftime("%H:%M:%S" if now - at < 86400 else "%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def tilde(path: Path | str) -> str:

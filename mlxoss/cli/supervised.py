@@ -7,11 +7,13 @@ and its reason stays behind for ``mlxoss status``.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from mlxoss.exits import LastExit, clear_last_exit, write_last_exit
 from mlxoss.service.health import port_problem
 from mlxoss.service.logtail import cut
 
+logger = logging.getLogger(__name__)
+
 LOG = "mlxoss.log"
 SERVICE_LOG = "launchd.log"
 """What the manager writes: the little that is said before our own log is open."""
@@ -34,15 +38,19 @@ def serve_supervised(load_config: Callable[[], Config], run: Callable[[Config], 
 
     Without ``log_file`` it logs to ``mlxoss.log`` in the log folder.
     """
-    state = paths.data_dir()
     try:
-        cut(paths.log_dir() / SERVICE_LOG)
+        state = paths.data_dir()
+    except ConfigError as error:
+        return _refuse(None, "config", str(error))
+    try:
+        _open_logs()
         config = _with_log(load_config())
         if problem := port_problem(config.host, config.port):
             return _refuse(state, "port_taken", problem)
         if problem := metal_problem():
             return _refuse(state, "no_metal", problem)
-        clear_last_exit(state)
+        with suppress(OSError):
+            clear_last_exit(state)
         return run(config)
     except ConfigError as error:
         return _refuse(state, "config", str(error))
@@ -50,6 +58,15 @@ def serve_supervised(load_config: Callable[[], Config], run: Callable[[Config], 
         return _refuse(state, "model", str(error))
     except StoreError as error:
         return _refuse(state, "store", str(error))
+
+
+def _open_logs() -> None:
+    """Log from here on to our own file, also what is wrong with the settings."""
+    from mlxoss.logs import set_up_logging
+
+    with suppress(OSError):  # it is only too long
+        cut(paths.log_dir() / SERVICE_LOG)
+    set_up_logging("info", default_log())
 
 
 def metal_problem() -> str | None:
@@ -72,7 +89,11 @@ def default_log(folder: Path | None = None) -> Path:
     return (folder or paths.log_dir()) / LOG
 
 
-def _refuse(state: Path, code: str, reason: str) -> int:
-    write_last_exit(state, LastExit(code, reason, os.getpid(), time.time()))
+def _refuse(state: Path | None, code: str, reason: str) -> int:
+    """Leave the reason where it can be left; whatever happens there, the exit code is 0."""
+    logger.error("%s", reason)
+    with suppress(OSError):
+        if state:
+            write_last_exit(state, LastExit(code, reason, os.getpid(), time.time()))
     typer.echo(f"mlxoss: {reason}", err=True)
     return 0

@@ -1,6 +1,6 @@
 """The backend on MLX: continuous batching by mlx-lm's ``BatchGenerator``.
 
-The only file that knows it. What it does that this file relies on (mlx-lm 0.32.2,
+Only this file and ``decode`` know it. What it does that this file relies on (mlx-lm 0.32.2,
 ``mlx_lm/generate.py``): each ``next()`` runs one decode step for the sequences that decode, then
 one chunk of each prompt that is being prefilled; a decode step hands out the token sampled in the
 step before, so processors and samplers run one token ahead of what is delivered.
@@ -14,19 +14,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator, StopSequences
+from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
 from mlxoss.engine.backend import SequenceFailed, SequenceOutput, SequencePrefilled, StepOutput
+from mlxoss.engine.decode import GuardedGenerator
+from mlxoss.engine.follower import Follower
+from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
     LogitsProcessor,
     Penalties,
     Sampler,
-    greedy,
     make_sampler,
     to_token_logprob,
 )
 from mlxoss.errors import InvalidRequest
+from mlxoss.harmony.encoding import VOCAB_SIZE
 
 MOST_SHARED_SAMPLERS = 64
 
@@ -64,45 +67,6 @@ class _Float32Logits:
         return self._model.make_cache()
 
 
-class _Row:
-    """One sequence's own part of a step. What it raises is kept and fails this sequence alone."""
-
-    def __init__(
-        self,
-        uid: int,
-        request: GenerationRequest,
-        processors: Sequence[LogitsProcessor],
-        sampler: Sampler,
-    ) -> None:
-        self.uid = uid
-        self.request = request
-        self.prefilled_tokens = 0
-        self.error: Exception | None = None
-        self.processors = processors
-        self.sampler = sampler
-
-    def process(self, token_ids: mx.array, logits: mx.array) -> mx.array:
-        processed = logits
-        if self.error is None:
-            try:
-                for processor in self.processors:
-                    processed = processor(token_ids, processed)
-                if processed.shape != logits.shape:
-                    raise ValueError(f"logits of shape {logits.shape} became {processed.shape}")
-            except Exception as error:  # noqa: BLE001 - one sequence's failure, not the batch's
-                self.error = error
-                return logits
-        return processed
-
-    def sample(self, logprobs: mx.array) -> mx.array:
-        if self.error is None:
-            try:
-                return self.sampler(logprobs)
-            except Exception as error:  # noqa: BLE001 - one sequence's failure, not the batch's
-                self.error = error
-        return greedy(logprobs)
-
-
 def _os_entropy() -> int:
     return int.from_bytes(os.urandom(8), "big")
 
@@ -136,7 +100,7 @@ class MlxBackend:
         self._processors = processors
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, Row] = {}
         self._prefilling: set[int] = set()
         self._samplers: dict[_SamplerKey, Sampler] = {}
         self._generator = self._make_generator()
@@ -144,16 +108,19 @@ class MlxBackend:
     def insert(self, uid: int, request: GenerationRequest) -> None:
         """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary."""
         self._check(request)
-        sampling = request.sampling
+        follower = None
+        if request.grammar is not None:
+            follower = Follower(request.grammar.make_guard())
         with mx.stream(self._stream):
-            row = _Row(uid, request, self._make_processors(request), self._make_sampler(sampling))
-            # Rows that share a sampler are sampled in one call: see GenerationBatch._step.
-            shared = sampling.seed is None or row.sampler is greedy
+            processors, sampler = (
+                self._make_processors(request),
+                self._make_sampler(request.sampling),
+            )
+            row = Row(uid, request, processors, sampler, follower)
             (key,) = self._generator.insert(
                 [list(request.prompt_ids)],
                 max_tokens=[request.max_tokens],
-                samplers=[row.sampler if shared else row.sample],
-                logits_processors=[(row.process,) if row.processors else ()],
+                logits_processors=[(row,)],
                 stop_sequences=[StopSequences([(stop_id,) for stop_id in request.stop_ids])],
             )
         self._rows[key] = row
@@ -200,8 +167,8 @@ class MlxBackend:
         gc.collect()
         mx.clear_cache()
 
-    def _make_generator(self) -> BatchGenerator:
-        return BatchGenerator(
+    def _make_generator(self) -> GuardedGenerator:
+        return GuardedGenerator(
             self._model,
             completion_batch_size=self._max_batch,
             prefill_batch_size=self._max_batch,
@@ -220,6 +187,8 @@ class MlxBackend:
         # MLX does not check indices: one beyond the table reads other memory.
         if min(ids) < 0 or max(ids) >= self._vocab_size:
             raise ValueError(f"a prompt id is outside the vocabulary of {self._vocab_size}")
+        if request.grammar is not None and self._vocab_size != VOCAB_SIZE:
+            raise ValueError(f"grammars are about {VOCAB_SIZE} tokens, not {self._vocab_size}")
         for token_id in request.sampling.logit_bias:
             if not 0 <= token_id < self._vocab_size:
                 raise InvalidRequest(

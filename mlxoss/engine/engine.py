@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend, SequenceOutput
@@ -27,6 +28,9 @@ from mlxoss.engine.scheduler import (
     Submit,
 )
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull
+
+if TYPE_CHECKING:  # llguidance and openai-harmony: only once they are needed
+    from mlxoss.harmony.guards import Guards
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +70,9 @@ class Engine:
     ``load`` makes the backend on that thread. At most ``max_batch`` sequences run and
     ``max_queue`` wait, first come first served. All methods but ``status`` belong to the event
     loop's thread. Every accepted request ends exactly once: see ``Generation``.
+
+    ``load_guards`` gives what compiles the requests' grammars, the same object each time, on any
+    thread; ``None`` where sequences follow no grammar.
     """
 
     def __init__(
@@ -75,7 +82,9 @@ class Engine:
         max_batch: int = 8,
         max_queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
+        load_guards: Callable[[], Guards] | None = None,
     ) -> None:
+        self.load_guards = load_guards
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._ledger = Ledger(slots=max_batch, places=max_queue, clock=clock)

@@ -17,7 +17,8 @@ import numpy as np
 from mlxoss.core import SamplingParams, TokenLogprob
 
 Sampler = Callable[[mx.array], mx.array]
-"""Log probabilities (rows, vocabulary), float32, to token ids (rows,)."""
+"""Scores (rows, vocabulary), float32, to token ids (rows,). A score is a log probability plus some
+number of its row's, none above 0."""
 
 LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 """All ids of the sequence so far (n,) and its logits (1, vocabulary) to new logits."""

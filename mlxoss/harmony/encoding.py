@@ -104,24 +104,39 @@ def load_encoding(vocabulary: Path | None = None) -> Encoding:
     no other thread may rely on that variable then. Raises ``ModelError`` for a file that
     is missing or not the one expected.
     """
+    with _bundled(vocabulary) as path:
+        read_vocabulary(path)
+        with _environment(_BASE_VARIABLE, str(path.parent)):
+            return Encoding(
+                openai_harmony.load_harmony_encoding(
+                    openai_harmony.HarmonyEncodingName.HARMONY_GPT_OSS
+                )
+            )
+
+
+def read_vocabulary(vocabulary: Path | None = None) -> bytes:
+    """The file ``vocabulary``, by default the bundled one: a base64 token and its id per line.
+
+    Raises ``ModelError`` for a file that is missing or not the one expected.
+    """
+    with _bundled(vocabulary) as path:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"The vocabulary {path} cannot be read: {error.strerror}.") from error
+    if hashlib.sha256(data).hexdigest() != VOCABULARY_SHA256:
+        raise ModelError(f"The vocabulary {path} is damaged. Install mlxoss again.")
+    return data
+
+
+@contextmanager
+def _bundled(vocabulary: Path | None) -> Iterator[Path]:
     if vocabulary is not None:
-        return _load(vocabulary)
+        yield vocabulary
+        return
     bundled = resources.files("mlxoss.harmony") / "vocab" / VOCABULARY_NAME
     with resources.as_file(bundled) as path:
-        return _load(path)
-
-
-def _load(path: Path) -> Encoding:
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"The vocabulary {path} cannot be read: {error.strerror}.") from error
-    if digest != VOCABULARY_SHA256:
-        raise ModelError(f"The vocabulary {path} is damaged. Install mlxoss again.")
-    with _environment(_BASE_VARIABLE, str(path.parent)):
-        return Encoding(
-            openai_harmony.load_harmony_encoding(openai_harmony.HarmonyEncodingName.HARMONY_GPT_OSS)
-        )
+        yield path
 
 
 @contextmanager

@@ -230,7 +230,7 @@ class _Reader:
                 continue
             if word != f"functions.{name}" or not self._recipients:
                 self._note(RecoveryKind.RECIPIENT_FORM)
-            if self._header.channel not in (None, Channel.COMMENTARY):
+            if self._header.channel is Channel.FINAL:
                 self._note(RecoveryKind.CALL_CHANNEL)
             self._header.recipient = name
             return

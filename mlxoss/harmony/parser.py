@@ -174,8 +174,8 @@ class TurnParser:
         return [] if self._open is None else self._close_body(self._open, reason)
 
     def _close_body(self, message: MessageStart, reason: TurnEndReason | None) -> list[Event]:
-        is_call = message.recipient is not None
-        if reason not in _CUTS and is_call != (reason is TurnEndReason.CALL):
+        wrong_end = TurnEndReason.CALL if message.recipient is None else TurnEndReason.RETURN
+        if reason is wrong_end:
             self._note(RecoveryKind.CALL_END)
         self._open = None
         leftover = self._utf8.decode(b"", final=True)

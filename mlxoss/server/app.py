@@ -12,7 +12,7 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.server.bounds import HEAD_S, IDLE_S, MAX_HEAD_BYTES
-from mlxoss.server.guard import add_guard
+from mlxoss.server.entrance import add_entrance
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
     MAX_BODY_BYTES,
@@ -63,10 +63,10 @@ def create_app(
             "TOUCHUP": False,
         }
     )
-    encoding = EncodingLoader(lambda: _load(load_encoding))
+    encoding = EncodingLoader(lambda: _load(load_encoding, engine))
     services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
-    add_guard(app, services)
+    add_entrance(app, services)
     add_turn_routes(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)
@@ -74,10 +74,13 @@ def create_app(
     return app
 
 
-def _load(load_encoding: Callable[[], Encoding]) -> Encoding:
+def _load(load_encoding: Callable[[], Encoding], engine: Engine) -> Encoding:
     """Import what turns need while at it, so that the first one need not on the event loop."""
     load_handlers()
-    return load_encoding()
+    encoding = load_encoding()
+    if engine.load_guards is not None:
+        engine.load_guards().load()
+    return encoding
 
 
 def _add_headers(app: App, services: Services) -> None:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from mlxoss.api.fields import invalid
 from mlxoss.api.responses_writers import StreamEvent
-from mlxoss.errors import GenerationCancelled, StoreError
+from mlxoss.errors import GenerationCancelled, RequestError, StoreError
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.responses_kept import read_jsons_of_events, to_kept_events
 from mlxoss.server.responses_run import ResponseRun
 from mlxoss.server.services import Services
 
-logger = logging.getLogger(__name__)
-
 
 class BackgroundRun:
-    """A response on its own. Events are in the store before anybody is told of them."""
+    """A response on its own. Events are in the store before anybody is told of them.
+
+    One whose end the store did not take stays among ``services.background`` with its
+    last events (``unkept``), so that whoever asks is told as long as the process lives.
+    """
 
     def __init__(self, run: ResponseRun) -> None:
         self._run = run
         self._store = run.services.state.store
         self._news = asyncio.Event()
         self._is_cancelled = False
+        self._unkept: list[StreamEvent] = []
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -36,7 +38,14 @@ class BackgroundRun:
 
     def snapshot(self) -> dict[str, Any]:
         """The response as it stands."""
-        return {**self._run.stream.response, "output": list(self._run.stream.output)}
+        stream = self._run.stream
+        marks = {"store": False} if self._unkept else {}
+        return {**stream.response, "output": list(stream.output), **marks}
+
+    @property
+    def unkept(self) -> Sequence[StreamEvent]:
+        """The events of an ending that could not be kept."""
+        return self._unkept
 
     async def start(self) -> None:
         """Put it into the store, then let it run. Raises StoreError, and then it is closed."""
@@ -66,11 +75,10 @@ class BackgroundRun:
         with counted, log:
             try:
                 await self._make()
-            except StoreError as error:
-                logger.error("the background response %s could not be kept: %s", run.id, error)
             finally:
                 run.close()
-                run.services.background.pop(run.id, None)
+                if not self._unkept:
+                    run.services.background.pop(run.id, None)
                 self._publish()
 
     async def _make(self) -> None:
@@ -83,12 +91,19 @@ class BackgroundRun:
         except GenerationCancelled:
             if self._is_cancelled:
                 run.stream.cancel(run.turn.usage)
-                await self._store.update(run.to_kept())
+                await self._keep([])
             return
         except StoreError as error:
             run.failure = error
             last = run.end()
-        await self._store.update(run.to_kept(), to_kept_events(last))
+        await self._keep(last)
+
+    async def _keep(self, last: list[StreamEvent]) -> None:
+        run = self._run
+        try:
+            await self._store.update(run.to_kept(), to_kept_events(last))
+        except (StoreError, RequestError) as error:
+            self._unkept = run.not_stored(last, error)
 
     async def _append(self, events: Sequence[StreamEvent]) -> bool:
         is_there = await self._store.append_events(self._run.id, to_kept_events(events))
@@ -117,6 +132,9 @@ async def follow(
         if page.events:
             after = page.events[-1].sequence
             yield read_jsons_of_events(page.events)
+        elif run is not None and run.unkept:
+            yield [event for event in run.unkept if event["sequence_number"] > after]
+            return
         elif news is None or page.status.ended:
             return
         else:

@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import asdict
 from typing import Any
 
 from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
+from mlxoss.engine.engine import EngineState
+from mlxoss.errors import StoreError
 from mlxoss.server.http import App, json_response
+from mlxoss.server.memory import read_memory
 from mlxoss.server.services import ServerStatus, Services
+
+_COUNT_S = 0.01
+"""How long to wait for the store's counts: those of before beat a late answer."""
 
 
 def add_health_route(app: App, services: Services) -> None:
     """Serve ``/health``: 503 when the model could not be loaded, else 200, while loading too.
 
+    It never waits for the model, and for the disk a hundredth of a second. ``memory`` is as
+    ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
+    the disk is slow its figures are those of an earlier moment, or missing before the first.
     Who has no key where one is needed is told the status alone.
     """
+    counts = _StoreCounts(services)
 
     async def health(request: Request) -> HTTPResponse:
         status = services.status
-        known = request.ctx.is_known
-        report = _to_json(services, status) if known else {"status": status.value}
+        report: dict[str, Any] = {"status": status.value}
+        if request.ctx.is_known:
+            report = _to_json(services, status, await counts.latest())
         return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
     app.add_route(health, "/health", methods=["GET", "HEAD"], name="health")
 
 
-def _to_json(services: Services, status: ServerStatus) -> dict[str, Any]:
+class _StoreCounts:
+    """The store's counts, taken anew for each caller unless that takes too long."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._counts: dict[str, int] | None = None
+        self._counting: asyncio.Task[None] | None = None
+
+    async def latest(self) -> dict[str, int] | None:
+        """The counts of now or, where the store is busy, of before. On the event loop's thread."""
+        if self._counting is None and not self._services.is_stopping:
+            self._counting = asyncio.get_running_loop().create_task(self._count())
+        if self._counting is not None:
+            await asyncio.wait([self._counting], timeout=_COUNT_S)
+        return self._counts
+
+    async def _count(self) -> None:
+        try:
+            self._counts = asdict(await self._services.state.store.stats())
+        except StoreError:
+            self._counts = None
+        finally:
+            self._counting = None
+
+
+def _to_json(
+    services: Services, status: ServerStatus, store: dict[str, int] | None
+) -> dict[str, Any]:
     engine = services.engine.status()
     report: dict[str, Any] = {
         "status": status.value,
@@ -38,11 +78,16 @@ def _to_json(services: Services, status: ServerStatus) -> dict[str, Any]:
         "active_requests": engine.active,
         "queued_requests": engine.waiting,
         "oldest_wait_s": round(engine.oldest_wait_s, 3),
+        "max_active_requests": services.config.max_batch,
+        "max_queued_requests": services.config.max_queue,
         "refused_requests": engine.refused,
         "decode_tokens_per_s": round(engine.decode_tokens_per_s, 2),
         "prefill_tokens_per_s": round(engine.prefill_tokens_per_s, 2),
         "harmony_recoveries": dict(services.recoveries),
+        "memory": read_memory(model_is_loaded=engine.state is EngineState.OK),
     }
+    if store is not None:
+        report["store"] = store
     if status is ServerStatus.FAILED:
         report["error"] = engine.error or services.encoding.error
     return report

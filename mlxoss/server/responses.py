@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -19,7 +20,12 @@ from mlxoss.api.responses_object import (
     to_item_list,
 )
 from mlxoss.api.responses_prompt import to_compaction_turn, to_conversation
-from mlxoss.api.responses_request import parse_compact_request, parse_input_tokens_request
+from mlxoss.api.responses_request import (
+    PromptFields,
+    parse_compact_request,
+    parse_input_tokens_request,
+)
+from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.server.background import BackgroundRun, follow
@@ -29,6 +35,7 @@ from mlxoss.server.request_log import RequestLog
 from mlxoss.server.responses_context import Origin, load_context, load_input
 from mlxoss.server.responses_kept import read_jsons, to_object
 from mlxoss.server.responses_run import (
+    Prompted,
     ResponseRun,
     load_prompt,
     make_seal,
@@ -108,6 +115,7 @@ async def delete(http: Request, services: Services, response_id: str) -> HTTPRes
     if running is not None:
         await running.cancel()
     await services.state.store.delete(response_id)
+    services.background.pop(response_id, None)
     return json_response(to_deleted_response(response_id))
 
 
@@ -119,7 +127,8 @@ async def cancel(http: Request, services: Services, response_id: str) -> HTTPRes
     response = await services.state.store.get(response_id)
     if not response.background:
         raise invalid("response_id", "only a response created with background=true is cancelled")
-    return json_response(to_object(response))
+    unkept = services.background.get(response_id)
+    return json_response(to_object(response) if unkept is None else unkept.snapshot())
 
 
 async def list_input_items(http: Request, services: Services, response_id: str) -> HTTPResponse:
@@ -145,8 +154,14 @@ async def count_input_tokens(http: Request, services: Services) -> HTTPResponse:
     request = parse_input_tokens_request(await read_json_object(http))
     encoding = await services.encoding.get()
     prompted = await load_prompt(services, request, encoding)
+    # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
+    count = await asyncio.to_thread(_prompt_tokens, encoding, request, prompted)
+    return json_response(to_input_tokens(count))
+
+
+def _prompt_tokens(encoding: Encoding, request: PromptFields, prompted: Prompted) -> int:
     conversation = to_conversation(request, prompted.tools, prompted.contents)
-    return json_response(to_input_tokens(len(render_prompt(encoding, conversation))))
+    return len(render_prompt(encoding, conversation))
 
 
 async def compact(http: Request, services: Services) -> HTTPResponse:
@@ -158,11 +173,9 @@ async def compact(http: Request, services: Services) -> HTTPResponse:
         context = await load_context(store, Origin(request.previous_response_id), services.date)
         own = await load_input(store, request.input or [], context)
         contents = to_contents(services, encoding, context, own)
+        turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)
         turn = await start_turn(
-            services.engine,
-            encoding,
-            to_compaction_turn(request, contents),
-            context_tokens=services.context_tokens,
+            services.engine, encoding, turn_request, context_tokens=services.context_tokens
         )
         try:
             summary = await _final_text(turn, log)

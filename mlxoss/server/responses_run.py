@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sanic import Request
@@ -27,6 +28,7 @@ from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.written import read_turn
 from mlxoss.server.final_text import TurnOutput
 from mlxoss.server.http import new_id, to_error
+from mlxoss.server.passing_turns import recall_passing, remember_passing
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.responses_context import (
     Context,
@@ -71,6 +73,10 @@ async def load_prompt(
     store = services.state.store
     context = await load_context(store, origin, services.date, local)
     own = await load_input(store, request.input or [], context)
+    # A conversation keeps the items of responses that are not stored, but not their turns.
+    with_calls = (*context.items, *own.items) if request.conversation else own.items
+    passing = await recall_passing(services.state.passing, with_calls)
+    own = replace(own, turns=(*own.turns, *passing))
     return Prompted(tools, context, own, to_contents(services, encoding, context, own))
 
 
@@ -110,6 +116,7 @@ class ResponseRun:
     header: ResponseHeader
     failure: Exception | None = field(default=None, init=False)
     _has_started: bool = field(default=False, init=False)
+    _was_stored: bool = field(default=False, init=False)
 
     @property
     def id(self) -> str:
@@ -174,9 +181,12 @@ class ResponseRun:
         """Keep what the request wants kept; ``last``, or what to send instead if that fails."""
         store = self.services.state.store
         conversation, is_answered = self.request.conversation, self.failure is None
+        if is_answered and not self.request.is_stored:
+            await remember_passing(self.services.state.passing, self._kept_turn())
         try:
             if self.request.is_stored:
                 await store.put(self.to_kept())
+                self._was_stored = True
             elif conversation is not None and is_answered:
                 output = to_kept_output(self.stream.output)
                 own = to_kept_items(self.prompted.own.items)
@@ -225,7 +235,7 @@ class ResponseRun:
                 context.date,
                 (*context.items, *self.prompted.own.items, *output),
                 (*context.turns, *((turn,) if turn.item_ids else ())),
-                is_kept=self.request.is_stored and context.is_kept,
+                is_kept=self._was_stored,
             ),
         )
 
@@ -252,11 +262,12 @@ async def start_run(
     if prompted.tools.dropped:
         kinds = ", ".join(prompted.tools.dropped)
         logger.info("%s left out tools that this server does not have: %s", log.id, kinds)
+    # On another thread: reading long exact turns back takes a while, and streams go on meanwhile.
+    turn_request = await asyncio.to_thread(
+        to_turn_request, request, prompted.tools, prompted.contents
+    )
     turn = await start_turn(
-        services.engine,
-        encoding,
-        to_turn_request(request, prompted.tools, prompted.contents),
-        context_tokens=services.context_tokens,
+        services.engine, encoding, turn_request, context_tokens=services.context_tokens
     )
     header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
     stream = ResponsesStream(

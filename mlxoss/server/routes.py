@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote
 
 from sanic import HTTPResponse, Request, Websocket
 
@@ -92,7 +93,9 @@ def _lazily(
     load: LoadModule, name: str, services: Services
 ) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     async def handle(request: Request, **ids: Any) -> HTTPResponse | None:
-        answer: HTTPResponse | None = await getattr(load(), name)(request, services, **ids)
+        # Clients choose the ids of items that they add: any text, percent-encoded in a path.
+        plain = {key: unquote(value) for key, value in ids.items()}
+        answer: HTTPResponse | None = await getattr(load(), name)(request, services, **plain)
         return answer
 
     return handle

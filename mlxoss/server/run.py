@@ -16,6 +16,7 @@ from sanic.server import AsyncioServer
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
+from mlxoss.errors import ServiceError
 from mlxoss.server.app import create_app
 from mlxoss.server.bounds import BoundedProtocol
 from mlxoss.server.http import App
@@ -34,13 +35,15 @@ ENCODING_DELAY_S = 0.5
 """Loading the encoding holds the interpreter's lock for 0.4 s. The model takes longer
 anyway, so the first ``/health`` of a new process goes first."""
 
-_CLOSE_S = 3.0
-"""For the step or the load under way. With the drain and the last words it stays under the
-30 s after which the service manager kills."""
+_CLOSE_S = 2.0
+"""For the step or the load under way."""
 
 _LAST_WORDS_S = 1.0
 _BACKLOG = 1024
-_GOODBYE_S = 1.0
+_GOODBYE_S = 0.5
+LONGEST_STOP_S = DRAIN_S + _CLOSE_S + _LAST_WORDS_S + _GOODBYE_S
+"""Must stay below what the service manager grants (``ServiceSpec.exit_timeout_s``), with time
+for the store to be closed."""
 _POLL_S = 0.02
 
 
@@ -65,20 +68,19 @@ def run_server(
 ) -> int:
     """Serve until told to stop; return the process's exit code.
 
-    ``open_state`` may raise StoreError, which passes through. ``on_listening`` is told
+    ``open_state`` may raise StoreError, which passes through. Raises ServiceError when the
+    address cannot be listened on. ``on_listening`` is told
     the host and the port once connections are accepted.
     SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
     that run, an error event for those that take longer, then 0. A second signal
-    ends the process at once. 1 means that the address cannot be listened on, or
-    that the engine broke and could not recover. Call on the main thread.
+    ends the process at once. 1 means that the engine broke and could not recover. Call
+    on the main thread.
     """
     try:
         listener = bind(config.host, config.port)
     except OSError as error:
-        logger.error(
-            "cannot listen on %s: %s", _address(config.host, config.port), error.strerror or error
-        )
-        return 1
+        where = _address(config.host, config.port)
+        raise ServiceError(f"cannot listen on {where}: {error.strerror or error}") from None
     app = create_app(config, engine, load_bundled_encoding, model=model, name="mlxoss")
     with listener:
         app.ctx.services.state = open_state(config)
@@ -163,8 +165,7 @@ async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: fl
     except TimeoutError:
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
-    await services.state.store.close()
-    await services.state.keyring.close()
+    await services.state.close()
     await _close_sockets(server)
     for connection in list(server.connections):
         if not connection.close_if_idle():

@@ -25,16 +25,28 @@ KEY_FILE = "content.key"
 KEY_BYTES = 32
 
 _MEMORY_BYTES = 64 * 1024 * 1024
+_PASSING_TURNS = 1_000
+_PASSING_BYTES = 16 * 1024 * 1024
 _SWEEP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The store, the key under which ``encrypted_content`` is sealed, and the callers' keys."""
+    """The store, the key under which ``encrypted_content`` is sealed, and the callers' keys.
+
+    ``passing`` is in memory always: turns that must not be stored (``passing_turns``).
+    """
 
     store: Store
     key: bytes
+    passing: Store
     keyring: Keyring
+
+    async def close(self) -> None:
+        """Finish what is queued and let the files go."""
+        await self.store.close()
+        await self.passing.close()
+        await self.keyring.close()
 
 
 OpenState = Callable[[Config], State]
@@ -45,7 +57,7 @@ def open_memory(config: Config) -> State:
     bounds = _bounds(config)
     bounds = replace(bounds, max_bytes=min(bounds.max_bytes, _MEMORY_BYTES))
     store = open_store(None, bounds, time.time)
-    return State(store, secrets.token_bytes(KEY_BYTES), Keyring(None))
+    return State(store, secrets.token_bytes(KEY_BYTES), _open_passing(), Keyring(None))
 
 
 def open_state(folder: Path, config: Config) -> State:
@@ -58,7 +70,12 @@ def open_state(folder: Path, config: Config) -> State:
     key, keyring = load_key(folder / KEY_FILE), Keyring(folder)
     if config.responses_store == "off":
         return replace(open_memory(config), key=key, keyring=keyring)
-    return State(open_store(folder / DATABASE, _bounds(config), time.time), key, keyring)
+    store = open_store(folder / DATABASE, _bounds(config), time.time)
+    return State(store, key, _open_passing(), keyring)
+
+
+def _open_passing() -> Store:
+    return open_store(None, Bounds(max_items=_PASSING_TURNS, max_bytes=_PASSING_BYTES), time.time)
 
 
 def load_key(path: Path) -> bytes:

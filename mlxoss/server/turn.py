@@ -7,8 +7,9 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+from mlxoss.api.fields import unsupported
 from mlxoss.api.turn_request import TurnRequest, Usage
-from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.core import FinishReason, GenerationRequest, Grammar, SamplingParams, TokenOutput
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.errors import ContextLengthExceeded
@@ -163,6 +164,7 @@ async def start_turn(
 
     Raises ContextLengthExceeded, InvalidRequest, QueueFull or ModelUnavailable.
     """
+    grammar = await _to_grammar(engine, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     prompt_ids = await asyncio.to_thread(
         render_prompt,
@@ -178,6 +180,7 @@ async def start_turn(
         max_tokens=min(request.max_tokens or left, left),
         stop_ids=STOP_IDS,
         sampling=request.sampling,
+        grammar=grammar,
     )
     functions = [tool.name for tool in request.conversation.tools]
     generations = _submit(engine, generation_request, request.choices)
@@ -193,6 +196,15 @@ async def start_turn(
             for index, generation in enumerate(generations)
         ],
     )
+
+
+async def _to_grammar(engine: Engine, request: TurnRequest) -> Grammar | None:
+    if engine.load_guards is not None:
+        guards = engine.load_guards()
+        return await asyncio.to_thread(guards.compile, request.rules)
+    for param in request.needs_guard:
+        raise unsupported(param, "this server was started with --guard off")
+    return None
 
 
 def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
@@ -47,7 +48,7 @@ def _same(path: Path, data: bytes, mode: int) -> bool:
 def locked(path: Path, pace: Pace, *, limit_s: float = 60.0) -> Iterator[None]:
     """Hold the lock file ``path``; waits for another process, then raises ``ServiceError``."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with open(path, "ab", opener=partial(os.open, mode=0o600)) as file:
 
         def taken() -> bool:
             try:

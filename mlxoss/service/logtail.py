@@ -13,6 +13,9 @@ from mlxoss.service.supervisor import Pace
 
 _AGO = re.compile(r"(\d+)\s*([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LINE = re.compile(
+    r"(?P<time>\S+Z) (?P<level>[a-z]+) +(?P<logger>[\w.]+): (?P<message>.*)", re.DOTALL
+)
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -55,6 +58,15 @@ def parse_since(text: str, now: datetime.datetime) -> str:
                 source="command line",
             ) from None
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def parse_line(line: str) -> dict[str, str | None]:
+    """Return a line's ``time``, ``level``, ``logger`` and ``message``.
+
+    All but the message are ``None`` in a line that the log did not begin (a traceback's).
+    """
+    found = _LINE.fullmatch(line)
+    return found.groupdict() if found else dict.fromkeys(_LINE.groupindex) | {"message": line}
 
 
 def since(lines: Iterable[str], stamp: str) -> Iterator[str]:

@@ -53,6 +53,10 @@ class Manager:
         """Return what the installed definition says, as ``read_definition``."""
         return read_definition(self.supervisor)
 
+    def is_installed(self) -> bool:
+        """Whether there is a definition, be it damaged or a dangling link."""
+        return os.path.lexists(self.supervisor.definition)
+
     def install(
         self, spec: ServiceSpec, *, start: bool = True, settings_changed: bool = False
     ) -> Outcome:

@@ -107,7 +107,9 @@ def read_item(connection: sqlite3.Connection, conversation_id: str, item_id: str
         "SELECT json FROM items WHERE conversation_id = ? AND id = ?", (conversation_id, item_id)
     ).fetchone()
     if row is None:
-        raise NotFound(f"Item with id '{item_id}' not found.", param="item_id")
+        raise NotFound(
+            f"Item with id '{item_id}' not found.", param="item_id", code="item_not_found"
+        )
     return Item(item_id, row[0])
 
 
@@ -132,4 +134,8 @@ def read_history(connection: sqlite3.Connection, conversation_id: str) -> Histor
 
 
 def _unknown(conversation_id: str) -> NotFound:
-    return NotFound(f"Conversation with id '{conversation_id}' not found.", param="conversation_id")
+    return NotFound(
+        f"Conversation with id '{conversation_id}' not found.",
+        param="conversation_id",
+        code="conversation_not_found",
+    )

@@ -88,7 +88,7 @@ def _place_of(connection: sqlite3.Connection, rows: str, owner: str, item_id: st
         f"SELECT place FROM ({rows}) WHERE id = :id", {"owner": owner, "id": item_id}
     ).fetchone()
     if found is None:
-        raise NotFound(f"Item with id '{item_id}' not found.", param="after")
+        raise NotFound(f"Item with id '{item_id}' not found.", param="after", code="item_not_found")
     place = found[0]
     assert isinstance(place, int)
     return place
@@ -108,7 +108,9 @@ def find_items(connection: sqlite3.Connection, item_ids: Sequence[str]) -> Histo
             (item_id,),
         ).fetchone()
         if row is None:
-            raise NotFound(f"Item with id '{item_id}' not found.", param="input")
+            raise NotFound(
+                f"Item with id '{item_id}' not found.", param="input", code="item_not_found"
+            )
         rows.append(row)
     return to_history(connection, rows)
 

@@ -234,4 +234,8 @@ def require(connection: sqlite3.Connection, response_id: str) -> None:
 
 
 def _unknown(response_id: str) -> NotFound:
-    return NotFound(f"Response with id '{response_id}' not found.", param="response_id")
+    return NotFound(
+        f"Response with id '{response_id}' not found.",
+        param="response_id",
+        code="response_not_found",
+    )

@@ -37,19 +37,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "context management": ({"context_management": [{"type": "compaction"}]}, "context_management"),
     "no generation": ({"generate": False}, "generate"),
     "prewarming": ({"prompt_cache_options": {"prewarm": True}}, "prompt_cache_options.prewarm"),
-    "required": ({"tool_choice": "required"}, "tool_choice"),
-    "a named function": ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
-    "a named custom tool": ({"tool_choice": {"type": "custom", "name": "f"}}, "tool_choice"),
-    "allowed tools": (
-        {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}},
-        "tool_choice",
-    ),
-    "a hosted tool": ({"tool_choice": {"type": "web_search"}}, "tool_choice"),
-    "nonsense as a choice": ({"tool_choice": 7}, "tool_choice"),
-    "strict": (
-        {"text": {"format": {"type": "json_schema", "name": "x", "schema": {}, "strict": True}}},
-        "text.format.strict",
-    ),
     "a schema without a name": (
         {"text": {"format": {"type": "json_schema", "schema": {}}}},
         "text.format.name",
@@ -130,6 +117,26 @@ def test_codex_s_request_is_accepted() -> None:
     assert not request.is_stored
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"messages": []},
+        {"max_tokens": 5},
+        {"max_completion_tokens": 5},
+        {"response_format": {"type": "json_object"}},
+        {"reasoning_effort": "low"},
+        {"functions": []},
+        {"stop": "x"},
+        {"n": 2},
+    ],
+)
+def test_words_of_chat_are_not_ignored(field: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_responses_request(body(**field))
+    assert caught.value.param == next(iter(field))
+    parse_responses_request(body(**dict.fromkeys(field)))
+
+
 def test_the_state_may_be_all_there_is() -> None:
     assert parse_responses_request(body(input=None, previous_response_id="resp_1")).input is None
     assert parse_responses_request(body(conversation={"id": "conv_1"})).conversation == "conv_1"
@@ -169,8 +176,8 @@ def test_efforts_are_what_the_model_knows() -> None:
 def test_counting_needs_no_model_and_checks_the_same() -> None:
     assert parse_input_tokens_request({"input": "Hi"}).input
     with pytest.raises(InvalidRequest) as caught:
-        parse_input_tokens_request({"input": "Hi", "tool_choice": "required"})
-    assert caught.value.param == "tool_choice"
+        parse_input_tokens_request({"input": "Hi", "truncation": "some"})
+    assert caught.value.param == "truncation"
 
 
 def test_compacting_needs_a_model_and_something_to_compact() -> None:

@@ -10,17 +10,10 @@ import subprocess
 from pathlib import Path
 
 import openai
-import pytest
 
-from tests.checkpoints import write_checkpoint
 from tests.cli.daemon import Daemon, start_daemon
+from tests.cli.mac import Mac
 from tests.cli.runner import environment, mlxoss
-from tests.cli.test_service import Mac, mac  # noqa: F401 (a fixture)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def create(home: Path, name: str) -> str:
@@ -111,7 +104,7 @@ def test_other_machines_are_not_served_without_a_key(tmp_path: Path, model: Path
         assert set(daemon.health()) == {"status"}
 
 
-def test_the_service_with_a_key(mac: Mac) -> None:  # noqa: F811
+def test_the_service_with_a_key(mac: Mac) -> None:
     mac.install()
     token = mac.ok("key", "create", "laptop").strip()
     found = mac.loaded()
@@ -129,7 +122,7 @@ def test_the_service_with_a_key(mac: Mac) -> None:  # noqa: F811
     assert os.stat(mac.folder / "data" / "keys.json").st_mode & 0o777 == 0o600
 
 
-def test_the_service_says_why_it_does_not_serve_other_machines(mac: Mac) -> None:  # noqa: F811
+def test_the_service_says_why_it_does_not_serve_other_machines(mac: Mac) -> None:
     done = mac("install", "--model", str(mac.model), "--port", str(mac.port), "--host", "0.0.0.0")
     assert done.returncode == 1
     assert "mlxoss key create" in done.stderr

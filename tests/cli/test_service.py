@@ -12,107 +12,17 @@ import socket
 import subprocess
 import sys
 import threading
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlxoss.service.plist import HOMEBREW_SESSIONS, plist_path
+from mlxoss.cli.status_view import YOUNG_S
+from mlxoss.service.plist import HOMEBREW_SESSIONS
 from mlxoss.service.spec import LABEL
-from tests.checkpoints import write_checkpoint
+from tests.cli.mac import Mac
 from tests.cli.runner import environment
-from tests.service import standin
-from tests.service.box import free_port, is_alive, until
-from tests.service.standin import StandIn
-
-COMMAND = Path(sys.executable).with_name("mlxoss")
-
-
-class Mac:
-    """A user's machine: a home, a launchd, and the installed command."""
-
-    def __init__(self, root: Path, model: Path, quirks: str) -> None:
-        self.home = root / "home"
-        self.folder = self.home / "mlxoss"
-        self.model = model
-        self.port = free_port()
-        self.home.mkdir()
-        self.launchctl = StandIn(root / "launchd", self.home, quirks)
-        self.plist = plist_path(self.home, LABEL)
-        self.pids: set[int] = set()
-        own = {"HOME": str(self.home), "MLXOSS_LAUNCHCTL": str(self.launchctl.command)}
-        self.env = environment(self.home, own)
-
-    def __call__(
-        self, *arguments: str, stdin: str = "", **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env=self.env | env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def ok(self, *arguments: str, **env: str) -> str:
-        done = self(*arguments, **env)
-        assert done.returncode == 0, (done.stdout, done.stderr, self.daemon_said())
-        return done.stdout
-
-    def install(self, *arguments: str) -> str:
-        return self.ok("install", "--model", str(self.model), "--port", str(self.port), *arguments)
-
-    def status(self) -> dict[str, Any]:
-        done = self("status", "--json")
-        found: dict[str, Any] = json.loads(done.stdout)
-        assert found["exit_status"] == done.returncode
-        if found["job"] and found["job"]["pid"]:
-            self.pids.add(found["job"]["pid"])
-        return found
-
-    def loaded(self) -> dict[str, Any]:
-        """The status once the model is loaded."""
-
-        def check() -> dict[str, Any] | None:
-            found = self.status()
-            return found if found["health"] and found["health"]["status"] == "ok" else None
-
-        found = until(check, limit_s=60, pause_s=0.3)
-        assert found is not None
-        return found
-
-    def daemon_said(self) -> str:
-        files = sorted((self.folder / "logs").glob("*.log")) if self.folder.exists() else []
-        return "\n".join(f"{file.name}: {file.read_text()}" for file in files)
-
-    def config(self) -> dict[str, Any]:
-        return tomllib.loads((self.folder / "config" / "config.toml").read_text())
-
-    def close(self) -> None:
-        assert self.launchctl("shutdown").returncode == 0
-        until(lambda: not any(map(is_alive, self.pids)))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture
-def mac(tmp_path: Path, model: Path, request: pytest.FixtureRequest) -> Iterator[Mac]:
-    if why := standin.missing():
-        pytest.skip(why)
-    if not COMMAND.exists():
-        pytest.skip("the command is not installed beside this interpreter")
-    made = Mac(tmp_path, model, getattr(request, "param", ""))
-    yield made
-    made.close()
+from tests.service.box import until
 
 
 def stream(port: int, started: threading.Event, chunks: list[str]) -> None:
@@ -237,6 +147,7 @@ def test_nothing_is_touched_when_a_check_fails(mac: Mac) -> None:
 def test_a_daemon_that_hangs_is_told_from_one_that_runs(mac: Mac) -> None:
     mac.install()
     pid = mac.loaded()["job"]["pid"]
+    until(lambda: mac.status()["process"]["age_s"] >= YOUNG_S, limit_s=60, pause_s=0.5)
     os.kill(pid, signal.SIGSTOP)
     try:
         done = mac("status")
@@ -255,7 +166,7 @@ def test_variables_reach_the_daemon_and_stay(mac: Mac) -> None:
     held = plistlib.loads(mac.plist.read_bytes())
     assert held["EnvironmentVariables"]["A"] == "b c"
     assert held["EnvironmentVariables"]["MLXOSS_HOME"] == str(mac.folder)
-    assert held["ProgramArguments"] == [str(COMMAND), "serve"]
+    assert held["ProgramArguments"] == [str(mac.command), "serve"]
     assert mac.ok("plist").encode() == mac.plist.read_bytes()
     mac.ok("install", "--no-start")
     assert plistlib.loads(mac.plist.read_bytes()) == held

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +62,14 @@ def screen(shown: View) -> str:
 
 def test_a_busy_service() -> None:
     shown = view(process=Process(13_100_000_000, 11_520))
+    shown = replace(shown, at=1_795_000_000.0)
+    since = time.strftime("%H:%M:%S", time.localtime(1_795_000_000 - 11_520))
     assert (
         screen(shown)
-        == """\
+        == f"""\
 mlxoss is running
-service       launchd (gui/501), pid 4711, for 3 h 12 min
+service       launchd (gui/501), pid 4711, since {since} (3 h 12 min)
+started       once since it was loaded
 model         mlx-community/gpt-oss-20b-MXFP4-Q8 (ok)
 requests      2 active of 8, 3 queued of 64 (oldest for 1.2 s), 7 refused
 speed         prefill 812 tok/s, decode 61.0 tok/s (last minute)
@@ -81,6 +86,8 @@ def test_what_a_later_server_reports_is_shown_too() -> None:
     cache = {"entries": 4, "bytes": 250_000_000}
     shown = screen(view(memory=memory, prefix_cache=cache, store={"responses": 12}))
     assert "\nmemory        active 12.0 GB, peak 13.0 GB\n" in shown
+    own = view(memory={"process_bytes": 2_000_000}, process=Process(99_000_000, 1))
+    assert "\nmemory        process 2 MB\n" in screen(own)
     assert "\nprefix cache  entries 4, 250 MB\n" in shown
     assert "\nstore         responses 12\n" in shown
 
@@ -109,6 +116,10 @@ It is not loaded.
         (view(status="failed"), "running, but not healthy: failed"),
         (view(health=Silent("no answer within 0.2 s")), "running, but it hangs: no answer within"),
         (view(health=Refused("Connection refused")), "running, but not healthy: Connection"),
+        (
+            view(health=Silent("no answer within 0.2 s"), process=Process(1, 3)),
+            "running, starting",
+        ),
         (view(Absent(), Refused("")), "not running"),
         (view(Absent(), Refused(""), installed=False), "not installed"),
         (view(Unknown("x"), Refused("")), "unknown"),
@@ -158,4 +169,5 @@ def test_amounts() -> None:
     assert [to_duration(s) for s in (5, 65, 3700, 90_000)] == [
         *("5 s", "1 min", "1 h 1 min", "1 d 1 h")
     ]
-    assert [to_bytes(n) for n in (0, 5_400_000, 13_000_000_000)] == ["0 MB", "5 MB", "13.0 GB"]
+    sizes = (0, 118_784, 5_400_000, 13_000_000_000)
+    assert [to_bytes(size) for size in sizes] == ["0 kB", "119 kB", "5 MB", "13.0 GB"]

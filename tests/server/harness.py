@@ -24,6 +24,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.guards import Guards
 from mlxoss.server.app import create_app
 from mlxoss.server.http import App
 from mlxoss.server.run import bind, start_listening, stop_serving
@@ -68,6 +69,7 @@ def running(
     model: ModelInfo = MODEL,
     heartbeat_s: float = 15.0,
     drain_s: float = 5.0,
+    guards: Guards | None = None,
     folder: Path | None = None,
 ) -> Iterator[Server]:
     """Serve until the block ends, on a free port; ``folder`` is for what outlives that."""
@@ -77,7 +79,12 @@ def running(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        engine = Engine(load, max_batch=config.max_batch, max_queue=config.max_queue)
+        engine = Engine(
+            load,
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            load_guards=None if guards is None else lambda: guards,
+        )
         app = create_app(
             config,
             engine,
@@ -209,3 +216,12 @@ def set_at_last(event: threading.Event) -> Iterator[None]:
         yield
     finally:
         event.set()
+
+
+def kept_responses(server: Server) -> int:
+    """How many responses ``/health`` counts: it leaves them out while the disk is slow."""
+    while (store := ask(server, "GET", "/health").json.get("store")) is None:
+        time.sleep(0.01)
+    assert store["bytes"] > 0
+    count: int = store["responses"]
+    return count

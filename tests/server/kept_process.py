@@ -1,17 +1,28 @@
-"""A server process whose state is in a folder: ``python -m tests.server.kept_process FOLDER``.
+"""Servers whose state is in a folder, to be killed: ``python -m tests.server.kept_process FOLDER``.
 
-Its model writes a short answer, one token a millisecond. It prints its port once it listens.
+It loads everything once and then answers lines on its standard input: ``start`` forks a
+server and prints its process id, then, once it listens, its port. So a life costs
+milliseconds instead of seconds. Its model writes a short answer, one token a millisecond,
+or each ``start STEP_S``. ``start STEP_S BYTES`` lets it write no file beyond that size, as
+on a full disk.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import resource
+import signal
 import sys
 from pathlib import Path
 
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
-from mlxoss.server.run import run_server
+from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.server.app import create_app
+from mlxoss.server.routes import load_handlers
+from mlxoss.server.run import bind, serve
 from mlxoss.server.state import open_state
 from tests.fakes import ScriptedBackend
 
@@ -19,17 +30,39 @@ from tests.fakes import ScriptedBackend
 ANSWER = [200_005, 17_196, 200_008, *[1000] * 20, 200_002]
 
 
-def main() -> int:
-    folder = Path(sys.argv[1])
+def live(folder: Path, encoding: Encoding, step_s: float = 0.001) -> int:
+    """Serve until the end, as ``run_server`` does, with an encoding that is there."""
     config = Config(port=0)
-    return run_server(
-        config,
-        Engine(lambda: ScriptedBackend(lambda request: ANSWER, step_s=0.001)),
-        lambda config: open_state(folder, config),
-        model=ModelInfo("scripted", 100_000, 1),
-        on_listening=lambda host, port: print(port, flush=True),  # noqa: T201
-    )
+    engine = Engine(lambda: ScriptedBackend(lambda request: ANSWER, step_s=step_s))
+    model = ModelInfo("scripted", 100_000, 1)
+    app = create_app(config, engine, lambda: encoding, model=model, name="kept")
+    with bind(config.host, 0) as listener:
+        app.ctx.services.state = open_state(folder, config)
+        return asyncio.run(
+            serve(app, engine, listener, on_listening=lambda host, port: say(str(port)))
+        )
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(folder: Path) -> None:
+    encoding = load_encoding()
+    load_handlers()
+    # Children that were killed are gone at once.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        child = os.fork()
+        if child:
+            say(str(child))
+            continue
+        _, *words = line.split()
+        for most_bytes in map(int, words[1:]):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+        os._exit(live(folder, encoding, *map(float, words[:1])))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(Path(sys.argv[1]))

@@ -1,196 +1,217 @@
-"""What another web page, a rebound name or a wrong client gets, on real sockets."""
+"""The guard from the request to the answer: a random model, a real server, the official client."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
-from websockets.typing import Origin
+from pydantic import BaseModel
 
-from mlxoss.config import Config
-from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask, chat_body
-from tests.server.scripts import HELLO
+from mlxoss.engine.backend import Backend
+from mlxoss.engine.batch import MlxBackend
+from mlxoss.engine.loader import load_folder
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.guards import Guards
+from tests.checkpoints import TinyModel, write_checkpoint
+from tests.engine.leaning import Leaning
+from tests.server.harness import Server, running
 
-EVIL = "https://evil.example"
-APP = "https://app.example"
-PATHS = [
-    ("GET", "/health"),
-    ("GET", "/v1/models"),
-    ("POST", "/v1/chat/completions"),
-    ("POST", "/v1/responses"),
-    ("DELETE", "/v1/responses/resp_1"),
-    ("OPTIONS", "/v1/chat/completions"),
-    ("GET", "/no/such/path"),
-    ("PUT", "/health"),
-]
+USER: Any = [{"role": "user", "content": "Where is it warm?"}]
 
 
-@pytest.fixture
-def server(serve: Serve) -> Server:
-    return serve(HELLO)
+class Place(BaseModel):
+    city: str
+    degrees: int
+    seen: list[bool]
 
 
-@pytest.fixture
-def opened(serve: Serve) -> Server:
-    return serve(HELLO, config=Config(allow_origin=(APP,), allow_host=("llm.example",)))
-
-
-def send(server: Server, first_line: str, headers: Sequence[str], body: bytes = b"") -> Answer:
-    """A request with exactly these lines; the answer is read to the connection's end."""
-    lines = [first_line, *headers, f"Content-Length: {len(body)}", "Connection: close"]
-    with server.connect() as connection:
-        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-    head, _, rest = received.partition(b"\r\n\r\n")
-    status, *fields = head.decode().split("\r\n")
-    names = dict(field.lower().split(": ", 1) for field in fields)
-    return Answer(int(status.split()[1]), names, rest)
-
-
-@pytest.mark.parametrize(("method", "path"), PATHS)
-def test_a_rebound_name_is_refused_everywhere(server: Server, method: str, path: str) -> None:
-    answer = send(server, f"{method} {path} HTTP/1.1", ["Host: evil.example:8000"])
-    assert answer.status == 403
-    assert answer.error["code"] == "host_not_allowed"
-    assert not any(name.startswith("access-control") for name in answer.headers)
-
-
-@pytest.mark.parametrize(("method", "path"), PATHS)
-@pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:3000", ""])
-def test_another_origin_is_refused_everywhere(
-    server: Server, method: str, path: str, origin: str
-) -> None:
-    answer = send(server, f"{method} {path} HTTP/1.1", ["Host: localhost", f"Origin: {origin}"])
-    assert answer.status == 403
-    assert answer.error["code"] == "origin_not_allowed"
-    assert not any(name.startswith("access-control") for name in answer.headers)
-
-
-def test_a_simple_post_does_not_run_a_turn(server: Server) -> None:
-    for kind in ("text/plain", "application/json"):
-        headers = ["Host: localhost", f"Origin: {EVIL}", f"Content-Type: {kind}"]
-        body = chat_body()
-        answer = send(server, "POST /v1/chat/completions HTTP/1.1", headers, body)
-        assert answer.status == 403
-    assert server.services.engine.status().prefill_tokens_per_s == 0
-    assert ask(server, "GET", "/health").json["active_requests"] == 0
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [],
-        ["Host: localhost", "Host: localhost"],
-        ["Host: localhost", "Host: evil.example"],
-        ["Host:"],
-        ["Host: localhost\x00"],
-        ["Host: löcalhost"],
-        ["Host: " + "a" * 4000],
-        ["Host: localhost, evil.example"],
-        ["X-Forwarded-Host: localhost", "Host: evil.example"],
-        ["Forwarded: host=localhost", "Host: evil.example"],
-    ],
-)
-def test_hosts_that_are_none_or_two(server: Server, lines: list[str]) -> None:
-    answer = send(server, "GET /health HTTP/1.1", lines)
-    assert answer.status == 403
-    assert answer.error["code"] == "host_not_allowed"
-    assert len(answer.body) < 1000
-
-
-def test_an_absolute_target_is_looked_at_too(server: Server) -> None:
-    for target, status in [
-        ("http://evil.example/health", 403),
-        ("http://localhost:1/health", 200),
-        ("//evil.example/health", 404),
-    ]:
-        assert send(server, f"GET {target} HTTP/1.1", ["Host: localhost"]).status == status
-
-
-def test_the_connection_goes_on_after_a_refusal(server: Server) -> None:
-    with server.connect() as connection:
-        head = "POST /v1/responses HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9\r\n\r\n"
-        connection.sendall(head.encode() + b"GET /heal")
-        assert connection.recv(12) == b"HTTP/1.1 403"
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-    assert b"HTTP/1.1 200" in received
-
-
-@pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:3000"])
-def test_a_socket_of_another_origin_is_not_opened(server: Server, origin: str) -> None:
-    url = f"ws://127.0.0.1:{server.port}/v1/responses"
-    with pytest.raises(InvalidStatus) as caught:
-        connect(url, origin=Origin(origin))
-    assert caught.value.response.status_code == 403
-    body = json.loads(caught.value.response.body or b"")
-    assert body["error"]["code"] == "origin_not_allowed"
-
-
-def test_a_socket_of_a_rebound_name_is_not_opened(server: Server) -> None:
-    upgrade = [
-        "Host: evil.example",
-        "Origin: http://evil.example",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ]
-    assert send(server, "GET /v1/responses HTTP/1.1", upgrade).status == 403
-
-
-def test_the_server_s_own_origin_is_let_in(server: Server) -> None:
-    own = f"http://127.0.0.1:{server.port}"
-    headers = {"origin": own, "content-type": "application/json"}
-    answer = ask(server, "POST", "/v1/chat/completions", chat_body(), headers)
-    assert answer.status == 200
-    assert "access-control-allow-origin" not in answer.headers
-    with connect(f"ws{own[4:]}/v1/responses", origin=Origin(own)):
-        pass
-
-
-def test_an_origin_of_the_settings_may_use_everything(opened: Server) -> None:
-    headers = {"origin": APP, "content-type": "application/json"}
-    for body in (chat_body(), chat_body(stream=True), b"no JSON"):
-        answer = ask(opened, "POST", "/v1/chat/completions", body, headers)
-        assert answer.status == (400 if body == b"no JSON" else 200)
-        assert answer.headers["access-control-allow-origin"] == APP
-        assert answer.headers["vary"] == "Origin"
-        assert "access-control-allow-credentials" not in answer.headers
-    assert ask(opened, "GET", "/no", headers=headers).headers["access-control-allow-origin"] == APP
-    assert ask(opened, "GET", "/health", headers={"origin": EVIL}).status == 403
-    with connect(f"ws://127.0.0.1:{opened.port}/v1/responses", origin=Origin(APP)):
-        pass
-
-
-def test_preflights(opened: Server) -> None:
-    wanted = {
-        "origin": APP,
-        "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization,content-type,x-stainless-lang",
-        "access-control-request-private-network": "true",
+def function(name: str, **parameters: Any) -> Any:
+    schema = {
+        "type": "object",
+        "properties": parameters,
+        "required": list(parameters),
+        "additionalProperties": False,
     }
-    answer = ask(opened, "OPTIONS", "/v1/chat/completions", headers=wanted)
-    assert (answer.status, answer.body) == (204, b"")
-    assert answer.headers["access-control-allow-origin"] == APP
-    assert "POST" in answer.headers["access-control-allow-methods"]
-    allowed = answer.headers["access-control-allow-headers"]
-    assert allowed == "authorization, content-type, x-stainless-lang"
-    assert answer.headers["access-control-allow-private-network"] == "true"
-    assert "Access-Control-Request-Headers" in answer.headers["vary"]
-    for refused in ({"origin": EVIL}, {"origin": "null"}):
-        answer = ask(opened, "OPTIONS", "/v1/chat/completions", headers=wanted | refused)
-        assert answer.status == 403
-        assert not any(name.startswith("access-control") for name in answer.headers)
+    return {"type": "function", "function": {"name": name, "parameters": schema, "strict": True}}
 
 
-def test_a_name_of_the_settings(opened: Server) -> None:
-    for host, status in [("llm.example", 200), ("LLM.example:8443", 200), ("x.example", 403)]:
-        assert send(opened, "GET /health HTTP/1.1", [f"Host: {host}"]).status == status
+TOOLS: Any = [function("look", place={"enum": ["north", "south"]}), function("stop")]
+
+
+@pytest.fixture(scope="module")
+def client(
+    tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
+) -> Iterator[openai.OpenAI]:
+    folder: Path = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder, TinyModel(hidden=16))
+
+    def load() -> Backend:
+        return MlxBackend(Leaning(load_folder(folder)))
+
+    with running(load, lambda: encoding, guards=guards) as server:
+        yield server.client(timeout=120.0)
+
+
+def ask(client: openai.OpenAI, **fields: Any) -> Any:
+    return client.chat.completions.create(
+        **{"model": "m", "messages": USER, "max_tokens": 300, "seed": 1} | fields
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parse_gives_the_schema_s_object(client: openai.OpenAI, seed: int) -> None:
+    completion = client.chat.completions.parse(
+        model="m",
+        messages=USER,
+        response_format=Place,
+        seed=seed,
+        max_tokens=400,
+    )
+    message = completion.choices[0].message
+    assert completion.choices[0].finish_reason == "stop"
+    assert isinstance(message.parsed, Place)
+
+
+def test_parse_streamed(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(
+        model="m", messages=USER, response_format=Place, seed=4, max_tokens=400
+    ) as stream:
+        completion = stream.get_final_completion()
+    assert isinstance(completion.choices[0].message.parsed, Place)
+
+
+def test_required_and_named_calls_are_made(client: openai.OpenAI) -> None:
+    for choice, names in (
+        ("required", {"look", "stop"}),
+        ({"type": "function", "function": {"name": "look"}}, {"look"}),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [{"type": "function", "function": {"name": "stop"}}],
+                },
+            },
+            {"stop"},
+        ),
+    ):
+        answer = ask(client, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
+        (call,) = answer.choices[0].message.tool_calls
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert call.function.name in names
+        arguments = json.loads(call.function.arguments)
+        assert arguments == {} or arguments["place"] in ("north", "south")
+
+
+def test_a_cut_in_the_middle_of_json_is_a_length(client: openai.OpenAI) -> None:
+    schema = {
+        "name": "n",
+        "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 50},
+    }
+    answer = ask(
+        client,
+        response_format={"type": "json_schema", "json_schema": schema | {"strict": True}},
+        max_tokens=12,
+    )
+    assert answer.choices[0].finish_reason == "length"
+
+
+CUSTOM: Any = {
+    "type": "custom",
+    "custom": {
+        "name": "stamp",
+        "format": {
+            "type": "grammar",
+            "grammar": {"syntax": "regex", "definition": "[0-9]{2}/[0-9]{2}"},
+        },
+    },
+}
+NAMED: Any = {"type": "custom", "custom": {"name": "stamp"}}
+STAMP = re.compile("[0-9]{2}/[0-9]{2}")
+
+
+def test_custom_tools_take_text_of_their_grammar(client: openai.OpenAI) -> None:
+    answer = ask(client, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False)
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.type == "custom"
+    assert call.custom.name == "stamp"
+    assert STAMP.fullmatch(call.custom.input)
+    again = ask(
+        client,
+        tools=[CUSTOM],
+        messages=[
+            *USER,
+            answer.choices[0].message.model_dump(exclude_none=True),
+            {"role": "tool", "tool_call_id": call.id, "content": "Done"},
+        ],
+    )
+    assert again.choices[0].finish_reason
+
+
+def test_custom_tools_streamed(client: openai.OpenAI) -> None:
+    chunks = ask(client, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False, stream=True)
+    deltas = [c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls]
+    assert deltas[0].type == "custom"
+    assert STAMP.fullmatch("".join(delta.custom["input"] for delta in deltas))
+
+
+def test_one_call_where_parallel_calls_are_off(client: openai.OpenAI) -> None:
+    for seed in range(4):
+        answer = ask(
+            client, tools=TOOLS, tool_choice="required", parallel_tool_calls=False, seed=seed
+        )
+        assert len(answer.choices[0].message.tool_calls) == 1
+
+
+def test_no_calls_where_none_may_be_made(client: openai.OpenAI) -> None:
+    for seed in range(4):
+        answer = ask(client, tools=TOOLS, tool_choice="none", seed=seed)
+        assert not answer.choices[0].message.tool_calls
+
+
+UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "response format": (
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "schema": {"not": {}}, "strict": True},
+            }
+        },
+        "response_format.json_schema.schema",
+    ),
+    "arguments": (
+        {"tools": [TOOLS[0], function("bad", x={"type": "string", "format": "shoe-size"})]},
+        "tools[1].function.parameters",
+    ),
+    "choice": ({"tools": TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
+}
+
+
+@pytest.mark.parametrize(("fields", "param"), UNUSABLE.values(), ids=UNUSABLE)
+def test_what_cannot_be_enforced_is_a_400(
+    client: openai.OpenAI, fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, **fields)
+    assert caught.value.param == param
+
+
+def test_without_the_guard_nothing_is_promised(encoding: Encoding) -> None:
+    from tests.fakes import ScriptedBackend
+    from tests.server.scripts import always
+
+    backend = ScriptedBackend(always(encoding, "<|channel|>final<|message|>Hi<|return|>"))
+    with running(lambda: backend, lambda: encoding) as server:
+        _check_refused(server)
+
+
+def _check_refused(server: Server) -> None:
+    with pytest.raises(openai.BadRequestError, match="--guard off") as caught:
+        ask(server.client(), tools=TOOLS, tool_choice="required")
+    assert caught.value.param == "tool_choice"
+    assert ask(server.client(), tools=TOOLS).choices[0].message.content == "Hi"

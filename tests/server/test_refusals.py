@@ -56,7 +56,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (messages({"role": "assistant"}), "messages[1].content"),
     (
         messages({"role": "assistant", "tool_calls": [{"id": "a", "type": "custom"}]}),
-        "messages[1].tool_calls[0].type",
+        "messages[1].tool_calls[0].custom",
     ),
     ({"messages": [{"role": "user", "content": "x", "name": "\ud800"}]}, "messages[0].name"),
     ({"temperature": 2.1}, "temperature"),
@@ -97,7 +97,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [FUNCTION, FUNCTION]}, "tools[1].function.name"),
     ({"tools": [FUNCTION], "tool_choice": "required"}, "tool_choice"),
     (
-        {"tools": [FUNCTION], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tools": [FUNCTION], "tool_choice": {"type": "function", "function": {"name": "other"}}},
         "tool_choice",
     ),
     ({"response_format": {"type": "xml"}}, "response_format.type"),

@@ -25,6 +25,7 @@ WEATHER: Any = {
     "name": "get_weather",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
 }
+LARK = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
 
 
 def post(server: Server, path: str = "/v1/responses", **fields: Any) -> Any:
@@ -199,6 +200,9 @@ def test_background_is_polled_replayed_and_cancelled(encoding: Encoding, serve: 
     rest = read_stream(ask(server, "GET", f"{path}?stream=true&starting_after=4").body)
     assert rest == followed[5:]
     assert ask(server, "POST", f"{path}/cancel").json["status"] == "completed"
+    client = server.client()
+    resumed = client.responses.retrieve(queued["id"], stream=True, starting_after=4)
+    assert [event.to_dict() for event in resumed] == rest
 
     backend.gate.clear()
     second = post(server, input="Hello!", background=True, store=False)
@@ -231,6 +235,10 @@ def test_conversations(serve: Serve) -> None:
     client = server.client()
     items = list(client.conversations.items.list(created["id"], order="asc"))
     assert [item.type for item in items] == ["message", "message", "reasoning", "message"]
+    named = {**seed, "id": "50 % ä/b?"}
+    post(server, f"{path}/items", items=[named])
+    assert client.conversations.items.retrieve(named["id"], conversation_id=created["id"])
+    client.conversations.items.delete(named["id"], conversation_id=created["id"])
     (added,) = post(server, f"{path}/items", items=[seed])["data"]
     assert ask(server, "GET", f"{path}/items/{added['id']}").json == added
     assert ask(server, "DELETE", f"{path}/items/{added['id']}").json["id"] == created["id"]
@@ -324,6 +332,58 @@ def test_a_store_that_fails_is_told_and_does_not_stop_the_server(
     assert events[-1]["response"]["store"] is False
     assert logged_errors()
     assert ask_chat(server).status == 200
+
+
+def test_what_codex_sends_and_reads(encoding: Encoding, serve: Serve) -> None:
+    """Its fields, tools and items as it sends them; the events that it goes by."""
+    script = by_last_words(encoding, {"sunny": AFTER_CALL, "Oslo?": CALL})
+    server = serve(ScriptedBackend(script))
+    asked: dict[str, Any] = {
+        "instructions": "You are a coding agent. " * 50,
+        "tools": [
+            WEATHER | {"strict": False},
+            {"type": "namespace", "name": "mcp__files__", "description": "", "tools": [WEATHER]},
+            {"type": "custom", "name": "apply_patch", "description": "Edits.", "format": LARK},
+            {"type": "web_search", "external_web_access": False},
+        ],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "reasoning": {"effort": "medium", "summary": "auto"},
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "prompt_cache_key": "0199",
+        "text": {"verbosity": "low"},
+        "service_tier": "priority",
+        "client_metadata": {"x-codex-installation-id": "1"},
+    }
+    items: list[Any] = [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": t}]}
+        for t in ("<permissions>", "<environment>")
+    ]
+    asked_by_user = [{"type": "input_text", "text": "Oslo?"}]
+    items.append({"type": "message", "role": "user", "id": "msg_1", "content": asked_by_user})
+    first = stream(server, input=items, **asked)
+    done = [event["item"] for event in first if event["type"] == "response.output_item.done"]
+    assert [item["type"] for item in done] == ["reasoning", "message", "function_call"]
+    assert done[0]["summary"]
+    for event in first:
+        if event["type"].startswith("response.reasoning_summary"):
+            assert event["summary_index"] == 0
+        if event["type"] == "response.reasoning_text.delta":
+            assert event["content_index"] == 0
+    answer = {"type": "function_call_output", "call_id": done[2]["call_id"], "output": "sunny"}
+    # It sends items back without their status, reasoning without its text.
+    again = [{k: v for k, v in item.items() if k != "status"} for item in done]
+    second = stream(
+        server, input=[*items, {**again[0], "content": None}, *again[1:], answer], **asked
+    )
+    assert second[-1]["type"] == "response.completed"
+    usage = second[-1]["response"]["usage"]
+    assert usage["input_tokens_details"]["cached_tokens"] == 0
+    assert usage["output_tokens_details"]["reasoning_tokens"] == 0
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    status, error = refused(server, input="word " * 5_000)
+    assert (status, error["code"]) == (400, "context_length_exceeded")
 
 
 def test_state_outlives_a_restart(encoding: Encoding, serve: Serve, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_link_is_replaced_by_a_file(tmp_path: Path) -> None:
 def test_a_second_holder_waits_and_then_gives_up(tmp_path: Path) -> None:
     lock, pace = tmp_path / "data" / "lock", Pace(poll_s=0.01)
     with locked(lock, pace):
+        assert lock.stat().st_mode & 0o777 == 0o600
         with (
             pytest.raises(ServiceError, match="another mlxoss command"),
             locked(lock, pace, limit_s=0.05),

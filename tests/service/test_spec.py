@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.service.spec import LABEL, is_supervised, make_environment
+from mlxoss.server.run import DRAIN_S, LONGEST_STOP_S
+from mlxoss.service.spec import LABEL, ServiceSpec, is_supervised, make_environment
 
 PROGRAM = Path("/opt/homebrew/opt/mlxoss/bin/mlxoss")
 
@@ -50,3 +51,9 @@ def test_an_earlier_choice_stays_until_it_is_changed_or_taken_away() -> None:
 )
 def test_who_started_this_process(env: dict[str, str], expected: bool) -> None:
     assert is_supervised(env, 42) is expected
+
+
+def test_the_daemon_has_stopped_before_it_would_be_killed(tmp_path: Path) -> None:
+    spec = ServiceSpec(tmp_path / "mlxoss", tmp_path, tmp_path / "log")
+    assert DRAIN_S == 25.0
+    assert spec.exit_timeout_s - 1.0 >= LONGEST_STOP_S

@@ -199,7 +199,7 @@ def result_example(rng: random.Random) -> Example:
         "result",
         replace(base, tools=tools, items=items),
         (*thought, FinalText(final)),
-        verbatim=rng.random() < 0.4,
+        verbatim=rng.random() < 0.6,
         final_prefix=call.prefix if known else "",
     )
 
@@ -236,8 +236,8 @@ TEMPLATES: tuple[tuple[float, Callable[[random.Random], Example]], ...] = (
     (5, recall_example),
     (4, no_function_example),
     (26, call_example),
-    (16, result_example),
-    (9, two_calls_example),
+    (24, result_example),
+    (2, two_calls_example),
     (17, json_example),
 )
 

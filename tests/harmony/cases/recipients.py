@@ -56,7 +56,6 @@ RECIPIENTS = {
         "<|channel|>analysis to=functions.f code<|message|>{}<|call|>",
         ((call("f", Channel.ANALYSIS), "{}"),),
         CALL,
-        {R.CALL_CHANNEL: 1},
     ),
     "on final": Case(
         "<|channel|>final to=functions.f <|constrain|>json<|message|>{}<|call|>",
@@ -116,7 +115,6 @@ RECIPIENTS = {
         "<|start|>assistant<|channel|>commentary to=functions.get<|message|>[]<|call|>",
         ((call("f"), "{}"), (call("get"), "[]")),
         CALL,
-        {R.CALL_END: 1},
     ),
     "call ended by return": Case(
         "<|channel|>commentary to=functions.f<|message|>{}<|return|>",

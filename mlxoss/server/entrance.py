@@ -16,7 +16,7 @@ from mlxoss.server.services import Services
 _BEARER = re.compile(r" *bearer +(\S+) *", re.IGNORECASE)
 
 
-def add_guard(app: App, services: Services) -> None:
+def add_entrance(app: App, services: Services) -> None:
     """Refuse who may not talk to ``app`` before it looks for a route, reads a body or answers.
 
     What is answered before that is only that a request is no HTTP. A key is needed once one

@@ -1,0 +1,91 @@
+"""``tool_choice``: which calls a turn may, must or must not hold. Chat's and Responses' forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlxoss.api.fields import flatten, invalid, unsupported
+from mlxoss.harmony.rules import CallRule
+
+_NAMED = ("function", "custom")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """The functions that may be called, and whether one must be."""
+
+    calls: tuple[CallRule, ...]
+    must_call: bool = False
+
+    def is_restricted(self, declared: Sequence[CallRule]) -> bool:
+        """Whether the model has less than its free choice among the ``declared`` functions."""
+        return self.must_call or len(self.calls) < len(declared)
+
+
+def read_tool_choice(value: Any, declared: Sequence[CallRule]) -> ToolChoice:
+    """Read ``tool_choice`` against the functions ``declared`` by the request's ``tools``.
+
+    Raises InvalidRequest for an unknown form, a tool that is not declared or served, and for a
+    call that must be made without any function to call.
+    """
+    everything = tuple(declared)
+    match value:
+        case None | "auto":
+            return ToolChoice(everything)
+        case "none":
+            return ToolChoice(())
+        case "required":
+            return _must_call(everything)
+        case {"type": "allowed_tools"}:
+            return _read_allowed(value, everything)
+        case {"type": "function" | "custom"}:
+            return _must_call((_find(value, everything, "tool_choice"),))
+        case {"type": str(kind)} | str(kind):
+            raise unsupported("tool_choice", f"this server has no tool '{kind}'")
+    raise invalid("tool_choice", "input should be a word or an object with a type")
+
+
+def _must_call(calls: tuple[CallRule, ...]) -> ToolChoice:
+    if not calls:
+        raise invalid("tool_choice", "a call is required, but there is no function to call")
+    return ToolChoice(calls, must_call=True)
+
+
+def _read_allowed(value: Mapping[str, Any], declared: Sequence[CallRule]) -> ToolChoice:
+    """Chat nests what Responses writes side by side."""
+    inner, param = value.get("allowed_tools"), "tool_choice"
+    if isinstance(inner, Mapping):
+        value, param = inner, "tool_choice.allowed_tools"
+    mode, tools = value.get("mode", "auto"), value.get("tools")
+    if mode not in ("auto", "required"):
+        raise invalid(f"{param}.mode", "input should be 'auto' or 'required'")
+    if not isinstance(tools, list):
+        raise invalid(f"{param}.tools", "input should be an array")
+    named = set(_read_names(tools, declared, f"{param}.tools"))
+    calls = tuple(call for call in declared if call.name in named)
+    return _must_call(calls) if mode == "required" else ToolChoice(calls)
+
+
+def _read_names(tools: Sequence[Any], declared: Sequence[CallRule], param: str) -> Iterator[str]:
+    for position, tool in enumerate(tools):
+        where = f"{param}[{position}]"
+        if not isinstance(tool, Mapping):
+            raise invalid(where, "input should be an object")
+        # Those that OpenAI runs itself were left out of the prompt: they stay uncalled.
+        if tool.get("type", "function") in _NAMED:
+            yield _find(tool, declared, where).name
+
+
+def _find(tool: Mapping[str, Any], declared: Sequence[CallRule], param: str) -> CallRule:
+    inner = tool.get(tool.get("type", "function"))
+    named = inner if isinstance(inner, Mapping) else tool
+    name, namespace = named.get("name"), named.get("namespace")
+    if not isinstance(name, str):
+        raise invalid(f"{param}.name", "input should be a string")
+    wanted = flatten(name, namespace if isinstance(namespace, str) else None)
+    for call in declared:
+        if call.name == wanted:
+            return call
+    raise invalid(param, f"the tool '{wanted}' is not among 'tools'")

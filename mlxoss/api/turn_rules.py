@@ -1,0 +1,75 @@
+"""What a request asks of its turn's form: tools, ``tool_choice``, response format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlxoss.api.tool_choice import ToolChoice
+from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
+from mlxoss.harmony.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+
+_NO_ARGUMENTS: dict[str, Any] = {
+    "type": "object",
+    "properties": {},
+    "additionalProperties": False,
+}
+
+
+def function_rule(
+    name: str, parameters: JsonSchema | None, *, strict: bool | None, param: str
+) -> CallRule:
+    """A function tool: its arguments follow its schema if ``strict``, else are any object."""
+    if not strict:
+        return CallRule(name, Json({"type": "object"}), param)
+    return CallRule(name, Json(_NO_ARGUMENTS if parameters is None else parameters), param)
+
+
+def custom_rule(name: str, syntax: str | None, definition: str | None, *, param: str) -> CallRule:
+    """A custom tool: its input is free text unless a grammar is given."""
+    body: Body = FreeText()
+    if definition is not None:
+        body = Regex(definition) if syntax == "regex" else Lark(definition)
+    return CallRule(name, body, param)
+
+
+def describe_custom(description: str | None, syntax: str | None, definition: str | None) -> str:
+    """What the model is told of a custom tool: gpt-oss knows none, so it reads of them here."""
+    lines = [description] if description else []
+    lines.append("The input is free text: write it as it is, without JSON around it.")
+    if definition is not None:
+        language = "regular expression" if syntax == "regex" else "Lark grammar"
+        lines += [f"It has to match this {language}:", definition]
+    return "\n".join(lines)
+
+
+def to_turn_rules(
+    choice: ToolChoice,
+    response_format: ResponseFormat | None,
+    *,
+    parallel_calls: bool | None,
+    format_param: str,
+) -> TurnRules:
+    """The rules of a turn. ``format_param`` is the field that holds the format's schema."""
+    return TurnRules(
+        calls=choice.calls,
+        must_call=choice.must_call,
+        parallel_calls=parallel_calls is not False,
+        preambles=bool(choice.calls),
+        final=FreeText() if response_format is None else Json(response_format.schema),
+        final_param=format_param,
+    )
+
+
+def needs_guard(
+    choice: ToolChoice, declared: Sequence[CallRule], strict_param: str | None
+) -> tuple[str, ...]:
+    """The fields that only the guard can honour; ``strict_param`` is one that asks for it.
+
+    Not among them are a function's ``strict`` and a custom tool's grammar: without the guard the
+    model is shown both all the same, and clients that always send them go on working.
+    """
+    # Without calls there are no tools in the prompt either.
+    is_restricted = bool(choice.calls) and choice.is_restricted(declared)
+    fields = ("tool_choice" if is_restricted else None, strict_param)
+    return tuple(field for field in fields if field is not None)

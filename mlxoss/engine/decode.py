@@ -1,0 +1,183 @@
+"""mlx-lm's batch generation with a decode step of our own, which grammars can keep up with.
+
+mlx-lm queues a step's forward pass and its sampling before it reads what the step before sampled,
+so nothing may depend on that token but what the device can do by itself. Here the sampling of a
+step is queued after reading it when some row's grammar needs to know it (the row is inside a
+header or a schema): the device computes the forward pass meanwhile. Otherwise the order is
+mlx-lm's. Written against mlx-lm 0.32.2, ``mlx_lm/generate.py``; the rows travel through it in the
+place of logits processors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+
+from mlxoss.engine.restrict import Restriction
+from mlxoss.engine.rows import Row
+
+
+class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
+    """Sequences that decode. Every row's processors are a tuple of its ``Row``."""
+
+    def next(self) -> list[Any]:
+        """Responses of one step: one per row, or all of a forced run's."""
+        if not self.uids:
+            return []
+        run = self._forced_run()
+        ids, logprobs = self._run_step(run)
+        responses: list[Any] = []
+        keep: list[int] = []
+        for index, first in enumerate(ids):
+            taken = self._respond(index, (first, *run), logprobs[index])
+            responses += taken
+            if taken[-1].finish_reason is None:
+                keep.append(index)
+        if len(keep) < len(ids):
+            self.filter(keep)
+        return responses
+
+    def _respond(self, index: int, ids: tuple[int, ...], logprobs: mx.array | None) -> list[Any]:
+        responses: list[Any] = []
+        for token_id in ids:
+            self._num_tokens[index] += 1
+            finish = "length" if self._num_tokens[index] >= self.max_tokens[index] else None
+            if self._matchers[index].advance(token_id):
+                finish = "stop"
+            cache = tokens = None
+            if finish is not None:
+                cache, tokens = self.extract_cache(index), self.tokens[index]
+            uid = self.uids[index]
+            responses.append(self.Response(uid, token_id, logprobs, finish, cache, tokens))
+            if finish is not None:
+                break
+        return responses
+
+    def _rows(self) -> list[Row]:
+        return [processors[0] for processors in self.logits_processors]
+
+    def _forced_run(self) -> list[int]:
+        """Ids to feed along with the one that is due. Only for a sequence alone: in a batch every
+        other row would be padded to the run's length and its KV cache rolled back into place."""
+        if len(self.uids) != 1:
+            return []
+        left = self.max_tokens[0] - self._num_tokens[0] - 1
+        return self._rows()[0].forced_run(max(0, left))
+
+    def _step(self) -> tuple[list[int], list[mx.array | None]]:
+        return self._run_step([])
+
+    def _run_step(self, run: list[int]) -> tuple[list[int], list[mx.array | None]]:
+        """Feed the ids that are due and choose the next; the ids fed and their log probabilities.
+
+        ``run`` follows the one sequence's id in the same forward pass.
+        """
+        rows = self._rows()
+        fed, fed_logprobs = self._next_tokens, self._next_logprobs
+        self._current_tokens, self._current_logprobs = fed, fed_logprobs
+        inputs = fed[:, None]
+        if run:
+            inputs = mx.concatenate([inputs, mx.array([run], dtype=fed.dtype)], axis=1)
+        logits = self.model(inputs, cache=self.prompt_cache)[:, -1, :]
+        ids: list[int] | None = None
+        if any(row.waits for row in rows):
+            mx.async_eval(logits)  # type: ignore[no-untyped-call]
+            ids = self._see(rows, fed)
+        self._choose(rows, logits, fed)
+        if ids is None:
+            ids = self._see(rows, fed)
+        mx.eval([values for values in fed_logprobs if values is not None])
+        for tokens, token_id in zip(self.tokens, ids, strict=True):
+            tokens.append(token_id)
+            tokens.extend(run)
+        return ids, fed_logprobs
+
+    @staticmethod
+    def _see(rows: list[Row], fed: mx.array) -> list[int]:
+        ids = [int(id_) for id_ in np.asarray(fed)]
+        for row, token_id in zip(rows, ids, strict=True):
+            row.see(token_id)
+        return ids
+
+    def _choose(self, rows: list[Row], logits: mx.array, fed: mx.array) -> None:
+        """Queue the choice of the next ids."""
+        restriction = Restriction([row.plan() for row in rows])
+        contexts: list[mx.array] = []
+        logits = self._process(rows, logits, fed, contexts)
+        wanted: list[mx.array | None] = [None] * len(rows)
+        if restriction.leaves_no_choice and not any(row.needs_every_step for row in rows):
+            chosen = restriction.known_ids()
+            contexts.append(logits)  # they complete the KV cache
+        else:
+            wanted = [
+                _logprobs(logits[i]) if row.wants_logprobs else None for i, row in enumerate(rows)
+            ]
+            # Samplers need no sum over the vocabulary, but numbers that are safe to raise e to.
+            scores = logits - mx.max(logits, axis=-1, keepdims=True)
+            chosen = restriction.settle(_sample(rows, restriction.mask(scores)), fed)
+        self._next_tokens, self._next_logprobs = chosen, wanted
+        results = [chosen, *(w for w in wanted if w is not None), *contexts]
+        mx.async_eval(results)  # type: ignore[no-untyped-call]
+
+    def _process(
+        self, rows: list[Row], logits: mx.array, fed: mx.array, contexts: list[mx.array]
+    ) -> mx.array:
+        if not any(row.processors for row in rows):
+            return logits
+        processed = []
+        for index, row in enumerate(rows):
+            own = logits[index : index + 1]
+            if row.processors:
+                context = self._token_context[index].update_and_fetch(fed[index : index + 1])
+                contexts.append(context)
+                own = row.process(context, own)
+            processed.append(own)
+        return mx.concatenate(processed, axis=0)
+
+
+def _logprobs(logits: mx.array) -> mx.array:
+    return logits - mx.logsumexp(logits)
+
+
+def _sample(rows: list[Row], scores: mx.array) -> mx.array:
+    """One call where the rows share a sampler, else one each."""
+    sampler = rows[0].sampler
+    if all(row.shares_sampler and row.sampler is sampler for row in rows):
+        return sampler(scores)
+    return mx.concatenate(
+        [row.sample(scores[index : index + 1]) for index, row in enumerate(rows)], axis=0
+    )
+
+
+class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
+    """Prompts being prefilled; those that are done become a ``GuardedGeneration``."""
+
+    def generate(self, tokens: list[list[int]]) -> GuardedGeneration:
+        if any(len(ids) > 1 for ids in tokens):
+            self.prompt([ids[:-1] for ids in tokens])
+        return GuardedGeneration(
+            self.model,
+            self.uids,
+            mx.array([ids[-1] for ids in tokens], dtype=mx.uint32),
+            self.prompt_cache,
+            self.tokens,
+            self.samplers,
+            self.fallback_sampler,
+            self.logits_processors,
+            self.stop_sequences,
+            self.max_tokens,
+        )
+
+
+class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
+    """mlx-lm's ``BatchGenerator``; insert each sequence with its ``Row`` as its processor."""
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        super().__init__(model, **options)
+        self._prompt_batch = _Prompts.empty(
+            model, self.sampler, prefill_step_size=self.prefill_step_size
+        )
+        self._generation_batch = GuardedGeneration.empty(model, self.sampler)

@@ -1,0 +1,106 @@
+"""One sequence's own part of a batch's step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import mlx.core as mx
+
+from mlxoss.core import GenerationRequest
+from mlxoss.engine.follower import Follower, Plan
+from mlxoss.engine.sampling import LogitsProcessor, Sampler, greedy
+
+T = TypeVar("T")
+
+
+class Row:
+    """A sequence in the batch. What its parts raise is kept and fails this sequence alone.
+
+    ``follower`` is ``None`` for a sequence without a grammar. ``shares_sampler`` says that rows
+    with the very same sampler may be sampled in one call.
+    """
+
+    def __init__(
+        self,
+        uid: int,
+        request: GenerationRequest,
+        processors: Sequence[LogitsProcessor],
+        sampler: Sampler,
+        follower: Follower | None,
+    ) -> None:
+        self.uid = uid
+        self.request = request
+        self.prefilled_tokens = 0
+        self.error: Exception | None = None
+        self.processors = processors
+        self.sampler = sampler
+        self.shares_sampler = request.sampling.seed is None or sampler is greedy
+        self.is_seeded = not self.shares_sampler
+        self._follower = follower
+
+    @property
+    def needs_every_step(self) -> bool:
+        """Whether each id is chosen in a step of its own, also where it is known beforehand.
+
+        A seeded row draws one random number per id, so that its text depends on nothing else.
+        """
+        return bool(self.processors) or self.is_seeded or self.wants_logprobs
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether log probabilities are handed out with each token."""
+        return self.request.sampling.top_logprobs is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether ``plan`` needs to ``see`` the id being fed first."""
+        return self.error is None and self._follower is not None and self._follower.waits
+
+    def forced_run(self, most: int) -> list[int]:
+        """Take up to ``most`` ids that are sure to follow the one being fed.
+
+        Nothing for a row that needs every step.
+        """
+        follower = self._follower
+        if follower is None or self.error is not None or self.needs_every_step:
+            return []
+        run = list(follower.ahead)[:most]
+        follower.skip(len(run))
+        return run
+
+    def plan(self) -> Plan | None:
+        """How to choose the next id; ``None`` if any will do."""
+        follower = self._follower
+        return None if follower is None else self._try(follower.plan, None)
+
+    def see(self, token_id: int) -> None:
+        """Learn the id being fed."""
+        follower = self._follower
+        if follower is not None:
+            self._try(lambda: follower.see(token_id), None)
+
+    def process(self, token_ids: mx.array, logits: mx.array) -> mx.array:
+        """All ids so far (n,) and logits (1, vocabulary) to new logits."""
+        return self._try(lambda: self._processed(token_ids, logits), logits)
+
+    def sample(self, scores: mx.array) -> mx.array:
+        """A ``Sampler``'s scores (1, vocabulary) to an id (1,)."""
+        sampled = self._try(lambda: self.sampler(scores), None)
+        return greedy(scores) if sampled is None else sampled
+
+    def _processed(self, token_ids: mx.array, logits: mx.array) -> mx.array:
+        processed = logits
+        for processor in self.processors:
+            processed = processor(token_ids, processed)
+        if processed.shape != logits.shape:
+            raise ValueError(f"logits of shape {logits.shape} became {processed.shape}")
+        return processed
+
+    def _try(self, call: Callable[[], T], otherwise: T) -> T:
+        if self.error is None:
+            try:
+                return call()
+            except Exception as error:  # noqa: BLE001 - one sequence's failure, not the batch's
+                self.error = error
+        return otherwise

@@ -1,0 +1,159 @@
+"""Compiling turns' grammars, with the vocabulary they are about."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from mlxoss.harmony.encoding import (
+    CALL,
+    CHANNEL,
+    CONSTRAIN,
+    END,
+    FIRST_SPECIAL,
+    MESSAGE,
+    RETURN,
+    START,
+    VOCAB_SIZE,
+    read_vocabulary,
+)
+from mlxoss.harmony.grammar import render_body_grammar, render_grammar, unusable
+from mlxoss.harmony.guard import Guard
+from mlxoss.harmony.rules import TurnRules
+
+MOST_GRAMMARS = 64
+
+_END_OF_TEXT = 199_999
+_NAMES = {
+    START: "<|start|>",
+    END: "<|end|>",
+    MESSAGE: "<|message|>",
+    CHANNEL: "<|channel|>",
+    CONSTRAIN: "<|constrain|>",
+    RETURN: "<|return|>",
+    CALL: "<|call|>",
+}
+_LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+_SUFFIX = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_PATTERN = "|".join(
+    (
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS[0]}]*[{_LETTERS[1]}]+{_SUFFIX}",
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS[0]}]+[{_LETTERS[1]}]*{_SUFFIX}",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    )
+)
+"""How o200k splits text before it looks for tokens (openai/tiktoken, ``openai_public.py``)."""
+
+
+def make_guard_tokenizer() -> LLTokenizer:
+    """The bundled vocabulary as llguidance takes it. About 1.5 s.
+
+    Raises ``ModelError`` for a vocabulary that is missing or damaged.
+    """
+    specials = {f"<|reserved_{id_}|>": id_ for id_ in range(FIRST_SPECIAL, VOCAB_SIZE)}
+    for id_, name in _NAMES.items():
+        del specials[f"<|reserved_{id_}|>"]
+        specials[name] = id_
+    lines = (line.split() for line in read_vocabulary().splitlines())
+    make: Callable[..., LLTokenizer] = LLTokenizer.from_tiktoken  # type: ignore[attr-defined]
+    whole = make(
+        encoder={base64.b64decode(token): int(rank) for token, rank in lines},
+        special_tokens=specials,
+        pattern=_PATTERN,
+        # Ends of turns are named in the grammar; this id never appears in one.
+        eos_token=_END_OF_TEXT,
+        n_vocab=VOCAB_SIZE,
+        slices=[],
+    )
+    # In two calls: each keeps the interpreter's lock, and the event loop waits for it.
+    return whole.with_slices(LLTokenizer.general_slices())
+
+
+class TurnGrammar:
+    """A ``Grammar`` that was compiled. Any thread."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    def make_guard(self) -> Guard:
+        """A guard at the start of a turn."""
+        return Guard(self._matcher.deep_copy())
+
+
+class Guards:
+    """Compiles grammars. Any thread may call any method.
+
+    ``make_tokenizer`` is called once, by the first call that needs it; others wait. The last
+    ``MOST_GRAMMARS`` compiled grammars are kept, by what they allow.
+    """
+
+    def __init__(self, make_tokenizer: Callable[[], LLTokenizer] = make_guard_tokenizer) -> None:
+        self._make_tokenizer = make_tokenizer
+        self._tokenizer: LLTokenizer | None = None
+        self._loading = threading.Lock()
+        self._lock = threading.Lock()
+        self._grammars: OrderedDict[str, TurnGrammar] = OrderedDict()
+
+    def load(self) -> LLTokenizer:
+        """Make the tokenizer unless that was done. Raises what making it raises."""
+        with self._loading:
+            if self._tokenizer is None:
+                self._tokenizer = self._make_tokenizer()
+            return self._tokenizer
+
+    def compile(self, rules: TurnRules) -> TurnGrammar:
+        """The grammar of ``rules``, compiled unless that was done for equal rules.
+
+        Milliseconds for usual schemas and about half a second for the largest, without the
+        interpreter's lock. Raises ``InvalidRequest`` naming the body that cannot be enforced.
+        """
+        text = render_grammar(rules)
+        known = self._find(text)
+        if known is not None:
+            return known
+        matcher, error = self._try(text)
+        if error is not None:
+            for param, body in rules.bodies():
+                _, reason = self._try(render_body_grammar(body))
+                if reason is not None:
+                    raise unusable(param, reason)
+            raise unusable("tools", error)
+        return self._keep(text, TurnGrammar(matcher))
+
+    def _find(self, text: str) -> TurnGrammar | None:
+        with self._lock:
+            known = self._grammars.get(text)
+            if known is not None:
+                self._grammars.move_to_end(text)
+            return known
+
+    def _keep(self, text: str, grammar: TurnGrammar) -> TurnGrammar:
+        with self._lock:
+            self._grammars[text] = grammar
+            while len(self._grammars) > MOST_GRAMMARS:
+                self._grammars.popitem(last=False)
+        return grammar
+
+    def _try(self, text: str) -> tuple[LLMatcher, str | None]:
+        """A matcher for the grammar in ``text``, and why it cannot be used if so."""
+        matcher = LLMatcher(self.load(), text, log_level=0, limits=_limits())
+        return matcher, " ".join(matcher.get_error().split()) if matcher.is_error() else None
+
+
+def _limits() -> LLParserLimits:
+    return LLParserLimits(
+        max_grammar_size=100_000,
+        # Optional properties may each follow each: 500 of them need more than the usual 50,000.
+        step_max_items=400_000,
+        max_items_in_row=20_000,
+        initial_lexer_fuel=500_000,
+        verbose_errors=False,
+    )

@@ -1,0 +1,74 @@
+"""What one assistant turn may consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlxoss.harmony.conversation import JsonSchema
+
+
+@dataclass(frozen=True, slots=True)
+class FreeText:
+    """Any ordinary tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """JSON that follows ``schema``; properties come in the schema's order."""
+
+    schema: JsonSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Lark:
+    """Text of a context-free grammar in llguidance's dialect of Lark."""
+
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """Text that a regular expression matches as a whole: Rust's syntax, no look-around."""
+
+    pattern: str
+
+
+Body = FreeText | Json | Lark | Regex
+
+
+@dataclass(frozen=True, slots=True)
+class CallRule:
+    """A function that may be called. ``param`` is the request's field that ``body`` is from."""
+
+    name: str
+    body: Body
+    param: str = "tools"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRules:
+    """What one turn may hold.
+
+    ``calls`` are the functions that may be called; with ``must_call`` at least one is, before any
+    final. ``parallel_calls`` lets a call end with ``<|end|>`` and more of the turn follow; without
+    it the first call ends the turn. ``final`` is the form of the answer, ``final_param`` the
+    request's field that it is from.
+    """
+
+    calls: tuple[CallRule, ...] = ()
+    must_call: bool = False
+    parallel_calls: bool = True
+    preambles: bool = False
+    final: Body = FreeText()
+    final_param: str = "response_format"
+
+    def __post_init__(self) -> None:
+        if self.must_call and not self.calls:
+            raise ValueError("a turn that must call needs a function to call")
+
+    def bodies(self) -> Iterator[tuple[str, Body]]:
+        """Every body with the request's field that it is from."""
+        yield self.final_param, self.final
+        for call in self.calls:
+            yield call.param, call.body
