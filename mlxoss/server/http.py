@@ -56,6 +56,9 @@ class JsonErrorHandler(ErrorHandler):
         headers: dict[str, str] = {}
         if error.retry_after_s is not None:
             headers["retry-after"] = str(error.retry_after_s)
+        if error.status == 504:
+            # The openai libraries heed it: the next try would take as long.
+            headers["x-should-retry"] = "false"
         if error.status == 401:
             headers["www-authenticate"] = "Bearer"
         if isinstance(exception, MethodNotAllowed):
