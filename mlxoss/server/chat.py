@@ -65,7 +65,11 @@ async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> T
             code="invalid_value",
         )
     return await start_turn(
-        services.engine, encoding, turn_request, context_tokens=services.context_tokens
+        services.engine,
+        encoding,
+        turn_request,
+        context_tokens=services.context_tokens,
+        limit_s=services.limit_s,
     )
 
 

@@ -175,7 +175,11 @@ async def compact(http: Request, services: Services) -> HTTPResponse:
         contents = to_contents(services, encoding, context, own)
         turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)
         turn = await start_turn(
-            services.engine, encoding, turn_request, context_tokens=services.context_tokens
+            services.engine,
+            encoding,
+            turn_request,
+            context_tokens=services.context_tokens,
+            limit_s=services.limit_s,
         )
         try:
             summary = await _final_text(turn, log)

@@ -267,7 +267,11 @@ async def start_run(
         to_turn_request, request, prompted.tools, prompted.contents
     )
     turn = await start_turn(
-        services.engine, encoding, turn_request, context_tokens=services.context_tokens
+        services.engine,
+        encoding,
+        turn_request,
+        context_tokens=services.context_tokens,
+        limit_s=services.limit_s,
     )
     header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
     stream = ResponsesStream(

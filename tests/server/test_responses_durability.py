@@ -61,7 +61,7 @@ class Answers:
     others: list[str] = field(default_factory=list)
 
     def take(self, beginning: str) -> int:
-        """The number at the end of the line that begins so; a killed server's may never be asked."""
+        """The number that ends the line with this beginning; a killed server's stay unasked."""
         while not (found := [line for line in self.others if line.startswith(beginning)]):
             line = self.stream.readline()
             assert line, "the parent has ended"
