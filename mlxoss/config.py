@@ -1,168 +1,43 @@
 """The daemon's settings and where their values come from.
 
-``Config`` is the one table: the keys of the configuration file, the environment
-variables (``MLXOSS_PORT``) and the flags (``--port``) all derive from its fields,
-so a new setting is one new field. Later sources win: default, file, environment,
-flag.
+``Config`` (``mlxoss.config_table``) is the one table: the keys of the configuration
+file, the environment variables (``MLXOSS_PORT``) and the flags (``--port``) all derive
+from its fields, so a new setting is one new field. Later sources win: default, file,
+environment, flag.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlxoss.config_table import ENV_PREFIX, Config, Setting, settings
 from mlxoss.errors import ConfigError
-from mlxoss.settings import Choice, Day, FilePath, Integer, Kind, Switch, Text
 
-ENV_PREFIX = "MLXOSS_"
+__all__ = [
+    "API_KEY_VARIABLE",
+    "ENV_PREFIX",
+    "Config",
+    "ConfigFile",
+    "Setting",
+    "find_address",
+    "find_config_file",
+    "load_config",
+    "settings",
+]
+
+API_KEY_VARIABLE = "MLXOSS_API_KEY"
+"""The key that ``mlxoss chat`` sends; not a setting, since keys stand in no file."""
+
 # Read before any setting: which file, which folders, which service manager.
-_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL"})
+_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL", API_KEY_VARIABLE})
 # A stand-in that MLXOSS_LAUNCHCTL names has variables of its own, and they are no settings.
 _STAND_IN_PREFIX = "MLXOSS_FAKE_LAUNCHD_"
-
-
-def _about(kind: Kind, help: str) -> dict[str, object]:
-    return {"kind": kind, "help": help}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Every setting, validated. The default of ``None`` means: not set."""
-
-    model: str | None = field(
-        default=None,
-        metadata=_about(
-            Text(), "A folder, or a Hugging Face id that was pulled; else the bundled demo."
-        ),
-    )
-    host: str = field(default="127.0.0.1", metadata=_about(Text(), "The address to listen on."))
-    port: int = field(
-        default=8000,
-        metadata=_about(Integer(0, 65535), "The port to listen on; 0 takes a free one."),
-    )
-    context_length: int | None = field(
-        default=None,
-        metadata=_about(
-            Integer(1), "Most tokens of prompt and answer together; else the model's own maximum."
-        ),
-    )
-    max_batch: int = field(
-        default=8,
-        metadata=_about(Integer(1, 64), "Most sequences that generate at the same time."),
-    )
-    max_queue: int = field(
-        default=64,
-        metadata=_about(
-            Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
-        ),
-    )
-    prefix_cache_bytes: int | None = field(
-        default=None,
-        metadata=_about(
-            Integer(0),
-            "Most bytes kept of prompts for those that begin alike, 0 for none; else a quarter of "
-            "the memory that the model leaves.",
-        ),
-    )
-    idle_unload: int = field(
-        default=30,
-        metadata=_about(
-            Integer(0, 1_000_000),
-            "Minutes without a request until the model leaves the memory, 0 for never; the next "
-            "request loads it again.",
-        ),
-    )
-    guard: str = field(
-        default="on",
-        metadata=_about(
-            Choice("on", "off"), "Let the model write only what its form and the request allow."
-        ),
-    )
-    loop_guard: int = field(
-        default=2048,
-        metadata=_about(
-            Integer(0, 1_000_000), "End an answer whose last N tokens repeat; 0 for never."
-        ),
-    )
-    date: datetime.date | None = field(
-        default=None,
-        metadata=_about(Day(), "The day the model is told; else the current one."),
-    )
-    responses_store: str = field(
-        default="on",
-        metadata=_about(
-            Choice("on", "off"), "Keep responses on disk; off keeps them until the daemon ends."
-        ),
-    )
-    responses_store_max_items: int = field(
-        default=10_000,
-        metadata=_about(Integer(1, 10_000_000), "Most responses that are kept; the oldest go."),
-    )
-    responses_store_max_bytes: int = field(
-        default=1 << 30,
-        metadata=_about(Integer(1 << 20), "Most bytes that kept responses take on the disk."),
-    )
-    reasoning_summary: str = field(
-        default="on",
-        metadata=_about(
-            Choice("on", "off"), "Give the reasoning as its summary to clients that ask for one."
-        ),
-    )
-    log_level: str = field(
-        default="info",
-        metadata=_about(
-            Choice("debug", "info", "warning", "error", "critical"), "The least that is logged."
-        ),
-    )
-    log_file: Path | None = field(
-        default=None,
-        metadata=_about(FilePath(), "Log to this file (5 files of 10 MB in turn); else to stderr."),
-    )
-    debug_raw_preview_chars: int = field(
-        default=0,
-        metadata=_about(
-            Integer(0), "Log that many characters of an answer's raw text at level debug."
-        ),
-    )
-    http_access_log: bool = field(
-        default=False, metadata=_about(Switch(), "Log a line per HTTP request.")
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A field of ``Config`` with its three names: key, environment variable and flag."""
-
-    name: str
-    kind: Kind
-    default: object
-    help: str
-
-    @property
-    def variable(self) -> str:
-        """The environment variable: ``MLXOSS_CONTEXT_LENGTH``."""
-        return ENV_PREFIX + self.name.upper()
-
-    @property
-    def flag(self) -> str:
-        """The flag: ``--context-length``."""
-        return "--" + self.name.replace("_", "-")
-
-
-@cache
-def settings() -> Mapping[str, Setting]:
-    """Every setting by its key, in the order of ``Config``."""
-    return {
-        f.name: Setting(f.name, f.metadata["kind"], f.default, f.metadata["help"])
-        for f in fields(Config)
-    }
 
 
 @dataclass(frozen=True, slots=True)

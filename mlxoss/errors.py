@@ -14,6 +14,7 @@
     ├── EngineError              the request was fine, the engine was not
     │   ├── ModelUnavailable     503: loading failed, or the daemon is stopping
     │   ├── GenerationFailed     500: an exception while this request ran
+    │   ├── TurnTimedOut         504: the request took longer than the server's bound
     │   └── GenerationCancelled  never sent: its own caller took the request back
     └── StoreError               what is kept on disk cannot be read or written
         └── StoreFull            no room: on the disk, or within the store's own bound
@@ -107,6 +108,10 @@ class ModelUnavailable(EngineError):
 
 class GenerationFailed(EngineError):
     """An exception ended this request while it ran (HTTP 500, or an event in a stream)."""
+
+
+class TurnTimedOut(EngineError):
+    """The turn took longer than the server gives one (HTTP 504, or an event in a stream)."""
 
 
 class GenerationCancelled(EngineError):

@@ -9,6 +9,7 @@ begins with the setting's name: ``must be an integer from 0 to 65535, not 'x'``.
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import re
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -164,3 +165,77 @@ class FilePath(Kind):
             return Path(value).expanduser()
         except RuntimeError:  # ~name of a user that does not exist
             raise self.refuse(value) from None
+
+
+class ListOf(Kind):
+    """Several values of one kind, each once: commas between them in text, an array in TOML.
+
+    The value is a tuple in the order given. An empty array is an empty tuple; an empty text
+    is refused, since it may be a variable that was never filled.
+    """
+
+    def __init__(self, item: Kind) -> None:
+        self._item = item
+
+    @property
+    def wanted(self) -> str:
+        """The kind of each."""
+        return f"a list, each of it {self._item.wanted}"
+
+    @property
+    def metavar(self) -> str:
+        """The kind of each, as help shows it."""
+        return f"{self._item.metavar},..."
+
+    def read(self, text: str) -> tuple[object, ...]:
+        """Accept values with commas between them; spaces around them do not count."""
+        return tuple(dict.fromkeys(self._item.read(part.strip()) for part in text.split(",")))
+
+    def check(self, value: object) -> tuple[object, ...]:
+        """Accept a list or a tuple."""
+        if not isinstance(value, list | tuple):
+            raise self.refuse(value)
+        return tuple(dict.fromkeys(self._item.check(part) for part in value))
+
+
+class HostName(Kind):
+    """A name or an address without a port, or ``*`` for any; lower case, no brackets."""
+
+    wanted = "a host name or address without a port, or *"
+    metavar = "HOST"
+
+    def check(self, value: object) -> str:
+        """Accept what can stand in a Host header before the port."""
+        if not isinstance(value, str):
+            raise self.refuse(value)
+        name = value.lower()
+        if name == "*" or re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?", name):
+            return name
+        try:
+            return str(ipaddress.IPv6Address(name.removeprefix("[").removesuffix("]")))
+        except ValueError:
+            raise self.refuse(value) from None
+
+
+class Origin(Kind):
+    """A web origin (RFC 6454) as browsers send it, or ``*`` for any.
+
+    ``null`` is none: every sandboxed frame and every local file has it.
+    """
+
+    wanted = "an origin such as https://app.example (no path, no /), or *"
+    metavar = "ORIGIN"
+
+    def check(self, value: object) -> str:
+        """Accept ``scheme://host[:port]``; the scheme's own port is left out, as browsers do."""
+        if not isinstance(value, str):
+            raise self.refuse(value)
+        origin = value.lower()
+        if origin == "*":
+            return origin
+        if not re.fullmatch(
+            r"[a-z][a-z0-9+.-]*://([\w.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", origin, re.A
+        ):
+            raise self.refuse(value)
+        usual = {"http:": ":80", "https:": ":443"}.get(origin.partition("//")[0])
+        return origin.removesuffix(usual) if usual else origin

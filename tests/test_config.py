@@ -69,6 +69,8 @@ def test_a_file_may_set_everything(file: Path) -> None:
         log_file = "logs/mlxoss.log"
         debug_raw_preview_chars = 200
         http_access_log = true
+        allow_host = ["llm.example", "10.0.0.1"]
+        allow_origin = []
         """
     )
     assert load(file) == Config(
@@ -83,6 +85,8 @@ def test_a_file_may_set_everything(file: Path) -> None:
         log_file=file.parent / "logs" / "mlxoss.log",
         debug_raw_preview_chars=200,
         http_access_log=True,
+        allow_host=("llm.example", "10.0.0.1"),
+        allow_origin=(),
     )
 
 
@@ -100,6 +104,14 @@ GOOD_TEXTS = [
     ("log_file", "x.log", Path("x.log")),
     ("log_file", "~/x.log", Path.home() / "x.log"),
     ("model", "org/name", "org/name"),
+    ("allow_host", "LLM.example, [::1],llm.example", ("llm.example", "::1")),
+    ("allow_host", "*", ("*",)),
+    (
+        "allow_origin",
+        "https://App.example:443,http://[::1]:80",
+        ("https://app.example", "http://[::1]"),
+    ),
+    ("allow_origin", "chrome-extension://abc", ("chrome-extension://abc",)),
 ]
 
 
@@ -134,6 +146,12 @@ BAD_TEXTS = [
     ("http_access_log", "maybe", "true or false"),
     ("host", "  ", "a text that is not empty"),
     ("model", "a\nb", "a text that is not empty"),
+    ("allow_host", "a,,b", "a host name"),
+    ("allow_host", "localhost:8000", "a host name"),
+    ("allow_host", "http://localhost", "a host name"),
+    ("allow_origin", "app.example", "an origin"),
+    ("allow_origin", "https://app.example/", "an origin"),
+    ("allow_origin", "null", "an origin"),
     ("log_file", "~nobody-has-this-name/x", "a path"),
 ]
 
@@ -169,6 +187,8 @@ BAD_LINES = [
     ('model = ""', "model", "must be a text"),
     ("log_file = false", "log_file", "must be a path"),
     ("date = 2026-01-31T10:00:00", "date", "must be a date"),
+    ('allow_host = "localhost"', "allow_host", "must be a list"),
+    ("allow_host = [1]", "allow_host", "must be a host name"),
     ("log_level = 10", "log_level", "must be one of"),
     ("[port]\nx = 1", "port", "must be an integer"),
 ]

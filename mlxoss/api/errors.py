@@ -13,6 +13,7 @@ from mlxoss.errors import (
     NotFound,
     QueueFull,
     RequestError,
+    TurnTimedOut,
 )
 
 SERVER_FAILURE = "The server had an error while processing your request."
@@ -61,6 +62,8 @@ def to_http_error(error: BaseException) -> HttpError:
             return HttpError(
                 503, str(error), type="service_unavailable_error", code="model_unavailable"
             )
+        case TurnTimedOut():
+            return HttpError(504, str(error), type="server_error", code="request_timeout")
         case GenerationFailed():
             return HttpError(500, str(error), type="server_error", code="generation_failed")
         case MlxossError():

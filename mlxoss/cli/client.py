@@ -41,12 +41,14 @@ class Finished:
 Piece = Reasoning | Content | Finished
 
 
-def stream_chat(url: str, text: str, effort: str | None = None) -> Iterator[Piece]:
+def stream_chat(
+    url: str, text: str, effort: str | None = None, key: str | None = None
+) -> Iterator[Piece]:
     """Ask ``text`` of the server at ``url`` (``http://host:port``, with or without ``/v1``).
 
-    Closing the iterator drops the connection, which makes the server stop. Raises
-    ``ConfigError`` for a URL that is none and ``MlxossError`` when no server answers,
-    when it answers with an error, or when the stream breaks off.
+    ``key`` is sent as the API key. Closing the iterator drops the connection, which makes
+    the server stop. Raises ``ConfigError`` for a URL that is none and ``MlxossError`` when
+    no server answers, when it answers with an error, or when the stream breaks off.
     """
     body: dict[str, object] = {
         "model": "default",
@@ -60,6 +62,8 @@ def stream_chat(url: str, text: str, effort: str | None = None) -> Iterator[Piec
         try:
             path = target.path.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
             headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+            if key is not None:
+                headers["Authorization"] = f"Bearer {key}"
             connection.request("POST", path, json.dumps(body), headers)
             response = connection.getresponse()
         except ConnectionRefusedError:

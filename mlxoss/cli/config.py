@@ -130,4 +130,6 @@ def _read(env: Mapping[str, str]) -> Config:
 def _shown(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -20,7 +20,10 @@ from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError
+from mlxoss.keys import read_keys
 from mlxoss.logs import set_up_logging
+from mlxoss.server.bounds import raise_file_limit
+from mlxoss.server.exposure import check_exposure
 from mlxoss.server.run import run_server
 from mlxoss.server.state import open_state
 
@@ -47,6 +50,9 @@ def run(config: Config) -> int:
     Raises ``MlxossError`` where that cannot begin; to say why is left to the caller.
     """
     set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
+    has_keys = bool(read_keys(paths.data_dir()))
+    check_exposure(config, has_keys=has_keys)
+    raise_file_limit(config.max_connections)
     source = resolve_model(config.model)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
@@ -64,7 +70,7 @@ def run(config: Config) -> int:
         lambda config: open_state(paths.data_dir(), config),
         model=source.info,
         on_listening=lambda host, port: typer.echo(
-            notice.address(host, port, source.info.name), err=True
+            notice.address(host, port, source.info.name, needs_key=has_keys), err=True
         ),
     )
 

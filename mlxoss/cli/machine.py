@@ -13,6 +13,7 @@ from mlxoss.cli.supervised import SERVICE_LOG, default_log
 from mlxoss.config import Config, ConfigFile, find_address, find_config_file, load_config
 from mlxoss.errors import MlxossError
 from mlxoss.exits import LastExit, read_last_exit
+from mlxoss.keys import read_local_token
 from mlxoss.service.choose import choose_supervisor
 from mlxoss.service.health import Health, probe
 from mlxoss.service.manager import Manager, read_definition
@@ -71,7 +72,8 @@ class Machine:
 
     def ask(self, config: Config, timeout_s: float = 0.15) -> Health:
         """Ask the daemon how it is."""
-        return probe(config.host, config.port, timeout_s=timeout_s)
+        token = read_local_token(self.state)
+        return probe(config.host, config.port, timeout_s=timeout_s, token=token)
 
     def wait_ready(self, config: Config, limit_s: float = 60.0) -> Ready | NotReady:
         """Wait until the service answers or will not."""

@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from mlxoss import __version__
-from mlxoss.cli import chat, config, doctor, logs, models, serve, service, status
+from mlxoss.cli import (
+    chat,
+    config,
+    doctor,
+    keys,
+    logs,
+    models,
+    privacy,
+    serve,
+    service,
+    status,
+    store,
+)
 from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.errors import ConfigError, MlxossError
 
@@ -38,6 +50,9 @@ app = _make_app()
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="key")
+app.add_typer(store.app, name="store")
+app.command("privacy")(privacy.privacy)
 app.command("install")(service.install)
 app.command("uninstall")(service.uninstall)
 app.command("start")(service.start)

@@ -24,14 +24,15 @@ def demo(name: str) -> str:
     )
 
 
-def address(host: str, port: int, model: str) -> str:
+def address(host: str, port: int, model: str, *, needs_key: bool = False) -> str:
     """Where ``model`` is served, and a command to try."""
     base = url(host, port)
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]})
     quoted = body.replace("'", "'\\''")
+    key = ' -H "Authorization: Bearer $MLXOSS_API_KEY"' if needs_key else ""
     return (
         f"Serving {model} at {base}/v1. To try it:\n"
-        f"  curl {base}/v1/chat/completions -H 'Content-Type: application/json' -d '{quoted}'"
+        f"  curl {base}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{quoted}'"
     )
 
 

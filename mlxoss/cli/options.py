@@ -77,7 +77,7 @@ def _flag(setting: Setting) -> inspect.Parameter:
         switch = f"{setting.flag}/--no-{setting.flag[2:]}"
         on_or_off = typer.Option(switch, help=setting.help)
         return _parameter(setting.name, Annotated[bool | None, on_or_off])
-    default = "" if setting.default is None else f" Default: {setting.default}."
+    default = "" if setting.default in (None, ()) else f" Default: {setting.default}."
     option = typer.Option(setting.flag, metavar=setting.kind.metavar, help=setting.help + default)
     return _parameter(setting.name, Annotated[str | None, option])
 

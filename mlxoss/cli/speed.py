@@ -20,6 +20,7 @@ from mlxoss.cli.status_view import View
 from mlxoss.config import ENV_PREFIX, Config
 from mlxoss.engine.loader import resolve_model
 from mlxoss.errors import MlxossError
+from mlxoss.keys import read_local_token
 from mlxoss.service.checks import OVERHEAD, Check, Level
 from mlxoss.service.health import reachable
 from mlxoss.service.status import Verdict
@@ -42,9 +43,11 @@ def check_speed(machine: Machine, view: View) -> Check:
     try:
         if not _room_for_two(machine, view.config):
             return Check(NAME, Level.SKIP, "there is no room for the model a second time")
-        service = prefill_seconds(reachable(view.config.host), view.config.port)
+        token = read_local_token(machine.state)
+        service = prefill_seconds(reachable(view.config.host), view.config.port, token)
         with _foreground(machine) as (host, port):
-            foreground = prefill_seconds(host, port)
+            token = read_local_token(machine.state)  # its start made a new one
+            foreground = prefill_seconds(host, port, token)
     except (MlxossError, OSError, http.client.HTTPException, ValueError) as error:
         return Check(NAME, Level.SKIP, f"it could not be measured: {error}")
     return compare(service, foreground)
@@ -60,21 +63,23 @@ def compare(service_s: float, foreground_s: float) -> Check:
     return Check(NAME, Level.FAIL, f"{detail}: it runs at {ratio:.0%}", remedy)
 
 
-def prefill_seconds(host: str, port: int) -> float:
+def prefill_seconds(host: str, port: int, token: str | None) -> float:
     """Return the better of two times for a prompt of ``WORDS`` words and one token.
 
     Each prompt begins differently, so that no earlier work can be used again.
     """
-    return min(_prefill_once(host, port, str(number)) for number in range(2))
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return min(_prefill_once(host, port, str(number), headers) for number in range(2))
 
 
-def _prefill_once(host: str, port: int, first: str) -> float:
+def _prefill_once(host: str, port: int, first: str, headers: dict[str, str]) -> float:
     text = " ".join([first, str(time.time_ns()), *["word"] * WORDS])
     body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": text}]}
     connection = http.client.HTTPConnection(host, port, timeout=_LIMIT_S)
     started = time.monotonic()
     try:
-        headers = {"Content-Type": "application/json"}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         answer = connection.getresponse()
         answer.read()

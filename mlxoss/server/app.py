@@ -11,6 +11,8 @@ from sanic.response import BaseHTTPResponse
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
+from mlxoss.server.bounds import HEAD_S, IDLE_S, MAX_HEAD_BYTES
+from mlxoss.server.entrance import add_entrance
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
     MAX_BODY_BYTES,
@@ -51,6 +53,9 @@ def create_app(
             "ACCESS_LOG": config.http_access_log,
             "MOTD": False,
             "REQUEST_MAX_SIZE": MAX_DRAINED_BYTES,
+            "REQUEST_MAX_HEADER_SIZE": MAX_HEAD_BYTES,
+            "REQUEST_TIMEOUT": HEAD_S,
+            "KEEP_ALIVE_TIMEOUT": IDLE_S,
             "WEBSOCKET_MAX_SIZE": MAX_BODY_BYTES,
             # A turn takes as long as it takes; a silent stream has heartbeats.
             "RESPONSE_TIMEOUT": _NEVER_S,
@@ -61,6 +66,7 @@ def create_app(
     encoding = EncodingLoader(lambda: _load(load_encoding, engine))
     services = Services(config, engine, model, encoding, heartbeat_s)
     app.ctx.services = services
+    add_entrance(app, services)
     add_turn_routes(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)

@@ -70,6 +70,7 @@ async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> T
         turn_request,
         context_tokens=services.context_tokens,
         loop_tokens=services.config.loop_guard,
+        limit_s=services.limit_s,
     )
 
 

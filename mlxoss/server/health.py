@@ -27,15 +27,16 @@ def add_health_route(app: App, services: Services) -> None:
     ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
     the disk is slow its figures are those of an earlier moment, or missing before the first.
     ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
+    Who has no key where one is needed is told the status alone.
     """
     counts = _StoreCounts(services)
 
     async def health(request: Request) -> HTTPResponse:
         status = services.status
-        return json_response(
-            _to_json(services, status, await counts.latest()),
-            status=503 if status is ServerStatus.FAILED else 200,
-        )
+        report: dict[str, Any] = {"status": status.value}
+        if request.ctx.is_known:
+            report = _to_json(services, status, await counts.latest())
+        return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
     app.add_route(health, "/health", methods=["GET", "HEAD"], name="health")
 

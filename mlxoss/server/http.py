@@ -31,6 +31,11 @@ sending would find the connection reset instead of the answer."""
 CLIENT_LEFT = 499
 """The status noted for a client that closed the connection (nginx's number for it)."""
 
+BODY_S = 120.0
+"""For a whole body to arrive."""
+
+_CODES = {408: "request_timeout", 413: "request_too_large"}
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -51,6 +56,11 @@ class JsonErrorHandler(ErrorHandler):
         headers: dict[str, str] = {}
         if error.retry_after_s is not None:
             headers["retry-after"] = str(error.retry_after_s)
+        if error.status == 504:
+            # The openai libraries heed it: the next try would take as long.
+            headers["x-should-retry"] = "false"
+        if error.status == 401:
+            headers["www-authenticate"] = "Bearer"
         if isinstance(exception, MethodNotAllowed):
             headers["allow"] = ", ".join(sorted(exception.headers["Allow"].split(", ")))
         return json_response(error.body, status=error.status, headers=headers)
@@ -76,7 +86,8 @@ def to_error(request: Request, exception: BaseException) -> HttpError:
                 code="method_not_allowed",
             )
         case SanicException() if exception.status_code < 500:
-            return HttpError(exception.status_code, str(exception))
+            status = exception.status_code
+            return HttpError(status, str(exception), code=_CODES.get(status))
         case SanicException():
             return HttpError(exception.status_code, SERVER_FAILURE, type="server_error")
         case _:
@@ -111,15 +122,30 @@ def new_id(prefix: str) -> str:
 async def read_json_object(request: Request) -> dict[str, Any]:
     """The body of a streaming route as a JSON object.
 
-    Raises HttpRefusal (413, 415) or InvalidRequest. Afterwards the connection is
+    Raises HttpRefusal (408, 413, 415) or InvalidRequest. Afterwards the connection is
     read again, so that a client that leaves is noticed: Sanic stops reading a
     connection once 64 KiB lie in its buffer and starts again only for the next request.
     """
     _check_content_type(request)
-    body = await _read_body(request)
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await _read_body(request)
+    except TimeoutError:
+        stop_reading(request, 0)
+        message = f"The body of the request did not arrive within {BODY_S:.0f} s."
+        raise HttpRefusal(HttpError(408, message, code="request_timeout")) from None
     if isinstance(request.transport, asyncio.ReadTransport):
         request.transport.resume_reading()
     return parse_json_object(body)
+
+
+def stop_reading(request: Request, most_bytes: int) -> None:
+    """Of a body that is refused read ``most_bytes`` at most, then close the connection.
+
+    Reading all of it lets a client that is still sending see the answer.
+    """
+    if isinstance(request.stream, Http):
+        request.stream.request_max_size = most_bytes
 
 
 def _check_content_type(request: Request) -> None:

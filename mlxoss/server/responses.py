@@ -180,6 +180,7 @@ async def compact(http: Request, services: Services) -> HTTPResponse:
             turn_request,
             context_tokens=services.context_tokens,
             loop_tokens=services.config.loop_guard,
+            limit_s=services.limit_s,
         )
         try:
             summary = await _final_text(turn, log)

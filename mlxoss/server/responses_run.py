@@ -272,6 +272,7 @@ async def start_run(
         turn_request,
         context_tokens=services.context_tokens,
         loop_tokens=services.config.loop_guard,
+        limit_s=services.limit_s,
     )
     header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
     stream = ResponsesStream(

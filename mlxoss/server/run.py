@@ -18,6 +18,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.errors import ServiceError
 from mlxoss.server.app import create_app
+from mlxoss.server.bounds import BoundedProtocol
 from mlxoss.server.http import App
 from mlxoss.server.services import Services
 from mlxoss.server.state import OpenState, open_memory, recover, sweep_forever
@@ -136,7 +137,10 @@ async def serve(
 async def start_listening(app: App, listener: socket.socket) -> AsyncioServer:
     """Accept connections on ``listener`` from here on, on the running loop."""
     server = await app.create_server(
-        sock=listener, backlog=_BACKLOG, asyncio_server_kwargs={"start_serving": False}
+        sock=listener,
+        protocol=BoundedProtocol,
+        backlog=_BACKLOG,
+        asyncio_server_kwargs={"start_serving": False},
     )
     assert server is not None
     await server.startup()  # type: ignore[no-untyped-call]

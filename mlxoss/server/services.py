@@ -110,6 +110,11 @@ class Services:
         return min(own, self.config.context_length or own)
 
     @property
+    def limit_s(self) -> float | None:
+        """The longest that a turn may take."""
+        return self.config.request_timeout or None
+
+    @property
     def date(self) -> datetime.date:
         """The day the model is told."""
         return self.config.date or datetime.date.today()

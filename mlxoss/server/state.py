@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlxoss.config import Config
 from mlxoss.errors import StoreError
+from mlxoss.server.keyring import Keyring
 from mlxoss.store.opening import open_store
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Failure, Response
@@ -31,7 +32,7 @@ _SWEEP_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The store, and the key under which ``encrypted_content`` is sealed.
+    """The store, the key under which ``encrypted_content`` is sealed, and the callers' keys.
 
     ``passing`` is in memory always: turns that must not be stored (``passing_turns``).
     """
@@ -39,11 +40,13 @@ class State:
     store: Store
     key: bytes
     passing: Store
+    keyring: Keyring
 
     async def close(self) -> None:
         """Finish what is queued and let the files go."""
         await self.store.close()
         await self.passing.close()
+        await self.keyring.close()
 
 
 OpenState = Callable[[Config], State]
@@ -54,7 +57,7 @@ def open_memory(config: Config) -> State:
     bounds = _bounds(config)
     bounds = replace(bounds, max_bytes=min(bounds.max_bytes, _MEMORY_BYTES))
     store = open_store(None, bounds, time.time)
-    return State(store, secrets.token_bytes(KEY_BYTES), _open_passing())
+    return State(store, secrets.token_bytes(KEY_BYTES), _open_passing(), Keyring(None))
 
 
 def open_state(folder: Path, config: Config) -> State:
@@ -64,10 +67,11 @@ def open_state(folder: Path, config: Config) -> State:
     contents that clients keep outlive a restart by it. Blocks as ``open_store``.
     Raises StoreError, with what to do about it, when a file cannot be used.
     """
-    key = load_key(folder / KEY_FILE)
+    key, keyring = load_key(folder / KEY_FILE), Keyring(folder)
     if config.responses_store == "off":
-        return replace(open_memory(config), key=key)
-    return State(open_store(folder / DATABASE, _bounds(config), time.time), key, _open_passing())
+        return replace(open_memory(config), key=key, keyring=keyring)
+    store = open_store(folder / DATABASE, _bounds(config), time.time)
+    return State(store, key, _open_passing(), keyring)
 
 
 def _open_passing() -> Store:

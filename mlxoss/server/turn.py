@@ -13,7 +13,7 @@ from mlxoss.api.turn_request import TurnRequest, Usage
 from mlxoss.core import FinishReason, GenerationRequest, Grammar, SamplingParams, TokenOutput
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
-from mlxoss.errors import ContextLengthExceeded
+from mlxoss.errors import ContextLengthExceeded, GenerationCancelled, TurnTimedOut
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
@@ -33,22 +33,46 @@ class Turn:
     """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
 
     Iterating yields lists of outputs: all that a step brought, of all choices.
-    It raises what a generation raises, and then the other choices are lost too.
-    ``conversation`` is what it answers. Belongs to the event loop's thread.
+    It raises what a generation raises, or TurnTimedOut ``limit_s`` from now; then the other
+    choices are lost too. ``conversation`` is what it answers. Belongs to the event loop's thread.
     """
 
     def __init__(
-        self, conversation: Conversation, prompt_tokens: int, choices: Sequence[_Choice]
+        self,
+        conversation: Conversation,
+        prompt_tokens: int,
+        choices: Sequence[_Choice],
+        limit_s: float | None = None,
     ) -> None:
         self.conversation = conversation
         self._prompt_tokens = prompt_tokens
         self._choices = choices
+        self._limit_s = limit_s
+        self._is_over = False
+        self._timer = limit_s and asyncio.get_running_loop().call_later(limit_s, self._time_out)
         self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], _Choice] = {}
 
     def __aiter__(self) -> Turn:
         return self
 
     async def __anext__(self) -> list[TurnOutput]:
+        try:
+            return await self._next()
+        except GenerationCancelled:
+            if not self._is_over:
+                raise
+            message = (
+                f"The answer was not complete after {self._limit_s:.0f} s, the most that this "
+                "server gives one (its setting request_timeout)."
+            )
+            raise TurnTimedOut(message) from None
+
+    def _time_out(self) -> None:
+        self._is_over = True
+        for choice in self._choices:
+            choice.generation.cancel()
+
+    async def _next(self) -> list[TurnOutput]:
         open_choices = [choice for choice in self._choices if not choice.has_ended]
         if not open_choices:
             raise StopAsyncIteration
@@ -71,6 +95,8 @@ class Turn:
 
     def close(self) -> Counter[str]:
         """Cancel what still runs; return where the parser put the output right, by kind."""
+        if self._timer:
+            self._timer.cancel()
         for choice in self._choices:
             choice.generation.cancel()
         for task in self._waiting:
@@ -187,11 +213,14 @@ async def start_turn(
     request: TurnRequest,
     *,
     context_tokens: int,
-    loop_tokens: int,
+    loop_tokens: int = 0,
+    limit_s: float | None = None,
 ) -> Turn:
     """Render and submit ``request``: all of its choices, or none.
 
-    An answer in free text ends as too long when its last ``loop_tokens`` repeat (0: never).
+    An answer in free text ends as too long when its last ``loop_tokens`` repeat (0: never). The
+    turn may take ``limit_s`` from its submission, waiting for its place included.
+
     Raises ContextLengthExceeded, InvalidRequest, QueueFull or ModelUnavailable.
     """
     grammar = await _to_grammar(engine, request)
@@ -227,6 +256,7 @@ async def start_turn(
             )
             for index, generation in enumerate(generations)
         ],
+        limit_s,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -64,8 +65,13 @@ def change_config_file(path: Path, changes: Mapping[str, object | None]) -> bool
         raise ConfigError(message, source=str(path)) from None
 
 
-def _plain(value: object) -> str | int | bool | datetime.date:
+_Plain: TypeAlias = "str | int | bool | datetime.date | list[_Plain]"
+
+
+def _plain(value: object) -> _Plain:
     """The value as TOML has it. A path is made absolute: in the file it would count from there."""
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
     if isinstance(value, Path):
         return str(value.absolute())
     assert isinstance(value, str | int | datetime.date)

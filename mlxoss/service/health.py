@@ -57,17 +57,18 @@ class Refused:
 Health = Answered | Foreign | Silent | Refused
 
 
-def probe(host: str, port: int, *, timeout_s: float = 0.25) -> Health:
+def probe(host: str, port: int, *, timeout_s: float = 0.25, token: str | None = None) -> Health:
     """GET ``/health`` from the daemon that was told to bind ``host`` and ``port``.
 
     Takes no longer than ``timeout_s`` from the connection's start to the answer's end, looking
-    a name up apart. Never raises for anything the other side does. Written on a socket because
+    a name up apart. A daemon that asks for keys tells who sends no ``token`` its status alone.
+    Never raises for anything the other side does. Written on a socket because
     ``status`` must be quick, and ``http.client`` takes longer to import than all this to run.
     """
     deadline = time.monotonic() + timeout_s
     try:
         with socket.create_connection((reachable(host), port), timeout_s) as connection:
-            connection.sendall(_request(host, port))
+            connection.sendall(_request(host, port, token))
             return _read(_receive(connection, deadline))
     except TimeoutError:
         return Silent(f"no answer within {timeout_s:g} s")
@@ -95,10 +96,13 @@ def port_problem(host: str, port: int) -> str | None:
     return None
 
 
-def _request(host: str, port: int) -> bytes:
+def _request(host: str, port: int, token: str | None) -> bytes:
     name = reachable(host)
     named = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-    return f"GET /health HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\n\r\n".encode()
+    lines = ["GET /health HTTP/1.1", f"Host: {named}", "Connection: close"]
+    if token is not None:
+        lines.append(f"Authorization: Bearer {token}")
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def _receive(connection: socket.socket, deadline: float) -> bytes:

@@ -11,9 +11,14 @@ import pytest
 
 from mlxoss import __version__
 from mlxoss.config import settings
+from mlxoss.settings import Switch
 from tests.cli.runner import environment, mlxoss
 
-COMMANDS = [(), ("serve",), ("chat",), ("models",), ("models", "pull"), ("models", "list")]
+COMMANDS = [
+    *[(), ("serve",), ("chat",), ("models",), ("models", "pull"), ("models", "list")],
+    *[("key",), ("key", "create"), ("key", "list"), ("key", "revoke")],
+    *[("privacy",), ("store",), ("store", "clear")],
+]
 HEAVY = {"mlx", "mlx_lm", "sanic", "openai_harmony", "huggingface_hub", "numpy", "rich"}
 
 
@@ -56,7 +61,9 @@ def test_serve_has_a_flag_for_every_setting(tmp_path: Path) -> None:
     shown = mlxoss(tmp_path, "serve", "--help").stdout
     flags = set(re.findall(r"--[a-z-]+", shown))
     expected = {setting.flag for setting in settings().values()}
-    assert flags == expected | {"--no-http-access-log", "--config", "--help"}
+    switches = {s.flag for s in settings().values() if isinstance(s.kind, Switch)}
+    off = {f"--no-{flag[2:]}" for flag in switches}
+    assert flags == expected | off | {"--config", "--help"}
 
 
 STARTED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ mlxoss [\d.]+ pid \d+"

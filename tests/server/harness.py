@@ -26,6 +26,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from mlxoss.server.app import create_app
+from mlxoss.server.http import App
 from mlxoss.server.run import bind, start_listening, stop_serving
 from mlxoss.server.services import Services
 from mlxoss.server.state import open_memory, open_state, recover
@@ -42,6 +43,7 @@ class Server:
     port: int
     services: Services
     loop: asyncio.AbstractEventLoop
+    app: App
     clients: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -99,7 +101,7 @@ def running(
             await recover(services.state.store)
             server = await start_listening(app, listener)
             engine.start(loop, lambda error: None)
-            started.set_result(Server(listener.getsockname()[1], services, loop))
+            started.set_result(Server(listener.getsockname()[1], services, loop, app))
             await end.wait()
             await stop_serving(server, services, drain_s=drain_s)
 

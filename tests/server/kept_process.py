@@ -1,7 +1,7 @@
 """Servers whose state is in a folder, to be killed: ``python -m tests.server.kept_process FOLDER``.
 
 It loads everything once and then answers lines on its standard input: ``start`` forks a
-server and prints its process id, then, once it listens, its port. So a life costs
+server and prints ``pid PID`` and, once that listens, ``port PID PORT``. So a life costs
 milliseconds instead of seconds. Its model writes a short answer, one token a millisecond,
 or each ``start STEP_S``. ``start STEP_S BYTES`` lets it write no file beyond that size, as
 on a full disk.
@@ -38,9 +38,11 @@ def live(folder: Path, encoding: Encoding, step_s: float = 0.001) -> int:
     app = create_app(config, engine, lambda: encoding, model=model, name="kept")
     with bind(config.host, 0) as listener:
         app.ctx.services.state = open_state(folder, config)
-        return asyncio.run(
-            serve(app, engine, listener, on_listening=lambda host, port: say(str(port)))
-        )
+        return asyncio.run(serve(app, engine, listener, on_listening=_tell_port))
+
+
+def _tell_port(host: str, port: int) -> None:
+    say(f"port {os.getpid()} {port}")
 
 
 def say(line: str) -> None:
@@ -56,7 +58,7 @@ def main(folder: Path) -> None:
     for line in sys.stdin:
         child = os.fork()
         if child:
-            say(str(child))
+            say(f"pid {child}")
             continue
         _, *words = line.split()
         for most_bytes in map(int, words[1:]):

@@ -48,7 +48,8 @@ def test_a_body_that_is_too_long(server: Server, extra: int) -> None:
 def test_a_chunked_body_that_is_too_long(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
         )
         part = b"100000\r\n" + b"a" * 0x100000 + b"\r\n"
         for _ in range(12):

@@ -178,7 +178,10 @@ def test_a_connection_kept_alive_is_refused_while_stopping(encoding: Encoding) -
 def test_a_body_in_pieces(serve: Serve) -> None:
     body = chat_body()
     with serve(HELLO).connect() as connection:
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         for byte in head.encode() + body:
             connection.sendall(bytes([byte]))
         assert connection.recv(12) == b"HTTP/1.1 200"

@@ -37,7 +37,10 @@ def started_stream(child: subprocess.Popen[str], max_tokens: int) -> Iterator[so
     assert child.stdout is not None
     port = int(child.stdout.readline())
     body = chat_body(stream=True, max_tokens=max_tokens)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head.encode() + body)
         received = b""
@@ -104,7 +107,10 @@ def test_an_engine_that_cannot_go_on_ends_the_process() -> None:
         assert child.stdout is not None
         port = int(child.stdout.readline())
         body = chat_body()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(head.encode() + body)
             assert connection.recv(12) in (b"HTTP/1.1 500", b"HTTP/1.1 503")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -35,10 +35,10 @@ class Life:
     """One server process: its id, and its port once it listens."""
 
     pid: int
-    says: Callable[[], str]
+    take: Callable[[str], int]
 
     def port(self) -> int:
-        return int(self.says())
+        return self.take(f"port {self.pid} ")
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -53,6 +53,23 @@ def is_there(pid: int) -> bool:
     return True
 
 
+@dataclass
+class Answers:
+    """What the parent and its servers print, in whatever order."""
+
+    stream: IO[str]
+    others: list[str] = field(default_factory=list)
+
+    def take(self, beginning: str) -> int:
+        """The number that ends the line with this beginning; a killed server's stay unasked."""
+        while not (found := [line for line in self.others if line.startswith(beginning)]):
+            line = self.stream.readline()
+            assert line, "the parent has ended"
+            self.others.append(line)
+        self.others.remove(found[0])
+        return int(found[0].removeprefix(beginning))
+
+
 @contextmanager
 def nursery(folder: Path) -> Iterator[Start]:
     """Starts servers whose state is in ``folder``."""
@@ -62,12 +79,12 @@ def nursery(folder: Path) -> Iterator[Start]:
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
-        orders, answers = parent.stdin, parent.stdout
+        orders, answers = parent.stdin, Answers(parent.stdout)
 
         def start(*words: object) -> Life:
             orders.write(" ".join(map(str, ["start", *words])) + "\n")
             orders.flush()
-            lives.append(Life(int(answers.readline()), answers.readline))
+            lives.append(Life(answers.take("pid "), answers.take))
             return lives[-1]
 
         try:

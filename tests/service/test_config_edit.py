@@ -30,6 +30,8 @@ def test_comments_and_order_stay() -> None:
 
 def test_what_is_there_already_changes_nothing() -> None:
     assert edit_config(TEXT, {"port": 9000, "model": None}) == TEXT
+    names = 'allow_host = [ "a", "b" ] # two\n'
+    assert edit_config(names, {"allow_host": ("a", "b")}) == names
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,8 @@ def test_what_is_there_already_changes_nothing() -> None:
         ("http_access_log", True, True),
         ("log_file", Path("/var/log/x.log"), "/var/log/x.log"),
         ("max_batch", 3, 3),
+        ("allow_host", ("a.example", "b"), ["a.example", "b"]),
+        ("allow_origin", (), []),
     ],
 )
 def test_every_kind_of_value_is_read_back(key: str, value: object, plain: object) -> None:

@@ -1,0 +1,115 @@
+"""``mlxoss privacy``: what is kept on this machine, where and for how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mlxoss.config import Config
+
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_UNTIL_REMOVED = "until removed"
+_LAST = (
+    "Nothing is sent anywhere. Only `mlxoss models pull` connects to another machine, "
+    "for the model."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One thing that is kept: ``words`` says whether it holds prompts or answers."""
+
+    what: str
+    where: str
+    words: bool
+    how_long: str
+    bytes: int
+    remove: str
+
+
+def privacy(as_json: _JSON = False) -> None:
+    """Show what is kept on this machine, where, for how long, and how to remove it."""
+    from mlxoss.cli.options import read_config
+
+    found = list(_kept(read_config({})))
+    if as_json:
+        typer.echo(json.dumps([asdict(kept) for kept in found], indent=2))
+        return
+    for kept in found:
+        typer.echo(_to_text(kept))
+    typer.echo(_LAST)
+
+
+def _kept(config: Config) -> Iterator[Kept]:
+    from mlxoss import paths
+    from mlxoss.cli.options import config_file
+    from mlxoss.cli.supervised import SERVICE_LOG, default_log
+    from mlxoss.exits import FILE_NAME
+    from mlxoss.keys import KEYS_FILE, TOKEN_FILE, USES_FILE
+    from mlxoss.server.state import DATABASE, KEY_FILE
+    from mlxoss.store.wiping import SUFFIXES
+
+    data, logs = paths.data_dir(), paths.log_dir()
+    database = data / DATABASE
+    yield _make(
+        "responses, conversations, and the turns that called functions",
+        [database.with_name(database.name + suffix) for suffix in SUFFIXES],
+        _store_time(config),
+        "mlxoss store clear",
+        words=True,
+    )
+    log = config.log_file or default_log(logs)
+    rotated = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, 5))]
+    yield _make(
+        "logs: times and sizes of requests",
+        [*rotated, logs / SERVICE_LOG],
+        "5 files of 10 MB in turn",
+        f"rm {logs}/*",
+        words=config.debug_raw_preview_chars > 0,
+    )
+    yield _make("the key of sealed contents", [data / KEY_FILE], _UNTIL_REMOVED, "rm")
+    yield _make(
+        "names and hashes of API keys, and when they were used",
+        [data / KEYS_FILE, data / USES_FILE],
+        "until revoked",
+        "mlxoss key revoke NAME",
+    )
+    yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
+    yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
+    yield _make("settings", [config_file().path], _UNTIL_REMOVED, "mlxoss config edit")
+    yield _make("which models were pulled", [paths.pins_file()], _UNTIL_REMOVED, "rm")
+
+
+def _store_time(config: Config) -> str:
+    from mlxoss.cli.status_view import to_bytes
+    from mlxoss.store.values import Bounds
+
+    if config.responses_store == "off":
+        return "not kept any more (responses_store is off); what was before stays"
+    days = Bounds().max_age_s / 86400
+    return (
+        f"{days:.0f} days after their last use; at most {config.responses_store_max_items} of "
+        f"each, {to_bytes(config.responses_store_max_bytes)} together"
+    )
+
+
+def _make(what: str, files: list[Path], how_long: str, remove: str, *, words: bool = False) -> Kept:
+    size = sum(file.stat().st_size for file in files if file.exists())
+    return Kept(what, str(files[0]), words, how_long, size, remove)
+
+
+def _to_text(kept: Kept) -> str:
+    from mlxoss.cli.status_view import tilde
+
+    holds = " (holds what was said)" if kept.words else ""
+    remove = f"rm {tilde(kept.where)}" if kept.remove == "rm" else kept.remove
+    return (
+        f"{kept.what}{holds}\n  where     {tilde(kept.where)} ({kept.bytes} bytes)\n"
+        f"  how long  {kept.how_long}\n  remove    {remove}\n"
+    )

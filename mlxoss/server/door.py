@@ -1,0 +1,184 @@
+"""Who may talk to the server, as far as a request's head tells. Pure.
+
+Any web page that the owner of this machine opens can send requests to it. Two headers
+that a page cannot forge tell them apart:
+
+- ``Host`` is the name that the client looked up. In a DNS rebinding attack it is the
+  attacker's, pointed at this machine afterwards; an address cannot be pointed elsewhere.
+- ``Origin`` is the page. Browsers send it with everything that can change something and
+  with every WebSocket (Fetch Standard, "Origin header"); other clients send none.
+
+Sources: GHSA-5jx5-hqx5-2vrj (rebinding of a model server); Fetch Standard, "CORS
+protocol"; RFC 9110 section 7.2 and RFC 9112 section 3.2 (Host).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxoss.api.errors import HttpError
+from mlxoss.config import Config
+from mlxoss.server.addresses import to_address
+
+WILDCARDS = frozenset({"", "0.0.0.0", "::", "*"})
+"""Bind addresses that are no name of anything."""
+
+_USUAL_PORTS = {"http": "80", "https": "443"}
+_SHOWN_CHARS = 100
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_METHODS = "GET, POST, DELETE, HEAD, OPTIONS"
+_EXPOSED = "x-request-id, openai-processing-ms, retry-after"
+_PREFLIGHT_AGE_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The names and origins that are let in, as the settings' kinds return them."""
+
+    hosts: frozenset[str]
+    origins: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A request's head as far as it matters here.
+
+    ``hosts`` and ``origins`` are all values of these headers. ``authority`` is the one in a
+    request line of absolute form, which replaces Host. ``address`` is this machine's own
+    address that the connection came in on (``None`` for a unix socket), ``scheme`` how.
+    """
+
+    hosts: Sequence[str]
+    origins: Sequence[str] = ()
+    authority: str | None = None
+    address: str | None = None
+    scheme: str = "http"
+    version: str = "1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Let in. ``origin`` is the value for Access-Control-Allow-Origin: a page on another origin."""
+
+    origin: str | None = None
+
+
+def make_door(config: Config) -> Door:
+    """The door that ``config`` describes.
+
+    The bind host is let in by that name unless it is a wildcard.
+    """
+    own = () if config.host in WILDCARDS else (_bare(config.host.lower()),)
+    return Door(frozenset((*config.allow_host, *own)), frozenset(config.allow_origin))
+
+
+def judge(door: Door, knock: Knock) -> Welcome | HttpError:
+    """Let a request in, or say (403) why not and which setting lets it in.
+
+    Host must be there once (HTTP/1.0 may leave it out). Let in are, with any port:
+    ``localhost``, the loopback addresses, the names of the door, and the very address that
+    the connection came in on, which is what makes a wildcard bind usable by address and
+    by no other name. ``*.localhost`` is not let in: not every resolver keeps it local.
+
+    An Origin that is the server's own (scheme, host and port those of the request) or one
+    of the door's is let in; any other is refused, ``null`` too unless all are let in.
+    """
+    host, refusal = _check_host(door, knock)
+    if refusal is not None or not knock.origins:
+        return refusal or Welcome()
+    origin = knock.origins[0].lower() if len(knock.origins) == 1 else None
+    if "*" in door.origins:
+        return Welcome("*")
+    if origin is not None and origin in door.origins:
+        return Welcome(knock.origins[0])
+    if origin is not None and host is not None and _same_origin(origin, knock.scheme, host):
+        return Welcome()
+    shown = _shown(", ".join(knock.origins))
+    return HttpError(
+        403,
+        f"Requests from web pages of the origin {shown} are not allowed. The server's setting "
+        "allow_origin (--allow-origin) lets an origin in.",
+        code="origin_not_allowed",
+    )
+
+
+def to_headers(door: Door, welcome: Welcome) -> dict[str, str]:
+    """The CORS headers of an answer; none at all unless the settings let an origin in."""
+    if not door.origins:
+        return {}
+    headers = {} if "*" in door.origins else {"vary": "Origin"}
+    if welcome.origin is not None:
+        headers["access-control-allow-origin"] = welcome.origin
+        headers["access-control-expose-headers"] = _EXPOSED
+    return headers
+
+
+def to_preflight(wanted_headers: str, *, private_network: bool) -> dict[str, str]:
+    """The further headers of the answer to a preflight (Fetch Standard; WICG Private Network
+    Access), which asks whether ``wanted_headers``, comma separated, may be sent.
+    """
+    names = [name.strip() for name in wanted_headers.split(",")]
+    headers = {
+        "access-control-allow-methods": _METHODS,
+        "access-control-allow-headers": ", ".join(filter(_TOKEN.fullmatch, names)),
+        "access-control-max-age": str(_PREFLIGHT_AGE_S),
+        "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+        "Access-Control-Request-Private-Network",
+    }
+    if private_network:
+        headers["access-control-allow-private-network"] = "true"
+    return headers
+
+
+def _check_host(door: Door, knock: Knock) -> tuple[str | None, HttpError | None]:
+    """The one Host of the request, or what is wrong with it."""
+    if not knock.hosts and knock.version == "1.0":
+        return None, None
+    if len(knock.hosts) != 1:
+        how_many = "no Host header" if not knock.hosts else "more than one Host header"
+        return None, HttpError(403, f"The request has {how_many}.", code="host_not_allowed")
+    host = knock.hosts[0].lower()
+    for authority in (host, knock.authority):
+        if authority is not None and not _is_welcome(door, authority.lower(), knock.address):
+            return None, HttpError(
+                403,
+                f"The host {_shown(authority)} is not one of this server's names. The server's "
+                "setting allow_host (--allow-host) lets a name in.",
+                code="host_not_allowed",
+            )
+    return host, None
+
+
+def _is_welcome(door: Door, authority: str, address: str | None) -> bool:
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{0,5})?", authority)
+    if match is None:
+        return False
+    name = _bare(match[1])
+    if "*" in door.hosts or name in door.hosts or name == "localhost":
+        return True
+    try:
+        literal = to_address(name)
+    except ValueError:
+        return False
+    return literal.is_loopback or (address is not None and literal == to_address(address))
+
+
+def _bare(name: str) -> str:
+    """An address without its brackets, in its one spelling; a name as it is."""
+    if not name.startswith("[") and ":" not in name:
+        return name
+    try:
+        return str(to_address(name.strip("[]")))
+    except ValueError:
+        return name
+
+
+def _same_origin(origin: str, scheme: str, host: str) -> bool:
+    port = ":" + _USUAL_PORTS[scheme]
+    return origin == f"{scheme}://{host.removesuffix(port)}"
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:_SHOWN_CHARS])

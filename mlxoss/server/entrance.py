@@ -1,0 +1,120 @@
+"""Puts the door before every request of an app."""
+
+from __future__ import annotations
+
+import re
+
+from sanic import HTTPResponse, Request
+from sanic.response import BaseHTTPResponse
+
+from mlxoss.api.errors import HttpError
+from mlxoss.server.addresses import is_loopback
+from mlxoss.server.door import Door, Knock, Welcome, judge, make_door, to_headers, to_preflight
+from mlxoss.server.http import MAX_BODY_BYTES, App, HttpRefusal, stop_reading
+from mlxoss.server.services import Services
+
+_BEARER = re.compile(r" *bearer +(\S+) *", re.IGNORECASE)
+
+
+def add_entrance(app: App, services: Services) -> None:
+    """Refuse who may not talk to ``app`` before it looks for a route, reads a body or answers.
+
+    What is answered before that is only that a request is no HTTP. A key is needed once one
+    exists, and always on a connection from another machine unless ``insecure_no_auth``.
+    ``/health`` answers without, and finds in ``request.ctx.is_known`` how much it may say;
+    a preflight never carries one (Fetch Standard).
+    """
+    door = make_door(services.config)
+
+    async def let_in(request: Request) -> None:
+        verdict = judge(door, _to_knock(request))
+        if isinstance(verdict, HttpError):
+            stop_reading(request, MAX_BODY_BYTES)
+            raise HttpRefusal(verdict)
+        request.ctx.welcome = verdict
+        request.ctx.is_known = _is_known(services, request)
+        if not (request.ctx.is_known or request.path == "/health" or _is_preflight(request)):
+            stop_reading(request, MAX_BODY_BYTES)
+            raise HttpRefusal(_no_key(request))
+
+    async def answer_preflight(request: Request) -> HTTPResponse | None:
+        welcome: Welcome | None = getattr(request.ctx, "welcome", None)
+        if welcome is None or welcome.origin is None or not _is_preflight(request):
+            return None
+        return HTTPResponse(status=204, headers=_to_preflight(request))
+
+    async def add_headers(request: Request, response: BaseHTTPResponse) -> None:
+        _add_headers(door, request, response)
+
+    app.signal("http.routing.before")(let_in)
+    app.register_middleware(answer_preflight, "request")
+    app.register_middleware(add_headers, "response")
+
+
+def _is_known(services: Services, request: Request) -> bool:
+    """Whether the caller has a key, or needs none."""
+    keyring = services.state.keyring
+    sent = request.headers.getall("authorization", [])
+    if len(sent) == 1 and (match := _BEARER.fullmatch(sent[0])) and keyring.admits(match[1]):
+        return True
+    return keyring.is_empty and (services.config.insecure_no_auth or _is_local(request))
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the connection came in on the loopback, or a unix socket."""
+    own = _own_name(request)
+    return isinstance(own, str) or (isinstance(own, tuple) and is_loopback(own[0]))
+
+
+def _no_key(request: Request) -> HttpError:
+    sent = "authorization" in request.headers
+    return HttpError(
+        401,
+        ("This API key is not valid" if sent else "An API key is needed")
+        + ": send the header 'Authorization: Bearer KEY' with one that "
+        "'mlxoss key create NAME' made on the server's machine.",
+        code="invalid_api_key",
+    )
+
+
+def _own_name(request: Request) -> object:
+    """This end of the connection: a tuple that begins with an address, or a unix socket's path."""
+    assert request.transport is not None
+    return request.transport.get_extra_info("sockname")
+
+
+def _to_knock(request: Request) -> Knock:
+    transport, own = request.transport, _own_name(request)
+    assert transport is not None
+    # Of absolute form: a proxy's request line.
+    target = request.raw_url.partition(b"://")
+    authority = None
+    if target[1] and not request.raw_url.startswith(b"/"):
+        authority = target[2].partition(b"/")[0].partition(b"?")[0].decode("ascii", "replace")
+    return Knock(
+        hosts=request.headers.getall("host", []),
+        origins=request.headers.getall("origin", []),
+        authority=authority,
+        address=own[0] if isinstance(own, tuple) else None,
+        scheme="https" if transport.get_extra_info("sslcontext") else "http",
+        version=request.version,
+    )
+
+
+def _is_preflight(request: Request) -> bool:
+    return request.method == "OPTIONS" and "access-control-request-method" in request.headers
+
+
+def _to_preflight(request: Request) -> dict[str, str]:
+    headers = request.headers
+    return to_preflight(
+        headers.getone("access-control-request-headers", ""),
+        private_network=headers.getone("access-control-request-private-network", "") == "true",
+    )
+
+
+def _add_headers(door: Door, request: Request, response: BaseHTTPResponse) -> None:
+    welcome: Welcome | None = getattr(request.ctx, "welcome", None)
+    if welcome is not None:
+        for name, value in to_headers(door, welcome).items():
+            response.headers.setdefault(name, value)

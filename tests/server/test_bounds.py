@@ -1,0 +1,117 @@
+"""Bounds on connections, heads and bodies, each with its answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from mlxoss.api.body import MAX_DEPTH
+from mlxoss.config import Config
+from tests.fakes import ScriptedBackend
+from tests.server.conftest import Serve
+from tests.server.harness import Server, ask, chat_body, eventually, post, send_chat
+from tests.server.scripts import HELLO
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the server has closed it; waits for that."""
+    while part := connection.recv(65536):
+        assert part
+    return True
+
+
+def test_the_longest_idle_connection_makes_room(serve: Serve) -> None:
+    server = serve(HELLO, config=Config(max_connections=3))
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(3):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(HEALTH)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            opened.append(connection)
+        for closed in opened:
+            assert ask(server, "GET", "/health").status == 200
+            assert is_closed(closed)
+            refill = stack.enter_context(server.connect())
+            refill.sendall(HEALTH)
+            assert refill.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_where_all_are_busy_a_new_one_is_told(serve: Serve) -> None:
+    backend = ScriptedBackend(
+        lambda request: [200_005, 17_196, 200_008, *[1000] * 3000], step_s=0.01
+    )
+    server = serve(backend, config=Config(max_connections=2))
+    with server.connect() as first, server.connect() as second:
+        for connection in (first, second):
+            send_chat(connection, stream=True, max_tokens=3000)
+        eventually(lambda: backend.active == 2)
+        with server.connect() as third:
+            received = b""
+            while part := third.recv(65536):
+                received += part
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert json.loads(body)["error"]["code"] == "too_many_connections"
+        assert first.recv(12) == b"HTTP/1.1 200"
+    eventually(lambda: ask_is(server, 200))
+
+
+def ask_is(server: Server, status: int) -> bool:
+    try:
+        return ask(server, "GET", "/health").status == status
+    except ConnectionError:
+        return False
+
+
+def test_many_idle_connections_and_health(serve: Serve) -> None:
+    server = serve(HELLO)
+    with ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(server.connect())
+        assert ask(server, "GET", "/health").status == 200
+        assert post(server, chat_body()).status == 200
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_the_depth_of_json(serve: Serve, opening: str) -> None:
+    server = serve(HELLO)
+    closing = "]" if opening == "[" else "}"
+    for depth, word in [(MAX_DEPTH - 2, None), (MAX_DEPTH, "128 levels"), (100_000, "128 levels")]:
+        nested = opening * depth + "1" + closing * depth
+        answer = post(server, b'{"model": "m", "zzz": ' + nested.encode() + b"}")
+        assert answer.status == 400
+        assert answer.error["code"] == ("invalid_json" if word else answer.error["code"])
+        assert (word or "messages") in answer.error["message"] + str(answer.error["param"])
+
+
+def test_a_head_that_trickles_in_is_given_up(serve: Serve) -> None:
+    server = serve(HELLO)
+    server.app.config.REQUEST_TIMEOUT = 1  # its own would be half a minute
+    with server.connect() as connection:
+        connection.settimeout(0.05)
+        received = _trickle(connection, HEALTH.replace(b"\r\n\r\n", b"\r\nx: " + b"a" * 600))
+    assert received.startswith(b"HTTP/1.1 408")
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout"
+
+
+def _trickle(connection: socket.socket, head: bytes) -> bytes:
+    """Send a byte at a time until the server answers."""
+    received = b""
+    for byte in head:
+        try:
+            connection.sendall(bytes([byte]))
+            part = connection.recv(65536)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+        if not part:
+            break
+        received += part
+    return received
