@@ -378,7 +378,7 @@ def test_without_a_store_nothing_is_on_the_disk(encoding: Encoding, tmp_path: Pa
         post(server, input="And?", previous_response_id=first["id"])
         # The count may be one of a moment before.
         eventually(lambda: kept_responses(server) == 2)
-        assert [path.name for path in tmp_path.iterdir()] == ["content.key"]
+        assert {path.name for path in tmp_path.iterdir()} == {"content.key", "local.token"}
     with serve() as server:
         status, error = refused(server, input="And?", previous_response_id=first["id"])
         assert (status, error["code"]) == (404, "previous_response_not_found")
