@@ -38,7 +38,7 @@ def add_health_route(app: App, services: Services) -> None:
             report = _to_json(services, status, await counts.latest())
         return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
-    app.add_route(health, "/health", methods=["GET", "HEAD"], name="health")
+    app.add_route(health, "/health", methods=["GET", "HEAD"], error_format="json", name="health")
 
 
 class _StoreCounts:

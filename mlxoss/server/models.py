@@ -31,8 +31,16 @@ def add_model_routes(app: App, services: Services) -> None:
             )
         return json_response(entry)
 
-    app.add_route(list_models, "/v1/models", methods=["GET", "HEAD"], name="models")
-    app.add_route(get_model, "/v1/models/<model_id:path>", methods=["GET", "HEAD"], name="model")
+    app.add_route(
+        list_models, "/v1/models", methods=["GET", "HEAD"], error_format="json", name="models"
+    )
+    app.add_route(
+        get_model,
+        "/v1/models/<model_id:path>",
+        methods=["GET", "HEAD"],
+        error_format="json",
+        name="model",
+    )
 
 
 def _to_json(model: ModelInfo, context_tokens: int) -> dict[str, Any]:

@@ -4,10 +4,16 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import openai
 import pytest
 
 from mlxoss.engine.backend import Backend
+from mlxoss.engine.batch import MlxBackend
+from mlxoss.engine.loader import load_folder
 from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.harmony.guards import Guards
+from tests.checkpoints import TinyModel, write_checkpoint
+from tests.engine.leaning import Leaning
 from tests.fakes import ScriptedBackend
 from tests.server.harness import Server, running
 from tests.server.scripts import always
@@ -31,6 +37,21 @@ def serve(encoding: Encoding) -> Iterator[Serve]:
             return stack.enter_context(running(lambda: backend, lambda: encoding, **options))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def leaning(
+    tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
+) -> Iterator[openai.OpenAI]:
+    """The official client of a server whose random model leans towards the ends of things."""
+    folder = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder, TinyModel(hidden=16))
+
+    def load() -> Backend:
+        return MlxBackend(Leaning(load_folder(folder)))
+
+    with running(load, lambda: encoding, guards=guards) as server:
+        yield server.client(timeout=300.0)
 
 
 @pytest.fixture

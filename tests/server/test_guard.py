@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from pydantic import BaseModel
 
-from mlxoss.engine.backend import Backend
-from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import load_folder
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.leaning import Leaning
 from tests.server.harness import Server, running
 
 USER: Any = [{"role": "user", "content": "Where is it warm?"}]
@@ -43,29 +35,15 @@ def function(name: str, **parameters: Any) -> Any:
 TOOLS: Any = [function("look", place={"enum": ["north", "south"]}), function("stop")]
 
 
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
-) -> Iterator[openai.OpenAI]:
-    folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder, TinyModel(hidden=16))
-
-    def load() -> Backend:
-        return MlxBackend(Leaning(load_folder(folder)))
-
-    with running(load, lambda: encoding, guards=guards) as server:
-        yield server.client(timeout=120.0)
-
-
-def ask(client: openai.OpenAI, **fields: Any) -> Any:
-    return client.chat.completions.create(
+def ask(leaning: openai.OpenAI, **fields: Any) -> Any:
+    return leaning.chat.completions.create(
         **{"model": "m", "messages": USER, "max_tokens": 300, "seed": 1} | fields
     )
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_parse_gives_the_schema_s_object(client: openai.OpenAI, seed: int) -> None:
-    completion = client.chat.completions.parse(
+def test_parse_gives_the_schema_s_object(leaning: openai.OpenAI, seed: int) -> None:
+    completion = leaning.chat.completions.parse(
         model="m",
         messages=USER,
         response_format=Place,
@@ -77,15 +55,15 @@ def test_parse_gives_the_schema_s_object(client: openai.OpenAI, seed: int) -> No
     assert isinstance(message.parsed, Place)
 
 
-def test_parse_streamed(client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(
+def test_parse_streamed(leaning: openai.OpenAI) -> None:
+    with leaning.chat.completions.stream(
         model="m", messages=USER, response_format=Place, seed=4, max_tokens=400
     ) as stream:
         completion = stream.get_final_completion()
     assert isinstance(completion.choices[0].message.parsed, Place)
 
 
-def test_required_and_named_calls_are_made(client: openai.OpenAI) -> None:
+def test_required_and_named_calls_are_made(leaning: openai.OpenAI) -> None:
     for choice, names in (
         ("required", {"look", "stop"}),
         ({"type": "function", "function": {"name": "look"}}, {"look"}),
@@ -100,7 +78,7 @@ def test_required_and_named_calls_are_made(client: openai.OpenAI) -> None:
             {"stop"},
         ),
     ):
-        answer = ask(client, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
+        answer = ask(leaning, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
         (call,) = answer.choices[0].message.tool_calls
         assert answer.choices[0].finish_reason == "tool_calls"
         assert call.function.name in names
@@ -108,13 +86,13 @@ def test_required_and_named_calls_are_made(client: openai.OpenAI) -> None:
         assert arguments == {} or arguments["place"] in ("north", "south")
 
 
-def test_a_cut_in_the_middle_of_json_is_a_length(client: openai.OpenAI) -> None:
+def test_a_cut_in_the_middle_of_json_is_a_length(leaning: openai.OpenAI) -> None:
     schema = {
         "name": "n",
         "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 50},
     }
     answer = ask(
-        client,
+        leaning,
         response_format={"type": "json_schema", "json_schema": schema | {"strict": True}},
         max_tokens=12,
     )
@@ -135,14 +113,14 @@ NAMED: Any = {"type": "custom", "custom": {"name": "stamp"}}
 STAMP = re.compile("[0-9]{2}/[0-9]{2}")
 
 
-def test_custom_tools_take_text_of_their_grammar(client: openai.OpenAI) -> None:
-    answer = ask(client, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False)
+def test_custom_tools_take_text_of_their_grammar(leaning: openai.OpenAI) -> None:
+    answer = ask(leaning, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False)
     (call,) = answer.choices[0].message.tool_calls
     assert call.type == "custom"
     assert call.custom.name == "stamp"
     assert STAMP.fullmatch(call.custom.input)
     again = ask(
-        client,
+        leaning,
         tools=[CUSTOM],
         messages=[
             *USER,
@@ -153,24 +131,24 @@ def test_custom_tools_take_text_of_their_grammar(client: openai.OpenAI) -> None:
     assert again.choices[0].finish_reason
 
 
-def test_custom_tools_streamed(client: openai.OpenAI) -> None:
-    chunks = ask(client, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False, stream=True)
+def test_custom_tools_streamed(leaning: openai.OpenAI) -> None:
+    chunks = ask(leaning, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False, stream=True)
     deltas = [c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls]
     assert deltas[0].type == "custom"
     assert STAMP.fullmatch("".join(delta.custom["input"] for delta in deltas))
 
 
-def test_one_call_where_parallel_calls_are_off(client: openai.OpenAI) -> None:
+def test_one_call_where_parallel_calls_are_off(leaning: openai.OpenAI) -> None:
     for seed in range(4):
         answer = ask(
-            client, tools=TOOLS, tool_choice="required", parallel_tool_calls=False, seed=seed
+            leaning, tools=TOOLS, tool_choice="required", parallel_tool_calls=False, seed=seed
         )
         assert len(answer.choices[0].message.tool_calls) == 1
 
 
-def test_no_calls_where_none_may_be_made(client: openai.OpenAI) -> None:
+def test_no_calls_where_none_may_be_made(leaning: openai.OpenAI) -> None:
     for seed in range(4):
-        answer = ask(client, tools=TOOLS, tool_choice="none", seed=seed)
+        answer = ask(leaning, tools=TOOLS, tool_choice="none", seed=seed)
         assert not answer.choices[0].message.tool_calls
 
 
@@ -194,10 +172,10 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("fields", "param"), UNUSABLE.values(), ids=UNUSABLE)
 def test_what_cannot_be_enforced_is_a_400(
-    client: openai.OpenAI, fields: dict[str, Any], param: str
+    leaning: openai.OpenAI, fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, **fields)
+        ask(leaning, **fields)
     assert caught.value.param == param
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -12,13 +10,7 @@ import pytest
 from openai.types.responses import ParsedResponse
 from pydantic import BaseModel
 
-from mlxoss.engine.backend import Backend
-from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import load_folder
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.leaning import Leaning
 from tests.fakes import ScriptedBackend
 from tests.server.harness import running
 from tests.server.scripts import always
@@ -53,33 +45,19 @@ SUM: dict[str, Any] = {
 TOOLS = [LOOK, function("stop"), SUM]
 
 
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
-) -> Iterator[openai.OpenAI]:
-    folder: Path = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder, TinyModel(hidden=16))
-
-    def load() -> Backend:
-        return MlxBackend(Leaning(load_folder(folder)))
-
-    with running(load, lambda: encoding, guards=guards) as server:
-        yield server.client(timeout=300.0)
-
-
-def ask(client: openai.OpenAI, **fields: Any) -> Any:
+def ask(leaning: openai.OpenAI, **fields: Any) -> Any:
     usual: dict[str, Any] = {"model": "m", "input": "Where is it warm?", "max_output_tokens": 300}
-    return client.responses.create(**usual | fields)
+    return leaning.responses.create(**usual | fields)
 
 
-def test_parse_gives_the_schema_s_object(client: openai.OpenAI) -> None:
-    response = client.responses.parse(model="m", input="Where?", text_format=Place)
+def test_parse_gives_the_schema_s_object(leaning: openai.OpenAI) -> None:
+    response = leaning.responses.parse(model="m", input="Where?", text_format=Place)
     assert response.status == "completed"
     assert isinstance(response.output_parsed, Place)
 
 
-def test_parse_streamed(client: openai.OpenAI) -> None:
-    with client.responses.stream(model="m", input="Where?", text_format=Place) as stream:
+def test_parse_streamed(leaning: openai.OpenAI) -> None:
+    with leaning.responses.stream(model="m", input="Where?", text_format=Place) as stream:
         response: ParsedResponse[Place] = stream.get_final_response()
     assert isinstance(response.output_parsed, Place)
 
@@ -100,8 +78,8 @@ CHOICES: dict[str, tuple[Any, set[str]]] = {
 
 
 @pytest.mark.parametrize(("choice", "names"), CHOICES.values(), ids=CHOICES)
-def test_forced_calls_are_made(client: openai.OpenAI, choice: Any, names: set[str]) -> None:
-    response = ask(client, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
+def test_forced_calls_are_made(leaning: openai.OpenAI, choice: Any, names: set[str]) -> None:
+    response = ask(leaning, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
     (call,) = [item for item in response.output if item.type.endswith("_call")]
     assert call.name in names
     match call.type:
@@ -112,18 +90,18 @@ def test_forced_calls_are_made(client: openai.OpenAI, choice: Any, names: set[st
             assert arguments == {} or arguments["place"] in ("north", "south")
 
 
-def test_only_allowed_tools_are_called(client: openai.OpenAI) -> None:
+def test_only_allowed_tools_are_called(leaning: openai.OpenAI) -> None:
     tools = [{"type": "function", "name": "stop"}]
     choice = {"type": "allowed_tools", "mode": "auto", "tools": tools}
-    response = ask(client, tools=TOOLS, tool_choice=choice)
+    response = ask(leaning, tools=TOOLS, tool_choice=choice)
     calls = [item.name for item in response.output if item.type.endswith("_call")]
     assert set(calls) <= {"stop"}
 
 
-def test_a_cut_in_the_middle_of_json_is_incomplete(client: openai.OpenAI) -> None:
+def test_a_cut_in_the_middle_of_json_is_incomplete(leaning: openai.OpenAI) -> None:
     schema = {"type": "array", "items": {"type": "integer"}, "minItems": 50}
     wanted = {"type": "json_schema", "name": "n", "schema": schema, "strict": True}
-    response = ask(client, text={"format": wanted}, max_output_tokens=16)
+    response = ask(leaning, text={"format": wanted}, max_output_tokens=16)
     assert response.status == "incomplete"
     assert response.incomplete_details.reason == "max_output_tokens"
 
@@ -156,10 +134,10 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("fields", "param", "reason"), UNUSABLE.values(), ids=UNUSABLE)
 def test_what_cannot_be_enforced_is_a_400(
-    client: openai.OpenAI, fields: dict[str, Any], param: str, reason: str, stream: bool
+    leaning: openai.OpenAI, fields: dict[str, Any], param: str, reason: str, stream: bool
 ) -> None:
     with pytest.raises(openai.BadRequestError, match=reason) as caught:
-        ask(client, stream=stream, **fields)
+        ask(leaning, stream=stream, **fields)
     assert caught.value.param == param
 
 
