@@ -47,7 +47,7 @@ def _add_status(to: typer.Typer) -> None:
 
 
 app = _make_app()
-app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.command("serve", cls=QuickCommand, epilog=serve.EPILOG)(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="key")

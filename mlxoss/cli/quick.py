@@ -1,7 +1,7 @@
-"""Commands that parse nothing but switches, without what Typer loads to convert values.
+"""Commands whose parameters are text and switches, without what Typer loads to convert values.
 
-Typer converts the help option's missing value like any other, and for that imports Pydantic
-(0.15 s). A value that is a ``bool`` already is left alone.
+Typer converts every value, missing ones and the help option's among them, and for that imports
+Pydantic (0.15 s). Only a ``bool`` for a switch is left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ class QuickGroup(TyperGroup):
 
 
 class QuickCommand(TyperCommand):
-    """A command whose help option is off unless given."""
+    """A command whose help option is off unless given, and whose texts stay as they are."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for param in self.params:
+            _leave_text(param)
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the help option with a ``bool`` for its default."""
@@ -31,3 +36,18 @@ def _off(option: Any) -> Any:
     if option is not None:
         option.default = False
     return option
+
+
+def _leave_text(param: Any) -> None:
+    """Let Typer convert neither what is missing nor text for a parameter that is text."""
+    if param.required or param.multiple or param.nargs != 1 or param.callback is not None:
+        return
+    convert = param.process_value
+    is_text = param.type_descriptor.annotation is str
+
+    def process(ctx: Any, value: Any) -> Any:
+        if value is None or (is_text and isinstance(value, str)):
+            return value
+        return convert(ctx, value)
+
+    param.process_value = process

@@ -57,6 +57,23 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: tuple[str, ...]) 
     assert imported & HEAVY == set()
 
 
+def test_flags_are_read_without_pydantic(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "mlxoss", "serve"]
+    done = subprocess.run(
+        [*command, "--log-level", "error", "--http-access-log", "--port", "many"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 2
+    assert "--port must be an integer from 0 to 65535, not 'many'" in done.stderr
+    assert "mlxoss.config" in loaded
+    assert "pydantic" not in loaded
+
+
 def test_serve_has_a_flag_for_every_setting(tmp_path: Path) -> None:
     shown = mlxoss(tmp_path, "serve", "--help").stdout
     flags = set(re.findall(r"--[a-z-]+", shown))
