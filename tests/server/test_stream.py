@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import socket
 
+from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.harmony.encoding import Encoding
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import ask_chat, eventually, send_chat, sse_payloads
+from tests.server.harness import DATE, ask_chat, eventually, send_chat, sse_payloads
 from tests.server.scripts import always
+
+UNGUARDED = Config(date=DATE, loop_guard=0)
+"""These answers say the same over and over, and are to be as long as they are."""
 
 
 def test_a_client_that_reads_slowly_gets_everything(serve: Serve, encoding: Encoding) -> None:
     tokens = 30_000
     ids = [*always(encoding, "<|channel|>final<|message|>")(...), *[1000] * tokens]  # type: ignore[arg-type]
     backend = ScriptedBackend(lambda request: ids)
-    server = serve(backend, model=ModelInfo("m", 50_000, 1))
+    server = serve(backend, model=ModelInfo("m", 50_000, 1), config=UNGUARDED)
     with server.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
         send_chat(connection, stream=True)
@@ -37,7 +41,7 @@ def test_a_client_that_never_reads_is_noticed_when_it_leaves(
 ) -> None:
     ids = [*always(encoding, "<|channel|>final<|message|>")(...), *[1000] * 30_000]  # type: ignore[arg-type]
     backend = ScriptedBackend(lambda request: ids)
-    server = serve(backend, model=ModelInfo("m", 50_000, 1))
+    server = serve(backend, model=ModelInfo("m", 50_000, 1), config=UNGUARDED)
     with server.connect() as connection:
         send_chat(connection, stream=True)
         eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
