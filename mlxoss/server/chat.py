@@ -64,14 +64,7 @@ async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> T
             param="n",
             code="invalid_value",
         )
-    return await start_turn(
-        services.engine,
-        encoding,
-        turn_request,
-        context_tokens=services.context_tokens,
-        loop_tokens=services.config.loop_guard,
-        limit_s=services.limit_s,
-    )
+    return await start_turn(services, encoding, turn_request)
 
 
 def _make_stream(

@@ -174,14 +174,7 @@ async def compact(http: Request, services: Services) -> HTTPResponse:
         own = await load_input(store, request.input or [], context)
         contents = to_contents(services, encoding, context, own)
         turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)
-        turn = await start_turn(
-            services.engine,
-            encoding,
-            turn_request,
-            context_tokens=services.context_tokens,
-            loop_tokens=services.config.loop_guard,
-            limit_s=services.limit_s,
-        )
+        turn = await start_turn(services, encoding, turn_request)
         try:
             summary = await _final_text(turn, log)
             usage = turn.usage

@@ -266,14 +266,7 @@ async def start_run(
     turn_request = await asyncio.to_thread(
         to_turn_request, request, prompted.tools, prompted.contents
     )
-    turn = await start_turn(
-        services.engine,
-        encoding,
-        turn_request,
-        context_tokens=services.context_tokens,
-        loop_tokens=services.config.loop_guard,
-        limit_s=services.limit_s,
-    )
+    turn = await start_turn(services, encoding, turn_request)
     header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
     stream = ResponsesStream(
         ResponseShape(header, request, prompted.tools),

@@ -22,6 +22,7 @@ from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.rules import FreeText
 from mlxoss.server.final_text import FinalTextGate, TurnOutput
 from mlxoss.server.loops import is_looping
+from mlxoss.server.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -207,22 +208,15 @@ class _Choice:
         return [TurnOutput(self._gate.index, TurnEnd(reason))]
 
 
-async def start_turn(
-    engine: Engine,
-    encoding: Encoding,
-    request: TurnRequest,
-    *,
-    context_tokens: int,
-    loop_tokens: int = 0,
-    limit_s: float | None = None,
-) -> Turn:
+async def start_turn(services: Services, encoding: Encoding, request: TurnRequest) -> Turn:
     """Render and submit ``request``: all of its choices, or none.
 
-    An answer in free text ends as too long when its last ``loop_tokens`` repeat (0: never). The
-    turn may take ``limit_s`` from its submission, waiting for its place included.
+    An answer in free text ends as too long when its last ``loop_guard`` tokens repeat (0: never).
+    The turn may take ``limit_s`` from its submission, waiting for its place included.
 
     Raises ContextLengthExceeded, InvalidRequest, QueueFull or ModelUnavailable.
     """
+    engine, context_tokens = services.engine, services.context_tokens
     grammar = await _to_grammar(engine, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     prompt_ids = await asyncio.to_thread(
@@ -241,6 +235,8 @@ async def start_turn(
         sampling=request.sampling,
         grammar=grammar,
     )
+    # Structured output is exempt, as arguments are: data may well repeat.
+    is_text = isinstance(request.rules.final, FreeText)
     functions = [tool.name for tool in request.conversation.tools]
     generations = _submit(engine, generation_request, request.choices)
     return Turn(
@@ -252,11 +248,11 @@ async def start_turn(
                 TurnParser(encoding, functions),
                 FinalTextGate(index, request.stops),
                 single_call=request.single_call,
-                loop_tokens=loop_tokens if isinstance(request.rules.final, FreeText) else 0,
+                loop_tokens=services.config.loop_guard if is_text else 0,
             )
             for index, generation in enumerate(generations)
         ],
-        limit_s,
+        services.limit_s,
     )
 
 
