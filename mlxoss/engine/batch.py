@@ -27,7 +27,7 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
-from mlxoss.engine.model import Float32Logits, LanguageModel
+from mlxoss.engine.model import LanguageModel, LastLogits
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
@@ -83,7 +83,7 @@ class MlxBackend:
         processors: ProcessorFactory = _no_processors,
         prefixes: PrefixCache | None = None,
     ) -> None:
-        self._model = Float32Logits(model)
+        self._model = LastLogits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens

@@ -26,14 +26,14 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
     """Sequences that decode. Every row's processors are a tuple of its ``Row``."""
 
     def next(self) -> list[Any]:
-        """Responses of one step: one per row, or all of a forced run's."""
+        """Responses of one step: one per row, or one per row and id of the forced runs."""
         if not self.uids:
             return []
-        run = self._forced_run()
-        ids, logprobs = self._run_step(run)
+        runs = self._forced_runs()
+        ids, logprobs = self._run_step(runs)
         responses: list[Any] = []
         keep: list[int] = []
-        for index, first in enumerate(ids):
+        for index, (first, run) in enumerate(zip(ids, runs, strict=True)):
             taken = self._respond(index, (first, *run), logprobs[index])
             responses += taken
             if taken[-1].finish_reason is None:
@@ -61,28 +61,31 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
     def _rows(self) -> list[Row]:
         return [processors[0] for processors in self.logits_processors]
 
-    def _forced_run(self) -> list[int]:
-        """Ids to feed along with the one that is due. Only for a sequence alone: in a batch every
-        other row would be padded to the run's length and its KV cache rolled back into place."""
-        if len(self.uids) != 1:
-            return []
-        left = self.max_tokens[0] - self._num_tokens[0] - 1
-        return self._rows()[0].forced_run(max(0, left))
+    def _forced_runs(self) -> list[list[int]]:
+        """Ids to feed along with those that are due, equally many per row.
+
+        Where one row had more, every other one would be padded: its KV cache moved back into place
+        as a whole, and longer by the padding for good (``tests/benchmarks/guard.py`` has figures).
+        """
+        rows = self._rows()
+        lefts = zip(self.max_tokens, self._num_tokens, strict=True)
+        most = min(*(row.sure for row in rows), *(most - done - 1 for most, done in lefts))
+        return [row.forced_run(max(0, most)) for row in rows]
 
     def _step(self) -> tuple[list[int], list[mx.array | None]]:
-        return self._run_step([])
+        return self._run_step([[] for _ in self.uids])
 
-    def _run_step(self, run: list[int]) -> tuple[list[int], list[mx.array | None]]:
+    def _run_step(self, runs: list[list[int]]) -> tuple[list[int], list[mx.array | None]]:
         """Feed the ids that are due and choose the next; the ids fed and their log probabilities.
 
-        ``run`` follows the one sequence's id in the same forward pass.
+        ``runs`` follow each row's id in the same forward pass.
         """
         rows = self._rows()
         fed, fed_logprobs = self._next_tokens, self._next_logprobs
         self._current_tokens, self._current_logprobs = fed, fed_logprobs
         inputs = fed[:, None]
-        if run:
-            inputs = mx.concatenate([inputs, mx.array([run], dtype=fed.dtype)], axis=1)
+        if any(runs):
+            inputs = mx.concatenate([inputs, mx.array(runs, dtype=fed.dtype)], axis=1)
             _put_in_order(self.prompt_cache)
         logits = self.model(inputs, cache=self.prompt_cache)[:, -1, :]
         ids: list[int] | None = None
@@ -93,7 +96,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         if ids is None:
             ids = self._see(rows, fed)
         mx.eval([values for values in fed_logprobs if values is not None])
-        for tokens, token_id in zip(self.tokens, ids, strict=True):
+        for tokens, token_id, run in zip(self.tokens, ids, runs, strict=True):
             tokens.append(token_id)
             tokens.extend(run)
         return ids, fed_logprobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import mlx.core as mx
+from mlx_lm.models import gpt_oss
 
 
 class Model(Protocol):
@@ -23,11 +24,12 @@ class LanguageModel(Model, Protocol):
     args: Any
 
 
-class Float32Logits:
-    """The model with float32 logits.
+class LastLogits:
+    """The model with float32 logits of the last position alone: ids (rows, n) to (rows, 1, ...).
 
     In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
-    It also keeps a sequence's rounding independent of the rows it shares a batch with.
+    It also keeps a sequence's rounding independent of the rows it shares a batch with. Only the
+    last position's are ever used, and the vocabulary is what an id costs most for.
     """
 
     def __init__(self, model: Model) -> None:
@@ -35,7 +37,13 @@ class Float32Logits:
 
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
         """See ``Model``."""
-        return self._model(inputs, cache=cache).astype(mx.float32)
+        model = self._model
+        if isinstance(model, gpt_oss.Model):
+            logits = model.lm_head(model.model(inputs, cache)[:, -1:])
+        else:
+            logits = model(inputs, cache=cache)[:, -1:]
+        logits32: mx.array = logits.astype(mx.float32)
+        return logits32
 
     def make_cache(self) -> list[Any]:
         """See ``Model``."""

@@ -58,16 +58,20 @@ class Row:
         """Whether ``plan`` needs to ``see`` the id being fed first."""
         return self.error is None and self._follower is not None and self._follower.waits
 
-    def forced_run(self, most: int) -> list[int]:
-        """Take up to ``most`` ids that are sure to follow the one being fed.
+    @property
+    def sure(self) -> int:
+        """How many ids are sure to follow the one being fed and may be fed along with it."""
+        if self._follower is None or self.error is not None or self.needs_every_step:
+            return 0
+        return len(self._follower.ahead)
 
-        Nothing for a row that needs every step.
-        """
-        follower = self._follower
-        if follower is None or self.error is not None or self.needs_every_step:
+    def forced_run(self, count: int) -> list[int]:
+        """Take the first ``count`` of the ``sure`` ids."""
+        if not count:
             return []
-        run = list(follower.ahead)[:most]
-        follower.skip(len(run))
+        assert self._follower is not None
+        run = list(self._follower.ahead)[:count]
+        self._follower.skip(count)
         return run
 
     def plan(self) -> Plan | None:

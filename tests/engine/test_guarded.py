@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,14 @@ from mlxoss.harmony.guard import Guard, GuardError
 from mlxoss.harmony.guards import Guards
 from mlxoss.harmony.rules import TurnRules
 from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import Outcome, drain, make_request, run_batch, with_sampling
+from tests.engine.harness import (
+    Outcome,
+    WatchedModel,
+    drain,
+    make_request,
+    run_batch,
+    with_sampling,
+)
 from tests.engine.leaning import Leaning
 from tests.harmony.guarded_turns import MODES, check_turn
 
@@ -90,12 +98,26 @@ def test_modes_share_a_batch(model: LanguageModel, guards: Guards, encoding: Enc
 def test_greedy_alone_equals_greedy_in_a_batch(
     model: LanguageModel, guards: Guards, mode: str
 ) -> None:
-    """Alone, forced ids go through the model together; in a batch one by one."""
+    """Alone, forced ids go through the model together; beside a row that has none one by one."""
     request = guarded(guards, MODES[mode], max_tokens=160, temperature=0.0)
     others = [guarded(guards, rules, temperature=0.0) for rules in MODES.values()]
     (alone,) = run_batch(make_backend(model), [request])
     together, *_ = run_batch(make_backend(model, max_batch=9), [request, *others])
     assert alone.ids == together.ids
+
+
+def test_rows_with_sure_ids_take_them_together(model: LanguageModel, guards: Guards) -> None:
+    shapes: list[tuple[int, int]] = []
+    watched = WatchedModel(model, lambda rows, tokens: shapes.append((rows, tokens)))
+    requests = [
+        replace(guarded(guards, MODES["named"], temperature=0.0), prompt_ids=tuple(PROMPT * times))
+        for times in (3, 8, 1)
+    ]
+    alone = [run_batch(make_backend(model), [request])[0].ids for request in requests]
+    together = run_batch(make_backend(watched, max_batch=3), requests)
+    assert [outcome.ids for outcome in together] == alone
+    decodes = shapes[shapes.index((3, 1)) :]
+    assert max(tokens for rows, tokens in decodes if rows == 3) > 1
 
 
 def test_a_seeded_turn_is_the_same_alone_and_in_a_batch(
