@@ -90,6 +90,13 @@ class Config:
             Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
         ),
     )
+    memory_limit: int | None = field(
+        default=None,
+        metadata=_about(
+            Integer(1 << 20),
+            "Most bytes of memory for the model and all answers; else what the device recommends.",
+        ),
+    )
     prefix_cache_bytes: int | None = field(
         default=None,
         metadata=_about(

@@ -76,7 +76,8 @@ class GenerationRequest:
 
     ``max_tokens`` is at least 1 and already cut to what the context leaves.
     Sampling stops after a token of ``stop_ids``; that token is delivered. ``grammar`` says what
-    may be sampled; ``None`` allows everything.
+    may be sampled; ``None`` allows everything. Nobody waits for one that ``is_background``: all
+    others go first.
     """
 
     prompt_ids: tuple[int, ...]
@@ -84,6 +85,7 @@ class GenerationRequest:
     stop_ids: frozenset[int]
     sampling: SamplingParams = SamplingParams()
     grammar: Grammar | None = None
+    is_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@
     ├── RequestError             this request cannot be served as asked
     │   ├── InvalidRequest       400, names the field
     │   │   └── ContextLengthExceeded
+    │   │       └── MemoryExceeded
     │   ├── NotFound             404
     │   └── QueueFull            429, says when to try again
     ├── EngineError              the request was fine, the engine was not
@@ -81,6 +82,19 @@ class ContextLengthExceeded(InvalidRequest):
         super().__init__(
             f"This model's maximum context length is {context_tokens} tokens, "
             f"but the prompt has {prompt_tokens} tokens.",
+            param=param,
+            code="context_length_exceeded",
+        )
+
+
+class MemoryExceeded(ContextLengthExceeded):
+    """The prompt alone is longer than what the memory holds beside the model (HTTP 400)."""
+
+    def __init__(self, prompt_tokens: int, most_tokens: int, *, param: str | None = None) -> None:
+        InvalidRequest.__init__(
+            self,
+            f"This server's memory holds {most_tokens} tokens beside the model, but the prompt has "
+            f"{prompt_tokens} tokens. Its setting memory_limit may allow more.",
             param=param,
             code="context_length_exceeded",
         )

@@ -39,7 +39,8 @@ class ScriptedBackend:
     ``step_errors``, ``rebuild_errors`` and ``warm_errors`` are raised, one per call, before
     anything else happens.
     ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
-    A prompt takes ``warm_steps`` to warm. ``inserted``, ``removed``, ``warmed``, ``rested``,
+    A prompt takes ``warm_steps`` to warm. The sequences share ``most_tokens``, each as long as the
+    longest. ``inserted``, ``removed``, ``warmed``, ``rested``,
     ``rebuilt`` and ``closed`` record what was asked.
     """
 
@@ -54,6 +55,7 @@ class ScriptedBackend:
     removed: list[int] = field(default_factory=list)
     warmed: list[tuple[int, ...]] = field(default_factory=list)
     warm_steps: int = 1
+    most_tokens: int | None = None
     rested: int = 0
     rebuilt: int = 0
     closed: bool = False
@@ -71,6 +73,13 @@ class ScriptedBackend:
     @property
     def prefix_cache(self) -> PrefixCacheStatus | None:
         return None
+
+    def has_room(self, request: GenerationRequest) -> bool:
+        if self.most_tokens is None or not self._replays:
+            return True
+        requests = [*(replay.request for replay in self._replays.values()), request]
+        lengths = [len(each.prompt_ids) + each.max_tokens for each in requests]
+        return len(lengths) * max(lengths) <= self.most_tokens
 
     def insert(self, uid: int, request: GenerationRequest) -> int:
         self.threads.add(threading.current_thread().name)

@@ -106,12 +106,16 @@ class _Guards:
 
 def _load_backend(source: ModelSource, config: Config) -> Backend:
     from mlxoss.engine.batch import MlxBackend
-    from mlxoss.engine.memory import limit_reuse, spare_bytes
+    from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
     from mlxoss.engine.prefixes import PrefixCache
 
     limit_reuse()
+    budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
+    budget.check_weights(source.weights_bytes)
     model = source.load()
-    limit_bytes = config.prefix_cache_bytes
-    if limit_bytes is None:
-        limit_bytes = spare_bytes()
-    return MlxBackend(model, max_batch=config.max_batch, prefixes=PrefixCache(limit_bytes))
+    return MlxBackend(
+        model,
+        max_batch=config.max_batch,
+        prefixes=PrefixCache(budget.spare_bytes()),
+        room=make_room(model, budget, config.max_batch),
+    )

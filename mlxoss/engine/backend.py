@@ -57,10 +57,18 @@ class Backend(Protocol):
     def prefix_cache(self) -> PrefixCacheStatus | None:
         """A reading; ``None`` where nothing is kept between requests."""
 
+    @property
+    def most_tokens(self) -> int | None:
+        """The longest sequence that the memory holds; ``None``: no bound but the model's own."""
+
+    def has_room(self, request: GenerationRequest) -> bool:
+        """Whether it fits beside all that is admitted, or never can, which ``insert`` says."""
+
     def insert(self, uid: int, request: GenerationRequest) -> int:
         """Admit a sequence; return how many tokens of its prompt need no computing.
 
-        Raises for a request that cannot run; the batch is unharmed then.
+        An answer is cut to what ``most_tokens`` leaves. Raises for a request that cannot run; the
+        batch is unharmed then.
         """
 
     def remove(self, uid: int) -> None:

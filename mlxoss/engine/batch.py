@@ -12,12 +12,14 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.engine.admission import Room
 from mlxoss.engine.backend import (
     PrefixCacheStatus,
     SequenceFailed,
@@ -27,7 +29,9 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
+from mlxoss.engine.memory import PREFILL_TOKENS, most_pairs, wants_wiring
 from mlxoss.engine.model import LanguageModel, LastLogits
+from mlxoss.engine.pace import LEAST_TOKENS, Pace
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
@@ -37,40 +41,31 @@ from mlxoss.engine.sampling import (
     make_sampler,
     to_token_logprob,
 )
-from mlxoss.errors import InvalidRequest
+from mlxoss.errors import InvalidRequest, MemoryExceeded
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
 __all__ = ["WARM_STEP_TOKENS", "LanguageModel", "MlxBackend"]
 
 MOST_SHARED_SAMPLERS = 64
 
-SHORTER_BESIDE_DECODING = 4
-"""By how much a chunk of a prefill is shorter while other sequences decode."""
-
 WARM_STEP_TOKENS = 128
 """What a request that comes while a prompt is warmed has to wait for."""
 
 
 _SamplerKey = tuple[float, float, int, float]
-ProcessorFactory = Callable[[GenerationRequest], Sequence[LogitsProcessor]]
 
 
 def _os_entropy() -> int:
     return int.from_bytes(os.urandom(8), "big")
 
 
-def _no_processors(_: GenerationRequest) -> Sequence[LogitsProcessor]:
-    return ()
-
-
 class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
-    ``prefill_step_tokens`` bounds what one step prefills, all prompts together; a quarter of it
-    does while sequences decode, which wait that long. ``entropy`` gives 64 bits for a request
-    without a seed. ``processors`` gives a request's own logits processors, applied after its
-    penalties.
-    ``prefixes`` keeps what prompts may have in common (``None``: nothing is kept).
+    ``prefill_step_tokens`` bounds what one step prefills, all prompts together, beside ``Pace``.
+    ``entropy`` gives 64 bits for a request without a seed. ``prefixes`` keeps what prompts may
+    have in common (``None``: nothing is kept). ``room`` is what the sequences share (``None``:
+    they are not bounded).
     """
 
     def __init__(
@@ -78,17 +73,18 @@ class MlxBackend:
         model: LanguageModel,
         *,
         max_batch: int = 8,
-        prefill_step_tokens: int = 2048,
+        prefill_step_tokens: int = PREFILL_TOKENS,
         entropy: Callable[[], int] = _os_entropy,
-        processors: ProcessorFactory = _no_processors,
         prefixes: PrefixCache | None = None,
+        room: Room | None = None,
     ) -> None:
         self._model = LastLogits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
+        self._pace = Pace(prefill_step_tokens, most_pairs())
+        self._room = room
         self._entropy = entropy
-        self._processors = processors
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
@@ -102,15 +98,31 @@ class MlxBackend:
         """See ``Backend``."""
         return self._prefixes.status
 
+    @property
+    def most_tokens(self) -> int | None:
+        """See ``Backend``."""
+        return None if self._room is None else self._room.most_tokens
+
+    def has_room(self, request: GenerationRequest) -> bool:
+        """See ``Backend``."""
+        room = self._room
+        if room is None or not self._rows or len(request.prompt_ids) >= room.most_tokens:
+            return True
+        requests = [*(row.request for row in self._rows.values()), self._cut(request)]
+        return room.holds([len(each.prompt_ids) + each.max_tokens for each in requests])
+
     def insert(self, uid: int, request: GenerationRequest) -> int:
-        """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary."""
+        """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary and
+        ``ContextLengthExceeded`` for a prompt that the memory cannot hold.
+        """
         self._check(request)
+        request = self._cut(request)
         follower = None
         if request.grammar is not None:
             follower = Follower(request.grammar.make_guard())
         with mx.stream(self._stream):
             processors, sampler = (
-                self._make_processors(request),
+                self.make_processors(request),
                 self._make_sampler(request.sampling),
             )
             row = Row(uid, request, processors, sampler, follower)
@@ -137,8 +149,10 @@ class MlxBackend:
 
     def step(self) -> Sequence[StepOutput]:
         """See ``Backend``. A failure inside a row's own processors or sampler fails that row."""
-        self._generator.prefill_step_size = self._share_of_prefill()
+        self._generator.prefill_step_size = self._chunk_tokens()
         prompts, responses = self._generator.next()
+        if chunk := self._generator.take_chunk():
+            self._pace.measured(*chunk)
         outputs: list[StepOutput] = [self._to_prefilled(prompt) for prompt in prompts]
         self._keep_snapshots(prompts, responses)
         outputs += [self._to_output(response) for response in responses]
@@ -152,6 +166,8 @@ class MlxBackend:
     def warm(self, prompt_ids: tuple[int, ...]) -> bool:
         """See ``Backend``."""
         self._check_ids(prompt_ids)
+        if self.most_tokens is not None and len(prompt_ids) > self.most_tokens:
+            return False
         with mx.stream(self._stream):
             return self._prefixes.advance(prompt_ids, self._model, WARM_STEP_TOKENS)
 
@@ -190,16 +206,31 @@ class MlxBackend:
             prefill_batch_size=self._max_batch,
             prefill_step_size=self._prefill_step_tokens,
             stream=self._stream,
+            wires=wants_wiring(),
         )
 
-    def _share_of_prefill(self) -> int:
-        """Tokens per prompt: mlx-lm's bound is per prompt and pads all to the longest chunk.
-
-        Where sequences decode, the chunk is short: they stand still meanwhile.
+    def _chunk_tokens(self) -> int:
+        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, so none is much longer
+        than what the shortest has left.
         """
-        decoding = len(self._rows) > len(self._prefilling)
-        tokens = self._prefill_step_tokens // (SHORTER_BESIDE_DECODING if decoding else 1)
-        return max(1, tokens // max(1, len(self._prefilling)))
+        rows = [self._rows[key] for key in self._prefilling]
+        if not rows:
+            return self._prefill_step_tokens
+        known = max(row.cached_tokens + row.prefilled_tokens for row in rows)
+        left = min(row.tokens_to_prefill for row in rows)
+        beside_decoding = len(self._rows) > len(rows)
+        tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
+        return min(tokens, max(LEAST_TOKENS, left))
+
+    def _cut(self, request: GenerationRequest) -> GenerationRequest:
+        """``request`` with an answer that the memory holds."""
+        most = self.most_tokens
+        if most is None:
+            return request
+        left = most - len(request.prompt_ids)
+        if left < 1:
+            raise MemoryExceeded(len(request.prompt_ids), most)
+        return replace(request, max_tokens=min(request.max_tokens, left))
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         if not ids:
@@ -219,11 +250,11 @@ class MlxBackend:
                     param="logit_bias",
                 )
 
-    def _make_processors(self, request: GenerationRequest) -> Sequence[LogitsProcessor]:
-        own: list[LogitsProcessor] = []
-        if Penalties.wanted(request.sampling):
-            own.append(Penalties(request.sampling, self._vocab_size))
-        return [*own, *self._processors(request)]
+    def make_processors(self, request: GenerationRequest) -> Sequence[LogitsProcessor]:
+        """The request's logits processors, in their order."""
+        if not Penalties.wanted(request.sampling):
+            return []
+        return [Penalties(request.sampling, self._vocab_size)]
 
     def _make_sampler(self, params: SamplingParams) -> Sampler:
         if params.seed is not None:

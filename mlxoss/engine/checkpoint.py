@@ -44,7 +44,7 @@ def read_checkpoint(folder: Path, advice: str) -> Checkpoint:
             f"{folder} has a vocabulary of {config['vocab_size']} tokens and not Harmony's "
             f"{VOCAB_SIZE}: {advice}."
         )
-    for file in _weight_files(folder, advice):
+    for file in weight_files(folder, advice):
         if not _is_whole(file):
             raise ModelError(f"The weights in {file} are damaged: {advice}.")
     return Checkpoint(_context_tokens(config), created)
@@ -60,8 +60,11 @@ def _context_tokens(config: dict[str, Any]) -> int:
     return int(longest or CONTEXT_TOKENS)
 
 
-def _weight_files(folder: Path, advice: str) -> list[Path]:
-    """The files that mlx-lm reads: those that match, all of those that the index names."""
+def weight_files(folder: Path, advice: str) -> list[Path]:
+    """The files that mlx-lm reads: those that match, all of those that the index names.
+
+    Raises ``ModelError`` that ends with ``advice`` where there are none or some are missing.
+    """
     present = sorted(folder.glob(_WEIGHTS))
     index = folder / _INDEX
     if index.exists():

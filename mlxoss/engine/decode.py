@@ -10,6 +10,7 @@ place of logits processors.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -172,10 +173,16 @@ def _put_in_order(caches: Sequence[Any]) -> None:
 class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
     """Prompts being prefilled; those that are done become a ``GuardedGeneration``."""
 
+    last_chunk: tuple[int, float] | None = None
+
     def prompt(self, tokens: list[list[int]]) -> None:
         """Put the next chunk of each prompt into the caches."""
         _put_in_order(self.prompt_cache)
+        began = time.perf_counter()
         super().prompt(tokens)
+        if tokens:
+            longest = max(len(ids) for ids in tokens)
+            self.last_chunk = len(tokens) * longest, time.perf_counter() - began
 
     def generate(self, tokens: list[list[int]]) -> GuardedGeneration:
         if any(len(ids) > 1 for ids in tokens):
@@ -195,11 +202,24 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
 
 
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
-    """mlx-lm's ``BatchGenerator``; insert each sequence with its ``Row`` as its processor."""
+    """mlx-lm's ``BatchGenerator``; insert each sequence with its ``Row`` as its processor.
 
-    def __init__(self, model: Any, **options: Any) -> None:
+    It ``wires`` the memory that the device recommends, on Metal, only if told to.
+    """
+
+    def __init__(self, model: Any, *, wires: bool = True, **options: Any) -> None:
+        self._old_wired_limit: int | None
         super().__init__(model, **options)
+        if not wires and self._old_wired_limit is not None:
+            mx.set_wired_limit(self._old_wired_limit)
+            self._old_wired_limit = None
         self._prompt_batch = _Prompts.empty(
             model, self.sampler, prefill_step_size=self.prefill_step_size
         )
         self._generation_batch = GuardedGeneration.empty(model, self.sampler)
+
+    def take_chunk(self) -> tuple[int, float] | None:
+        """The prefill chunk since the last call: its tokens, padding included, and its seconds."""
+        prompts: _Prompts = self._prompt_batch
+        chunk, prompts.last_chunk = prompts.last_chunk, None
+        return chunk

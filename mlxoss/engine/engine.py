@@ -57,7 +57,8 @@ class EngineStatus:
 
     The rates are means over the last minute (or since the start), idle time included.
     ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
-    last step, ``None`` before the model is loaded.
+    last step, ``None`` before the model is loaded. ``most_tokens`` is the longest sequence that
+    the memory holds, ``None`` where that is unknown or not bounded.
     """
 
     state: EngineState
@@ -69,6 +70,7 @@ class EngineStatus:
     prefill_tokens_per_s: float
     refused: int
     prefix_cache: PrefixCacheStatus | None
+    most_tokens: int | None
 
 
 class Engine:
@@ -165,6 +167,7 @@ class Engine:
             prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
             refused=self._refused,
             prefix_cache=self._scheduler.prefix_cache,
+            most_tokens=self._scheduler.most_tokens,
         )
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mlxoss import paths
 from mlxoss.core import ModelInfo
-from mlxoss.engine.checkpoint import Checkpoint, read_checkpoint
+from mlxoss.engine.checkpoint import Checkpoint, read_checkpoint, weight_files
 from mlxoss.errors import ModelError
 from mlxoss.pins import read_pins
 
@@ -32,6 +32,13 @@ class ModelSource:
     info: ModelInfo
     folder: Path | None
     cache_dir: Path | None = None
+
+    @property
+    def weights_bytes(self) -> int:
+        """What the weights take on the disk, and about that in memory; 0 for the bundled demo."""
+        if self.folder is None:
+            return 0
+        return sum(file.stat().st_size for file in weight_files(self.folder, ""))
 
     def load(self) -> LanguageModel:
         """Read the weights into memory. The engine's thread; seconds for a real model.

@@ -1,4 +1,4 @@
-"""What the engine's thread does: take commands, admit first come first served, step, hand out."""
+"""What the engine's thread does: take commands, admit in order, step, hand out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
 )
 from mlxoss.engine.ledger import Ledger, RateMeter
+from mlxoss.engine.line import Line
 from mlxoss.errors import GenerationFailed, MlxossError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class Scheduler:
     """Drives a ``Backend``. ``run`` is the thread's body; the queue is the only way in.
 
     ``deliver`` is called at most once per step, with everything that step brought. ``idle_s`` is
-    how long nothing may come before ``run`` returns, ``None`` for ever.
+    how long nothing may come before ``run`` returns, ``None`` for ever. ``most_tokens`` is the
+    backend's, of the last one that ran.
     """
 
     def __init__(
@@ -99,13 +101,13 @@ class Scheduler:
         self.decoded = RateMeter(clock)
         self.prefilled = RateMeter(clock)
         self.prefix_cache: PrefixCacheStatus | None = None
+        self.most_tokens: int | None = None
         self._commands = commands
         self._deliver = deliver
         self._ledger = ledger
-        self._max_batch = max_batch
         self._idle_s = idle_s
         self._is_closed = False
-        self._waiting: dict[int, GenerationRequest] = {}
+        self._waiting = Line(max_batch)
         self._running: set[int] = set()
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []
@@ -117,6 +119,7 @@ class Scheduler:
         as they are: their callers are told by whoever started this.
         """
         self.prefix_cache = backend.prefix_cache
+        self.most_tokens = backend.most_tokens
         while self._take_commands(backend):
             self._admit(backend)
             if self._running:
@@ -136,9 +139,9 @@ class Scheduler:
         while not self._waiting and not self._is_closed:
             match self._commands.get():
                 case Submit(uid, request):
-                    self._waiting[uid] = request
+                    self._waiting.put(uid, request)
                 case Cancel(uid):
-                    self._waiting.pop(uid, None)
+                    self._waiting.drop(uid)
                 case Close():
                     self._is_closed = True
                 case Warm():
@@ -174,7 +177,7 @@ class Scheduler:
     def _carry_out(self, command: Command, backend: Backend) -> bool:
         match command:
             case Submit(uid, request):
-                self._waiting[uid] = request
+                self._waiting.put(uid, request)
             case Cancel(uid):
                 self._cancel(uid, backend)
             case Warm(prompt_ids):
@@ -184,7 +187,7 @@ class Scheduler:
         return not self._is_closed
 
     def _cancel(self, uid: int, backend: Backend) -> None:
-        self._waiting.pop(uid, None)
+        self._waiting.drop(uid)
         if uid not in self._running:
             return
         self._running.discard(uid)
@@ -194,9 +197,11 @@ class Scheduler:
             self._lose_batch(error, backend)
 
     def _admit(self, backend: Backend) -> None:
-        while self._waiting and len(self._running) < self._max_batch:
-            uid = next(iter(self._waiting))
-            request = self._waiting.pop(uid)
+        while (following := self._waiting.first(len(self._running))) is not None:
+            uid, request = following
+            if not backend.has_room(request):
+                return  # nobody overtakes it: else it might wait for ever
+            self._waiting.drop(uid)
             wait_s = self._ledger.admit(uid)
             try:
                 cached_tokens = backend.insert(uid, request)

@@ -32,7 +32,7 @@ from mlxoss.engine.backend import SequenceOutput, StepOutput
 from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.model import LastLogits
-from mlxoss.engine.sampling import make_sampler
+from mlxoss.engine.sampling import LogitsProcessor, make_sampler
 from mlxoss.harmony.encoding import STOP_IDS, load_encoding
 from mlxoss.harmony.guard import Guard
 from mlxoss.harmony.guards import Guards
@@ -142,6 +142,13 @@ def unchanged(_: mx.array, logits: mx.array) -> mx.array:
     return logits
 
 
+class OneByOne(MlxBackend):
+    """Lets every id pass by itself."""
+
+    def make_processors(self, request: GenerationRequest) -> Sequence[LogitsProcessor]:
+        return [unchanged]
+
+
 def time_call(
     model: LanguageModel, guards: Guards, streams: int, *, together: bool
 ) -> tuple[float, int]:
@@ -149,8 +156,7 @@ def time_call(
     request = GenerationRequest(
         PROMPT, 160, STOP_IDS, SamplingParams(0.0), From(guards.compile(CALL), [])
     )
-    processors = () if together else (unchanged,)
-    backend = MlxBackend(model, max_batch=streams, processors=lambda _: processors)
+    backend = (MlxBackend if together else OneByOne)(model, max_batch=streams)
     seconds, count = decode_s(backend, [request] * streams)
     backend.close()
     return seconds, count // streams

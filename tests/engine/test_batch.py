@@ -115,7 +115,6 @@ def test_a_long_prefill_lets_others_decode_at_every_step(model: LanguageModel) -
         nonlocal longest_chunk
         longest_chunk = max(longest_chunk, rows * tokens)
 
-    # A quarter of it while something decodes.
     backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=256)
     short = make_request(random_prompt(5), max_tokens=40)
     backend.insert(0, short)
@@ -130,32 +129,20 @@ def test_a_long_prefill_lets_others_decode_at_every_step(model: LanguageModel) -
         got += tokens_of(outputs, 0)
         assert len(tokens_of(outputs, 0)) == 1
         prefilled += sum(o.tokens for o in outputs if isinstance(o, SequencePrefilled))
-    assert longest_chunk <= 64
+    assert longest_chunk <= 256
     got += drain(backend, [0])[0].ids
     assert got == greedy_reference(model, short)
 
 
-def test_a_prefill_beside_others_goes_in_shorter_chunks(model: LanguageModel) -> None:
-    chunks: list[int] = []
-
-    def watch(rows: int, tokens: int) -> None:
-        if tokens > 1:
-            chunks.append(rows * tokens)
-
-    backend = MlxBackend(WatchedModel(model, watch), prefill_step_tokens=64)
-    alone = make_request(random_prompt(200), max_tokens=30)
-    assert run_batch(backend, [alone])[0].ids == greedy_reference(model, alone)
-    assert chunks[:3] == [64, 64, 64]
-    backend.insert(0, alone)
-    got: list[int] = []
-    while not got:
-        got += tokens_of(backend.step(), 0)
-    chunks.clear()
-    beside = make_request(random_prompt(100), max_tokens=3)
-    backend.insert(1, beside)
-    ended = drain(backend, [1])[1]
-    assert max(chunks) == 16
-    assert ended.ids == greedy_reference(model, beside)
+def test_a_long_prompt_is_not_padded_for_a_short_one(model: LanguageModel) -> None:
+    shapes: list[tuple[int, int]] = []
+    watched = WatchedModel(model, lambda rows, tokens: shapes.append((rows, tokens)))
+    backend = MlxBackend(watched, prefill_step_tokens=512)
+    requests = [make_request(random_prompt(n), max_tokens=2) for n in (500, 40)]
+    outcomes = run_batch(backend, requests)
+    assert [each.ids for each in outcomes] == [greedy_reference(model, r) for r in requests]
+    assert (2, 39) in shapes
+    assert max(tokens for rows, tokens in shapes if rows == 2) == 39
 
 
 def test_chunks_of_one_token_and_of_more_take_turns(model: LanguageModel) -> None:
@@ -238,12 +225,19 @@ class Poison:
         return logits[:, :-1]
 
 
+class Poisoned(MlxBackend):
+    """Poisons the requests whose prompt begins with 13."""
+
+    how = "raise"
+
+    def make_processors(self, request: GenerationRequest) -> list[LogitsProcessor]:
+        return [Poison(self.how)] if request.prompt_ids[0] == 13 else []
+
+
 @pytest.mark.parametrize("how", ["raise", "shape"])
 def test_a_poisoned_request_fails_alone(model: LanguageModel, how: str) -> None:
-    def processors(request: GenerationRequest) -> list[LogitsProcessor]:
-        return [Poison(how)] if request.prompt_ids[0] == 13 else []
-
-    backend = MlxBackend(model, processors=processors)
+    backend = Poisoned(model)
+    backend.how = how
     fine = [make_request(random_prompt(n), max_tokens=10) for n in (4, 140)]
     before, poisoned, after = run_batch(backend, [fine[0], make_request([13, 5]), fine[1]])
     assert poisoned.ending == "failed"
@@ -252,7 +246,7 @@ def test_a_poisoned_request_fails_alone(model: LanguageModel, how: str) -> None:
 
 
 def test_a_failure_beyond_the_last_token_does_not_count(model: LanguageModel) -> None:
-    backend = MlxBackend(model, processors=lambda request: [Poison("raise")])
+    backend = Poisoned(model)
     (outcome,) = run_batch(backend, [make_request([13, 5], max_tokens=2)])
     assert outcome.ending == "finished"
 

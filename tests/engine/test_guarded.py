@@ -110,8 +110,8 @@ def test_rows_with_sure_ids_take_them_together(model: LanguageModel, guards: Gua
     shapes: list[tuple[int, int]] = []
     watched = WatchedModel(model, lambda rows, tokens: shapes.append((rows, tokens)))
     requests = [
-        replace(guarded(guards, MODES["named"], temperature=0.0), prompt_ids=tuple(PROMPT * times))
-        for times in (3, 8, 1)
+        replace(guarded(guards, MODES["named"], temperature=0.0), prompt_ids=(first, *PROMPT * 8))
+        for first in (1, 2, 3)
     ]
     alone = [run_batch(make_backend(model), [request])[0].ids for request in requests]
     together = run_batch(make_backend(watched, max_batch=3), requests)

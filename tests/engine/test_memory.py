@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from mlxoss.engine.memory import budget_bytes, limit_reuse, spare_bytes
+from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse
 
 
 def test_the_prefix_cache_gets_a_share_of_what_is_left() -> None:
     mx.clear_cache()
-    before = spare_bytes()
+    budget = Budget(budget_bytes())
+    before = budget.spare_bytes()
     assert 0 < before <= budget_bytes() // 4
+    assert Budget(budget_bytes(), 5).spare_bytes() == 5
     weights = mx.zeros((1 << 22,), dtype=mx.float32)
     mx.eval(weights)
-    assert spare_bytes() <= before - weights.nbytes // 4
+    assert budget.spare_bytes() <= before - weights.nbytes // 4
 
 
 def test_memory_for_reuse_is_bounded() -> None:

@@ -42,6 +42,8 @@ class Relabelled:
         self.warm = lambda prompt_ids: False
         self.rebuild = inner.rebuild
         self.close = inner.close
+        self.has_room = inner.has_room
+        self.most_tokens = inner.most_tokens
 
     @property
     def prefix_cache(self) -> PrefixCacheStatus | None:
