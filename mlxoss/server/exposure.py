@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from mlxoss.addresses import is_loopback
 from mlxoss.config import Config
 from mlxoss.errors import ConfigError
-from mlxoss.server.addresses import is_loopback
 
 
 def check_exposure(config: Config, *, has_keys: bool) -> None:
