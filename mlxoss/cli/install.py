@@ -14,6 +14,7 @@ from mlxoss import paths
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
+from mlxoss.cli.reach import check_reach
 from mlxoss.cli.status_view import fitted, tilde
 from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.loader import ModelSource, resolve_model
@@ -125,7 +126,8 @@ def _check(
     wish: Wish,
     say: Callable[[str], None],
 ) -> None:
-    """Raise ``ServiceError`` with everything that speaks against it."""
+    """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
+    check_reach(config, machine.state)
     source = _find_model(config, machine, wish, say)
     checks = [
         check_program(found),
