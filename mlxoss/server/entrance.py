@@ -33,11 +33,10 @@ def add_entrance(app: App, services: Services) -> None:
             stop_reading(request, MAX_BODY_BYTES)
             raise HttpRefusal(verdict)
         request.ctx.welcome = verdict
-        request.ctx.key = None
-        request.ctx.is_known = _is_known(services, request)
+        request.ctx.is_known = is_known(services, request)
         if not (request.ctx.is_known or request.path == "/health" or _is_preflight(request)):
             stop_reading(request, MAX_BODY_BYTES)
-            raise HttpRefusal(_no_key(request))
+            raise make_key_refusal(request)
 
     async def answer_preflight(request: Request) -> HTTPResponse | None:
         welcome: Welcome | None = getattr(request.ctx, "welcome", None)
@@ -53,8 +52,9 @@ def add_entrance(app: App, services: Services) -> None:
     app.register_middleware(add_headers, "response")
 
 
-def _is_known(services: Services, request: Request) -> bool:
-    """Whether the caller has a key, which is noted, or needs none."""
+def is_known(services: Services, request: Request) -> bool:
+    """Whether the caller has a key (``request.ctx.key`` is its hash then), or needs none."""
+    request.ctx.key = None
     keyring = services.state.keyring
     sent = request.headers.getall("authorization", [])
     match = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
@@ -70,15 +70,17 @@ def _is_local(request: Request) -> bool:
     return isinstance(own, str) or (isinstance(own, tuple) and is_loopback(own[0]))
 
 
-def _no_key(request: Request) -> HttpError:
+def make_key_refusal(request: Request) -> HttpRefusal:
+    """What to raise for a caller who is not known."""
     sent = "authorization" in request.headers
-    return HttpError(
+    error = HttpError(
         401,
         ("This API key is not valid" if sent else "An API key is needed")
         + ": send the header 'Authorization: Bearer KEY' with one that "
         "'mlxoss key create NAME' made on the server's machine.",
         code="invalid_api_key",
     )
+    return HttpRefusal(error)
 
 
 def _own_name(request: Request) -> object:

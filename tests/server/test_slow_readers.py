@@ -6,6 +6,8 @@ import json
 import os
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.generation import MOST_UNREAD
+from mlxoss.tls import make_client_context
+from tests.certificates import make_pair
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import DATE, Server, ask_chat, eventually, send_chat, sse_payloads
@@ -76,6 +80,19 @@ def test_what_waits_is_bounded(serve: Serve) -> None:
         eventually(lambda: len(stuck(server)) == 3)
         assert server.services.turns_in_progress == 3
         assert ask_chat(server, max_tokens=5).status == 200
+        assert max(stuck(server)) < BOUND_BYTES
+    eventually(lambda: server.services.turns_in_progress == 0)
+
+
+def test_what_waits_is_bounded_under_tls_too(serve: Serve, tmp_path: Path) -> None:
+    pair = make_pair(tmp_path / "tls")
+    config = replace(LONG, tls_cert=pair.certificate, tls_key=pair.key)
+    backend = scripted(30_000)
+    server = serve(backend, model=MODEL, config=config)
+    with make_client_context(pair.certificate).wrap_socket(slow(server)) as connection:
+        send_chat(connection, stream=True)
+        eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
+        eventually(lambda: len(stuck(server)) == 1)
         assert max(stuck(server)) < BOUND_BYTES
     eventually(lambda: server.services.turns_in_progress == 0)
 
