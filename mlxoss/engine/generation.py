@@ -21,8 +21,8 @@ class Generation:
     before are handed out, ``GenerationFailed`` (an exception in this sequence or its step),
     ``ModelUnavailable`` (no model, or the daemon stops), ``ClientTooSlow`` (``most_unread`` tokens
     were not taken, so it was cancelled) or a ``RequestError`` (the engine alone could see that a
-    field is out of range). After ``cancel`` it raises ``GenerationCancelled``
-    at once. One consumer at a time.
+    field is out of range). After ``cancel`` it raises ``GenerationCancelled`` at once. One consumer
+    at a time.
 
     ``cached_tokens`` is how many prompt tokens needed no computing, ``wait_s`` the time from
     submission to admission (0.0 until then).

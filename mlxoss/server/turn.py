@@ -81,6 +81,8 @@ class Turn:
         if not open_choices:
             raise StopAsyncIteration
         if any(choice.has_unread for choice in open_choices):
+            if self._is_over:
+                raise GenerationCancelled("The client reads what came before too slowly.")
             await asyncio.sleep(0)
             return [output for choice in open_choices for output in choice.take()]
         if len(open_choices) == 1 and not self._waiting:

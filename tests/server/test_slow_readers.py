@@ -20,7 +20,15 @@ from mlxoss.tls import make_client_context
 from tests.certificates import make_pair
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask_chat, eventually, send_chat, sse_payloads
+from tests.server.harness import (
+    DATE,
+    Server,
+    ask_chat,
+    eventually,
+    send_chat,
+    set_at_last,
+    sse_payloads,
+)
 
 BEGUN = [200_005, 17_196, 200_008]  # <|channel|>final<|message|>
 LONG = Config(date=DATE, loop_guard=0)
@@ -63,6 +71,14 @@ def ask_all(server: Server, stack: ExitStack) -> None:
     send_response(stack.enter_context(slow(server)))
     frame = {"type": "response.create", "model": "x", "input": "Hello!"}
     open_socket(server, stack).send(json.dumps(frame))
+
+
+def read_stream(connection: socket.socket) -> bytes:
+    """All events of a streamed answer, at last."""
+    received = bytearray()
+    while not received.endswith(b"0\r\n\r\n"):
+        received += connection.recv(1 << 20)
+    return b"".join(received.partition(b"\r\n\r\n")[2].split(b"\r\n")[1::2])
 
 
 def stuck(server: Server) -> list[int]:
@@ -121,10 +137,7 @@ def test_so_many_tokens_are_kept_for_one_who_reads_late(serve: Serve) -> None:
         send_chat(connection, stream=True, logprobs=True, top_logprobs=20)
         eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
         assert server.services.turns_in_progress == 1
-        received = bytearray()
-        while not received.endswith(b"0\r\n\r\n"):
-            received += connection.recv(1 << 20)
-    body = b"".join(received.partition(b"\r\n\r\n")[2].split(b"\r\n")[1::2])
+        body = read_stream(connection)
     *_, last = sse_payloads(body)
     assert json.loads(last)["error"]["code"] == "client_too_slow"
     assert kept <= body.count(b'"content":') < 20_000
@@ -141,6 +154,20 @@ def flood(connection: socket.socket, frame: bytes) -> bool:
     except (TimeoutError, ConnectionError):
         return True
     return False
+
+
+def test_the_time_of_a_request_ends_for_one_who_reads_late_too(serve: Serve) -> None:
+    backend = scripted(20_000)
+    server = serve(backend, model=MODEL, config=replace(LONG, request_timeout=3))
+    with slow(server) as connection:
+        send_chat(connection, stream=True)
+        eventually(lambda: len(backend.inserted) == 1 and backend.active == 0)
+        backend.gate.clear()
+        with set_at_last(backend.gate):
+            assert ask_chat(server).status == 504  # begun later, over now
+        body = read_stream(connection)
+    assert json.loads(sse_payloads(body)[-1])["error"]["code"] == "request_timeout"
+    eventually(lambda: server.services.turns_in_progress == 0)
 
 
 def test_pings_that_nobody_wants_answered_are_not_read(serve: Serve) -> None:
