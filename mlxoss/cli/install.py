@@ -14,7 +14,6 @@ from mlxoss import paths
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
-from mlxoss.cli.reach import check_reach
 from mlxoss.cli.status_view import fitted, tilde
 from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.loader import ModelSource, resolve_model
@@ -33,6 +32,7 @@ from mlxoss.service.manager import Outcome
 from mlxoss.service.program import Program
 from mlxoss.service.ready import NotReady, Ready
 from mlxoss.service.spec import ServiceSpec
+from mlxoss.tls import make_server_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _check(
     say: Callable[[str], None],
 ) -> None:
     """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
-    check_reach(config, machine.state)
+    make_server_context(config.tls_cert, config.tls_key)
     source = _find_model(config, machine, wish, say)
     checks = [
         check_program(found),
