@@ -73,21 +73,21 @@ def load_config(
 
 
 def find_address(env: Mapping[str, str], file: ConfigFile) -> Config:
-    """The host and the port alone, as far as they can be read: for finding a running daemon
-    whose settings have been spoilt since. Everything else is the default. Never raises.
+    """The address and its certificate alone, as far as they can be read: for finding a running
+    daemon whose settings have been spoilt since. Everything else is the default. Never raises.
     """
     try:
         table = _read_toml(file)
     except ConfigError:
         table = {}
     values: dict[str, Any] = {}
-    for setting in (settings()["host"], settings()["port"]):
+    for setting in (settings()[name] for name in ("host", "port", "tls_cert")):
         given = env.get(setting.variable)
         with contextlib.suppress(ValueError):
             if given:
                 values[setting.name] = setting.kind.read(given)
             elif setting.name in table:
-                values[setting.name] = setting.kind.check(table[setting.name])
+                values[setting.name] = _beside(file, setting.kind.check(table[setting.name]))
     return Config(**values)
 
 
@@ -104,8 +104,13 @@ def _from_file(file: ConfigFile) -> dict[str, Any]:
             checked = setting.kind.check(value)
         except ValueError as error:
             raise ConfigError(f"{where}: {key} {error}.", key=key, source=where) from None
-        values[key] = file.path.parent / checked if isinstance(checked, Path) else checked
+        values[key] = _beside(file, checked)
     return values
+
+
+def _beside(file: ConfigFile, value: object) -> object:
+    """A relative path counts from the file's folder."""
+    return file.path.parent / value if isinstance(value, Path) else value
 
 
 def _read_toml(file: ConfigFile) -> dict[str, Any]:

@@ -38,10 +38,32 @@ class Config:
             Text(), "A folder, or a Hugging Face id that was pulled; else the bundled demo."
         ),
     )
-    host: str = field(default="127.0.0.1", metadata=_about(Text(), "The address to listen on."))
+    host: str = field(
+        default="localhost",
+        metadata=_about(
+            Text(),
+            "The address to listen on; localhost is 127.0.0.1 and, where there is IPv6, ::1.",
+        ),
+    )
     port: int = field(
         default=8000,
         metadata=_about(Integer(0, 65535), "The port to listen on; 0 takes a free one."),
+    )
+    unix_socket: Path | None = field(
+        default=None,
+        metadata=_about(
+            FilePath(), "Listen on this unix socket too, which only its owner can connect to."
+        ),
+    )
+    tls_cert: Path | None = field(
+        default=None,
+        metadata=_about(
+            FilePath(), "Serve https with this certificate (PEM, followed by those that signed it)."
+        ),
+    )
+    tls_key: Path | None = field(
+        default=None,
+        metadata=_about(FilePath(), "The certificate's private key (PEM, without a password)."),
     )
     allow_host: tuple[str, ...] = field(
         default=(),
@@ -72,6 +94,13 @@ class Config:
         default=2048,
         metadata=_about(
             Integer(1, 100_000), "Most open connections; idle ones make room for new ones."
+        ),
+    )
+    max_requests_per_key: int = field(
+        default=0,
+        metadata=_about(
+            Integer(0, 100_000),
+            "Most requests of one API key in progress, more are refused (429); 0 sets no bound.",
         ),
     )
     context_length: int | None = field(

@@ -12,9 +12,11 @@
     │   │       └── MemoryExceeded
     │   ├── NotFound             404
     │   └── QueueFull            429, says when to try again
+    │       └── TooManyOfKey     this key has as many requests in progress as it may
     ├── EngineError              the request was fine, the engine was not
     │   ├── ModelUnavailable     503: loading failed, or the daemon is stopping
     │   ├── GenerationFailed     500: an exception while this request ran
+    │   ├── ClientTooSlow        never a status: an event in a stream that was read too slowly
     │   ├── TurnTimedOut         504: the request took longer than the server's bound
     │   └── GenerationCancelled  never sent: its own caller took the request back
     └── StoreError               what is kept on disk cannot be read or written
@@ -112,6 +114,14 @@ class QueueFull(RequestError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyOfKey(QueueFull):
+    """The API key has as many requests in progress as one may have (HTTP 429)."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.code = "too_many_requests_of_key"
+
+
 class EngineError(MlxossError):
     """The request was fine, the engine was not."""
 
@@ -122,6 +132,10 @@ class ModelUnavailable(EngineError):
 
 class GenerationFailed(EngineError):
     """An exception ended this request while it ran (HTTP 500, or an event in a stream)."""
+
+
+class ClientTooSlow(EngineError):
+    """The client did not take what was written for it (408, as an event in its stream)."""
 
 
 class TurnTimedOut(EngineError):

@@ -35,7 +35,7 @@ def refused(
 def test_defaults(file: Path) -> None:
     assert load(file) == Config(
         model=None,
-        host="127.0.0.1",
+        host="localhost",
         port=8000,
         context_length=None,
         max_batch=8,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlxoss.errors import (
+    ClientTooSlow,
     GenerationFailed,
     InvalidRequest,
     MlxossError,
@@ -62,6 +63,8 @@ def to_http_error(error: BaseException) -> HttpError:
             return HttpError(
                 503, str(error), type="service_unavailable_error", code="model_unavailable"
             )
+        case ClientTooSlow():
+            return HttpError(408, str(error), code="client_too_slow")
         case TurnTimedOut():
             return HttpError(504, str(error), type="server_error", code="request_timeout")
         case GenerationFailed():

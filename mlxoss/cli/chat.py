@@ -46,9 +46,10 @@ def chat(
 
     text = question(words or [], sys.stdin)
     key = os.environ.get(API_KEY_VARIABLE)
+    certificate = None
     if url is None:
         config = read_config({})
-        url = to_url(config.host, config.port)
+        url, certificate = to_url(config), config.tls_cert
         # Only to the server that writes it: any other would learn it.
         key = key or read_local_token(paths.data_dir())
-    Printer(sys.stdout, sys.stderr).show(stream_chat(url, text, effort, key))
+    Printer(sys.stdout, sys.stderr).show(stream_chat(url, text, effort, key, certificate))

@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from mlxoss.errors import ConfigError, MlxossError
+from mlxoss.tls import make_client_context
 
 # A server that is alive sends at least a comment every 15 s once it streams; before
 # that it may be loading the model.
@@ -42,11 +44,16 @@ Piece = Reasoning | Content | Finished
 
 
 def stream_chat(
-    url: str, text: str, effort: str | None = None, key: str | None = None
+    url: str,
+    text: str,
+    effort: str | None = None,
+    key: str | None = None,
+    certificate: Path | None = None,
 ) -> Iterator[Piece]:
     """Ask ``text`` of the server at ``url`` (``http://host:port``, with or without ``/v1``).
 
-    ``key`` is sent as the API key. Closing the iterator drops the connection, which makes
+    ``key`` is sent as the API key. With ``certificate`` the server must show that one, else one
+    that this machine trusts. Closing the iterator drops the connection, which makes
     the server stop. Raises ``ConfigError`` for a URL that is none and ``MlxossError`` when
     no server answers, when it answers with an error, or when the stream breaks off.
     """
@@ -58,7 +65,7 @@ def stream_chat(
     if effort is not None:
         body["reasoning_effort"] = str(effort)
     target = _parse_url(url)
-    with closing(_connect(target)) as connection:
+    with closing(connect(target, certificate, SILENCE_S)) as connection:
         try:
             path = target.path.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
             headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
@@ -86,9 +93,17 @@ def _parse_url(url: str) -> SplitResult:
     raise ConfigError(message, key="--url", source="command line")
 
 
-def _connect(target: SplitResult) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
-    return kind(target.hostname or "", target.port, timeout=SILENCE_S)
+def connect(
+    target: SplitResult, certificate: Path | None, timeout_s: float
+) -> http.client.HTTPConnection:
+    """A connection to the server of a URL, made when it is used; ``ConfigError`` for a
+    ``certificate`` that is none.
+    """
+    host, port = target.hostname or "", target.port
+    if target.scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=timeout_s)
+    context = None if certificate is None else make_client_context(certificate)
+    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
 
 
 def _data(response: http.client.HTTPResponse) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxoss.errors import ConfigError, ServiceError
+from mlxoss.errors import ConfigError, MlxossError, ServiceError
 
 if TYPE_CHECKING:
     from mlxoss.config import Config, ConfigFile
@@ -70,7 +70,9 @@ def set_value(
         change = {setting.name: setting.kind.read(value) if value else None}
     except ValueError as error:
         raise ConfigError(f"{setting.name} {error}.", key=name, source="command line") from None
-    changed = change_config_file(_file(_environment()).path, change)
+    env = _environment()
+    changed = change_config_file(_file(env).path, change)
+    _warn(env)
     if as_json:
         typer.echo(json.dumps({"changed": changed}))
         return
@@ -93,6 +95,17 @@ def edit() -> None:
         raise ConfigError(f"The editor {editor!r} ended with exit status {ended}.")
     _read(env)
     typer.echo(_RESTART)
+
+
+def _warn(env: Mapping[str, str]) -> None:
+    """Say at once what would keep the service from starting."""
+    from mlxoss import paths
+    from mlxoss.cli.reach import check_reach
+
+    try:
+        check_reach(_read(env), paths.data_dir(env))
+    except MlxossError as error:
+        typer.echo(f"Note: the service does not start like this: {error}", err=True)
 
 
 def _environment() -> Mapping[str, str]:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -70,7 +71,13 @@ def run(config: Config) -> int:
         lambda config: open_state(paths.data_dir(), config),
         model=source.info,
         on_listening=lambda host, port: typer.echo(
-            notice.address(host, port, source.info.name, needs_key=has_keys), err=True
+            notice.address(
+                notice.url(replace(config, host=host, port=port)),
+                source.info.name,
+                needs_key=has_keys,
+                certificate=config.tls_cert,
+            ),
+            err=True,
         ),
     )
 

@@ -32,6 +32,7 @@ from mlxoss.service.manager import Outcome
 from mlxoss.service.program import Program
 from mlxoss.service.ready import NotReady, Ready
 from mlxoss.service.spec import ServiceSpec
+from mlxoss.tls import make_server_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def install(wish: Wish, say: Callable[[str], None]) -> dict[str, object]:
         "settings_changed": changed,
         **asdict(outcome),
         "definition": str(machine.manager.supervisor.definition),
-        "address": f"{url(config.host, config.port)}/v1",
+        "address": f"{url(config)}/v1",
         "config_file": str(machine.config_file.path),
         "log": str(machine.log()),
         "health": dict(ready.health.document) if ready else None,
@@ -125,7 +126,8 @@ def _check(
     wish: Wish,
     say: Callable[[str], None],
 ) -> None:
-    """Raise ``ServiceError`` with everything that speaks against it."""
+    """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
+    make_server_context(config.tls_cert, config.tls_key)
     source = _find_model(config, machine, wish, say)
     checks = [
         check_program(found),
@@ -195,7 +197,7 @@ def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> Read
         hint = f"mlxoss logs; {machine.manager.supervisor.log_hint}"
         raise ServiceError(f"The service does not run: {ready.why}.", remedy=hint)
     model = ready.health.document.get("model", "the model")
-    say(f"\n{model} is served at {url(config.host, config.port)}/v1 ({ready.health.status}).")
+    say(f"\n{model} is served at {url(config)}/v1 ({ready.health.status}).")
     say(f"  settings  {tilde(machine.config_file.path)}")
     say(f"  log       {tilde(machine.log())}")
     say("Next: mlxoss status, or mlxoss chat 'Hello!'")

@@ -51,7 +51,7 @@ class Machine:
         return load_config(flags or {}, self.env, self.config_file)
 
     def address(self) -> Config:
-        """The daemon's host and port, also while its settings cannot be read."""
+        """The daemon's address, also while its settings cannot be read."""
         return find_address(self.env, self.config_file)
 
     def log(self) -> Path:
@@ -73,7 +73,13 @@ class Machine:
     def ask(self, config: Config, timeout_s: float = 0.15) -> Health:
         """Ask the daemon how it is."""
         token = read_local_token(self.state)
-        return probe(config.host, config.port, timeout_s=timeout_s, token=token)
+        return probe(
+            config.host,
+            config.port,
+            timeout_s=timeout_s,
+            token=token,
+            certificate=config.tls_cert,
+        )
 
     def wait_ready(self, config: Config, limit_s: float = 60.0) -> Ready | NotReady:
         """Wait until the service answers or will not."""

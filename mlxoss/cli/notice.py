@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
+from pathlib import Path
+
+from mlxoss.addresses import to_url
+from mlxoss.config import Config
 
 REAL_MODEL = "mlx-community/gpt-oss-20b-MXFP4-Q8"
 
@@ -24,19 +29,18 @@ def demo(name: str) -> str:
     )
 
 
-def address(host: str, port: int, model: str, *, needs_key: bool = False) -> str:
-    """Where ``model`` is served, and a command to try."""
-    base = url(host, port)
+def address(base: str, model: str, *, needs_key: bool, certificate: Path | None) -> str:
+    """Where ``model`` is served, the URL ``base``, and a command to try."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]})
-    quoted = body.replace("'", "'\\''")
+    trust = f" --cacert {shlex.quote(str(certificate))}" if certificate else ""
     key = ' -H "Authorization: Bearer $MLXOSS_API_KEY"' if needs_key else ""
     return (
         f"Serving {model} at {base}/v1. To try it:\n"
-        f"  curl {base}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{quoted}'"
+        f"  curl{trust} {base}/v1/chat/completions{key} -H 'Content-Type: application/json' "
+        f"-d {shlex.quote(body)}"
     )
 
 
-def url(host: str, port: int) -> str:
-    """How a client on this machine reaches a server that listens on ``host`` and ``port``."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+def url(config: Config) -> str:
+    """How a client on this machine reaches the server that has these settings."""
+    return to_url(config.host, config.port, is_tls=config.tls_cert is not None)

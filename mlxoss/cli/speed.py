@@ -13,23 +13,25 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from mlxoss.cli.client import connect
 from mlxoss.cli.machine import Machine
 from mlxoss.cli.memory import memory_limits, weights_bytes
+from mlxoss.cli.notice import url as to_url
 from mlxoss.cli.status_view import View
 from mlxoss.config import ENV_PREFIX, Config
 from mlxoss.engine.loader import resolve_model
 from mlxoss.errors import MlxossError
 from mlxoss.keys import read_local_token
 from mlxoss.service.checks import OVERHEAD, Check, Level
-from mlxoss.service.health import reachable
 from mlxoss.service.status import Verdict
 
 NAME = "speed"
 WORDS = 400
 SLOW = 0.7
 _LIMIT_S = 600.0
-_ADDRESS = re.compile(r"Serving \S+ at http://(\S+):(\d+)/v1\.")
+_ADDRESS = re.compile(r"Serving \S+ at (https?://\S+)/v1\.")
 
 
 def check_speed(machine: Machine, view: View) -> Check:
@@ -44,10 +46,11 @@ def check_speed(machine: Machine, view: View) -> Check:
         if not _room_for_two(machine, view.config):
             return Check(NAME, Level.SKIP, "there is no room for the model a second time")
         token = read_local_token(machine.state)
-        service = prefill_seconds(reachable(view.config.host), view.config.port, token)
-        with _foreground(machine) as (host, port):
+        certificate = view.config.tls_cert
+        service = prefill_seconds(to_url(view.config), token, certificate)
+        with _foreground(machine) as url:
             token = read_local_token(machine.state)  # its start made a new one
-            foreground = prefill_seconds(host, port, token)
+            foreground = prefill_seconds(url, token, certificate)
     except (MlxossError, OSError, http.client.HTTPException, ValueError) as error:
         return Check(NAME, Level.SKIP, f"it could not be measured: {error}")
     return compare(service, foreground)
@@ -63,7 +66,7 @@ def compare(service_s: float, foreground_s: float) -> Check:
     return Check(NAME, Level.FAIL, f"{detail}: it runs at {ratio:.0%}", remedy)
 
 
-def prefill_seconds(host: str, port: int, token: str | None) -> float:
+def prefill_seconds(url: str, token: str | None, certificate: Path | None) -> float:
     """Return the better of two times for a prompt of ``WORDS`` words and one token.
 
     Each prompt begins differently, so that no earlier work can be used again.
@@ -71,13 +74,15 @@ def prefill_seconds(host: str, port: int, token: str | None) -> float:
     headers = {"Content-Type": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    return min(_prefill_once(host, port, str(number), headers) for number in range(2))
+    connections = [connect(urlsplit(url), certificate, _LIMIT_S) for _ in range(2)]
+    return min(_prefill_once(each, str(n), headers) for n, each in enumerate(connections))
 
 
-def _prefill_once(host: str, port: int, first: str, headers: dict[str, str]) -> float:
+def _prefill_once(
+    connection: http.client.HTTPConnection, first: str, headers: dict[str, str]
+) -> float:
     text = " ".join([first, str(time.time_ns()), *["word"] * WORDS])
     body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": text}]}
-    connection = http.client.HTTPConnection(host, port, timeout=_LIMIT_S)
     started = time.monotonic()
     try:
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
@@ -96,7 +101,7 @@ def _room_for_two(machine: Machine, config: Config) -> bool:
 
 
 @contextmanager
-def _foreground(machine: Machine) -> Iterator[tuple[str, int]]:
+def _foreground(machine: Machine) -> Iterator[str]:
     """Run a daemon with the service's settings on a free port.
 
     It keeps its responses in memory and logs to a file of its own: those of the service
@@ -107,6 +112,7 @@ def _foreground(machine: Machine) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mlxoss", "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--responses-store", "off", "--log-file", str(Path(folder, "log"))]
+        command += ["--unix-socket", str(Path(folder, "socket"))]
         with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stderr is not None
@@ -115,10 +121,10 @@ def _foreground(machine: Machine) -> Iterator[tuple[str, int]]:
                 process.terminate()
 
 
-def _find_address(said: Iterable[str]) -> tuple[str, int]:
+def _find_address(said: Iterable[str]) -> str:
     """Read what the daemon says until it says where it listens."""
     line = "it said nothing"
     for line in said:
         if match := _ADDRESS.match(line):
-            return match[1], int(match[2])
+            return match[1]
     raise MlxossError(f"the foreground daemon did not start: {line.strip()}")

@@ -119,7 +119,7 @@ def to_json(view: View) -> dict[str, Any]:
         "health": dict(view.report) or None,
         "last_exit": asdict(status.last_exit) if status.last_exit else None,
         "concerns": list(status.concerns),
-        "address": f"{url(view.config.host, view.config.port)}/v1",
+        "address": f"{url(view.config)}/v1",
         "config_file": str(view.config_file),
         "log": str(view.log),
     }
@@ -134,7 +134,7 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         yield "requests", _requests(report, view.config)
         yield "speed", _speed(report)
     yield from _memory_rows(view)
-    yield "address", f"{url(view.config.host, view.config.port)}/v1"
+    yield "address", f"{url(view.config)}/v1"
     yield "settings", tilde(view.config_file)
     yield "log", tilde(view.log)
 

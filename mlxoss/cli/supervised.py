@@ -21,9 +21,9 @@ import typer
 
 from mlxoss import paths
 from mlxoss.config import Config
-from mlxoss.errors import ConfigError, ModelError, StoreError
+from mlxoss.errors import ConfigError, ModelError, ServiceError, StoreError
 from mlxoss.exits import LastExit, clear_last_exit, write_last_exit
-from mlxoss.service.health import port_problem
+from mlxoss.service.binding import port_problem
 from mlxoss.service.logtail import cut
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ def serve_supervised(load_config: Callable[[], Config], run: Callable[[Config], 
         return _refuse(state, "model", str(error))
     except StoreError as error:
         return _refuse(state, "store", str(error))
+    except ServiceError as error:  # taken since it was tried
+        return _refuse(state, "port_taken", str(error))
 
 
 def _open_logs() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput
-from mlxoss.engine.generation import Generation
+from mlxoss.engine.generation import MOST_UNREAD, Generation
 from mlxoss.engine.ledger import Ledger
 from mlxoss.engine.scheduler import (
     Admitted,
@@ -139,12 +139,18 @@ class Engine:
             self._refused += 1
             raise QueueFull(
                 "The server is busy: all places are taken. Try again later.",
-                retry_after_s=self._ledger.retry_after_s(),
+                retry_after_s=self.retry_after_s,
             )
-        generation = Generation(lambda: self._cancel(uid))
+        unread = MOST_UNREAD // (1 + (request.sampling.top_logprobs or 0))
+        generation = Generation(lambda: self._cancel(uid), unread)
         self._open[uid] = generation
         self._commands.put(Submit(uid, request))
         return generation
+
+    @property
+    def retry_after_s(self) -> int:
+        """In how many seconds a place should be free, as far as one can tell. Any thread."""
+        return self._ledger.retry_after_s()
 
     def warm(self, prompt_ids: tuple[int, ...]) -> None:
         """Compute a prompt that is likely to come, bit by bit, while nobody waits for anything.

@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from mlxoss.core import TokenOutput
-from mlxoss.errors import GenerationCancelled, MlxossError
+from mlxoss.errors import ClientTooSlow, GenerationCancelled, MlxossError
+
+MOST_UNREAD = 65_536
+"""Of tokens that nobody has taken yet; each with N alternatives counts as 1 + N of them. They
+take some 8 MB then."""
 
 
 class Generation:
@@ -15,18 +19,20 @@ class Generation:
     Iterating yields tuples: all tokens that arrived since the last one, in order, never empty.
     It ends after the token whose ``finish`` is set; or it raises, once the tokens that came
     before are handed out, ``GenerationFailed`` (an exception in this sequence or its step),
-    ``ModelUnavailable`` (no model, or the daemon stops) or a ``RequestError`` (the engine alone
-    could see that a field is out of range). After ``cancel`` it raises ``GenerationCancelled``
-    at once. One consumer at a time.
+    ``ModelUnavailable`` (no model, or the daemon stops), ``ClientTooSlow`` (``most_unread`` tokens
+    were not taken, so it was cancelled) or a ``RequestError`` (the engine alone could see that a
+    field is out of range). After ``cancel`` it raises ``GenerationCancelled`` at once. One consumer
+    at a time.
 
     ``cached_tokens`` is how many prompt tokens needed no computing, ``wait_s`` the time from
     submission to admission (0.0 until then).
     """
 
-    def __init__(self, on_cancel: Callable[[], None]) -> None:
+    def __init__(self, on_cancel: Callable[[], None], most_unread: int = MOST_UNREAD) -> None:
         self.cached_tokens = 0
         self.wait_s = 0.0
         self._on_cancel = on_cancel
+        self._most_unread = most_unread
         self._tokens: list[TokenOutput] = []
         self._ended = False
         self._error: MlxossError | None = None
@@ -62,6 +68,9 @@ class Generation:
         self._tokens.append(token)
         self._ended = token.finish is not None
         self._news.set()
+        if not self._ended and len(self._tokens) >= self._most_unread:
+            self.end(ClientTooSlow("The client read the answer too slowly: it is cut here."))
+            self._on_cancel()
 
     def end(self, error: MlxossError) -> None:
         """End with an error unless it ended already (the engine's side of this object)."""

@@ -11,7 +11,7 @@ from sanic.response import BaseHTTPResponse
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
-from mlxoss.server.bounds import HEAD_S, IDLE_S, MAX_HEAD_BYTES
+from mlxoss.server.bounds import BODY_S, HEAD_S, IDLE_S, MAX_HEAD_BYTES, SEND_S
 from mlxoss.server.entrance import add_entrance
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
@@ -56,6 +56,8 @@ def create_app(
             "REQUEST_MAX_HEADER_SIZE": MAX_HEAD_BYTES,
             "REQUEST_TIMEOUT": HEAD_S,
             "KEEP_ALIVE_TIMEOUT": IDLE_S,
+            "BODY_TIMEOUT": BODY_S,
+            "SEND_TIMEOUT": SEND_S,
             "WEBSOCKET_MAX_SIZE": MAX_BODY_BYTES,
             # A turn takes as long as it takes; a silent stream has heartbeats.
             "RESPONSE_TIMEOUT": _NEVER_S,

@@ -41,7 +41,7 @@ async def complete(request: Request, services: Services) -> HTTPResponse | None:
 async def _complete(request: Request, services: Services, log: RequestLog) -> HTTPResponse | None:
     chat = parse_chat_request(await read_json_object(request))
     encoding = await services.encoding.get()
-    turn = await _start(chat, services, encoding)
+    turn = await _start(chat, services, encoding, request.ctx.key)
     memory = TurnMemory(turn, services.state.store)
     answer = _ChatAnswer(turn, _make_stream(chat, services, encoding, memory), log, memory)
     try:
@@ -53,7 +53,9 @@ async def _complete(request: Request, services: Services, log: RequestLog) -> HT
         close_turn(turn, services, encoding, log)
 
 
-async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> Turn:
+async def _start(
+    chat: ChatRequest, services: Services, encoding: Encoding, key: str | None
+) -> Turn:
     turns = await recall_turns(services.state.store, encoding, issued_call_ids(chat.messages))
     # On another thread: it reads exact turns back, tens of microseconds a token.
     turn_request = await asyncio.to_thread(to_turn_request, chat, date=services.date, turns=turns)
@@ -64,7 +66,7 @@ async def _start(chat: ChatRequest, services: Services, encoding: Encoding) -> T
             param="n",
             code="invalid_value",
         )
-    return await start_turn(services, encoding, turn_request)
+    return await start_turn(services, encoding, turn_request, key)
 
 
 def _make_stream(

@@ -18,9 +18,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlxoss.addresses import to_address
 from mlxoss.api.errors import HttpError
 from mlxoss.config import Config
-from mlxoss.server.addresses import to_address
 
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "*"})
 """Bind addresses that are no name of anything."""
@@ -47,7 +47,8 @@ class Knock:
 
     ``hosts`` and ``origins`` are all values of these headers. ``authority`` is the one in a
     request line of absolute form, which replaces Host. ``address`` is this machine's own
-    address that the connection came in on (``None`` for a unix socket), ``scheme`` how.
+    address that the connection came in on (``None`` if it is not known), ``scheme`` how.
+    ``is_unix``: on a unix socket.
     """
 
     hosts: Sequence[str]
@@ -56,6 +57,7 @@ class Knock:
     address: str | None = None
     scheme: str = "http"
     version: str = "1.1"
+    is_unix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ def judge(door: Door, knock: Knock) -> Welcome | HttpError:
     ``localhost``, the loopback addresses, the names of the door, and the very address that
     the connection came in on, which is what makes a wildcard bind usable by address and
     by no other name. ``*.localhost`` is not let in: not every resolver keeps it local.
+
+    Over a unix socket any Host is let in: no web page reaches one, and clients name it as they
+    like. But it makes no Origin the server's own unless it is one of the names above, for a
+    proxy may well hand on what a browser sent.
 
     An Origin that is the server's own (scheme, host and port those of the request) or one
     of the door's is let in; any other is refused, ``null`` too unless all are let in.
@@ -133,7 +139,7 @@ def to_preflight(wanted_headers: str, *, private_network: bool) -> dict[str, str
 
 
 def _check_host(door: Door, knock: Knock) -> tuple[str | None, HttpError | None]:
-    """The one Host of the request, or what is wrong with it."""
+    """The one Host of the request if it is a name of ours, or what is wrong with it."""
     if not knock.hosts and knock.version == "1.0":
         return None, None
     if len(knock.hosts) != 1:
@@ -141,13 +147,16 @@ def _check_host(door: Door, knock: Knock) -> tuple[str | None, HttpError | None]
         return None, HttpError(403, f"The request has {how_many}.", code="host_not_allowed")
     host = knock.hosts[0].lower()
     for authority in (host, knock.authority):
-        if authority is not None and not _is_welcome(door, authority.lower(), knock.address):
-            return None, HttpError(
-                403,
-                f"The host {_shown(authority)} is not one of this server's names. The server's "
-                "setting allow_host (--allow-host) lets a name in.",
-                code="host_not_allowed",
-            )
+        if authority is None or _is_welcome(door, authority.lower(), knock.address):
+            continue
+        if knock.is_unix:
+            return None, None
+        return None, HttpError(
+            403,
+            f"The host {_shown(authority)} is not one of this server's names. The server's "
+            "setting allow_host (--allow-host) lets a name in.",
+            code="host_not_allowed",
+        )
     return host, None
 
 

@@ -7,8 +7,8 @@ import re
 from sanic import HTTPResponse, Request
 from sanic.response import BaseHTTPResponse
 
+from mlxoss.addresses import is_loopback
 from mlxoss.api.errors import HttpError
-from mlxoss.server.addresses import is_loopback
 from mlxoss.server.door import Door, Knock, Welcome, judge, make_door, to_headers, to_preflight
 from mlxoss.server.http import MAX_BODY_BYTES, App, HttpRefusal, stop_reading
 from mlxoss.server.services import Services
@@ -22,7 +22,8 @@ def add_entrance(app: App, services: Services) -> None:
     What is answered before that is only that a request is no HTTP. A key is needed once one
     exists, and always on a connection from another machine unless ``insecure_no_auth``.
     ``/health`` answers without, and finds in ``request.ctx.is_known`` how much it may say;
-    a preflight never carries one (Fetch Standard).
+    a preflight never carries one (Fetch Standard). ``request.ctx.key`` is the hash of the
+    caller's key, if it has one.
     """
     door = make_door(services.config)
 
@@ -32,10 +33,10 @@ def add_entrance(app: App, services: Services) -> None:
             stop_reading(request, MAX_BODY_BYTES)
             raise HttpRefusal(verdict)
         request.ctx.welcome = verdict
-        request.ctx.is_known = _is_known(services, request)
+        request.ctx.is_known = is_known(services, request)
         if not (request.ctx.is_known or request.path == "/health" or _is_preflight(request)):
             stop_reading(request, MAX_BODY_BYTES)
-            raise HttpRefusal(_no_key(request))
+            raise make_key_refusal(request)
 
     async def answer_preflight(request: Request) -> HTTPResponse | None:
         welcome: Welcome | None = getattr(request.ctx, "welcome", None)
@@ -51,11 +52,14 @@ def add_entrance(app: App, services: Services) -> None:
     app.register_middleware(add_headers, "response")
 
 
-def _is_known(services: Services, request: Request) -> bool:
-    """Whether the caller has a key, or needs none."""
+def is_known(services: Services, request: Request) -> bool:
+    """Whether the caller has a key (``request.ctx.key`` is its hash then), or needs none."""
+    request.ctx.key = None
     keyring = services.state.keyring
     sent = request.headers.getall("authorization", [])
-    if len(sent) == 1 and (match := _BEARER.fullmatch(sent[0])) and keyring.admits(match[1]):
+    match = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
+    if match and (admitted := keyring.admits(match[1])):
+        request.ctx.key = admitted.key
         return True
     return keyring.is_empty and (services.config.insecure_no_auth or _is_local(request))
 
@@ -66,15 +70,17 @@ def _is_local(request: Request) -> bool:
     return isinstance(own, str) or (isinstance(own, tuple) and is_loopback(own[0]))
 
 
-def _no_key(request: Request) -> HttpError:
+def make_key_refusal(request: Request) -> HttpRefusal:
+    """What to raise for a caller who is not known."""
     sent = "authorization" in request.headers
-    return HttpError(
+    error = HttpError(
         401,
         ("This API key is not valid" if sent else "An API key is needed")
         + ": send the header 'Authorization: Bearer KEY' with one that "
         "'mlxoss key create NAME' made on the server's machine.",
         code="invalid_api_key",
     )
+    return HttpRefusal(error)
 
 
 def _own_name(request: Request) -> object:
@@ -98,6 +104,7 @@ def _to_knock(request: Request) -> Knock:
         address=own[0] if isinstance(own, tuple) else None,
         scheme="https" if transport.get_extra_info("sslcontext") else "http",
         version=request.version,
+        is_unix=isinstance(own, str),
     )
 
 

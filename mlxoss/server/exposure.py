@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from mlxoss.addresses import LOOPBACK, is_loopback
 from mlxoss.config import Config
 from mlxoss.errors import ConfigError
-from mlxoss.server.addresses import is_loopback
 
 
 def check_exposure(config: Config, *, has_keys: bool) -> None:
@@ -14,7 +14,7 @@ def check_exposure(config: Config, *, has_keys: bool) -> None:
 
     A host that no address is found for is left to whoever binds it.
     """
-    if has_keys or config.insecure_no_auth:
+    if has_keys or config.insecure_no_auth or config.host == LOOPBACK:
         return
     try:
         found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)

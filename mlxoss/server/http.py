@@ -31,9 +31,6 @@ sending would find the connection reset instead of the answer."""
 CLIENT_LEFT = 499
 """The status noted for a client that closed the connection (nginx's number for it)."""
 
-BODY_S = 120.0
-"""For a whole body to arrive."""
-
 _CODES = {408: "request_timeout", 413: "request_too_large"}
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -127,13 +124,7 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     connection once 64 KiB lie in its buffer and starts again only for the next request.
     """
     _check_content_type(request)
-    try:
-        async with asyncio.timeout(BODY_S):
-            body = await _read_body(request)
-    except TimeoutError:
-        stop_reading(request, 0)
-        message = f"The body of the request did not arrive within {BODY_S:.0f} s."
-        raise HttpRefusal(HttpError(408, message, code="request_timeout")) from None
+    body = await _read_body(request)
     if isinstance(request.transport, asyncio.ReadTransport):
         request.transport.resume_reading()
     return parse_json_object(body)

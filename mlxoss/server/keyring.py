@@ -39,6 +39,13 @@ class _Known:
     local: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody who is let in: by the key of this hash, or as the local token's reader."""
+
+    key: str | None = None
+
+
 class Keyring:
     """The keys of one data folder; without a folder there are none.
 
@@ -63,8 +70,8 @@ class Keyring:
         """Whether no key was made, or all were revoked."""
         return not self._current().hashes
 
-    def admits(self, token: str) -> bool:
-        """Whether ``token`` is a key or the local token; the time it takes does not tell which.
+    def admits(self, token: str) -> Admitted | None:
+        """Whose ``token`` is, ``None`` if nobody's; the time it takes does not tell which.
 
         The use of a key is noted; call on the running loop.
         """
@@ -73,7 +80,8 @@ class Keyring:
         is_local = known.local is not None and hmac.compare_digest(known.local, sent)
         if found:
             self._note(sent)
-        return bool(found) or is_local
+            return Admitted(sent)
+        return Admitted() if is_local else None
 
     async def close(self) -> None:
         """Write down what is not yet."""

@@ -174,7 +174,7 @@ async def compact(http: Request, services: Services) -> HTTPResponse:
         own = await load_input(store, request.input or [], context)
         contents = to_contents(services, encoding, context, own)
         turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)
-        turn = await start_turn(services, encoding, turn_request)
+        turn = await start_turn(services, encoding, turn_request, http.ctx.key)
         try:
             summary = await _final_text(turn, log)
             usage = turn.usage

@@ -266,7 +266,7 @@ async def start_run(
     turn_request = await asyncio.to_thread(
         to_turn_request, request, prompted.tools, prompted.contents
     )
-    turn = await start_turn(services, encoding, turn_request)
+    turn = await start_turn(services, encoding, turn_request, http.ctx.key)
     header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
     stream = ResponsesStream(
         ResponseShape(header, request, prompted.tools),

@@ -6,20 +6,16 @@ import asyncio
 import logging
 import os
 import signal
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from sanic.server import AsyncioServer
 
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
-from mlxoss.errors import ServiceError
 from mlxoss.server.app import create_app
-from mlxoss.server.bounds import BoundedProtocol
 from mlxoss.server.http import App
+from mlxoss.server.listeners import Listener, Serving, open_listeners, start_listening
 from mlxoss.server.services import Services
 from mlxoss.server.state import OpenState, open_memory, recover, sweep_forever
 
@@ -39,7 +35,6 @@ _CLOSE_S = 2.0
 """For the step or the load under way."""
 
 _LAST_WORDS_S = 1.0
-_BACKLOG = 1024
 _GOODBYE_S = 0.5
 LONGEST_STOP_S = DRAIN_S + _CLOSE_S + _LAST_WORDS_S + _GOODBYE_S
 """Must stay below what the service manager grants (``ServiceSpec.exit_timeout_s``), with time
@@ -68,95 +63,59 @@ def run_server(
 ) -> int:
     """Serve until told to stop; return the process's exit code.
 
-    ``open_state`` may raise StoreError, which passes through. Raises ServiceError when the
-    address cannot be listened on. ``on_listening`` is told
-    the host and the port once connections are accepted.
+    ``open_state`` may raise StoreError, which passes through. Raises what ``open_listeners``
+    raises. ``on_listening`` is told the first listener's host and port once connections are
+    accepted.
     SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
     that run, an error event for those that take longer, then 0. A second signal
     ends the process at once. 1 means that the engine broke and could not recover. Call
     on the main thread.
     """
-    try:
-        listener = bind(config.host, config.port)
-    except OSError as error:
-        where = _address(config.host, config.port)
-        raise ServiceError(f"cannot listen on {where}: {error.strerror or error}") from None
-    app = create_app(config, engine, load_bundled_encoding, model=model, name="mlxoss")
-    with listener:
+    with open_listeners(config) as listeners:
+        app = create_app(config, engine, load_bundled_encoding, model=model, name="mlxoss")
         app.ctx.services.state = open_state(config)
-        return asyncio.run(serve(app, engine, listener, on_listening=on_listening, drain_s=drain_s))
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; raises OSError. Port 0 takes a free one."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
+        return asyncio.run(
+            serve(app, engine, listeners, on_listening=on_listening, drain_s=drain_s)
+        )
 
 
 async def serve(
     app: App,
     engine: Engine,
-    listener: socket.socket,
+    listeners: Sequence[Listener],
     *,
     on_listening: OnListening | None = None,
     drain_s: float = DRAIN_S,
 ) -> int:
-    """Serve ``app`` on ``listener`` until a signal or the engine's end; return the exit code."""
+    """Serve ``app`` on ``listeners`` until a signal or the engine's end; return the exit code."""
     services: Services = app.ctx.services
     loop = asyncio.get_running_loop()
     end = _End()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.on_signal, number)
     await recover(services.state.store)
-    server = await start_listening(app, listener)
+    serving = await start_listening(app, listeners)
     sweeping = loop.create_task(sweep_forever(services.state.store))
-    host, port = listener.getsockname()[:2]
-    logger.info("listening on http://%s", _address(host, port))
+    logger.info("listening on %s", ", ".join(listener.url for listener in listeners))
     if on_listening is not None:
-        on_listening(host, port)
+        on_listening(*listeners[0].socket.getsockname()[:2])
     engine.start(loop, end.on_fatal)
     loop.call_later(ENCODING_DELAY_S, services.encoding.start)
     await end.event.wait()
     services.is_stopping = True
     sweeping.cancel()
-    await stop_serving(server, services, drain_s=0.0 if end.exit_code else drain_s)
+    await stop_serving(serving, services, drain_s=0.0 if end.exit_code else drain_s)
     return end.exit_code
 
 
-async def start_listening(app: App, listener: socket.socket) -> AsyncioServer:
-    """Accept connections on ``listener`` from here on, on the running loop."""
-    server = await app.create_server(
-        sock=listener,
-        protocol=BoundedProtocol,
-        backlog=_BACKLOG,
-        asyncio_server_kwargs={"start_serving": False},
-    )
-    assert server is not None
-    await server.startup()  # type: ignore[no-untyped-call]
-    await server.start_serving()  # type: ignore[no-untyped-call]
-    return server
-
-
-async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: float) -> None:
+async def stop_serving(serving: Serving, services: Services, *, drain_s: float) -> None:
     """Stop accepting, let the turns finish for ``drain_s``, fail the rest, close everything."""
     services.is_stopping = True
-    if server.server is not None:
-        server.server.close()
-    for connection in list(server.connections):
+    serving.stop_accepting()
+    for connection in list(serving.connections):
         # A WebSocket counts as idle even while it carries a response.
         if connection.websocket is None:
-            connection.close_if_idle()
+            connection.close_if_idle()  # type: ignore[no-untyped-call]
     if services.turns_in_progress:
         logger.info("stopping; waiting for %d turns", services.turns_in_progress)
     await _wait_for_turns(services, drain_s)
@@ -166,15 +125,15 @@ async def stop_serving(server: AsyncioServer, services: Services, *, drain_s: fl
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
     await services.state.close()
-    await _close_sockets(server)
-    for connection in list(server.connections):
-        if not connection.close_if_idle():
-            connection.abort()
+    await _close_sockets(serving)
+    for connection in list(serving.connections):
+        if not connection.close_if_idle():  # type: ignore[no-untyped-call]
+            connection.abort()  # type: ignore[no-untyped-call]
 
 
-async def _close_sockets(server: AsyncioServer) -> None:
+async def _close_sockets(serving: Serving) -> None:
     """Say goodbye to the WebSockets (1001, going away)."""
-    sockets = [c.websocket for c in list(server.connections) if c.websocket is not None]
+    sockets = [c.websocket for c in list(serving.connections) if c.websocket is not None]
     if sockets:
         tasks = [asyncio.ensure_future(socket.close(1001)) for socket in sockets]
         await asyncio.wait(tasks, timeout=_GOODBYE_S)
@@ -204,7 +163,3 @@ class _End:
         logger.critical("the engine cannot go on: %s", error)
         self.exit_code = 1
         self.event.set()
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -17,6 +17,7 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine, EngineState
 from mlxoss.errors import ModelUnavailable
+from mlxoss.server.key_limit import KeyLimit
 from mlxoss.server.state import State
 
 if TYPE_CHECKING:  # openai-harmony takes longer to import than all of the server
@@ -97,10 +98,13 @@ class Services:
     is_stopping: bool = False
     turns_in_progress: int = 0
     state: State = field(init=False)
+    key_limit: KeyLimit = field(init=False)
     background: dict[str, BackgroundRun] = field(default_factory=dict)
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:
+        engine = self.engine
+        self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
         self.started_at = self.clock()
 
     @property

@@ -6,22 +6,21 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mlxoss.api.fields import unsupported
 from mlxoss.api.turn_request import TurnRequest, Usage
-from mlxoss.core import FinishReason, GenerationRequest, Grammar, SamplingParams, TokenOutput
+from mlxoss.core import GenerationRequest, Grammar, SamplingParams, TokenOutput
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.errors import ContextLengthExceeded, GenerationCancelled, TurnTimedOut
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
-from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.rules import FreeText
+from mlxoss.server.choice import Choice
 from mlxoss.server.final_text import FinalTextGate, TurnOutput
-from mlxoss.server.loops import is_looping
 from mlxoss.server.services import Services
 
 logger = logging.getLogger(__name__)
@@ -33,25 +32,29 @@ _SEED_MASK = (1 << 64) - 1
 class Turn:
     """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
 
-    Iterating yields lists of outputs: all that a step brought, of all choices.
+    Iterating yields lists of outputs: what a step brought, of all choices, or as much of it as
+    ``Choice.take`` takes at once.
     It raises what a generation raises, or TurnTimedOut ``limit_s`` from now; then the other
-    choices are lost too. ``conversation`` is what it answers. Belongs to the event loop's thread.
+    choices are lost too. ``conversation`` is what it answers. ``close`` calls ``on_close``, which
+    does nothing when called again. Belongs to the event loop's thread.
     """
 
     def __init__(
         self,
         conversation: Conversation,
         prompt_tokens: int,
-        choices: Sequence[_Choice],
+        choices: Sequence[Choice],
         limit_s: float | None = None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.conversation = conversation
         self._prompt_tokens = prompt_tokens
         self._choices = choices
         self._limit_s = limit_s
+        self._on_close = on_close
         self._is_over = False
         self._timer = limit_s and asyncio.get_running_loop().call_later(limit_s, self._time_out)
-        self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], _Choice] = {}
+        self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], Choice] = {}
 
     def __aiter__(self) -> Turn:
         return self
@@ -77,12 +80,17 @@ class Turn:
         open_choices = [choice for choice in self._choices if not choice.has_ended]
         if not open_choices:
             raise StopAsyncIteration
+        if any(choice.has_unread for choice in open_choices):
+            if self._is_over:
+                raise GenerationCancelled("The client reads what came before too slowly.")
+            await asyncio.sleep(0)
+            return [output for choice in open_choices for output in choice.take()]
         if len(open_choices) == 1 and not self._waiting:
             (choice,) = open_choices
             return choice.take(await anext(choice.generation))
         return await self._next_of(open_choices)
 
-    async def _next_of(self, open_choices: Sequence[_Choice]) -> list[TurnOutput]:
+    async def _next_of(self, open_choices: Sequence[Choice]) -> list[TurnOutput]:
         expected = set(self._waiting.values())
         for choice in open_choices:
             if choice not in expected:
@@ -98,6 +106,7 @@ class Turn:
         """Cancel what still runs; return where the parser put the output right, by kind."""
         if self._timer:
             self._timer.cancel()
+        self._on_close()
         for choice in self._choices:
             choice.generation.cancel()
         for task in self._waiting:
@@ -131,91 +140,27 @@ class Turn:
         return [choice.token_ids for choice in self._choices]
 
 
-class _Choice:
-    """One generation on its way from ids to outputs."""
-
-    def __init__(
-        self,
-        generation: Generation,
-        parser: TurnParser,
-        gate: FinalTextGate,
-        *,
-        single_call: bool,
-        loop_tokens: int,
-    ) -> None:
-        self.generation = generation
-        self.parser = parser
-        self.token_ids: list[int] = []
-        self.has_ended = False
-        self._gate = gate
-        self._single_call = single_call
-        self._loop_tokens = loop_tokens
-        self._is_in_call = False
-
-    @property
-    def tokens(self) -> int:
-        return len(self.token_ids)
-
-    def take(self, tokens: Sequence[TokenOutput]) -> list[TurnOutput]:
-        outputs: list[TurnOutput] = []
-        for token in tokens:
-            if not self.has_ended:
-                outputs += self._take_one(token)
-        return outputs
-
-    def _take_one(self, token: TokenOutput) -> list[TurnOutput]:
-        self.token_ids.append(token.token_id)
-        events = self.parser.feed(token.token_id)
-        is_cut = token.finish is FinishReason.LENGTH
-        if token.finish is None and self._is_looping():
-            logger.warning("an answer is cut: its last %d tokens repeat", self._loop_tokens)
-            self.generation.cancel()
-            is_cut = True
-        if token.finish is not None or is_cut:
-            events += self.parser.finish(TurnEndReason.LENGTH if is_cut else TurnEndReason.RETURN)
-        outputs: list[TurnOutput] = []
-        for event in events:
-            outputs += self._gate.push(event, token.logprob)
-            if self._gate.is_hit:
-                return outputs + self._stop()
-            if isinstance(event, TurnEnd):
-                self.has_ended = True
-            if self._ends_call(event) and self._single_call:
-                return outputs + self._end(TurnEndReason.CALL)
-        return outputs
-
-    def _is_looping(self) -> bool:
-        """Arguments are exempt: data may well repeat."""
-        return not self._is_in_call and is_looping(self.token_ids, self._loop_tokens)
-
-    def _ends_call(self, event: Event) -> bool:
-        was_in_call = self._is_in_call
-        if isinstance(event, MessageStart):
-            self._is_in_call = event.recipient is not None
-        return was_in_call and isinstance(event, MessageEnd)
-
-    def _stop(self) -> list[TurnOutput]:
-        """A stop string was found: end the choice there."""
-        # The parser may be past the end of this message already: one that it takes out of a
-        # broken header comes whole. So the ending is not its to tell.
-        return [TurnOutput(self._gate.index, MessageEnd()), *self._end(TurnEndReason.STOP)]
-
-    def _end(self, reason: TurnEndReason) -> list[TurnOutput]:
-        """End the choice before the model does."""
-        self.has_ended = True
-        self.generation.cancel()
-        self.parser.finish(reason)
-        return [TurnOutput(self._gate.index, TurnEnd(reason))]
-
-
-async def start_turn(services: Services, encoding: Encoding, request: TurnRequest) -> Turn:
-    """Render and submit ``request``: all of its choices, or none.
+async def start_turn(
+    services: Services, encoding: Encoding, request: TurnRequest, key: str | None
+) -> Turn:
+    """Render and submit ``request``: all of its choices, or none. ``key`` is who asks.
 
     An answer in free text ends as too long when its last ``loop_guard`` tokens repeat (0: never).
     The turn may take ``limit_s`` from its submission, waiting for its place included.
 
-    Raises ContextLengthExceeded, InvalidRequest, QueueFull or ModelUnavailable.
+    Raises ContextLengthExceeded, InvalidRequest, QueueFull, TooManyOfKey or ModelUnavailable.
     """
+    leave = services.key_limit.enter(key)
+    try:
+        return await _start(services, encoding, request, leave)
+    except BaseException:
+        leave()
+        raise
+
+
+async def _start(
+    services: Services, encoding: Encoding, request: TurnRequest, leave: Callable[[], None]
+) -> Turn:
     engine, context_tokens = services.engine, services.context_tokens
     grammar = await _to_grammar(engine, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
@@ -243,7 +188,7 @@ async def start_turn(services: Services, encoding: Encoding, request: TurnReques
         request.conversation,
         len(prompt_ids),
         [
-            _Choice(
+            Choice(
                 generation,
                 TurnParser(encoding, functions),
                 FinalTextGate(index, request.stops),
@@ -253,6 +198,7 @@ async def start_turn(services: Services, encoding: Encoding, request: TurnReques
             for index, generation in enumerate(generations)
         ],
         services.limit_s,
+        leave,
     )
 
 

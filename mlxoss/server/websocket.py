@@ -17,6 +17,7 @@ from mlxoss.api.body import parse_json_object
 from mlxoss.api.errors import HttpError
 from mlxoss.api.fields import invalid, unsupported
 from mlxoss.api.sse import encode_json
+from mlxoss.server.entrance import is_known, make_key_refusal
 from mlxoss.server.http import to_error
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.responses_context import LocalResponse
@@ -51,6 +52,8 @@ class _Connection:
 
     async def _create(self, body: dict[str, Any]) -> None:
         services = self._services
+        if not is_known(services, self._http):  # its key was revoked
+            raise make_key_refusal(self._http)
         with RequestLog(self._http, services.clock) as log, services.turn_in_progress():
             run = await start_run(self._http, services, body, log, self._last)
             try:

@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.health import Answered, Health, Refused, port_problem
+from mlxoss.service.binding import port_problem
+from mlxoss.service.health import Answered, Health, Refused
 from mlxoss.service.job import Job
 from mlxoss.service.program import Program
 from mlxoss.service.status import ServiceStatus

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from mlxoss.addresses import reachable, to_netloc
+from mlxoss.errors import ConfigError
+from mlxoss.tls import make_client_context
 
 LIMIT_BYTES = 1 << 20
 _HTTP = b"HTTP/1."
@@ -57,48 +62,54 @@ class Refused:
 Health = Answered | Foreign | Silent | Refused
 
 
-def probe(host: str, port: int, *, timeout_s: float = 0.25, token: str | None = None) -> Health:
+def probe(
+    host: str,
+    port: int,
+    *,
+    timeout_s: float = 0.25,
+    token: str | None = None,
+    certificate: Path | None = None,
+) -> Health:
     """GET ``/health`` from the daemon that was told to bind ``host`` and ``port``.
 
-    Takes no longer than ``timeout_s`` from the connection's start to the answer's end, looking
-    a name up apart. A daemon that asks for keys tells who sends no ``token`` its status alone.
-    Never raises for anything the other side does. Written on a socket because
+    One with a ``certificate`` must show exactly that one. Takes no longer than ``timeout_s``
+    from the connection's start to the answer's end, looking a name up apart. A daemon that
+    asks for keys tells who sends no ``token`` its status alone. Never raises for anything the
+    other side does. Written on a socket because
     ``status`` must be quick, and ``http.client`` takes longer to import than all this to run.
     """
     deadline = time.monotonic() + timeout_s
     try:
-        with socket.create_connection((reachable(host), port), timeout_s) as connection:
+        with ExitStack() as stack:
+            connection = stack.enter_context(
+                socket.create_connection((reachable(host), port), timeout_s)
+            )
+            if certificate is not None:
+                connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+                context = make_client_context(certificate)
+                connection = stack.enter_context(context.wrap_socket(connection))
             connection.sendall(_request(host, port, token))
             return _read(_receive(connection, deadline))
     except TimeoutError:
         return Silent(f"no answer within {timeout_s:g} s")
-    except OSError as exc:
+    except ConfigError as exc:
+        return Foreign(str(exc).removesuffix("."))
+    except ConnectionError as exc:
         return Refused(exc.strerror or str(exc))
-
-
-def reachable(host: str) -> str:
-    """Return where to reach a server bound to ``host``: a wildcard is reached on the loopback."""
-    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def port_problem(host: str, port: int) -> str | None:
-    """Try to bind; return why that is not possible, ``None`` if it is."""
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
     except OSError as exc:
-        if exc.errno == errno.EADDRINUSE:
-            return f"port {port} on {host} is in use"
-        return f"{host}:{port} cannot be bound: {exc.strerror or exc}"
-    return None
+        return _foreign_tls(exc) if certificate else Refused(exc.strerror or str(exc))
+
+
+def _foreign_tls(error: OSError) -> Foreign | Refused:
+    import ssl
+
+    if not isinstance(error, ssl.SSLError):
+        return Refused(error.strerror or str(error))
+    return Foreign(f"it does not show the certificate of tls_cert ({error.reason or error})")
 
 
 def _request(host: str, port: int, token: str | None) -> bytes:
-    name = reachable(host)
-    named = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    named = to_netloc(reachable(host), port)
     lines = ["GET /health HTTP/1.1", f"Host: {named}", "Connection: close"]
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")

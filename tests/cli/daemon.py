@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.cli.runner import environment
 
-_ADDRESS = re.compile(r"Serving \S+ at (http://\S+)/v1\.")
+_ADDRESS = re.compile(r"Serving \S+ at (https?://\S+)/v1\.")
 
 
 @dataclass

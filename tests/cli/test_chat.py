@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from mlxoss.cli.notice import url as to_url
+from mlxoss.config import Config
 from tests.cli.runner import environment, mlxoss
 
 
@@ -202,7 +203,7 @@ def test_a_bad_url_is_wrong_usage(tmp_path: Path, url: str) -> None:
     ],
 )
 def test_how_a_client_reaches_a_host(host: str, url: str) -> None:
-    assert to_url(host, 80) == url
+    assert to_url(Config(host=host, port=80)) == url
 
 
 def on_a_terminal(home: Path, arguments: list[str], env: dict[str, str]) -> str:

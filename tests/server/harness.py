@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import http.client
 import itertools
@@ -27,7 +28,8 @@ from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from mlxoss.server.app import create_app
 from mlxoss.server.http import App
-from mlxoss.server.run import bind, start_listening, stop_serving
+from mlxoss.server.listeners import open_listeners, start_listening
+from mlxoss.server.run import stop_serving
 from mlxoss.server.services import Services
 from mlxoss.server.state import open_memory, open_state, recover
 
@@ -95,15 +97,16 @@ def running(
             name=next(_names),
             heartbeat_s=heartbeat_s,
         )
-        with bind("127.0.0.1", 0) as listener:
+        with open_listeners(dataclasses.replace(config, port=0)) as listeners:
             services: Services = app.ctx.services
             services.state = open_memory(config) if folder is None else open_state(folder, config)
             await recover(services.state.store)
-            server = await start_listening(app, listener)
+            serving = await start_listening(app, listeners)
             engine.start(loop, lambda error: None)
-            started.set_result(Server(listener.getsockname()[1], services, loop, app))
+            port = listeners[0].socket.getsockname()[1]
+            started.set_result(Server(port, services, loop, app))
             await end.wait()
-            await stop_serving(server, services, drain_s=drain_s)
+            await stop_serving(serving, services, drain_s=drain_s)
 
     def run() -> None:
         try:

@@ -21,8 +21,9 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.server.app import create_app
+from mlxoss.server.listeners import open_listeners
 from mlxoss.server.routes import load_handlers
-from mlxoss.server.run import bind, serve
+from mlxoss.server.run import serve
 from mlxoss.server.state import open_state
 from tests.fakes import ScriptedBackend
 
@@ -36,9 +37,9 @@ def live(folder: Path, encoding: Encoding, step_s: float = 0.001) -> int:
     engine = Engine(lambda: ScriptedBackend(lambda request: ANSWER, step_s=step_s))
     model = ModelInfo("scripted", 100_000, 1)
     app = create_app(config, engine, lambda: encoding, model=model, name="kept")
-    with bind(config.host, 0) as listener:
+    with open_listeners(config) as listeners:
         app.ctx.services.state = open_state(folder, config)
-        return asyncio.run(serve(app, engine, listener, on_listening=_tell_port))
+        return asyncio.run(serve(app, engine, listeners, on_listening=_tell_port))
 
 
 def _tell_port(host: str, port: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mlxoss.api.body import MAX_DEPTH
 from mlxoss.config import Config
+from mlxoss.server.bounds import raise_file_limit
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Server, ask, chat_body, eventually, post, send_chat
@@ -70,9 +71,10 @@ def ask_is(server: Server, status: int) -> bool:
 
 
 def test_many_idle_connections_and_health(serve: Serve) -> None:
+    raise_file_limit(2000)  # the clients are in this process too
     server = serve(HELLO)
     with ExitStack() as stack:
-        for _ in range(400):
+        for _ in range(1000):
             stack.enter_context(server.connect())
         assert ask(server, "GET", "/health").status == 200
         assert post(server, chat_body()).status == 200
@@ -115,3 +117,98 @@ def _trickle(connection: socket.socket, head: bytes) -> bytes:
             break
         received += part
     return received
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "POST /v1/chat/completions",
+        "POST /v1/responses/resp_1/cancel",
+        "GET /health",
+        "DELETE /v1/responses/resp_1",
+        "GET /no/such/path",
+    ],
+)
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def test_a_body_that_does_not_come_is_given_up(serve: Serve, line: str, framing: str) -> None:
+    server = serve(HELLO)
+    server.app.config.BODY_TIMEOUT = 0.5  # its own would be two minutes
+    with server.connect() as connection:
+        head = f"{line} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"
+        connection.sendall(head.encode() + b"5\r\n{")
+        received = read_all(connection)
+    status, body = received[9:12], received.partition(b"\r\n\r\n")[2]
+    assert (status, json.loads(body)["error"]["code"]) in [
+        (b"408", "request_timeout"),
+        (b"404", "unknown_url"),
+    ]
+
+
+def test_a_body_that_trickles_in_after_its_answer_is_given_up(serve: Serve) -> None:
+    server = serve(HELLO)
+    server.app.config.BODY_TIMEOUT = 0.5
+    with server.connect() as connection:
+        head = "POST /v1/responses HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 99999\r\n\r\n"
+        connection.sendall(head.encode())
+        connection.settimeout(0.05)
+        received = _trickle(connection, b"x" * 200)
+        assert received.startswith(b"HTTP/1.1 403")
+        connection.settimeout(30)
+        eventually(lambda: not server.app.ctx.connections)
+
+
+def test_a_long_body_in_time_is_taken_whole(serve: Serve) -> None:
+    server = serve(HELLO)
+    body = chat_body(messages=[{"role": "user", "content": "word " * 300_000}])
+    with server.connect() as connection:
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        connection.sendall(head.encode() + body)
+        assert b"context_length_exceeded" in read_all(connection)
+
+
+def test_an_idle_connection_is_closed(serve: Serve) -> None:
+    server = serve(HELLO)
+    server.app.config.KEEP_ALIVE_TIMEOUT = 0.5
+    with server.connect() as fresh, server.connect() as used:
+        used.sendall(HEALTH)
+        assert used.recv(65536).startswith(b"HTTP/1.1 200")
+        assert is_closed(used)
+        assert is_closed(fresh)
+
+
+def test_half_a_connection_is_none(serve: Serve) -> None:
+    """Who closes its side has left: a stream to it would have no end that it could notice."""
+    backend = ScriptedBackend(lambda request: [200_005, 17_196, 200_008, *[1000] * 3000])
+    backend.step_s = 0.005
+    server = serve(backend)
+    with server.connect() as connection:
+        send_chat(connection, stream=True, max_tokens=3000)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.shutdown(socket.SHUT_WR)
+        assert b"[DONE]" not in read_all(connection)
+    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: backend.active == 0)
+    assert ask(server, "GET", "/health").json["active_requests"] == 0
+
+
+def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
+    server = serve(HELLO)
+    with server.connect() as connection:
+        for _ in range(3):
+            connection.sendall(HEALTH)
+            send_chat(connection, max_tokens=5)
+        connection.sendall(HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        received = read_all(connection)
+    kinds = [b"uptime_s" in part for part in received.split(b"HTTP/1.1 200 OK")[1:]]
+    assert kinds == [True, False] * 3 + [True]

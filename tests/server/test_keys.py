@@ -112,8 +112,16 @@ def test_a_socket_needs_a_key(server: Server, tmp_path: Path) -> None:
         connect(url)
     assert caught.value.response.status_code == 401
     with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as opened:
-        opened.send(json.dumps({"type": "response.create", "model": "x", "input": "Hello!"}))
+        frame = json.dumps({"type": "response.create", "model": "x", "input": "Hello!"})
+        opened.send(frame)
         assert json.loads(opened.recv(timeout=30))["type"] == "response.created"
+        while json.loads(opened.recv(timeout=30))["type"] != "response.completed":
+            pass
+        create_key(tmp_path, "phone", 0)
+        revoke_key(tmp_path, "laptop")
+        opened.send(frame)
+        event = json.loads(opened.recv(timeout=30))
+        assert (event["status"], event["error"]["code"]) == (401, "invalid_api_key")
 
 
 def test_health_without_a_key_tells_its_status_alone(server: Server, tmp_path: Path) -> None:

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 import pytest
 
+from mlxoss.addresses import reachable
+from mlxoss.service.binding import port_problem
 from mlxoss.service.health import (
     Answered,
     Foreign,
     Health,
     Refused,
     Silent,
-    port_problem,
     probe,
-    reachable,
 )
 from tests.service.box import free_port
 

@@ -1,0 +1,44 @@
+"""Internet addresses as settings, sockets, URLs and Host headers spell them."""
+
+from __future__ import annotations
+
+import ipaddress
+
+LOOPBACK = "localhost"
+"""As a setting: this machine alone, by IPv4 and IPv6 (RFC 6761 keeps the name for that)."""
+
+LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
+
+_REACHABLE = {LOOPBACK: "127.0.0.1", "0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def to_address(text: str) -> Address:
+    """The address; one of IPv4 within IPv6, as a socket for both has it, is that of IPv4.
+
+    A zone (``fe80::1%en0``) does not count. Raises ValueError for a name.
+    """
+    found = ipaddress.ip_address(text.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches ``address``."""
+    return to_address(address).is_loopback
+
+
+def reachable(host: str) -> str:
+    """Where a client on this machine reaches a server that was told to listen on ``host``."""
+    return _REACHABLE.get(host, host)
+
+
+def to_netloc(host: str, port: int) -> str:
+    """Both as a URL has them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def to_url(host: str, port: int, *, is_tls: bool = False) -> str:
+    """How a client on this machine reaches a server that listens on ``host`` and ``port``."""
+    return f"{'https' if is_tls else 'http'}://{to_netloc(reachable(host), port)}"

@@ -1,0 +1,106 @@
+"""One choice of a turn."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from mlxoss.core import FinishReason, TokenOutput
+from mlxoss.engine.generation import Generation
+from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
+from mlxoss.harmony.parser import TurnParser
+from mlxoss.server.final_text import FinalTextGate, TurnOutput
+from mlxoss.server.loops import is_looping
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 64
+"""Tokens: what came while the client did not read is shaped and sent bit by bit, so that it
+never lies around as text, and other streams go on between."""
+
+
+class Choice:
+    """One generation on its way from ids to outputs. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        parser: TurnParser,
+        gate: FinalTextGate,
+        *,
+        single_call: bool,
+        loop_tokens: int,
+    ) -> None:
+        self.generation = generation
+        self.parser = parser
+        self.token_ids: list[int] = []
+        self.has_ended = False
+        self._unread: deque[TokenOutput] = deque()
+        self._gate = gate
+        self._single_call = single_call
+        self._loop_tokens = loop_tokens
+        self._is_in_call = False
+
+    @property
+    def tokens(self) -> int:
+        """How many were taken."""
+        return len(self.token_ids)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether ``take`` was given more than it took."""
+        return bool(self._unread) and not self.has_ended
+
+    def take(self, tokens: Sequence[TokenOutput] = ()) -> list[TurnOutput]:
+        """Take ``tokens`` in, up to MOST_AT_ONCE of those that were given so far."""
+        self._unread.extend(tokens)
+        outputs: list[TurnOutput] = []
+        for _ in range(min(len(self._unread), MOST_AT_ONCE)):
+            if not self.has_ended:
+                outputs += self._take_one(self._unread.popleft())
+        return outputs
+
+    def _take_one(self, token: TokenOutput) -> list[TurnOutput]:
+        self.token_ids.append(token.token_id)
+        events = self.parser.feed(token.token_id)
+        is_cut = token.finish is FinishReason.LENGTH
+        if token.finish is None and self._is_looping():
+            logger.warning("an answer is cut: its last %d tokens repeat", self._loop_tokens)
+            self.generation.cancel()
+            is_cut = True
+        if token.finish is not None or is_cut:
+            events += self.parser.finish(TurnEndReason.LENGTH if is_cut else TurnEndReason.RETURN)
+        outputs: list[TurnOutput] = []
+        for event in events:
+            outputs += self._gate.push(event, token.logprob)
+            if self._gate.is_hit:
+                return outputs + self._stop()
+            if isinstance(event, TurnEnd):
+                self.has_ended = True
+            if self._ends_call(event) and self._single_call:
+                return outputs + self._end(TurnEndReason.CALL)
+        return outputs
+
+    def _is_looping(self) -> bool:
+        """Arguments are exempt: data may well repeat."""
+        return not self._is_in_call and is_looping(self.token_ids, self._loop_tokens)
+
+    def _ends_call(self, event: Event) -> bool:
+        was_in_call = self._is_in_call
+        if isinstance(event, MessageStart):
+            self._is_in_call = event.recipient is not None
+        return was_in_call and isinstance(event, MessageEnd)
+
+    def _stop(self) -> list[TurnOutput]:
+        """A stop string was found: end the choice there."""
+        # The parser may be past the end of this message already: one that it takes out of a
+        # broken header comes whole. So the ending is not its to tell.
+        return [TurnOutput(self._gate.index, MessageEnd()), *self._end(TurnEndReason.STOP)]
+
+    def _end(self, reason: TurnEndReason) -> list[TurnOutput]:
+        """End the choice before the model does."""
+        self.has_ended = True
+        self.generation.cancel()
+        self.parser.finish(reason)
+        return [TurnOutput(self._gate.index, TurnEnd(reason))]
