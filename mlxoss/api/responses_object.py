@@ -51,11 +51,15 @@ class ResponseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeader:
-    """What a response is from its beginning on; ``created_at`` is a Unix time in seconds."""
+    """What a response is from its beginning on; ``created_at`` is a Unix time in seconds.
+
+    ``can_store`` is false where no response outlives the server: none says that it is stored.
+    """
 
     id: str
     created_at: int
     model: str
+    can_store: bool = True
 
 
 class ResponseShape:
@@ -75,6 +79,7 @@ class ResponseShape:
             "previous_response_id": request.previous_response_id,
             "conversation": None if conversation is None else {"id": conversation},
             **_settings(request, tools),
+            "store": request.is_stored and header.can_store,
             **_UNKNOWN_HERE,
         }
 
@@ -118,7 +123,6 @@ def _settings(request: ResponsesRequest, tools: ToolTable) -> dict[str, Any]:
         "text": _to_text(request.text),
         "truncation": request.truncation or "disabled",
         "background": bool(request.background),
-        "store": request.is_stored,
         "service_tier": "default",
         "metadata": request.metadata or {},
         "prompt_cache_key": request.prompt_cache_key,

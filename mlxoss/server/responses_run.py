@@ -267,7 +267,12 @@ async def start_run(
         to_turn_request, request, prompted.tools, prompted.contents
     )
     turn = await start_turn(services, encoding, turn_request)
-    header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
+    header = ResponseHeader(
+        new_id("resp_"),
+        int(time.time()),
+        services.model.name,
+        can_store=not services.state.store.stands_in,
+    )
     stream = ResponsesStream(
         ResponseShape(header, request, prompted.tools),
         _to_setup(services, request, prompted.tools, encoding),
