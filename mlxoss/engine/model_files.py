@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mlxoss.engine.checkpoint import read_checkpoint
 from mlxoss.errors import ModelError
 from mlxoss.problems import Problem
 
-_Stamps = tuple[tuple[str, int, int, int], ...]
+_Stamp = tuple[int, int, int] | None
+_Stamps = tuple[tuple[Path, _Stamp], ...]
 _ADVICE = "put the files back, or pull the model anew"
 
 
@@ -30,13 +30,15 @@ class ModelFiles:
 
     def note(self) -> None:
         """Take the files as they are for those that are read. Call before reading."""
-        self._noted = None if self._folder is None else _stamp(self._folder)
+        if self._folder is not None:
+            files = [*self._folder.glob("*.json"), *self._folder.glob("model*.safetensors")]
+            self._noted = _stamp_all(files)
 
     def problem(self) -> Problem | None:
         """What has changed since, if anything. Microseconds, unless it just did."""
         if self._folder is None or self._noted is None:
             return None
-        found = _stamp(self._folder)
+        found = _stamp_all(file for file, _ in self._noted)
         if found == self._noted:
             return None
         if self._judged is None or self._judged[0] != found:
@@ -55,17 +57,14 @@ class ModelFiles:
         return Problem("model_changed", message, remedy, self._clock())
 
 
-def _stamp(folder: Path) -> _Stamps:
-    """Name, size, time and inode of what makes up the model, links followed."""
-    return tuple(
-        (file.name, found.st_size, found.st_mtime_ns, found.st_ino)
-        for file in sorted(folder.glob("*.json")) + sorted(folder.glob("model*.safetensors"))
-        if (found := _stat(file)) is not None
-    )
+def _stamp_all(files: Iterable[Path]) -> _Stamps:
+    return tuple((file, _stamp(file)) for file in files)
 
 
-def _stat(file: Path) -> os.stat_result | None:
+def _stamp(file: Path) -> _Stamp:
+    """Size, time and inode, links followed; opens nothing."""
     try:
-        return file.stat()
+        found = file.stat()
     except OSError:
         return None
+    return found.st_size, found.st_mtime_ns, found.st_ino

@@ -36,8 +36,8 @@ def open_store(
     ``clock`` gives Unix seconds, ``steady`` seconds that nobody sets. A damaged file is
     moved aside. Raises ``StoreRefused``, with what to do about it, if the file is newer or
     not ours (it is left as it was), and another ``StoreError`` if it cannot be used now:
-    another process has it, the folder cannot be written. Then await :meth:`Store.fail_interrupted` and :meth:`Store.sweep`
-    before serving.
+    another process has it, the folder cannot be written. Then await
+    :meth:`Store.fail_interrupted` and :meth:`Store.sweep` before serving.
     """
     try:
         database, lock = _open_file(path, clock)
