@@ -38,5 +38,5 @@ def address(host: str, port: int, model: str, *, needs_key: bool = False) -> str
 
 def url(host: str, port: int) -> str:
     """How a client on this machine reaches a server that listens on ``host`` and ``port``."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (bound nowhere)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -152,7 +152,7 @@ class ResponseRun:
             raise
         except Exception as error:  # noqa: BLE001 (the client is told, whatever it is)
             self.failure = error
-            self.log.failure = str(error) or type(error).__name__
+            self.log.failure = error
 
     def end(self) -> list[StreamEvent]:
         """The last event, as things went."""
@@ -198,7 +198,7 @@ class ResponseRun:
     def not_stored(self, last: list[StreamEvent], error: Exception) -> list[StreamEvent]:
         """``last`` behind an event that says so, its response marked as not stored."""
         logger.error("%s: the response %s could not be stored: %s", self.log.id, self.id, error)
-        self.log.failure = str(error)
+        self.log.failure = error
         marked = [{**one, "response": {**one["response"], "store": False}} for one in last]
         return self.stream.put_error_before(marked, _NOT_STORED)
 

@@ -78,7 +78,8 @@ def probe(host: str, port: int, *, timeout_s: float = 0.25, token: str | None = 
 
 def reachable(host: str) -> str:
     """Return where to reach a server bound to ``host``: a wildcard is reached on the loopback."""
-    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    wildcards = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+    return wildcards.get(host, host)
 
 
 def port_problem(host: str, port: int) -> str | None:
