@@ -45,6 +45,7 @@ class Client(threading.Thread):
         try:
             while True:
                 response = ask(self.port, "POST", "/v1/responses", ASKED)
+                assert response.get("error") is None, response
                 if response["store"]:
                     self.told[response["id"]] = response
         except (OSError, http.client.HTTPException, ValueError, LookupError):
