@@ -9,7 +9,12 @@ LOOPBACK = "localhost"
 
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
 
-_REACHABLE = {LOOPBACK: "127.0.0.1", "0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
+_REACHABLE = {
+    LOOPBACK: "127.0.0.1",
+    "0.0.0.0": "127.0.0.1",  # noqa: S104 (bound nowhere)
+    "": "127.0.0.1",
+    "::": "::1",
+}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

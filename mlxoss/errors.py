@@ -20,7 +20,10 @@
     │   ├── TurnTimedOut         504: the request took longer than the server's bound
     │   └── GenerationCancelled  never sent: its own caller took the request back
     └── StoreError               what is kept on disk cannot be read or written
-        └── StoreFull            no room: on the disk, or within the store's own bound
+        ├── StoreFull            no room: on the disk, or within the store's own bound
+        ├── StoreDamaged         the database is broken
+        ├── StoreRefused         the database is a newer mlxoss's, or another program's
+        └── StoreUnavailable     503: what is asked for lies where it cannot be read now
 
 ``mlxoss.api.errors`` maps it to HTTP, once.
 """
@@ -149,10 +152,25 @@ class GenerationCancelled(EngineError):
 class StoreError(MlxossError):
     """What is kept on disk cannot be read or written; the message names the file.
 
-    Raised while the store is opened, it says what to do, and opening again without
-    doing so cannot help. Raised later, it concerns one operation: the store serves on.
+    Raised while the store is opened, it says what to do. Raised later, it concerns one
+    operation: the store serves on.
     """
 
 
 class StoreFull(StoreError):
     """No room: the disk is full, or the store's own bound has no space for this."""
+
+
+class StoreDamaged(StoreError):
+    """The database is broken, or no database; opening it anew moves it aside."""
+
+
+class StoreRefused(StoreError):
+    """The file is sound but not for this mlxoss to touch; opening again cannot help."""
+
+
+class StoreUnavailable(StoreError):
+    """What is asked for may be in a store that cannot be used until the daemon starts again.
+
+    HTTP 503. The message is for clients: it names no file.
+    """

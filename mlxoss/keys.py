@@ -27,7 +27,7 @@ from mlxoss.errors import ConfigError, MlxossError, StoreError
 
 KEYS_FILE = "keys.json"
 USES_FILE = "key-uses.json"
-TOKEN_FILE = "local.token"
+TOKEN_FILE = "local.token"  # noqa: S105 (its name)
 PREFIX = "mlx-"
 
 _LOCK_FILE = "keys.lock"

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -48,11 +51,33 @@ def set_up_logging(
     own = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(logging.INFO if own <= logging.DEBUG else max(own, logging.WARNING))
     logging.getLogger("mlxoss").setLevel(own)
+    _throttle(logging.getLogger("asyncio"))
     logging.getLogger(_ACCESS).setLevel(logging.INFO if http_access else logging.CRITICAL)
 
 
+@dataclass(frozen=True, slots=True)
+class LogFailure:
+    """The log file cannot be written since then (Unix seconds): lines are lost."""
+
+    file: str
+    why: str
+    since: float
+
+
+def log_failure() -> LogFailure | None:
+    """Whether what is logged now is lost. Any thread."""
+    handlers = logging.getLogger().handlers
+    return next((h.failure for h in handlers if isinstance(h, _PrivateFileHandler)), None)
+
+
 class _PrivateFileHandler(RotatingFileHandler):
-    """A turning log file that only its owner may read."""
+    """A turning log file that only its owner may read.
+
+    One that was moved or removed is made anew, its folder too. While it cannot be written its
+    lines are lost, without a word elsewhere: what it says would fill another file.
+    """
+
+    failure: LogFailure | None = None
 
     @classmethod
     def to(cls, file: Path, file_bytes: int) -> _PrivateFileHandler:
@@ -63,9 +88,67 @@ class _PrivateFileHandler(RotatingFileHandler):
             message = f"The log file {file} cannot be written: {error.strerror}."
             raise ConfigError(message, key="log_file") from None
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write ``record``, to the file that has its name now."""
+        before, self.failure = self.failure, None
+        try:
+            self._reopen_if_gone()
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+        if self.failure is not None and before is not None:
+            self.failure = replace(self.failure, since=before.since)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Note why it cannot be written."""
+        error = sys.exc_info()[1]
+        why = (isinstance(error, OSError) and error.strerror) or repr(error)
+        self.failure = LogFailure(self.baseFilename, why, time.time())
+
+    def _reopen_if_gone(self) -> None:
+        stream: TextIOWrapper | None = self.stream
+        if stream is not None:
+            try:
+                there, ours = os.stat(self.baseFilename), os.fstat(stream.fileno())
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    return
+            except FileNotFoundError:
+                pass
+            self.stream = None
+            with suppress(OSError):  # a full disk refuses what was still to be written
+                stream.close()
+        Path(self.baseFilename).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.stream = self._open()
+
     def _open(self) -> TextIOWrapper:
         private = partial(os.open, mode=0o600)
         return open(self.baseFilename, self.mode, encoding="utf-8", opener=private)  # type: ignore[return-value]
+
+
+class _OnceASecond(logging.Filter):
+    """Lets the same words pass once a second.
+
+    An event loop that cannot accept connections says so a thousand times a second
+    (asyncio/selector_events.py, ``_accept_connection``).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ("", 0.0)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether these words are others than the last, or some time has passed."""
+        text, at = self._last
+        now = time.monotonic()
+        if record.getMessage() == text and now - at < 1.0:
+            return False
+        self._last = record.getMessage(), now
+        return True
+
+
+def _throttle(logger: logging.Logger) -> None:
+    if not any(isinstance(each, _OnceASecond) for each in logger.filters):
+        logger.addFilter(_OnceASecond())
 
 
 class _LineFormatter(logging.Formatter):
@@ -94,4 +177,4 @@ def _message(record: logging.LogRecord) -> str:
 
 def _one_line(text: str) -> str:
     """Control characters as escapes, so that no client's text can forge a line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -14,6 +14,7 @@ from mlxoss.errors import (
     NotFound,
     QueueFull,
     RequestError,
+    StoreUnavailable,
     TurnTimedOut,
 )
 
@@ -69,6 +70,8 @@ def to_http_error(error: BaseException) -> HttpError:
             return HttpError(504, str(error), type="server_error", code="request_timeout")
         case GenerationFailed():
             return HttpError(500, str(error), type="server_error", code="generation_failed")
+        case StoreUnavailable():
+            return HttpError(503, str(error), type="server_error", code="store_unavailable")
         case MlxossError():
             return HttpError(500, SERVER_FAILURE, type="server_error", code="server_error")
         case _:

@@ -51,11 +51,15 @@ class ResponseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeader:
-    """What a response is from its beginning on; ``created_at`` is a Unix time in seconds."""
+    """What a response is from its beginning on; ``created_at`` is a Unix time in seconds.
+
+    ``can_store`` is false where no response outlives the server: none says that it is stored.
+    """
 
     id: str
     created_at: int
     model: str
+    can_store: bool = True
 
 
 class ResponseShape:
@@ -74,7 +78,7 @@ class ResponseShape:
             "instructions": request.instructions,
             "previous_response_id": request.previous_response_id,
             "conversation": None if conversation is None else {"id": conversation},
-            **_settings(request, tools),
+            **_settings(request, tools, can_store=header.can_store),
             **_UNKNOWN_HERE,
         }
 
@@ -102,7 +106,7 @@ class ResponseShape:
         }
 
 
-def _settings(request: ResponsesRequest, tools: ToolTable) -> dict[str, Any]:
+def _settings(request: ResponsesRequest, tools: ToolTable, *, can_store: bool) -> dict[str, Any]:
     return {
         "temperature": _number(request.temperature, 1.0),
         "top_p": _number(request.top_p, 1.0),
@@ -118,7 +122,7 @@ def _settings(request: ResponsesRequest, tools: ToolTable) -> dict[str, Any]:
         "text": _to_text(request.text),
         "truncation": request.truncation or "disabled",
         "background": bool(request.background),
-        "store": request.is_stored,
+        "store": request.is_stored and can_store,
         "service_tier": "default",
         "metadata": request.metadata or {},
         "prompt_cache_key": request.prompt_cache_key,

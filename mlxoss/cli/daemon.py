@@ -20,10 +20,13 @@ from mlxoss.cli import notice
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.engine.model_files import ModelFiles
 from mlxoss.errors import MlxossError
 from mlxoss.keys import read_keys
-from mlxoss.logs import set_up_logging
+from mlxoss.logs import log_failure, set_up_logging
+from mlxoss.problems import Problem
 from mlxoss.server.bounds import raise_file_limit
+from mlxoss.server.descriptors import fit_connections, watch_descriptors
 from mlxoss.server.exposure import check_exposure
 from mlxoss.server.run import run_server
 from mlxoss.server.state import open_state
@@ -54,12 +57,15 @@ def run(config: Config) -> int:
     has_keys = bool(read_keys(paths.data_dir()))
     check_exposure(config, has_keys=has_keys)
     raise_file_limit(config.max_connections)
+    checks = [log_problem, watch_descriptors(config.max_connections)]
+    config = replace(config, max_connections=fit_connections(config.max_connections))
     source = resolve_model(config.model)
+    files = ModelFiles(source.folder)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     guards = _Guards()
     engine = Engine(
-        lambda: _load_backend(source, config),
+        lambda: _load_backend(source, files, config),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
@@ -68,7 +74,7 @@ def run(config: Config) -> int:
     return run_server(
         config,
         engine,
-        lambda config: open_state(paths.data_dir(), config),
+        lambda config: open_state(paths.data_dir(), config, (*checks, files.problem)),
         model=source.info,
         on_listening=lambda host, port: typer.echo(
             notice.address(
@@ -111,7 +117,17 @@ class _Guards:
             return self._guards
 
 
-def _load_backend(source: ModelSource, config: Config) -> Backend:
+def log_problem() -> Problem | None:
+    """Whether the log is lost."""
+    failure = log_failure()
+    if failure is None:
+        return None
+    message = f"The log {failure.file} cannot be written ({failure.why}): lines are lost."
+    remedy = "Make room, or the folder writable; nothing needs to be restarted."
+    return Problem("log_lost", message, remedy, failure.since)
+
+
+def _load_backend(source: ModelSource, files: ModelFiles, config: Config) -> Backend:
     from mlxoss.engine.batch import MlxBackend
     from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
     from mlxoss.engine.prefixes import PrefixCache
@@ -119,6 +135,7 @@ def _load_backend(source: ModelSource, config: Config) -> Backend:
     limit_reuse()
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
     budget.check_weights(source.weights_bytes)
+    files.note()
     model = source.load()
     return MlxBackend(
         model,

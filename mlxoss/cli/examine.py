@@ -24,6 +24,7 @@ from mlxoss.service.checks import (
     check_memory,
     check_port,
     check_priority,
+    check_problems,
     check_program,
     check_program_in_use,
     check_rival,
@@ -110,6 +111,7 @@ def _service(machine: Machine, view: View, program: Program | ServiceError) -> I
     yield check_rival(supervisor.rival())
     yield check_login(status)
     yield check_service(status)
+    yield from check_problems(status)
     yield check_priority(status)
     ours = isinstance(status.job, Job) and status.job.alive
     yield check_port(config.host, config.port, status.health, ours=ours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -34,6 +35,8 @@ from mlxoss.service.ready import NotReady, Ready
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.tls import make_server_context
 
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -52,6 +55,12 @@ def parse_variables(entries: list[str]) -> dict[str, str]:
         name, equals, value = entry.partition("=")
         if not equals or not name.isidentifier() or "\0" in value or "\n" in value:
             message = f"--env must be NAME=VALUE, not {entry!r}."
+            raise ConfigError(message, key="--env", source="command line")
+        if _SECRET_NAME.search(name) and value:
+            message = (
+                f"{name} looks like a secret: others can read what a service is started with. "
+                "The daemon needs none; `mlxoss key create` makes the keys of its callers."
+            )
             raise ConfigError(message, key="--env", source="command line")
         found[name] = value
     return found

@@ -53,7 +53,7 @@ def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss.exits import FILE_NAME
     from mlxoss.keys import KEYS_FILE, TOKEN_FILE, USES_FILE
     from mlxoss.server.state import DATABASE, KEY_FILE
-    from mlxoss.store.wiping import SUFFIXES
+    from mlxoss.store.aside import SUFFIXES, find_aside
 
     data, logs = paths.data_dir(), paths.log_dir()
     database = data / DATABASE
@@ -64,6 +64,9 @@ def _kept(config: Config) -> Iterator[Kept]:
         "mlxoss store clear",
         words=True,
     )
+    if aside := find_aside(database):
+        what = "damaged databases of responses, moved aside"
+        yield _make(what, aside, _UNTIL_REMOVED, "mlxoss store clear", words=True)
     log = config.log_file or default_log(logs)
     rotated = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, 5))]
     yield _make(

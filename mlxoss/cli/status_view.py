@@ -15,7 +15,7 @@ from mlxoss.cli.process import Process
 from mlxoss.config import Config
 from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job, JobState
-from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict
+from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict, problems_of
 
 WIDTH = 80
 _NAME_WIDTH = 14
@@ -71,7 +71,10 @@ class View:
         if self.is_starting:
             return "running, starting"
         if verdict is Verdict.HEALTHY:
-            return "running" if health_status(self) == "ok" else f"running, {health_status(self)}"
+            words = ["running"] if health_status(self) == "ok" else ["running", health_status(self)]
+            if count := len(problems_of(health)):
+                words.append(f"with {count} problem{'s' if count > 1 else ''}")
+            return ", ".join(words)
         if verdict is Verdict.UNHEALTHY and isinstance(health, Silent):
             return f"running, but it hangs: {health.why}"
         if verdict is Verdict.UNHEALTHY:
@@ -97,9 +100,21 @@ def to_lines(view: View) -> list[str]:
             break_long_words=False,
             break_on_hyphens=False,
         )
-    for concern in view.status.concerns:
-        lines += ["", *textwrap.wrap(concern, WIDTH, break_long_words=False)]
+    for concern in (*_problems(view), *view.status.concerns):
+        lines += ["", *_wrapped(concern)]
     return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of the screen's width; what can be copied, a path or a command, stays whole."""
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _problems(view: View) -> Iterator[str]:
+    for problem in problems_of(view.status.health):
+        since = problem.get("since")
+        began = f"since {to_moment(since, view.at)}: " if isinstance(since, (int, float)) else ""
+        yield f"Problem {began}{problem.get('message', '')} {problem.get('remedy', '')}".strip()
 
 
 def to_json(view: View) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput
 from mlxoss.engine.generation import MOST_UNREAD, Generation
 from mlxoss.engine.ledger import Ledger
+from mlxoss.engine.load_failure import explain_load_failure
 from mlxoss.engine.scheduler import (
     Admitted,
     Cancel,
@@ -261,20 +262,20 @@ class Engine:
             self._state = new
 
     def _load_failed(self, error: BaseException) -> None:
-        self._fail(error)
+        self._fail(explain_load_failure(error))
         self._exited.set()
 
     def _ran(self, died: BaseException | None) -> None:
         if died is not None:
             stopping = self._state is EngineState.CLOSED
-            self._fail(died)
+            self._fail(str(died) or type(died).__name__)
             assert self._on_fatal is not None
             if not stopping:
                 self._on_fatal(died)
         self._exited.set()
 
-    def _fail(self, error: BaseException) -> None:
-        self._error = str(error) or type(error).__name__
+    def _fail(self, why: str) -> None:
+        self._error = why
         if self._state is not EngineState.CLOSED:
             self._state = EngineState.FAILED
         self._end_all(self._unavailable)

@@ -43,7 +43,8 @@ class ModelSource:
     def load(self) -> LanguageModel:
         """Read the weights into memory. The engine's thread; seconds for a real model.
 
-        Raises ``ModelError`` when the files do not make up a gpt_oss model after all.
+        Raises ``ModelError`` when the files do not make up a gpt_oss model after all, also where
+        they have changed since they were found.
         """
         folder = self.folder
         if folder is None:
@@ -51,6 +52,8 @@ class ModelSource:
 
             assert self.cache_dir is not None
             folder = expand_demo(self.cache_dir)
+        else:
+            read_checkpoint(folder, "put its files back, or pull it anew; then `mlxoss restart`")
         return load_folder(folder)
 
 

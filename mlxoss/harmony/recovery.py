@@ -41,5 +41,5 @@ class RecoveryKind(StrEnum):
     """A message cut off by the next one's header."""
     STRAY_TEXT = "stray_text"
     """Text after ``<|end|>`` that belongs to no header."""
-    STRAY_TOKEN = "stray_token"
+    STRAY_TOKEN = "stray_token"  # noqa: S105 (no secret)
     """A special token that means nothing where it stands; left out."""

@@ -113,7 +113,7 @@ class _ChatAnswer:
             except Exception as error:
                 if not events.has_begun:
                     raise
-                self.log.failure = str(error) or type(error).__name__
+                self.log.failure = error
                 await events.send(encode_event(to_error(request, error).body, event="error"))
             else:
                 await events.send(DONE)

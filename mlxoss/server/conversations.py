@@ -18,6 +18,7 @@ from mlxoss.api.conversations import (
 )
 from mlxoss.api.items_parse import check_items
 from mlxoss.api.responses_object import to_item_list
+from mlxoss.errors import StoreUnavailable
 from mlxoss.server.http import json_response, new_id, read_json_object
 from mlxoss.server.responses import page_response, read_page_request
 from mlxoss.server.responses_context import Context, Origin, load_context, load_input
@@ -27,7 +28,12 @@ from mlxoss.store import values as kept
 
 
 async def create(http: Request, services: Services) -> HTTPResponse:
-    """``POST /v1/conversations``."""
+    """``POST /v1/conversations``. Refused where it would end with the process.
+
+    Its object has no field that could say so.
+    """
+    if services.state.store.stands_in:
+        raise StoreUnavailable("Conversations cannot be kept at the moment.")
     request = parse_conversation_request(await read_json_object(http))
     items = await _read_items(services, request.items or [], Context(services.date))
     conversation = kept.Conversation(

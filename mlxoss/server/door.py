@@ -22,7 +22,7 @@ from mlxoss.addresses import to_address
 from mlxoss.api.errors import HttpError
 from mlxoss.config import Config
 
-WILDCARDS = frozenset({"", "0.0.0.0", "::", "*"})
+WILDCARDS = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104 (bound nowhere)
 """Bind addresses that are no name of anything."""
 
 _USUAL_PORTS = {"http": "80", "https": "443"}

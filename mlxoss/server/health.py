@@ -26,6 +26,7 @@ def add_health_route(app: App, services: Services) -> None:
     It never waits for the model, and for the disk a hundredth of a second. ``memory`` is as
     ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
     the disk is slow its figures are those of an earlier moment, or missing before the first.
+    ``problems`` (``mlxoss.problems.Problem``) tells what is wrong although the server serves.
     ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
     Who has no key where one is needed is told the status alone.
     """
@@ -86,6 +87,7 @@ def _to_json(
         "prefill_tokens_per_s": round(engine.prefill_tokens_per_s, 2),
         "harmony_recoveries": dict(services.recoveries),
         "memory": read_memory(model_is_loaded=engine.state is EngineState.OK),
+        "problems": [asdict(problem) for problem in services.state.problems()],
     }
     if engine.prefix_cache is not None:
         report["prefix_cache"] = asdict(engine.prefix_cache)

@@ -54,7 +54,12 @@ class Keyring:
     """
 
     def __init__(self, folder: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """Read the keys and make a new local token. Raises StoreError."""
+        """Read the keys and make a new local token. Raises StoreError where keys cannot be read.
+
+        ``problem`` is why there is no new token. Then none is valid: the last one may be known
+        to a program that took the port meanwhile.
+        """
+        self.problem: StoreError | None = None
         self._folder = folder
         self._clock = clock
         self._known = _Known()
@@ -62,8 +67,11 @@ class Keyring:
         self._noted_at = -NOTE_S
         self._noting: asyncio.Task[None] | None = None
         if folder is not None:
-            make_local_token(folder)
-            self._known = _read(folder)
+            try:
+                make_local_token(folder)
+            except StoreError as error:
+                self.problem = error
+            self._known = self._read(folder)
 
     @property
     def is_empty(self) -> bool:
@@ -93,12 +101,18 @@ class Keyring:
     def _current(self) -> _Known:
         if self._folder is not None and _stamps(self._folder) != self._known.stamps:
             try:
-                self._known = _read(self._folder)
+                self._known = self._read(self._folder)
             except StoreError as error:
                 logger.warning("the API keys of before stay in force: %s", error)
                 known = self._known
                 self._known = _Known(_stamps(self._folder), known.hashes, known.local)
         return self._known
+
+    def _read(self, folder: Path) -> _Known:
+        stamps = _stamps(folder)  # before the files: a change between is seen the next time
+        local = None if self.problem else read_local_token(folder)
+        hashes = tuple(key.hash for key in read_keys(folder))
+        return _Known(stamps, hashes, hash_token(local) if local else None)
 
     def _note(self, key: str) -> None:
         self._uses[key] = self._clock()
@@ -119,13 +133,6 @@ class Keyring:
             await asyncio.to_thread(write_uses, self._folder, uses)
         except OSError as error:
             logger.warning("the use of API keys could not be noted: %s", error)
-
-
-def _read(folder: Path) -> _Known:
-    stamps = _stamps(folder)  # before the files: a change between is seen the next time
-    local = read_local_token(folder)
-    hashes = tuple(key.hash for key in read_keys(folder))
-    return _Known(stamps, hashes, hash_token(local) if local else None)
 
 
 def _stamps(folder: Path) -> tuple[_Stamp, _Stamp]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,10 +13,14 @@ from sanic import Request
 
 from mlxoss.api.errors import to_http_error
 from mlxoss.api.turn_request import Usage
+from mlxoss.errors import RequestError
 from mlxoss.server.http import CLIENT_LEFT, HttpRefusal, request_id
 
 if TYPE_CHECKING:
     from typing import Self
+
+_FIELD = re.compile(r"[a-z_]+(\[\d+\])?")
+"""The beginning of a parameter's name, which is the API's and not the client's."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +36,7 @@ class RequestLog:
         self.id = request_id(request)
         self.usage: Usage | None = None
         self.wait_s = 0.0
-        self.failure: str | None = None
+        self.failure: Exception | None = None
         self._endpoint = f"{request.method} {request.path}"
         self._clock = clock
         self._begun_at = clock()
@@ -52,9 +57,8 @@ class RequestLog:
         traceback: TracebackType | None,
     ) -> None:
         words = [self.id, self._endpoint, str(_status(error)), *self._sizes(), *self._times()]
-        reason = self.failure or (None if error is None else str(error) or type(error).__name__)
-        if reason:
-            words.append(f"({reason})")
+        if (cause := self.failure or error) is not None:
+            words.append(f"({_reason(cause)})")
         logger.info("%s", " ".join(words))
 
     def _sizes(self) -> list[str]:
@@ -76,6 +80,18 @@ class RequestLog:
             decode_s = max(now - self._first_at, 1e-9)
             words.append(f"{max(self.usage.completion_tokens - 1, 0) / decode_s:.1f}tok/s")
         return words
+
+
+def _reason(error: BaseException) -> str:
+    """Why it failed, without what the client wrote: a refusal may quote that."""
+    match error:
+        case HttpRefusal():
+            return error.error.code or "refused"
+        case RequestError():
+            field = _FIELD.match(error.param or "")
+            return " ".join(filter(None, [error.code or "refused", field and field[0]]))
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _status(error: BaseException | None) -> int:

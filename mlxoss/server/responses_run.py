@@ -152,7 +152,7 @@ class ResponseRun:
             raise
         except Exception as error:  # noqa: BLE001 (the client is told, whatever it is)
             self.failure = error
-            self.log.failure = str(error) or type(error).__name__
+            self.log.failure = error
 
     def end(self) -> list[StreamEvent]:
         """The last event, as things went."""
@@ -198,7 +198,7 @@ class ResponseRun:
     def not_stored(self, last: list[StreamEvent], error: Exception) -> list[StreamEvent]:
         """``last`` behind an event that says so, its response marked as not stored."""
         logger.error("%s: the response %s could not be stored: %s", self.log.id, self.id, error)
-        self.log.failure = str(error)
+        self.log.failure = error
         marked = [{**one, "response": {**one["response"], "store": False}} for one in last]
         return self.stream.put_error_before(marked, _NOT_STORED)
 
@@ -267,7 +267,12 @@ async def start_run(
         to_turn_request, request, prompted.tools, prompted.contents
     )
     turn = await start_turn(services, encoding, turn_request, http.ctx.key)
-    header = ResponseHeader(new_id("resp_"), int(time.time()), services.model.name)
+    header = ResponseHeader(
+        new_id("resp_"),
+        int(time.time()),
+        services.model.name,
+        can_store=not services.state.store.stands_in,
+    )
     stream = ResponsesStream(
         ResponseShape(header, request, prompted.tools),
         _to_setup(services, request, prompted.tools, encoding),

@@ -6,15 +6,17 @@ import asyncio
 import logging
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlxoss.config import Config
-from mlxoss.errors import StoreError
+from mlxoss.errors import StoreDamaged, StoreError, StoreRefused
+from mlxoss.problems import Problem
 from mlxoss.server.keyring import Keyring
-from mlxoss.store.opening import open_store
+from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Failure, Response
 
@@ -23,11 +25,16 @@ logger = logging.getLogger(__name__)
 DATABASE = "responses.db"
 KEY_FILE = "content.key"
 KEY_BYTES = 32
+_PRIVATE = 0o600
 
 _MEMORY_BYTES = 64 * 1024 * 1024
 _PASSING_TURNS = 1_000
 _PASSING_BYTES = 16 * 1024 * 1024
 _SWEEP_S = 60.0
+_IN_MEMORY = "kept in memory until the daemon ends"
+
+
+Check = Callable[[], Problem | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,20 @@ class State:
     """The store, the key under which ``encrypted_content`` is sealed, and the callers' keys.
 
     ``passing`` is in memory always: turns that must not be stored (``passing_turns``).
+    ``found`` is what opening it brought to light, ``checks`` tell what is wrong at the moment.
     """
 
     store: Store
     key: bytes
     passing: Store
     keyring: Keyring
+    found: tuple[Problem, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    def problems(self) -> list[Problem]:
+        """What the owner should know of. Microseconds, on the event loop's thread."""
+        at_the_moment = [problem for check in self.checks if (problem := check())]
+        return [*self.found, *self.store.problems(), *at_the_moment]
 
     async def close(self) -> None:
         """Finish what is queued and let the files go."""
@@ -54,28 +69,70 @@ OpenState = Callable[[Config], State]
 
 def open_memory(config: Config) -> State:
     """A state that ends with the process."""
-    bounds = _bounds(config)
-    bounds = replace(bounds, max_bytes=min(bounds.max_bytes, _MEMORY_BYTES))
-    store = open_store(None, bounds, time.time)
+    store = _open_memory_store(config)
     return State(store, secrets.token_bytes(KEY_BYTES), _open_passing(), Keyring(None))
 
 
-def open_state(folder: Path, config: Config) -> State:
+def open_state(folder: Path, config: Config, checks: tuple[Check, ...] = ()) -> State:
     """The state in ``folder``, made if it is not there.
 
     With ``responses_store`` off only the key is there: it holds nobody's words, and
-    contents that clients keep outlive a restart by it. Blocks as ``open_store``.
-    Raises StoreError, with what to do about it, when a file cannot be used.
+    contents that clients keep outlive a restart by it. Blocks as ``open_store``. Where the
+    folder cannot be used now (it cannot be written, another process has it) the state is in
+    memory, as far as need be, and says so. Raises StoreError, with what to do about it, when a
+    file is damaged or not for this version, and where keys cannot be read: nobody may be let
+    in for that.
     """
-    key, keyring = load_key(folder / KEY_FILE), Keyring(folder)
+    found: list[Problem] = []
+    keyring = Keyring(folder)
+    if keyring.problem is not None:
+        what = "This machine's own commands count as strangers where keys are needed"
+        found.append(_to_problem("data_folder", what, keyring.problem))
+    key = _load_or_make_key(folder / KEY_FILE, found)
     if config.responses_store == "off":
-        return replace(open_memory(config), key=key, keyring=keyring)
-    store = open_store(folder / DATABASE, _bounds(config), time.time)
-    return State(store, key, _open_passing(), keyring)
+        store = _open_memory_store(config)
+    else:
+        store = _open_store_or_stand_in(folder / DATABASE, config, found)
+    for problem in found:
+        logger.error("%s %s", problem.message, problem.remedy)
+    return State(store, key, _open_passing(), keyring, tuple(found), checks)
+
+
+def _load_or_make_key(path: Path, found: list[Problem]) -> bytes:
+    try:
+        return load_key(path)
+    except StoreDamaged:
+        raise
+    except StoreError as error:
+        found.append(
+            _to_problem("content_key", f"The key of sealed contents is {_IN_MEMORY}", error)
+        )
+        return secrets.token_bytes(KEY_BYTES)
+
+
+def _open_store_or_stand_in(path: Path, config: Config, found: list[Problem]) -> Store:
+    try:
+        return open_store(path, _bounds(config), time.time)
+    except StoreRefused:
+        raise
+    except StoreError as error:
+        found.append(_to_problem("store_in_memory", f"Responses are {_IN_MEMORY}", error))
+        return _open_memory_store(config, stands_in=True)
+
+
+def _to_problem(code: str, what: str, error: StoreError) -> Problem:
+    remedy = "Mend that, then `mlxoss restart`."
+    return Problem(code, f"{what}: {error}", remedy, time.time())
+
+
+def _open_memory_store(config: Config, *, stands_in: bool = False) -> Store:
+    bounds = _bounds(config)
+    bounds = replace(bounds, max_bytes=min(bounds.max_bytes, _MEMORY_BYTES))
+    return open_memory_store(bounds, time.time, stands_in=stands_in)
 
 
 def _open_passing() -> Store:
-    return open_store(None, Bounds(max_items=_PASSING_TURNS, max_bytes=_PASSING_BYTES), time.time)
+    return open_memory_store(Bounds(max_items=_PASSING_TURNS, max_bytes=_PASSING_BYTES), time.time)
 
 
 def load_key(path: Path) -> bytes:
@@ -83,12 +140,13 @@ def load_key(path: Path) -> bytes:
     try:
         if not path.exists():
             _make_key(path)
-        path.chmod(0o600)
+        elif stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
+            path.chmod(_PRIVATE)
         key = path.read_bytes()
     except OSError as error:
         raise StoreError(f"The key {path} cannot be used: {error.strerror or error}.") from error
     if len(key) != KEY_BYTES:
-        raise StoreError(
+        raise StoreDamaged(
             f"The key {path} is damaged: it has {len(key)} bytes, not {KEY_BYTES}. Remove it to "
             "start with a new one; contents sealed under the old one cannot be read then."
         )
@@ -98,7 +156,7 @@ def load_key(path: Path) -> bytes:
 def _make_key(path: Path) -> None:
     """Write a whole key or none; of two processes at once the first one's stays."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(KEY_BYTES))
@@ -119,8 +177,15 @@ def _bounds(config: Config) -> Bounds:
 
 
 async def recover(store: Store) -> None:
-    """Fail what was running when the last process died. Before the first request."""
-    interrupted = await store.fail_interrupted(_to_failure)
+    """Fail what was running when the last process died. Before the first request.
+
+    Where that cannot be written (a full disk) it is left to the next start.
+    """
+    try:
+        interrupted = await store.fail_interrupted(_to_failure)
+    except StoreError as error:
+        logger.error("responses that were interrupted still look as if they ran: %s", error)
+        return
     if interrupted:
         logger.warning("failed %d background responses that were interrupted", len(interrupted))
 

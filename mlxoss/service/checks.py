@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlxoss.service.binding import port_problem
 from mlxoss.service.health import Answered, Health, Refused
 from mlxoss.service.job import Job
 from mlxoss.service.program import Program
-from mlxoss.service.status import ServiceStatus
+from mlxoss.service.status import ServiceStatus, problems_of
 
 GB = 1_000_000_000
 NEEDED_DISK_BYTES = 500_000_000
@@ -129,6 +129,13 @@ def check_service(status: ServiceStatus) -> Check:
             return Check("service", Level.SKIP, detail, "mlxoss install")
     reason = status.concerns[0] if status.concerns else "it does not answer"
     return Check("service", Level.FAIL, f"{detail}: {reason}", "mlxoss logs; mlxoss restart")
+
+
+def check_problems(status: ServiceStatus) -> Iterator[Check]:
+    """What the daemon itself says is wrong although it serves."""
+    for problem in problems_of(status.health):
+        detail, remedy = str(problem.get("message", "")), str(problem.get("remedy", ""))
+        yield Check(str(problem.get("code", "problem")), Level.WARN, detail, remedy)
 
 
 def check_login(status: ServiceStatus) -> Check:

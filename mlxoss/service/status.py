@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from mlxoss.errors import ServiceError
 from mlxoss.exits import LastExit
@@ -96,6 +97,12 @@ def read_status(
         last_exit=last,
         concerns=tuple(concerns),
     )
+
+
+def problems_of(health: Health) -> list[Mapping[str, Any]]:
+    """What the daemon says is wrong although it serves (``mlxoss.problems.Problem`` each)."""
+    found = health.document.get("problems") if isinstance(health, Answered) else None
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _is_disabled(supervisor: Supervisor) -> bool:

@@ -6,17 +6,38 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlxoss.errors import InvalidRequest, StoreError, StoreFull
+from mlxoss.errors import InvalidRequest, StoreDamaged, StoreError, StoreFull
+from mlxoss.problems import Problem
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
-def damaged(place: str, why: str) -> StoreError:
-    """The refusal of a database that is broken or half there."""
-    return StoreError(
-        f"{place} is damaged ({why}). Move it and its -wal file away to start with an empty "
-        f"store; 'sqlite3 {place} .recover' may bring back what it holds."
-    )
+def damaged(place: str, why: str) -> StoreDamaged:
+    """The error of a database that is broken or half there."""
+    return StoreDamaged(f"{place} is damaged ({why}).")
+
+
+def to_problem(error: StoreError, since: float) -> Problem:
+    """What the owner is told of operations that fail since then, for the disk's reasons."""
+    code = _code(error.__cause__)
+    if isinstance(error, StoreFull):
+        name, remedy = "store_full", "Make room on the disk; nothing needs to be restarted."
+    elif isinstance(error, StoreDamaged):
+        name = "store_damaged"
+        remedy = "`mlxoss restart` moves the database aside and makes a new one."
+    elif code in _LOCKED:
+        name, remedy = "store_locked", "End the program that holds it (`lsof FILE` names it)."
+    elif code == sqlite3.SQLITE_READONLY:
+        name, remedy = "store_read_only", "Make the data folder writable; nothing else is needed."
+    else:
+        name, remedy = "store_failed", "See what the disk has: `mlxoss logs`, `mlxoss doctor`."
+    return Problem(name, f"The response store failed: {error}", remedy, since)
+
+
+def is_of_the_disk(error: StoreError) -> bool:
+    """Whether SQLite failed, and not the request against the store's own bounds."""
+    return isinstance(error.__cause__, sqlite3.Error)
 
 
 @contextmanager
@@ -35,10 +56,15 @@ def store_errors(place: str) -> Iterator[None]:
 
 
 def _to_store_error(place: str, error: sqlite3.Error) -> StoreError:
-    # Python's own complaints (a closed connection) carry no code of SQLite's.
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"No room left on the disk for {place}.")
     if code in _DAMAGE:
         return damaged(place, str(error))
     return StoreError(f"{place}: {error}.")
+
+
+def _code(error: BaseException | None) -> int:
+    """SQLite's primary result code; 0 for Python's own complaints (a closed connection)."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF

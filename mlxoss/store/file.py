@@ -2,61 +2,42 @@
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from mlxoss.errors import StoreError
+from mlxoss.errors import StoreDamaged, StoreRefused
+from mlxoss.store.aside import move_aside
 from mlxoss.store.failures import damaged, store_errors
 from mlxoss.store.migrations import APPLICATION_ID, Migration, migrate, taken_steps
 
+_LOG = logging.getLogger(__name__)
+
 _MAGIC = b"SQLite format 3\0"
+_SMALLEST_BYTES = 512
+"""SQLite's smallest page; it takes a shorter file for an empty one."""
 _BUSY_S = 5.0
 """How long to wait for another program's look into the file (a shell, a backup)."""
-
-
-class FileLock:
-    """Keeps a second process off the store.
-
-    An advisory lock on a file beside the database, which the kernel drops when the
-    process dies, however it dies. It is not on the database itself: closing any
-    other descriptor of that would drop SQLite's own locks (sqlite.org, "How To
-    Corrupt An SQLite Database File", 2.2).
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Take the lock; ``StoreError`` if another process holds it."""
-        self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(self._file, 20).decode("ascii", "replace").strip()
-            os.close(self._file)
-            raise StoreError(
-                f"{path} is in use by another mlxoss (process {holder or 'unknown'}). "
-                "Stop it first, or give this one another data folder."
-            ) from error
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"{os.getpid()}\n".encode())
-
-    def release(self) -> None:
-        """Let others in. The lock's file stays: removing it would race with an opener."""
-        os.close(self._file)
 
 
 def prepare_file(path: Path, migrations: Sequence[Migration], now: float) -> None:
     """Make ``path`` a sound database of ours with the newest schema, readable by its owner only.
 
-    A file that is foreign, damaged or newer is refused with ``StoreError`` and left
-    as it was, byte for byte. The lock is held.
+    A damaged one is moved aside whole, and a new one made. One that is foreign or newer is
+    refused with ``StoreRefused`` and left as it was, byte for byte. The lock is held.
     """
+    if path.exists() and path.stat().st_size > 0:
+        try:
+            _inspect(path, migrations)
+        except StoreDamaged as error:
+            kept = move_aside(path, now)
+            _LOG.error("%s It was moved to %s, and an empty store takes its place.", error, kept)
     if not path.exists() or path.stat().st_size == 0:
         _create(path, migrations, now)
         return
-    _inspect(path, migrations)
     path.chmod(0o600)
     with closing(connect_writer(path)) as connection:
         migrate(connection, migrations, now)
@@ -123,10 +104,15 @@ def _create(path: Path, migrations: Sequence[Migration], now: float) -> None:
 
 
 def _inspect(path: Path, migrations: Sequence[Migration]) -> None:
-    """Raise ``StoreError`` unless ``path`` is ours, sound, and not newer than ``migrations``."""
+    """Raise ``StoreDamaged`` unless ``path`` is sound, ``StoreRefused`` unless it is for us.
+
+    That is, of this application and not newer than ``migrations``.
+    """
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
-            raise _foreign(path, "it is no SQLite database")
+            raise damaged(str(path), "it is no SQLite database")
+    if path.stat().st_size < _SMALLEST_BYTES:
+        raise damaged(str(path), "it is cut off")
     wal = path.with_name(path.name + "-wal")
     # Without a log to read, `immutable` keeps SQLite from making files beside it.
     mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
@@ -140,20 +126,30 @@ def _inspect(path: Path, migrations: Sequence[Migration]) -> None:
 def _refuse_unsound(connection: sqlite3.Connection, path: Path, known: set[str]) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
-        raise _foreign(path, f"its application id is {application_id:#x}")
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise damaged(str(path), verdict.replace("\n", " "))
-    newer = [name for name in taken_steps(connection) if name not in known]
+        raise StoreRefused(
+            f"{path} is not a response store of mlxoss: its application id is "
+            f"{application_id:#x}. Move it away, or give mlxoss another data folder."
+        )
+    taken = _try_taken_steps(connection)
+    newer = [name for name in taken or () if name not in known]
     if newer:
-        raise StoreError(
+        raise StoreRefused(
             f"{path} was written by a newer mlxoss (it has '{newer[-1]}'). Upgrade mlxoss, "
             "or move the file away to start with an empty store."
         )
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok" or taken is None:
+        raise damaged(str(path), verdict.replace("\n", " "))
 
 
-def _foreign(path: Path, why: str) -> StoreError:
-    return StoreError(
-        f"{path} is not a response store of mlxoss: {why}. "
-        "Move it away, or give mlxoss another data folder."
-    )
+def _try_taken_steps(connection: sqlite3.Connection) -> list[str] | None:
+    """The steps it says it took; ``None`` where it is too damaged to say."""
+    try:
+        return taken_steps(connection)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_IOERR,
+        ):
+            raise
+        return None

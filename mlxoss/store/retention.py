@@ -68,6 +68,13 @@ _LINKS = _Kind(
 )
 """The responses of the chain being written: the last resort."""
 
+_USES = (
+    ("chains", "used_at", "TRUE"),
+    ("conversations", "used_at", "TRUE"),
+    ("turns", "created_at", "remembered"),
+)
+"""Table, column and rows of the times by which units go."""
+
 _BOUNDED = ((_CHAINS, _LINKS), (_CONVERSATIONS,), (_REMEMBERED,))
 
 
@@ -106,6 +113,28 @@ def _remove_oldest(
         raise StoreFull("This does not fit within the bounds of the response store.")
     *_, key, kind = min(oldest, key=lambda unit: unit[:2])
     connection.execute(kind.remove, (key,))
+
+
+def settle_times(connection: sqlite3.Connection, bounds: Bounds, now: float) -> None:
+    """Bring times that lie ahead back before ``now``, in their order: the clock was set back.
+
+    Else what is kept from here on would count as older than all that was before, and that
+    would stay for longer than it should.
+    """
+    for table, column, which in _USES:
+        connection.execute(
+            f"UPDATE {table} SET {column} = {column} + :now - 0.001 - "
+            f"(SELECT max({column}) FROM {table} WHERE {which}) WHERE {which} AND {column} > :now",
+            {"now": now},
+        )
+    for column, which, latest in (
+        ("ended_at", "background AND NOT events_dropped", now),
+        ("expires_at", "expires_at IS NOT NULL", now + bounds.unstored_s),
+    ):
+        connection.execute(
+            f"UPDATE responses SET {column} = :latest WHERE {which} AND {column} > :latest",
+            {"latest": latest},
+        )
 
 
 def expire(connection: sqlite3.Connection, bounds: Bounds, now: float) -> bool:

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlxoss.errors import StoreError
+from mlxoss.problems import Problem
 from mlxoss.store import contents, conversations, events, lookup, responses, retention
+from mlxoss.store.calendar import Calendar, steady_s
 from mlxoss.store.database import Database
-from mlxoss.store.file import FileLock
+from mlxoss.store.lock import FileLock
+from mlxoss.store.migrations import touch
 from mlxoss.store.retention import Writing
 from mlxoss.store.values import (
     Bounds,
@@ -36,6 +39,7 @@ from mlxoss.store.values import (
 
 _LOG = logging.getLogger(__name__)
 
+_NOTHING = Writing()
 _VACUUM_PAGES = 2048
 """How much of the file one step of giving back moves (8 MiB); writers wait for a step."""
 
@@ -49,8 +53,12 @@ class Store:
         lock: FileLock | None,
         bounds: Bounds,
         clock: Callable[[], float],
-    ) -> None:
+        found: Problem | None = None,
+        steady: Callable[[], float] = steady_s,
+    ) -> None:  # `found` is what opening it brought to light
         self._database = database
+        self._found = found
+        self._calendar = Calendar(clock, steady)
         self._lock = lock
         self._bounds = bounds
         self._clock = clock
@@ -68,7 +76,7 @@ class Store:
             now = self._clock()
             chain_id = responses.insert(connection, response, now, self._bounds.unstored_s)
             events.insert_events(connection, response.id, new_events)
-            self._make_room(connection, response, chain_id)
+            self._keep_bounds(connection, Writing(response.id, chain_id, response.conversation_id))
 
         await self._database.write(job)
 
@@ -85,7 +93,7 @@ class Store:
             if chain_id is None:
                 return False
             events.insert_events(connection, response.id, new_events)
-            self._make_room(connection, response, chain_id)
+            self._keep_bounds(connection, Writing(response.id, chain_id, response.conversation_id))
             return True
 
         return await self._database.write(job)
@@ -168,7 +176,7 @@ class Store:
 
         def job(connection: sqlite3.Connection) -> None:
             contents.insert_turn(connection, replace(turn, item_ids=()), self._clock())
-            retention.make_room(connection, self._bounds, Writing())
+            self._keep_bounds(connection)
 
         await self._database.write(job)
 
@@ -186,8 +194,7 @@ class Store:
 
         def job(connection: sqlite3.Connection) -> None:
             conversations.insert(connection, conversation, items, self._clock())
-            writing = Writing(conversation_id=conversation.id)
-            retention.make_room(connection, self._bounds, writing)
+            self._keep_bounds(connection, Writing(conversation_id=conversation.id))
 
         await self._database.write(job)
 
@@ -214,8 +221,7 @@ class Store:
 
         def job(connection: sqlite3.Connection) -> None:
             conversations.append(connection, conversation_id, items, self._clock())
-            writing = Writing(conversation_id=conversation_id)
-            retention.make_room(connection, self._bounds, writing)
+            self._keep_bounds(connection, Writing(conversation_id=conversation_id))
 
         await self._database.write(job)
 
@@ -250,14 +256,24 @@ class Store:
     async def sweep(self) -> None:
         """Forget what is past its time or over the bounds, and give the bytes back.
 
-        Await once after opening and then every minute or so. It goes in small steps,
-        between which other writes run.
+        Await after opening and every minute or so. It goes in small steps, between which
+        writes run. After a failure it tries to write again.
         """
-        bounds = self._bounds
-        while await self._database.write(lambda c: retention.expire(c, bounds, self._clock())):
+        if self._database.problem is not None:
+            await self._database.write(touch)
+        while self._calendar.is_believed() and await self._database.write(self._expire):
             pass
-        await self._database.write(lambda c: retention.make_room(c, bounds, Writing()))
+        await self._database.write(self._keep_bounds)
         await self._give_back()
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is in memory because the file cannot be used."""
+        return self._database.stands_in
+
+    def problems(self) -> list[Problem]:
+        """What the owner should know. Any thread; waits for nothing."""
+        return [p for p in (self._found, self._database.problem, self._calendar.problem) if p]
 
     async def stats(self) -> Stats:
         """How much is kept now."""
@@ -269,8 +285,11 @@ class Store:
         if self._lock is not None:
             self._lock.release()
 
-    def _make_room(self, connection: sqlite3.Connection, response: Response, chain_id: str) -> None:
-        writing = Writing(response.id, chain_id, response.conversation_id)
+    def _expire(self, connection: sqlite3.Connection) -> bool:
+        return retention.expire(connection, self._bounds, self._clock())
+
+    def _keep_bounds(self, connection: sqlite3.Connection, writing: Writing = _NOTHING) -> None:
+        retention.settle_times(connection, self._bounds, self._clock())
         retention.make_room(connection, self._bounds, writing)
 
     async def _give_back(self) -> None:

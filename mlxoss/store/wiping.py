@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlxoss.errors import StoreError
-from mlxoss.store.file import FileLock
-
-SUFFIXES = ("", "-wal", "-shm")
-"""Of the database's files: itself, its write-ahead log and that one's index."""
+from mlxoss.store.aside import SUFFIXES, find_aside
+from mlxoss.store.lock import FileLock
 
 
 def wipe(path: Path) -> int:
     """Remove the database ``path`` with its logs, whatever is in it; return its bytes.
+
+    So go the damaged ones that were moved aside.
 
     Raises StoreError when a daemon uses it, or a file cannot be removed. Copies that a
     backup made are out of reach.
@@ -22,7 +22,8 @@ def wipe(path: Path) -> int:
     lock = FileLock(path)
     try:
         # The logs first: a database without them is whole, they without it are not.
-        return sum(_remove(path.with_name(path.name + suffix)) for suffix in reversed(SUFFIXES))
+        own = [path.with_name(path.name + suffix) for suffix in reversed(SUFFIXES)]
+        return sum(map(_remove, [*own, *find_aside(path)]))
     except OSError as error:
         raise StoreError(f"{path} cannot be removed: {error.strerror or error}.") from error
     finally:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from mlxoss.store.opening import open_store
+from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Event, Item, Response, Status, Turn
 
@@ -136,7 +136,9 @@ async def main() -> None:
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         path = None if options.memory else Path(folder) / "responses.db"
-        store = open_store(path, Bounds(max_items=options.stored), time.time)
+        bounds = Bounds(max_items=options.stored)
+        opened = open_store(path, bounds, time.time) if path else None
+        store = opened or open_memory_store(bounds, time.time)
         begin = time.perf_counter()
         await fill(store, options, rng)
         filled_s = time.perf_counter() - begin
@@ -146,7 +148,7 @@ async def main() -> None:
         await store.close()
         if path is not None:
             begin = time.perf_counter()
-            store = open_store(path, Bounds(max_items=options.stored), time.time)
+            store = open_store(path, bounds, time.time)
             print(f"\nopen, with its check: {1000 * (time.perf_counter() - begin):.0f} ms")
             await store.close()
 

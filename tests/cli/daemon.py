@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,15 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def start_daemon(home: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
-    """Run ``mlxoss serve`` on a free port until the block ends; yields once it listens."""
+def start_daemon(
+    home: Path, *flags: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Daemon]:
+    """Run ``mlxoss serve`` on a free port until the block ends; yields once it listens.
+
+    ``prefix`` is a command that ends by becoming another, with fewer rights perhaps.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlxoss", "serve", "--port", "0", *flags],
+        [*prefix, sys.executable, "-m", "mlxoss", "serve", "--port", "0", *flags],
         env=environment(home, env),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -160,16 +160,10 @@ def damage_key(folder: Path) -> Path:
     return folder / "content.key"
 
 
-def damage_database(folder: Path) -> Path:
-    database = folder / "responses.db"
-    content = bytearray(database.read_bytes())
-    content[4096 : 4096 + 2048] = b"\xff" * 2048
-    database.write_bytes(content)
-    return database
-
-
-def write_text(folder: Path) -> Path:
-    (folder / "responses.db").write_text("a letter to my mother")
+def make_foreign(folder: Path) -> Path:
+    (folder / "responses.db").unlink()
+    with closing(sqlite3.connect(folder / "responses.db")) as connection, connection:
+        connection.execute("CREATE TABLE letters (text)")
     return folder / "responses.db"
 
 
@@ -183,8 +177,7 @@ def age_backwards(folder: Path) -> Path:
 
 UNUSABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a damaged key": (damage_key, "Remove it to start with a new one"),
-    "a damaged database": (damage_database, "Move it and its -wal file away"),
-    "another file": (write_text, "Move it away, or give mlxoss another data folder"),
+    "another program's": (make_foreign, "Move it away, or give mlxoss another data folder"),
     "a newer database": (age_backwards, "Upgrade mlxoss"),
 }
 

@@ -55,17 +55,6 @@ def test_what_starting_again_cannot_help_ends_with_0(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
-    data = tmp_path / "mlxoss" / "data"
-    data.mkdir(parents=True)
-    (data / "responses.db").write_bytes(b"no database " * 1000)
-    done = mlxoss(tmp_path, "serve", env=SUPERVISED | {"MLXOSS_PORT": "0"})
-    assert done.returncode == 0, done.stderr
-    last = read_last_exit(data)
-    assert last is not None
-    assert last.code == "store"
-
-
 def test_folders_that_cannot_be_made_are_no_loop_either(tmp_path: Path) -> None:
     (tmp_path / "mlxoss").write_text("a file where the folder should be")
     done = mlxoss(tmp_path, "serve", env=SUPERVISED)

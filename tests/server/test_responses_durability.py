@@ -1,99 +1,42 @@
-"""Nothing that a client was told of is lost when the process is killed, or the disk is full."""
+"""Nothing that a client was told of is lost when the process is killed, or the disk is full.
+
+The environment's ``TEST_KILLS`` is how often the server is killed: some times by default.
+"""
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
 import resource
+import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
 from mlxoss.server.state import DATABASE
-from tests.api.strict import check_event, check_response
-from tests.server.harness import eventually
+from tests.api.strict import check_event
+from tests.server.lives import (
+    Client,
+    Life,
+    Start,
+    Told,
+    ask,
+    assert_kept,
+    assert_sound,
+    create,
+    events_in,
+    nursery,
+)
 
-KILLS = 50
+KILLS = int(os.environ.get("TEST_KILLS", "15"))
 CLIENTS = 4
-Start = Callable[..., "Life"]
-
-
-@dataclass
-class Life:
-    """One server process: its id, and its port once it listens."""
-
-    pid: int
-    take: Callable[[str], int]
-
-    def port(self) -> int:
-        return self.take(f"port {self.pid} ")
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        eventually(lambda: not is_there(self.pid))
-
-
-def is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@dataclass
-class Answers:
-    """What the parent and its servers print, in whatever order."""
-
-    stream: IO[str]
-    others: list[str] = field(default_factory=list)
-
-    def take(self, beginning: str) -> int:
-        """The number that ends the line with this beginning; a killed server's stay unasked."""
-        while not (found := [line for line in self.others if line.startswith(beginning)]):
-            line = self.stream.readline()
-            assert line, "the parent has ended"
-            self.others.append(line)
-        self.others.remove(found[0])
-        return int(found[0].removeprefix(beginning))
-
-
-@contextmanager
-def nursery(folder: Path) -> Iterator[Start]:
-    """Starts servers whose state is in ``folder``."""
-    command = [sys.executable, "-m", "tests.server.kept_process", str(folder)]
-    pipe = subprocess.PIPE
-    lives: list[Life] = []
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as parent:
-        assert parent.stdin is not None
-        assert parent.stdout is not None
-        orders, answers = parent.stdin, Answers(parent.stdout)
-
-        def start(*words: object) -> Life:
-            orders.write(" ".join(map(str, ["start", *words])) + "\n")
-            orders.flush()
-            lives.append(Life(answers.take("pid "), answers.take))
-            return lives[-1]
-
-        try:
-            yield start
-        finally:
-            for life in lives:
-                if is_there(life.pid):
-                    os.kill(life.pid, signal.SIGKILL)
-            parent.kill()
 
 
 @pytest.fixture
@@ -102,94 +45,24 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield starter
 
 
-def ask(port: int, method: str, path: str, body: Any = None) -> bytes:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        headers = {"content-type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        return connection.getresponse().read()
+def wait(pid: int, seconds: float) -> None:
+    time.sleep(seconds)
 
 
-def create(port: int, **fields: Any) -> bytes:
-    return ask(port, "POST", "/v1/responses", {"model": "any", "input": "Hello!"} | fields)
+def stop(pid: int, seconds: float) -> None:
+    """As a debugger does, or a machine that sleeps."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
 
 
-def events_in(body: bytes) -> list[dict[str, Any]]:
-    """The events of a stream that arrived whole."""
-    blocks = [block for block in body.split(b"\n\n")[:-1] if block.startswith(b"event: ")]
-    return [json.loads(block.split(b"\ndata: ", 1)[1]) for block in blocks]
-
-
-@dataclass
-class Told:
-    """What clients were told: responses whose last event arrived, background ids, deletions."""
-
-    whole: dict[str, dict[str, Any]] = field(default_factory=dict)
-    background: set[str] = field(default_factory=set)
-    deleted: set[str] = field(default_factory=set)
-
-
-class Client(threading.Thread):
-    """Asks one response after the other until the server is gone."""
-
-    def __init__(self, port: int, rng: random.Random) -> None:
-        super().__init__()
-        self.port = port
-        self.rng = rng
-        self.told = Told()
-
-    def run(self) -> None:
-        last: str | None = None
-        try:
-            while True:
-                last = self.rng.choice((self.stream, self.fold, self.queue, self.forget))(last)
-        except (OSError, http.client.HTTPException, ValueError, LookupError):
-            return
-
-    def stream(self, previous: str | None) -> str:
-        events = events_in(create(self.port, stream=True, previous_response_id=previous))
-        if events[-1]["type"] != "response.completed":
-            raise ConnectionError
-        return self.note(events[-1]["response"])
-
-    def fold(self, previous: str | None) -> str:
-        return self.note(json.loads(create(self.port, previous_response_id=previous)))
-
-    def queue(self, previous: str | None) -> str | None:
-        queued = json.loads(create(self.port, background=True, previous_response_id=previous))
-        self.told.background.add(queued["id"])
-        return previous
-
-    def forget(self, previous: str | None) -> None:
-        """Delete one of a chain's own, so that nothing else goes on from it."""
-        response_id = self.note(json.loads(create(self.port)))
-        del self.told.whole[response_id]
-        if json.loads(ask(self.port, "DELETE", f"/v1/responses/{response_id}"))["deleted"]:
-            self.told.deleted.add(response_id)
-
-    def note(self, response: dict[str, Any]) -> str:
-        response_id: str = response["id"]
-        self.told.whole[response_id] = response
-        return response_id
-
-
-def assert_kept(port: int, told: Told) -> None:
-    """All that was told is so."""
-    for response_id, response in told.whole.items():
-        assert json.loads(ask(port, "GET", f"/v1/responses/{response_id}")) == response
-    for response_id in told.deleted:
-        answer = json.loads(ask(port, "GET", f"/v1/responses/{response_id}"))
-        assert answer["error"]["code"] == "response_not_found"
-    for response_id in told.background:
-        kept = json.loads(ask(port, "GET", f"/v1/responses/{response_id}"))
-        check_response(kept)
-        assert kept["status"] in ("completed", "failed")
-        body = ask(port, "GET", f"/v1/responses/{response_id}?stream=true")
-        events = events_in(body)
-        for event in events:
-            check_event(event)
-        assert [event["sequence_number"] for event in events] == list(range(len(events)))
-        assert events[-1]["response"] == kept
-        assert body.endswith(b"data: [DONE]\n\n")
+def fill_disk(pid: int, seconds: float) -> None:
+    """Let no file grow for a while."""
+    if not hasattr(resource, "prlimit"):
+        return
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    time.sleep(seconds)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
 def live_and_die(life: Life, rng: random.Random) -> list[Told]:
@@ -202,18 +75,13 @@ def live_and_die(life: Life, rng: random.Random) -> list[Told]:
     clients = [Client(port, random.Random(rng.random())) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
-    time.sleep(rng.uniform(0, 0.8))
+    for trouble in (wait, *rng.choices((wait, stop, fill_disk), k=rng.randrange(4))):
+        trouble(life.pid, rng.uniform(0, 0.4))
     life.kill()
     for client in clients:
         client.join(60)
         assert not client.is_alive()
     return [client.told for client in clients]
-
-
-def assert_sound(folder: Path) -> None:
-    with closing(sqlite3.connect(folder / DATABASE)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 def test_killed_at_random_moments(start: Start, tmp_path: Path) -> None:
@@ -228,7 +96,7 @@ def test_killed_at_random_moments(start: Start, tmp_path: Path) -> None:
             everything.deleted |= told.deleted
         if (tmp_path / DATABASE).exists():
             assert_sound(tmp_path)
-    assert len(everything.whole) > KILLS
+    assert everything.whole
     assert everything.background
     life = start()
     assert_kept(life.port(), everything)
@@ -236,6 +104,42 @@ def test_killed_at_random_moments(start: Start, tmp_path: Path) -> None:
         f"{len(everything.whole)} whole, {len(everything.background)} in the background, "
         f"{len(everything.deleted)} deleted"
     )
+
+
+def test_a_disk_that_is_full_is_told_until_there_is_room(tmp_path: Path) -> None:
+    with nursery(tmp_path, small_disk(tmp_path)) as starter:
+        life = starter()
+        port = life.port()
+        ballast = Path(f"/proc/{life.pid}/root{tmp_path}/ballast")
+        ballast.write_bytes(bytes(1_000_000))
+        filling = "text " * 4_000
+        whole: dict[str, dict[str, Any]] = {}
+        while (response := json.loads(create(port, input=filling)))["store"]:
+            whole[response["id"]] = response
+        (problem,) = json.loads(ask(port, "GET", "/health"))["problems"]
+        assert problem["code"] == "store_full"
+        assert "No room left on the disk" in problem["message"]
+        chat = {"model": "any", "messages": [{"role": "user", "content": "Hello!"}]}
+        assert json.loads(ask(port, "POST", "/v1/chat/completions", chat))["choices"]
+        assert_kept(port, Told(whole))
+        ballast.unlink()
+        again = json.loads(create(port, input=filling))
+        assert again["store"] is True
+        assert json.loads(ask(port, "GET", "/health"))["problems"] == []
+        life.kill()
+        port = starter().port()
+        assert_kept(port, Told(whole | {again["id"]: again}))
+
+
+def small_disk(folder: Path) -> list[str]:
+    """A prefix that runs what follows with a disk of 3 MB at ``folder``."""
+    space = ["unshare", "--user", "--map-root-user", "--mount"]
+    mount = ["sh", "-c", 'mount -t tmpfs -o size=3m tmpfs "$0" && exec "$@"', str(folder)]
+    if shutil.which("unshare") is None:
+        pytest.skip("a small disk cannot be mounted here")
+    if subprocess.run([*space, *mount, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    return [*space, *mount]
 
 
 def test_a_full_disk_is_told_and_the_server_goes_on(start: Start, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlxoss.store.opening import open_store
+from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Item, Response, Status, Turn
 
@@ -29,10 +29,15 @@ class Clock:
 
 @asynccontextmanager
 async def opened(
-    path: Path | None, bounds: Bounds | None = None, clock: Clock | None = None
+    path: Path | None,
+    bounds: Bounds | None = None,
+    clock: Clock | None = None,
+    steady: Clock | None = None,
 ) -> AsyncIterator[Store]:
-    """An open store, closed at the end."""
-    store = open_store(path, bounds or Bounds(), clock or Clock())
+    """An open store, closed at the end. Without ``steady`` time passes as ``clock`` says."""
+    bounds, clock = bounds or Bounds(), clock or Clock()
+    clocks = clock, steady or clock
+    store = open_store(path, bounds, *clocks) if path else open_memory_store(bounds, *clocks)
     try:
         yield store
     finally:

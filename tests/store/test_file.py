@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.errors import StoreError
+from mlxoss.errors import StoreError, StoreRefused
 from mlxoss.store.file import connect_writer, prepare_file
 from mlxoss.store.migrations import APPLICATION_ID, MIGRATIONS, Migration, taken_steps
 from mlxoss.store.opening import open_store
 from mlxoss.store.values import Bounds
+from mlxoss.store.wiping import wipe
 from tests.store.samples import assert_sound, opened, sample
 
 ROOT = Path(__file__).parents[2]
@@ -144,18 +145,75 @@ def make_foreign(path: Path) -> None:
         connection.execute("CREATE TABLE notes (text)")
 
 
+def forget_steps(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE migrations")
+
+
 def make_text(path: Path) -> None:
     path.write_text("These are my notes.\n")
 
 
+DAMAGE = [
+    overwrite(4096 * 3, b"\xff" * 4096 * 5),
+    overwrite(4096, b"\0" * 4096 * 2),
+    overwrite(105, b"\xff" * 20),
+    truncate,
+    cut_in_header,
+    overwrite(0, b"\0" * 16),
+    make_text,
+    forget_steps,
+]
+
+
+@pytest.mark.parametrize("spoil", DAMAGE)
+def test_a_damaged_file_is_moved_aside_whole_and_a_new_one_made(
+    tmp_path: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "responses.db"
+    fill(path)
+    spoil(path)
+    before = path.read_bytes()
+    fill(path, count=3)
+    assert_sound(path)
+    aside = path.with_name("responses.db.damaged-1970-01-12T134640Z")
+    assert aside.read_bytes() == before
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert f"{path} is damaged" in said
+    assert str(aside) in said
+    _look_again(path, aside)
+    assert wipe(path) >= len(before)
+    assert not list(tmp_path.glob("responses.db*[!k]"))
+
+
+def _look_again(path: Path, aside: Path) -> None:
+    """The owner is told for as long as it is there; a second one gets a name of its own."""
+
+    async def scenario() -> None:
+        async with opened(path) as store:
+            assert (await store.stats()).responses == 3
+            (problem,) = store.problems()
+            assert problem.code == "store_moved_aside"
+            assert str(aside) in problem.message
+            assert "recover" in problem.remedy
+
+    asyncio.run(scenario())
+    truncate(path)
+    fill(path, count=1)
+    assert aside.with_name(aside.name + "-2").exists()
+
+
+def test_a_damaged_file_is_moved_aside_with_its_log(tmp_path: Path) -> None:
+    path = tmp_path / "responses.db"
+    fill(path)
+    path.with_name("responses.db-wal").write_bytes(log := log_of_a_dead_process(tmp_path))
+    overwrite(0, b"\0" * 16)(path)
+    fill(path, count=1)
+    (aside,) = tmp_path.glob("responses.db.damaged-*-wal")
+    assert aside.read_bytes() == log
+
+
 REFUSED = [
-    (overwrite(4096 * 3, b"\xff" * 4096 * 5), "is damaged"),
-    (overwrite(4096, b"\0" * 4096 * 2), "is damaged"),
-    (overwrite(105, b"\xff" * 20), "is damaged"),
-    (truncate, "is damaged"),
-    (cut_in_header, "is not a response store"),
-    (overwrite(0, b"\0" * 16), "is not a response store"),
-    (make_text, "is not a response store"),
     (make_foreign, "is not a response store"),
     (add_newer_step, "newer mlxoss .it has '900_from_the_future'.. Upgrade mlxoss"),
 ]
@@ -170,7 +228,7 @@ def test_a_file_that_is_not_to_be_touched_is_refused_as_it_was(
     spoil(path)
     before = contents(tmp_path)
     for _ in range(2):
-        with pytest.raises(StoreError, match=why) as error:
+        with pytest.raises(StoreRefused, match=why) as error:
             open_store(path, Bounds(), time.time)
         assert str(path) in str(error.value)
         assert "ove it" in str(error.value) or "move the file" in str(error.value)

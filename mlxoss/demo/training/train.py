@@ -7,8 +7,8 @@ the loss. See README.md beside this file.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -107,9 +107,9 @@ def rate(step: int, steps: int) -> float:
 def load_pool(path: Path, seed: int, count: int) -> list[data.Sample]:
     """The samples to train on, kept in ``path`` for the next run."""
     if not path.exists():
-        path.write_bytes(pickle.dumps(data.make_pool(seed, count, workers=2)))
-    samples: list[data.Sample] = pickle.loads(path.read_bytes())
-    return samples
+        path.write_text(json.dumps(data.make_pool(seed, count, workers=2)))
+    kept: list[list[Any]] = json.loads(path.read_text())
+    return [(family, prompt, turn) for family, prompt, turn in kept]
 
 
 def load(path: Path, rows: list[int]) -> Params:
@@ -137,7 +137,7 @@ def run(options: argparse.Namespace) -> None:
     """Train and write checkpoints."""
     shape = Shape()
     options.out.mkdir(parents=True, exist_ok=True)
-    samples = load_pool(options.out / "pool.pickle", options.seed, options.samples)
+    samples = load_pool(options.out / "pool.json", options.seed, options.samples)
     encoding = load_encoding()
     rows = data.rows_for(samples, encoding)
     exercises = drills.make_drills(rows, encoding, options.seed, options.drills)

@@ -1,0 +1,118 @@
+"""The service is killed under load: its port comes back, nothing told is lost, nobody is left.
+
+The environment's ``TEST_KILLS`` is how often; a few times by default.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.cli.mac import Mac
+from tests.service.box import is_alive, until
+
+KILLS = int(os.environ.get("TEST_KILLS", "2"))
+ASKED = {"model": "any", "input": "Hello!", "max_output_tokens": 16}
+
+
+def ask(port: int, method: str, path: str, body: Any = None) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"content-type": "application/json"})
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
+
+
+class Client(threading.Thread):
+    """Asks until the server is gone, and notes what it was told is stored."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.port = port
+        self.told: dict[str, Any] = {}
+
+    def run(self) -> None:
+        try:
+            while True:
+                response = ask(self.port, "POST", "/v1/responses", ASKED)
+                assert response.get("error") is None, response
+                if response["store"]:
+                    self.told[response["id"]] = response
+        except (OSError, http.client.HTTPException, ValueError, LookupError):
+            return
+
+
+def pid_at(port: int) -> int | None:
+    """The process that answers there."""
+    try:
+        return int(ask(port, "GET", "/health")["pid"])
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+
+
+def live_and_die(mac: Mac, pid: int, rng: random.Random) -> dict[str, Any]:
+    clients = [Client(mac.port) for _ in range(3)]
+    for client in clients:
+        client.start()
+    if rng.random() < 0.7:  # else it may still load the model
+        until(lambda: any(client.told for client in clients), limit_s=60)
+    time.sleep(rng.uniform(0, 1))
+    if rng.random() < 0.5:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(rng.uniform(0, 0.3))
+        if rng.random() < 0.5:
+            os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGKILL)
+    told: dict[str, Any] = {}
+    for client in clients:
+        client.join(60)
+        assert not client.is_alive()
+        told |= client.told
+    return told
+
+
+def ours(mac: Mac) -> list[int]:
+    """Every process of this service, whoever started it."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(mac.command).encode() in words and b"serve" in words:
+            found.append(int(folder.name))
+    return [pid for pid in found if is_alive(pid)]
+
+
+def test_the_service_comes_back_and_has_lost_nothing(mac: Mac) -> None:
+    seed = random.randrange(2**32)
+    sys.stdout.write(f"seed {seed}\n")
+    rng = random.Random(seed)
+    mac.install()
+    told: dict[str, Any] = {}
+    pid = until(lambda: pid_at(mac.port), limit_s=60)
+    assert pid is not None
+    for _ in range(KILLS):
+        told |= live_and_die(mac, pid, rng)
+        before = pid
+        pid = until(lambda: pid_at(mac.port), limit_s=60)
+        assert pid is not None
+        assert pid != before
+        assert ours(mac) == [pid]
+    assert len(told) > KILLS // 10
+    for response_id, response in told.items():
+        assert ask(mac.port, "GET", f"/v1/responses/{response_id}") == response
+    assert ask(mac.port, "GET", "/health")["problems"] == []
+    sys.stdout.write(f"{len(told)} stored\n")
+    mac.ok("stop")
+    assert ours(mac) == []

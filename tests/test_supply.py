@@ -1,0 +1,74 @@
+"""What the package never does with what others made: run it, or unpack it as code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "mlxoss"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "marshal",
+    "shelve",
+    "joblib",
+    "cloudpickle",
+    "torch",
+    "yaml",
+}
+CALLS = {"eval", "exec", "compile", "__import__"}
+METHODS = {"system", "popen", "unsafe_load", "getoutput"}
+
+
+def findings(source: str) -> Iterator[str]:
+    """What must not be in the text of a module."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from (n.name for n in names if n.name.split(".")[0] in MODULES)
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] in MODULES:
+                yield module
+            case ast.Call(func=ast.Name(id=name)) if name in CALLS:
+                yield name
+            case ast.Attribute(value=ast.Name(id="os" | "subprocess"), attr=attr) if (
+                attr in METHODS
+            ):
+                yield attr
+            case ast.keyword(
+                arg="shell" | "allow_pickle" | "trust_remote_code" as name, value=value
+            ):
+                if not (isinstance(value, ast.Constant) and value.value is False):
+                    yield f"{name}=..."
+            case ast.Constant(value="trust_remote_code"):
+                yield "trust_remote_code"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_module_runs_or_unpacks_what_others_made(file: Path) -> None:
+    assert list(findings(file.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("import pickle", "from torch import load", "import yaml", "eval('1')", "exec(text)"),
+        *("import os; os.system('ls')", "run(x, shell=True)", "np.load(f, allow_pickle=True)"),
+        *("load(f, trust_remote_code=flag)", "options = {'trust_remote_code': True}"),
+    ],
+)
+def test_the_check_sees_it(source: str) -> None:
+    assert len(list(findings(source))) == 1
+
+
+def test_weights_are_safetensors_alone() -> None:
+    """Nothing else is ever pulled, or looked for in a folder."""
+    from mlxoss.engine.checkpoint import _WEIGHTS
+    from mlxoss.hub.cache import _SUFFIXES
+
+    assert _WEIGHTS.endswith(".safetensors")
+    assert set(_SUFFIXES) == {".json", ".safetensors"}
