@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mlxoss.api.chat_tools import CalledFunction, Tool, ToolCall
-from mlxoss.api.fields import EffortWord, FormatName, unsupported
+from mlxoss.api.fields import EffortWord, FormatName, Refused, unsupported
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.errors import InvalidRequest
@@ -127,11 +127,11 @@ class ChatRequest(SamplingFields):
     logprobs: bool | None = None
 
     modalities: list[str] | None = None
-    audio: Any = None
-    functions: Any = None
-    function_call: Any = None
-    web_search_options: Any = None
-    moderation: Any = None
+    audio: Refused = None
+    functions: Refused = None
+    function_call: Refused = None
+    web_search_options: Refused = None
+    moderation: Refused = None
 
 
 def parse_chat_request(value: dict[str, Any]) -> ChatRequest:

@@ -129,7 +129,6 @@ def _to_answer(endpoint: Endpoint, status: int) -> dict[str, Any]:
         answer["content"] = _json(*names)
     if endpoint.events is not None and status in endpoint.statuses:
         answer["content"]["text/event-stream"] = {
-            "schema": {"type": "string"},
             "x-event-schema": _reference(endpoint.events, "Error"),
         }
     return answer

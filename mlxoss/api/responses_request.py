@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from mlxoss.api.fields import (
     EffortWord,
     FormatName,
+    Refused,
     invalid,
     json_object_format,
     missing,
@@ -174,9 +175,9 @@ class ResponsesRequest(PromptFields, SamplingFields):
     service_tier: str | None = None
     user: str | None = None
 
-    prompt: Any = None
+    prompt: Refused = None
     context_management: list[Any] | None = None
-    moderation: Any = None
+    moderation: Refused = None
     prompt_cache_options: CacheOptions | None = None
     generate: bool | None = None
 
@@ -200,7 +201,7 @@ class CompactRequest(StrictModel):
     """The request of ``POST /v1/responses/compact``."""
 
     model: str
-    conversation: Any = None
+    conversation: Refused = None
     input: Input = None
     instructions: str | None = None
     previous_response_id: str | None = None

@@ -20,6 +20,7 @@ APP = "https://app.example"
 PATHS = [
     ("GET", "/health"),
     ("GET", "/v1/models"),
+    ("GET", "/openapi.json"),
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/responses"),
     ("DELETE", "/v1/responses/resp_1"),
