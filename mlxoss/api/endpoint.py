@@ -8,8 +8,8 @@ ALWAYS = (400, 401, 403, 408, 413, 500, 503)
 """The errors of every endpoint: a head that is none, is late or too long; a caller who may
 not talk to the server, or has no key; a server that broke, is full, stops or has no model."""
 
-BODY = (415,)
-"""One that reads a body as well."""
+BODY = (415, 417)
+"""One that reads a body as well, and says no to any ``Expect`` but ``100-continue``."""
 
 TURN = (*BODY, 429, 504)
 """One that runs a turn as well."""

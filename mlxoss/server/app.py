@@ -14,6 +14,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.server.bounds import HEAD_S, IDLE_S, MAX_HEAD_BYTES
 from mlxoss.server.endpoints import add_document_route
 from mlxoss.server.entrance import add_entrance
+from mlxoss.server.heads import StrictRequest
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
     MAX_BODY_BYTES,
@@ -48,7 +49,12 @@ def create_app(
     called once, on another thread. The caller starts the engine and sets the
     services' ``state``.
     """
-    app: App = Sanic(name, error_handler=JsonErrorHandler(), configure_logging=False)
+    app: App = Sanic(
+        name,
+        error_handler=JsonErrorHandler(),
+        request_class=StrictRequest,
+        configure_logging=False,
+    )
     app.config.update(
         {
             "ACCESS_LOG": config.http_access_log,

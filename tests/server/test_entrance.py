@@ -90,7 +90,6 @@ def test_a_simple_post_does_not_run_a_turn(server: Server) -> None:
         ["Host: localhost", "Host: localhost"],
         ["Host: localhost", "Host: evil.example"],
         ["Host:"],
-        ["Host: localhost\x00"],
         ["Host: löcalhost"],
         ["Host: " + "a" * 4000],
         ["Host: localhost, evil.example"],
