@@ -1,13 +1,7 @@
-"""Every endpoint with data made from the server's own description, right and wrong.
-
-``MLXOSS_FUZZ_EXAMPLES`` is how many requests each operation gets with either kind of data,
-``MLXOSS_FUZZ_SEED`` the seed to repeat.
-"""
+"""Every endpoint with data made from the server's own description, right and wrong."""
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,18 +18,18 @@ from schemathesis.specs.openapi import checks as said
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from tests.fakes import ScriptedBackend
+from tests.server.budget import EXAMPLES, SEED
 from tests.server.contract import Contract
 from tests.server.harness import Answer, Server, ask, eventually, running
 from tests.server.scripts import HELLO, always
 
-EXAMPLES = int(os.environ.get("MLXOSS_FUZZ_EXAMPLES", "12"))
-SEED = int(os.environ.get("MLXOSS_FUZZ_SEED", random.randrange(2**32)))
 CHECKS = [
     not_a_server_error,
     said.status_code_conformance,
     said.content_type_conformance,
     said.response_schema_conformance,
     said.response_headers_conformance,
+    said.negative_data_rejection,
 ]
 USER: Any = {"role": "user", "content": "Hello!"}
 
