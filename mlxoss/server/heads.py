@@ -25,7 +25,7 @@ class StrictRequest(Request):
     def __init__(self, url_bytes: bytes, headers: Header, **fields: Any) -> None:
         for name, value in headers.items():
             if not _NAME.fullmatch(name) or _NOT_IN_VALUES.search(value):
-                raise BadRequest(f"The header {ascii(name[:100])} is not written as one.")
+                raise BadRequest(f"The header {name[:100]!a} is not written as one.")
         try:
             super().__init__(url_bytes, headers, **fields)
         except BadURL:
