@@ -55,7 +55,8 @@ class RequestLog:
         reason = self.failure or (None if error is None else str(error) or type(error).__name__)
         if reason:
             words.append(f"({reason})")
-        logger.info("%s", " ".join(words))
+        # A client's text may hold lone surrogates, which no file or terminal takes.
+        logger.info("%s", " ".join(words).encode("utf-8", "backslashreplace").decode())
 
     def _sizes(self) -> list[str]:
         if self.usage is None:

@@ -124,9 +124,11 @@ def scene(encoding: Encoding, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def keep(server: Server) -> str:
-    """The id of a response that is kept."""
+    """The id of a response that is kept, once its turn has ended."""
     body = json.dumps({"model": "m", "input": "Hello!", "background": True}).encode()
     kept: str = ask(server, "POST", "/v1/responses", body).json["id"]
+    path = f"/v1/responses/{kept}"
+    eventually(lambda: ask(server, "GET", path).json["status"] == "completed", within_s=60)
     return kept
 
 

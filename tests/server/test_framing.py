@@ -86,6 +86,7 @@ ANSWERED = [
     (head("GET /v1/conversations/%2e%2e%2f/items/%00%0d%0aX HTTP/1.1"), 404),
     (head(f"GET /{'a' * 9000} HTTP/1.1"), 404),
     (head(f"GET /v1/responses/x/input_items?limit={'9' * 5000} HTTP/1.1"), 400),
+    (head("GET /v1/responses/x?starting_after=no HTTP/1.1"), 400),
     (head(f"GET /v1/responses/x?stream=true&starting_after={'9' * 5000} HTTP/1.1"), 404),
     (head("GET /health HTTP/1.1", "Upgrade: h2c", "HTTP2-Settings: AAA"), 200),
     (head("GET /health HTTP/1.1", *(f"X{i}: y" for i in range(1500))), 200),
