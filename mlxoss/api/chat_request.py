@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mlxoss.api.chat_tools import CalledFunction, Tool, ToolCall
-from mlxoss.api.fields import EffortWord, FormatName, unsupported
+from mlxoss.api.fields import EffortWord, FormatName, Refused, unsupported
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.errors import InvalidRequest
@@ -53,7 +53,10 @@ class Message(StrictModel):
     """A message of any role; the converter checks what its role needs."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[list[ContentPart] | None, BeforeValidator(_to_parts)] = None
+    content: Annotated[
+        list[ContentPart] | None,
+        BeforeValidator(_to_parts, json_schema_input_type=str | list[ContentPart] | None),
+    ] = None
     name: UserName | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
@@ -79,13 +82,13 @@ class ResponseFormatParam(StrictModel):
     json_schema: JsonSchemaFormat | None = None
 
 
-class StreamOptions(StrictModel):
+class ChatStreamOptions(StrictModel):
     """``stream_options``."""
 
     include_usage: bool | None = None
 
 
-class ReasoningParam(StrictModel):
+class ChatReasoning(StrictModel):
     """OpenRouter's ``reasoning``: its effort, and whether to hide the text from the answer."""
 
     effort: EffortWord | None = None
@@ -104,7 +107,7 @@ class ChatRequest(SamplingFields):
     model: str
     messages: Annotated[list[Message], Field(min_length=1)]
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: ChatStreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
 
     tools: list[Tool] | None = None
@@ -112,23 +115,23 @@ class ChatRequest(SamplingFields):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormatParam | None = None
     reasoning_effort: EffortWord | None = None
-    reasoning: ReasoningParam | None = None
+    reasoning: ChatReasoning | None = None
     chat_template_kwargs: TemplateArguments | None = None
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[
         Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None,
-        BeforeValidator(_to_stops),
+        BeforeValidator(_to_stops, json_schema_input_type=str | list[str] | None),
     ] = None
     logprobs: bool | None = None
 
     modalities: list[str] | None = None
-    audio: Any = None
-    functions: Any = None
-    function_call: Any = None
-    web_search_options: Any = None
-    moderation: Any = None
+    audio: Refused = None
+    functions: Refused = None
+    function_call: Refused = None
+    web_search_options: Refused = None
+    moderation: Refused = None
 
 
 def parse_chat_request(value: dict[str, Any]) -> ChatRequest:

@@ -85,7 +85,7 @@ class CustomGrammar(StrictModel):
     definition: str
 
 
-class CustomFormat(StrictModel):
+class ChatCustomFormat(StrictModel):
     """What a custom tool's input looks like; a grammar is shown to the model and enforced."""
 
     type: Literal["text", "grammar"]
@@ -97,7 +97,7 @@ class CustomDefinition(StrictModel):
 
     name: FunctionName
     description: str | None = None
-    format: CustomFormat | None = None
+    format: ChatCustomFormat | None = None
 
     @property
     def grammar(self) -> tuple[str, str] | tuple[None, None]:

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from mlxoss.api.items import InputItem
 from mlxoss.api.responses_request import Metadata
 from mlxoss.api.validation import StrictModel, validate
 
 MAX_ITEMS = 20
 """What one request may add."""
 
-NewItems = Annotated[list[Any], Field(max_length=MAX_ITEMS)]
+NewItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS)]
 
 
 class ConversationRequest(StrictModel):

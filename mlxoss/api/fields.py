@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from mlxoss.core import Effort
 from mlxoss.errors import InvalidRequest
@@ -19,6 +19,9 @@ _BETWEEN_NAMES = "__"
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
+
+Refused = Annotated[Any, WithJsonSchema({"type": "null"})]
+"""A field that would change the answer and is refused by its name unless it is null."""
 
 _EFFORTS: MappingProxyType[EffortWord, Effort] = MappingProxyType(
     {

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from mlxoss.api.fields import FunctionName
-from mlxoss.api.validation import StrictModel
+from mlxoss.api.validation import StrictModel, read_later
 
 Role = Literal["user", "assistant", "system", "developer"]
 Phase = Literal["commentary", "final_answer"]
@@ -49,13 +49,25 @@ class Part(StrictModel):
         return self.text if self.text is not None else self.refusal or ""
 
 
-Parts = Annotated[list[Part], BeforeValidator(_to_parts)]
+Parts = Annotated[list[Part], BeforeValidator(_to_parts, json_schema_input_type=str | list[Part])]
 
 
-class MessageItem(StrictModel):
-    """A message of any role. ``phase`` tells a preamble from a final answer."""
+def _without_id(schema: dict[str, Any]) -> None:
+    schema["required"].remove("id")
+
+
+class _Item(StrictModel):
+    """What all items have. One that comes without an id is given one before it is validated."""
+
+    model_config = ConfigDict(json_schema_extra=_without_id)
 
     id: Id
+
+
+class MessageItem(_Item):
+    """A message of any role. ``phase`` tells a preamble from a final answer."""
+
+    type: Literal["message"] = "message"
     role: Role
     content: Parts
     phase: Phase | None = None
@@ -68,7 +80,7 @@ class MessageItem(StrictModel):
 
     def to_json(self) -> dict[str, Any]:
         """The item as it is listed."""
-        item = {"id": self.id, "type": "message", "status": self.status or "completed"}
+        item = {"id": self.id, "type": self.type, "status": self.status or "completed"}
         if self.role == "assistant":
             content = [_output_part(part) for part in self.content]
             phase = {} if self.phase is None else {"phase": self.phase}
@@ -76,10 +88,10 @@ class MessageItem(StrictModel):
         return {**item, "role": self.role, "content": to_input_parts(self.content)}
 
 
-class ReasoningItem(StrictModel):
+class ReasoningItem(_Item):
     """Earlier reasoning: its text, a summary, its sealed ids, or several of these."""
 
-    id: Id
+    type: Literal["reasoning"]
     summary: list[Part] | None = None
     content: list[Part] | None = None
     encrypted_content: str | None = None
@@ -94,7 +106,7 @@ class ReasoningItem(StrictModel):
         """The item as it is listed."""
         item: dict[str, Any] = {
             "id": self.id,
-            "type": "reasoning",
+            "type": self.type,
             "summary": [{"type": "summary_text", "text": part.said} for part in self.summary or ()],
         }
         if self.content is not None:
@@ -106,10 +118,10 @@ class ReasoningItem(StrictModel):
         return {**item, "status": self.status or "completed"}
 
 
-class FunctionCallItem(StrictModel):
+class FunctionCallItem(_Item):
     """A call of a function; ``arguments`` verbatim."""
 
-    id: Id
+    type: Literal["function_call"]
     call_id: Id
     name: FunctionName
     arguments: str
@@ -120,7 +132,7 @@ class FunctionCallItem(StrictModel):
         """The item as it is listed."""
         return {
             "id": self.id,
-            "type": "function_call",
+            "type": self.type,
             "status": self.status or "completed",
             "call_id": self.call_id,
             "name": self.name,
@@ -129,10 +141,10 @@ class FunctionCallItem(StrictModel):
         }
 
 
-class CustomCallItem(StrictModel):
+class CustomCallItem(_Item):
     """A call of a custom tool; ``input`` verbatim."""
 
-    id: Id
+    type: Literal["custom_tool_call"]
     call_id: Id
     name: FunctionName
     input: str
@@ -143,7 +155,7 @@ class CustomCallItem(StrictModel):
         """The item as it is listed."""
         return {
             "id": self.id,
-            "type": "custom_tool_call",
+            "type": self.type,
             "status": self.status or "completed",
             "call_id": self.call_id,
             "name": self.name,
@@ -152,11 +164,10 @@ class CustomCallItem(StrictModel):
         }
 
 
-class CallOutputItem(StrictModel):
+class CallOutputItem(_Item):
     """What a tool answered. ``type`` says which kind of call it answers."""
 
     type: Literal["function_call_output", "custom_tool_call_output"]
-    id: Id
     call_id: Id
     output: Parts
     status: ItemStatus | None = None
@@ -179,17 +190,17 @@ class CallOutputItem(StrictModel):
         }
 
 
-class CompactionItem(StrictModel):
+class CompactionItem(_Item):
     """A conversation's earlier part, as ``/v1/responses/compact`` sealed it."""
 
-    id: Id
+    type: Literal["compaction"]
     encrypted_content: str
 
     def to_json(self) -> dict[str, Any]:
         """The item as it is listed."""
         return {
             "id": self.id,
-            "type": "compaction",
+            "type": self.type,
             "encrypted_content": self.encrypted_content,
         }
 
@@ -202,6 +213,17 @@ Item = (
     | CallOutputItem
     | CompactionItem
 )
+
+
+class ItemReference(StrictModel):
+    """Stands for a kept item."""
+
+    type: Literal["item_reference"] | None = None
+    id: Id
+
+
+InputItem = Annotated[Any, read_later(Item | ItemReference)]
+"""An item as it comes in: ``items_parse.parse_items`` reads it."""
 
 
 def join_parts(parts: Iterable[Part]) -> str:

@@ -133,10 +133,11 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     kind = value.get("type") or _type_of(value, location)
     if kind == _REFERENCE:
         return _resolve(value, location, find)
-    known = _TYPES.get(_ALIASES.get(kind, kind)) if isinstance(kind, str) else None
+    kind = _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+    known = _TYPES.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise invalid(f"{param}.type", f"items of type {kind!r} are not supported")
-    fields = {**value, "id": value.get("id") or make_id(known.prefix)}
+    fields = {**value, "type": kind, "id": value.get("id") or make_id(known.prefix)}
     item = validate(known.model, fields, location)
     for name in known.parts:
         parts = getattr(item, name)

@@ -16,12 +16,15 @@ from pydantic_core import PydanticCustomError
 from mlxoss.api.fields import (
     EffortWord,
     FormatName,
+    Refused,
     invalid,
     json_object_format,
     missing,
     to_effort,
     unsupported,
 )
+from mlxoss.api.items import InputItem
+from mlxoss.api.responses_tools import ToolParam
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import Effort
@@ -48,6 +51,22 @@ def _to_input(value: Any) -> Any:
 
 def _to_conversation_id(value: Any) -> Any:
     return value.get("id", value) if isinstance(value, dict) else value
+
+
+class ConversationParam(StrictModel):
+    """``conversation`` as an object."""
+
+    id: str
+
+
+Input = Annotated[
+    list[Any] | None,
+    BeforeValidator(_to_input, json_schema_input_type=str | list[InputItem] | None),
+]
+ConversationId = Annotated[
+    str | None,
+    BeforeValidator(_to_conversation_id, json_schema_input_type=str | ConversationParam | None),
+]
 
 
 class ReasoningParam(StrictModel):
@@ -96,11 +115,11 @@ class PromptFields(StrictModel):
     """
 
     model: str | None = None
-    input: Annotated[list[Any] | None, BeforeValidator(_to_input)] = None
+    input: Input = None
     instructions: str | None = None
     previous_response_id: str | None = None
-    conversation: Annotated[str | None, BeforeValidator(_to_conversation_id)] = None
-    tools: list[Any] | None = None
+    conversation: ConversationId = None
+    tools: list[ToolParam] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningParam | None = None
@@ -156,9 +175,9 @@ class ResponsesRequest(PromptFields, SamplingFields):
     service_tier: str | None = None
     user: str | None = None
 
-    prompt: Any = None
+    prompt: Refused = None
     context_management: list[Any] | None = None
-    moderation: Any = None
+    moderation: Refused = None
     prompt_cache_options: CacheOptions | None = None
     generate: bool | None = None
 
@@ -182,8 +201,8 @@ class CompactRequest(StrictModel):
     """The request of ``POST /v1/responses/compact``."""
 
     model: str
-    conversation: Any = None
-    input: Annotated[list[Any] | None, BeforeValidator(_to_input)] = None
+    conversation: Refused = None
+    input: Input = None
     instructions: str | None = None
     previous_response_id: str | None = None
     prompt_cache_key: str | None = None

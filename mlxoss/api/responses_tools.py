@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from mlxoss.api.fields import FunctionName, flatten, invalid, missing
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
-from mlxoss.api.validation import StrictModel, to_param, validate
+from mlxoss.api.validation import StrictModel, read_later, to_param, validate
 from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.rules import CallRule
 
@@ -56,7 +56,19 @@ class NamespaceParam(StrictModel):
     type: Literal["namespace"]
     name: FunctionName
     description: str | None = None
-    tools: list[Any]
+    tools: list[Annotated[Any, read_later(FunctionToolParam | CustomToolParam)]]
+
+
+class HostedToolParam(StrictModel):
+    """A tool that OpenAI runs itself: left out."""
+
+    type: str
+
+
+ToolParam = Annotated[
+    Any, read_later(FunctionToolParam | CustomToolParam | NamespaceParam | HostedToolParam)
+]
+"""A declared tool: ``read_tools`` reads it."""
 
 
 class ToolKind(Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 
 from mlxoss.errors import InvalidRequest
 
@@ -28,6 +28,11 @@ def validate(model: type[ModelT], value: Any, location: tuple[int | str, ...] = 
         return model.model_validate(value)
     except ValidationError as error:
         raise _to_invalid_request(error, location) from None
+
+
+def read_later(kind: Any) -> PlainValidator:
+    """For a field of type Any that is looked into after validation: its schema is ``kind``'s."""
+    return PlainValidator(lambda value: value, json_schema_input_type=kind)
 
 
 def to_param(location: tuple[int | str, ...]) -> str:

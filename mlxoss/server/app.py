@@ -12,7 +12,9 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.server.bounds import BODY_S, HEAD_S, IDLE_S, MAX_HEAD_BYTES, SEND_S
+from mlxoss.server.endpoints import add_document_route
 from mlxoss.server.entrance import add_entrance
+from mlxoss.server.heads import StrictRequest
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
     MAX_BODY_BYTES,
@@ -47,7 +49,12 @@ def create_app(
     called once, on another thread. The caller starts the engine and sets the
     services' ``state``.
     """
-    app: App = Sanic(name, error_handler=JsonErrorHandler(), configure_logging=False)
+    app: App = Sanic(
+        name,
+        error_handler=JsonErrorHandler(),
+        request_class=StrictRequest,
+        configure_logging=False,
+    )
     app.config.update(
         {
             "ACCESS_LOG": config.http_access_log,
@@ -72,6 +79,7 @@ def create_app(
     add_turn_routes(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)
+    add_document_route(app)
     _add_headers(app, services)
     return app
 

@@ -10,14 +10,27 @@ from typing import Any
 from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
+from mlxoss.api.endpoint import Endpoint
 from mlxoss.engine.engine import EngineState
 from mlxoss.errors import StoreError
+from mlxoss.server.endpoints import add_endpoint
 from mlxoss.server.http import App, json_response
 from mlxoss.server.memory import read_memory
 from mlxoss.server.services import ServerStatus, Services
 
 _COUNT_S = 0.01
 """How long to wait for the store's counts: those of before beat a late answer."""
+
+_HEALTH = Endpoint(
+    "health",
+    "report",
+    "GET",
+    "/health",
+    "Whether the server can work, and how busy it is.",
+    answer="Health",
+    statuses=(200, 503),
+    has_head=True,
+)
 
 
 def add_health_route(app: App, services: Services) -> None:
@@ -39,7 +52,7 @@ def add_health_route(app: App, services: Services) -> None:
             report = _to_json(services, status, await counts.latest())
         return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
-    app.add_route(health, "/health", methods=["GET", "HEAD"], error_format="json", name="health")
+    add_endpoint(app, _HEALTH, health)
 
 
 class _StoreCounts:

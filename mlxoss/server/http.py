@@ -33,6 +33,7 @@ CLIENT_LEFT = 499
 
 _CODES = {408: "request_timeout", 413: "request_too_large"}
 
+_SHOWN_CHARS = 100
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -146,7 +147,7 @@ def _check_content_type(request: Request) -> None:
         raise HttpRefusal(
             HttpError(
                 415,
-                f"Unsupported content type '{kind}': send the header "
+                f"Unsupported content type {kind[:_SHOWN_CHARS]!a}: send the header "
                 "'Content-Type: application/json'.",
                 code="unsupported_media_type",
             )

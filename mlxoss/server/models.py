@@ -7,10 +7,26 @@ from urllib.parse import unquote
 
 from sanic import HTTPResponse, Request
 
+from mlxoss.api.endpoint import Endpoint
 from mlxoss.core import ModelInfo
 from mlxoss.errors import NotFound
+from mlxoss.server.endpoints import add_endpoint
 from mlxoss.server.http import App, json_response
 from mlxoss.server.services import Services
+
+_LIST = Endpoint(
+    "models", "list", "GET", "/v1/models", "List models.", answer="ModelList", has_head=True
+)
+_MODEL = Endpoint(
+    "models",
+    "retrieve",
+    "GET",
+    "/v1/models/<model_id:path>",
+    "Tell of a model; its id may hold slashes.",
+    answer="Model",
+    errors=(404,),
+    has_head=True,
+)
 
 
 def add_model_routes(app: App, services: Services) -> None:
@@ -31,16 +47,8 @@ def add_model_routes(app: App, services: Services) -> None:
             )
         return json_response(entry)
 
-    app.add_route(
-        list_models, "/v1/models", methods=["GET", "HEAD"], error_format="json", name="models"
-    )
-    app.add_route(
-        get_model,
-        "/v1/models/<model_id:path>",
-        methods=["GET", "HEAD"],
-        error_format="json",
-        name="model",
-    )
+    add_endpoint(app, _LIST, list_models)
+    add_endpoint(app, _MODEL, get_model)
 
 
 def _to_json(model: ModelInfo, context_tokens: int) -> dict[str, Any]:

@@ -59,7 +59,8 @@ class RequestLog:
         words = [self.id, self._endpoint, str(_status(error)), *self._sizes(), *self._times()]
         if (cause := self.failure or error) is not None:
             words.append(f"({_reason(cause)})")
-        logger.info("%s", " ".join(words))
+        # A client's text may hold lone surrogates, which no file or terminal takes.
+        logger.info("%s", " ".join(words).encode("utf-8", "backslashreplace").decode())
 
     def _sizes(self) -> list[str]:
         if self.usage is None:

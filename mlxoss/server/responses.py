@@ -75,8 +75,9 @@ async def _in_background(run: ResponseRun) -> HTTPResponse | None:
 
 async def retrieve(http: Request, services: Services, response_id: str) -> HTTPResponse | None:
     """``GET /v1/responses/{id}``; with ``stream=true`` a background response's events."""
+    after = _starting_after(http)
     if _flag(http, "stream"):
-        batches = await _replay(services, response_id, _starting_after(http))
+        batches = await _replay(services, response_id, after)
         await send_events(http, services, batches)
         return None
     running = services.background.get(response_id)

@@ -154,5 +154,13 @@ def test_the_server_starts_without_mlx() -> None:
     )
     imported = {name.split(".")[0] for name in done.stdout.split()}
     assert "sanic" in imported
-    slow = {"mlx", "mlx_lm", "transformers", "openai_harmony", "huggingface_hub", "numpy"}
+    slow = {
+        "mlx",
+        "mlx_lm",
+        "transformers",
+        "openai_harmony",
+        "huggingface_hub",
+        "numpy",
+        "pydantic",
+    }
     assert imported & slow == set()

@@ -20,6 +20,7 @@ APP = "https://app.example"
 PATHS = [
     ("GET", "/health"),
     ("GET", "/v1/models"),
+    ("GET", "/openapi.json"),
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/responses"),
     ("DELETE", "/v1/responses/resp_1"),
@@ -89,7 +90,6 @@ def test_a_simple_post_does_not_run_a_turn(server: Server) -> None:
         ["Host: localhost", "Host: localhost"],
         ["Host: localhost", "Host: evil.example"],
         ["Host:"],
-        ["Host: localhost\x00"],
         ["Host: löcalhost"],
         ["Host: " + "a" * 4000],
         ["Host: localhost, evil.example"],

@@ -53,6 +53,7 @@ def test_once_there_is_a_key_it_is_needed_everywhere(server: Server, tmp_path: P
     token = create_key(tmp_path, "laptop", time.time())
     for method, path in [
         ("GET", "/v1/models"),
+        ("GET", "/openapi.json"),
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/responses"),
         ("GET", "/v1/responses/resp_1"),

@@ -1,0 +1,126 @@
+"""Shapes of the answers that all of the API shares, for ``/openapi.json``.
+
+Answers are made as plain JSON; these models describe them, and the tests hold real answers
+against them. Nothing is in an answer that is not in its model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Answer(BaseModel):
+    """The base of every answer's shape."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def maybe_absent() -> Any:
+    """The default of a field that an answer may leave out."""
+    return Field(default=None)
+
+
+class ErrorFields(Answer):
+    """What went wrong. ``param`` names the field to blame, ``code`` is for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Error(Answer):
+    """The answer to a request that cannot be served as asked."""
+
+    error: ErrorFields
+
+
+class Model(Answer):
+    """The model that this server has."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    context_length: int
+
+
+class ModelList(Answer):
+    """All models: one."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class OpenApi(BaseModel):
+    """This document."""
+
+    openapi: str
+    paths: dict[str, Any]
+
+
+class Logprob(Answer):
+    """A token and how likely it was."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(Logprob):
+    """A token of an answer, with its alternatives."""
+
+    top_logprobs: list[Logprob]
+
+
+class Memory(Answer):
+    """Bytes held: by the process, and by MLX once a model is loaded."""
+
+    process_bytes: int = maybe_absent()
+    active_bytes: int = maybe_absent()
+    peak_bytes: int = maybe_absent()
+    cache_bytes: int = maybe_absent()
+
+
+class StoreCounts(Answer):
+    """How much is kept."""
+
+    responses: int
+    conversations: int
+    remembered_turns: int
+    bytes: int
+
+
+class PrefixCache(Answer):
+    """What is kept of computed prompts."""
+
+    entries: int
+    bytes: int
+    limit_bytes: int
+    hits: int
+    hit_tokens: int
+
+
+class Health(Answer):
+    """Whether the server can work and how busy it is; without a needed key the status alone."""
+
+    status: Literal["loading", "ok", "unloaded", "failed", "stopping"]
+    model: str = maybe_absent()
+    version: str = maybe_absent()
+    pid: int = maybe_absent()
+    uptime_s: float = maybe_absent()
+    active_requests: int = maybe_absent()
+    queued_requests: int = maybe_absent()
+    oldest_wait_s: float = maybe_absent()
+    max_active_requests: int = maybe_absent()
+    max_queued_requests: int = maybe_absent()
+    refused_requests: int = maybe_absent()
+    decode_tokens_per_s: float = maybe_absent()
+    prefill_tokens_per_s: float = maybe_absent()
+    harmony_recoveries: dict[str, int] = maybe_absent()
+    memory: Memory = maybe_absent()
+    prefix_cache: PrefixCache = maybe_absent()
+    store: StoreCounts = maybe_absent()
+    error: str | None = maybe_absent()
