@@ -106,6 +106,7 @@ def to_turn_request(
             format_param="text.format.schema",
         ),
         needs_guard=needs_guard(choice, tools.calls, strict_param),
+        is_background=bool(request.background),
     )
 
 

@@ -31,10 +31,12 @@ _MODEL = Endpoint(
 
 def add_model_routes(app: App, services: Services) -> None:
     """Serve the list of the one loaded model on ``app``."""
-    entry = _to_json(services.model, services.context_tokens)
+
+    def entry() -> dict[str, Any]:
+        return _to_json(services.model, services.context_tokens)
 
     async def list_models(request: Request) -> HTTPResponse:
-        return json_response({"object": "list", "data": [entry]})
+        return json_response({"object": "list", "data": [entry()]})
 
     async def get_model(request: Request, model_id: str) -> HTTPResponse:
         # Names such as mlx-community/gpt-oss-20b hold slashes, sent as they are or as %2F.
@@ -45,7 +47,7 @@ def add_model_routes(app: App, services: Services) -> None:
                 param="model",
                 code="model_not_found",
             )
-        return json_response(entry)
+        return json_response(entry())
 
     add_endpoint(app, _LIST, list_models)
     add_endpoint(app, _MODEL, get_model)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine, EngineState
-from mlxoss.errors import ModelUnavailable
+from mlxoss.errors import ContextLengthExceeded, MemoryExceeded, ModelUnavailable
 from mlxoss.server.key_limit import KeyLimit
 from mlxoss.server.state import State
 
@@ -109,9 +109,23 @@ class Services:
 
     @property
     def context_tokens(self) -> int:
-        """The longest sequence served, prompt and answer together."""
+        """The longest sequence served, prompt and answer together.
+
+        What the memory holds is known once the model was loaded; until then the engine cuts.
+        """
+        return min(self._own_tokens, self.engine.status().most_tokens or self._own_tokens)
+
+    @property
+    def _own_tokens(self) -> int:
         own = self.model.context_tokens
         return min(own, self.config.context_length or own)
+
+    def too_long(self, prompt_tokens: int, param: str) -> ContextLengthExceeded:
+        """The error for a prompt that leaves no room for an answer."""
+        most = self.context_tokens
+        if most < self._own_tokens:
+            return MemoryExceeded(prompt_tokens, most, param=param)
+        return ContextLengthExceeded(prompt_tokens, most, param=param)
 
     @property
     def limit_s(self) -> float | None:

@@ -13,7 +13,7 @@ from mlxoss.api.turn_request import TurnRequest, Usage
 from mlxoss.core import GenerationRequest, Grammar, SamplingParams, TokenOutput
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
-from mlxoss.errors import ContextLengthExceeded, GenerationCancelled, TurnTimedOut
+from mlxoss.errors import GenerationCancelled, TurnTimedOut
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.parser import TurnParser
@@ -172,13 +172,14 @@ async def _start(
     )
     left = context_tokens - len(prompt_ids)
     if left < 1:
-        raise ContextLengthExceeded(len(prompt_ids), context_tokens, param=request.prompt_param)
+        raise services.too_long(len(prompt_ids), request.prompt_param)
     generation_request = GenerationRequest(
         prompt_ids=tuple(prompt_ids),
         max_tokens=min(request.max_tokens or left, left),
         stop_ids=STOP_IDS,
         sampling=request.sampling,
         grammar=grammar,
+        is_background=request.is_background,
     )
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
