@@ -27,6 +27,9 @@ STEP_TOKENS = 128
 """How much longer than the longest stored beginning a snapshot is that is worth a file: its window
 state alone takes as much as the runs of so many tokens. As much is saved by reading one."""
 
+LAST_STEP_TOKENS = 32
+"""The same of a conversation's end when the model leaves the memory."""
+
 MOST_PENDING_BYTES = 1 << 28
 """What may wait to be written, unless it is one snapshot; others are not stored then."""
 
@@ -95,14 +98,14 @@ class DiskTier:
         self._offer(ids, read_caches, STEP_TOKENS, until=0.0)
 
     def close(self, last: Iterable[tuple[Sequence[int], ReadCaches]], until: float) -> None:
-        """Store the ``last`` snapshots too, however little they add, and let the writer finish.
+        """Store the ``last`` snapshots too, though they add little, and let the writer finish.
 
         Goes on until ``until`` (``time.monotonic``) at most. The object is of no use afterwards.
         """
         for ids, read_caches in last:
             if time.monotonic() > until:
                 break
-            self._offer(ids, read_caches, 1, until)
+            self._offer(ids, read_caches, LAST_STEP_TOKENS, until)
         self._writer.close(max(0.0, until - time.monotonic()))
         self._settle()
 
