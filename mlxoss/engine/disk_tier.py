@@ -14,7 +14,7 @@ import numpy as np
 from mlxoss.engine.disk_files import NOTHING, Arrays, Link, make_keys, read_link, scan
 from mlxoss.engine.disk_index import DiskIndex, Entry
 from mlxoss.engine.disk_writer import DiskWriter, Remove, Touch, Write
-from mlxoss.engine.host_arrays import Form, make_revision, to_arrays, to_pairs
+from mlxoss.engine.host_arrays import Form, make_revision, to_arrays, to_run, to_windows
 from mlxoss.engine.prefix_tree import Found
 from mlxoss.engine.snapshot import Pairs, read_run, read_windows
 
@@ -83,11 +83,11 @@ class DiskTier:
             length = chain[-1].link.length
             if length < least:
                 return None
-            pairs = self._read(ids, chain)
-            if pairs:
+            found = self._read(ids, chain)
+            if found is not None:
                 self._touch(chain)
                 self.hits += 1
-                return Found(length, tuple(run for run, _ in pairs), pairs[-1][1])
+                return found
         return None
 
     def offer(self, ids: Sequence[int], read_caches: ReadCaches) -> None:
@@ -151,27 +151,29 @@ class DiskTier:
                 return chain
         return []
 
-    def _read(self, ids: Sequence[int], chain: Sequence[Entry]) -> list[tuple[Pairs, Pairs]]:
-        """Each link's run and window state; nothing if one is damaged, which is removed."""
-        pairs: list[tuple[Pairs, Pairs]] = []
+    def _read(self, ids: Sequence[int], chain: Sequence[Entry]) -> Found[Pairs, Pairs] | None:
+        """The snapshot that ``chain`` makes up; ``None`` if a link is damaged, which is removed."""
+        runs: list[Pairs] = []
+        arrays: Arrays = {}
         start = 0
         for entry in chain:
             length = entry.link.length
             try:
-                pairs.append(self._read_one(entry.link, ids[start:length]))
+                arrays = self._read_one(entry.link, ids[start:length])
             except ValueError as error:
                 logger.warning("the snapshot %s is removed: %s", entry.link.name, error)
                 self._remove(self._index.drop(entry.link.key))
-                return []
+                return None
+            runs.append(to_run(arrays, self._form))
             start = length
-        return pairs
+        return Found(start, tuple(runs), to_windows(arrays, self._form))
 
-    def _read_one(self, link: Link, ids: Sequence[int]) -> tuple[Pairs, Pairs]:
+    def _read_one(self, link: Link, ids: Sequence[int]) -> Arrays:
         expected = self._form.expected(link.length, len(ids))
         arrays = read_link(self._folder, link, expected)
         if not np.array_equal(arrays["tokens"], ids):
             raise ValueError("it is of other tokens")
-        return to_pairs(arrays, self._form)
+        return arrays
 
     def _has_room(self, nbytes: int, until: float) -> bool:
         while self._pending_bytes and self._pending_bytes + nbytes > MOST_PENDING_BYTES:

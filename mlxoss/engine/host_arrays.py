@@ -82,9 +82,14 @@ def to_arrays(ids: Sequence[int], run: Pairs, windows: Pairs) -> Arrays:
     }
 
 
-def to_pairs(arrays: Arrays, form: Form) -> tuple[Pairs, Pairs]:
-    """The run and the window state of ``to_arrays``."""
-    return _to_pairs("run", arrays, form.run), _to_pairs("window", arrays, form.windows)
+def to_run(arrays: Arrays, form: Form) -> Pairs:
+    """The run of ``to_arrays``."""
+    return _to_pairs("run", arrays, form.run)
+
+
+def to_windows(arrays: Arrays, form: Form) -> Pairs:
+    """The window state of ``to_arrays``."""
+    return _to_pairs("window", arrays, form.windows)
 
 
 def _expected(kind: str, parts: Sequence[_Part], tokens: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from mlxoss.engine.disk_files import MAX_AGE_S, Link, make_keys, scan, wipe, wri
 from mlxoss.engine.disk_index import DiskIndex, Entry
 from mlxoss.engine.disk_tier import LEAST_TOKENS, STEP_TOKENS, DiskTier
 from mlxoss.engine.engine import EngineState
-from mlxoss.engine.host_arrays import Form, read_form, to_arrays, to_pairs
+from mlxoss.engine.host_arrays import Form, read_form, to_arrays, to_run, to_windows
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.snapshot import Pairs
@@ -454,7 +454,8 @@ def test_what_bfloat16_computed_comes_back_to_the_bit(tmp_path: Path) -> None:
     expected = form.expected(300, 300)
     assert {name: (a.shape, a.dtype) for name, a in arrays.items()} == expected
     assert form.nbytes(300, 300) == sum(array.nbytes for array in arrays.values())
-    for before, after in zip((run, window), to_pairs(arrays, form), strict=True):
+    restored = to_run(arrays, form), to_windows(arrays, form)
+    for before, after in zip((run, window), restored, strict=True):
         for one, other in zip(before.layers[0], after.layers[0], strict=True):
             assert one.dtype == other.dtype
             assert mx.array_equal(one, other).item()
