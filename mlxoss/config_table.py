@@ -22,6 +22,7 @@ from mlxoss.settings import (
 )
 
 ENV_PREFIX = "MLXOSS_"
+PREFIX_CACHE_DISK_BYTES = 8 << 30
 
 
 def _about(kind: Kind, help: str) -> dict[str, object]:
@@ -134,6 +135,14 @@ class Config:
             "the memory that the model leaves.",
         ),
     )
+    prefix_cache_disk: int | None = field(
+        default=None,
+        metadata=_about(
+            Integer(0),
+            "Most bytes of that kept on the disk, for the next start, 0 for none; else 8 GiB, "
+            "none without a responses store.",
+        ),
+    )
     idle_unload: int = field(
         default=30,
         metadata=_about(
@@ -197,6 +206,14 @@ class Config:
     http_access_log: bool = field(
         default=False, metadata=_about(Switch(), "Log a line per HTTP request.")
     )
+
+    @property
+    def snapshots_limit_bytes(self) -> int:
+        """What ``prefix_cache_disk`` comes to: nothing of what was said goes to the disk where
+        ``responses_store`` says so, unless it is asked for."""
+        if self.prefix_cache_disk is not None:
+            return self.prefix_cache_disk
+        return PREFIX_CACHE_DISK_BYTES if self.responses_store == "on" else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ def cache_dir(env: Mapping[str, str] = os.environ) -> Path:
     return make_private_folder(_folder(env, "cache", platformdirs.user_cache_path(_APP)))
 
 
+def snapshots_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """The prefix cache's folder on the disk; it need not exist."""
+    return cache_dir(env) / "prefixes"
+
+
 def data_dir(env: Mapping[str, str] = os.environ) -> Path:
     """The folder for what cannot be made again. It exists on return (else ``ConfigError``)."""
     return make_private_folder(_folder(env, "data", platformdirs.user_data_path(_APP)))

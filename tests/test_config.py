@@ -95,6 +95,7 @@ GOOD_TEXTS = [
     ("port", "65535", 65535),
     ("max_batch", "64", 64),
     ("prefix_cache_bytes", "0", 0),
+    ("prefix_cache_disk", "0", 0),
     ("idle_unload", "0", 0),
     ("loop_guard", "0", 0),
     ("date", "2024-02-29", datetime.date(2024, 2, 29)),
@@ -137,6 +138,7 @@ BAD_TEXTS = [
     ("max_batch", "65", "an integer from 1 to 64"),
     ("max_queue", "-1", "an integer from 0 to"),
     ("prefix_cache_bytes", "1GB", "an integer of at least 0"),
+    ("prefix_cache_disk", "-1", "an integer of at least 0"),
     ("idle_unload", "-1", "an integer from 0 to"),
     ("debug_raw_preview_chars", "1.5", "an integer of at least 0"),
     ("date", "2026-02-30", "a date in the form YYYY-MM-DD"),
@@ -269,6 +271,21 @@ def test_any_text_is_used_or_refused_by_name(name: str, text: str) -> None:
         assert kind.check(value) == value
         return
     assert key == settings()[name].flag
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit_bytes"),
+    [
+        ({}, 8 << 30),
+        ({"prefix_cache_disk": "5000"}, 5000),
+        ({"responses_store": "off"}, 0),
+        ({"responses_store": "off", "prefix_cache_disk": "5000"}, 5000),
+    ],
+)
+def test_what_prompts_may_take_on_the_disk(
+    file: Path, flags: dict[str, str], limit_bytes: int
+) -> None:
+    assert load(file, flags).snapshots_limit_bytes == limit_bytes
 
 
 def test_every_default_is_itself_a_valid_value() -> None:

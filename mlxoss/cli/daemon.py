@@ -21,7 +21,7 @@ from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.engine.model_files import ModelFiles
-from mlxoss.errors import MlxossError
+from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.keys import read_keys
 from mlxoss.logs import log_failure, set_up_logging
 from mlxoss.problems import Problem
@@ -33,6 +33,8 @@ from mlxoss.server.state import open_state
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
+    from mlxoss.engine.disk_tier import DiskTier
+    from mlxoss.engine.model import LanguageModel
     from mlxoss.harmony.guards import Guards
 
 logger = logging.getLogger(__name__)
@@ -137,9 +139,31 @@ def _load_backend(source: ModelSource, files: ModelFiles, config: Config) -> Bac
     budget.check_weights(source.weights_bytes)
     files.note()
     model = source.load()
+    limit_bytes = budget.spare_bytes()
+    disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
     return MlxBackend(
         model,
         max_batch=config.max_batch,
-        prefixes=PrefixCache(budget.spare_bytes()),
+        prefixes=PrefixCache(limit_bytes, disk=disk),
         room=make_room(model, budget, config.max_batch),
     )
+
+
+def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:
+    """The prefix cache's disk tier; without a limit what an earlier one left is removed."""
+    from mlxoss.engine.checkpoint import read_revision
+    from mlxoss.engine.disk_files import wipe
+    from mlxoss.engine.disk_tier import DiskTier
+    from mlxoss.engine.host_arrays import read_form
+
+    try:
+        folder = paths.snapshots_dir()
+        form = read_form(model) if limit_bytes else None
+        if form is None:
+            wipe(folder)
+            return None
+        paths.make_private_folder(folder)
+        return DiskTier(folder, limit_bytes, read_revision(source.find_folder()), form)
+    except (OSError, ConfigError) as error:
+        logger.warning("no snapshots are kept on the disk: %s", error)
+        return None

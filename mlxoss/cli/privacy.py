@@ -67,6 +67,14 @@ def _kept(config: Config) -> Iterator[Kept]:
     if aside := find_aside(database):
         what = "damaged databases of responses, moved aside"
         yield _make(what, aside, _UNTIL_REMOVED, "mlxoss store clear", words=True)
+    snapshots = paths.snapshots_dir()
+    yield _make(
+        "the prefix cache: prompts and what was computed for them",
+        [snapshots, *snapshots.glob("*")],
+        _snapshots_time(config),
+        "mlxoss store clear",
+        words=True,
+    )
     log = config.log_file or default_log(logs)
     rotated = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, 5))]
     yield _make(
@@ -102,8 +110,22 @@ def _store_time(config: Config) -> str:
     )
 
 
+def _snapshots_time(config: Config) -> str:
+    from mlxoss.cli.status_view import to_bytes
+    from mlxoss.engine.disk_files import MAX_AGE_S
+
+    if not config.snapshots_limit_bytes:
+        return (
+            "not kept (prefix_cache_disk is 0, or responses_store off); the next start removes it"
+        )
+    return (
+        f"{MAX_AGE_S / 86400:.0f} days after their last use, whatever a request's store says; at "
+        f"most {to_bytes(config.snapshots_limit_bytes)}"
+    )
+
+
 def _make(what: str, files: list[Path], how_long: str, remove: str, *, words: bool = False) -> Kept:
-    size = sum(file.stat().st_size for file in files if file.exists())
+    size = sum(file.stat().st_size for file in files if file.is_file())
     return Kept(what, str(files[0]), words, how_long, size, remove)
 
 

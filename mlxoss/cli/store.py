@@ -7,20 +7,28 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Wipe what is kept of responses.", no_args_is_help=True, rich_markup_mode=None
+    help="Wipe what is kept of what was said.", no_args_is_help=True, rich_markup_mode=None
 )
 _SURE = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command("clear")
 def clear(yes: _SURE = False) -> None:
-    """Remove every response and conversation that is kept. The daemon must be stopped."""
+    """Remove every response, conversation and prompt that is kept. The daemon must be stopped."""
     from mlxoss import paths
     from mlxoss.cli.status_view import to_bytes
+    from mlxoss.engine.disk_files import wipe as wipe_snapshots
+    from mlxoss.errors import StoreError
     from mlxoss.server.state import DATABASE
     from mlxoss.store.wiping import wipe
 
-    path = paths.data_dir() / DATABASE
+    path, snapshots = paths.data_dir() / DATABASE, paths.snapshots_dir()
     if not yes:
-        typer.confirm(f"This removes every response and conversation in {path}. Go on?", abort=True)
+        both = f"every response and conversation in {path}, every prompt in {snapshots}"
+        typer.confirm(f"This removes {both}. Go on?", abort=True)
     typer.echo(f"removed {to_bytes(wipe(path))} of {path}")
+    try:
+        size = wipe_snapshots(snapshots)
+    except OSError as error:
+        raise StoreError(f"{snapshots} cannot be emptied: {error.strerror or error}.") from error
+    typer.echo(f"removed {to_bytes(size)} of {snapshots}")

@@ -35,9 +35,10 @@ class SequencePrefilled:
 
 @dataclass(frozen=True, slots=True)
 class PrefixCacheStatus:
-    """A reading of the prefix cache: snapshots kept, their size, what was saved since the start.
+    """A reading of the prefix cache: snapshots kept, their size, what was saved since the load.
 
     ``hits`` counts the prompts that began with a snapshot, ``hit_tokens`` the tokens in those.
+    Of the disk tier (``disk_limit_bytes`` is 0 without one) ``disk_hits`` counts what was read.
     """
 
     entries: int
@@ -45,6 +46,10 @@ class PrefixCacheStatus:
     limit_bytes: int
     hits: int
     hit_tokens: int
+    disk_entries: int = 0
+    disk_bytes: int = 0
+    disk_limit_bytes: int = 0
+    disk_hits: int = 0
 
 
 StepOutput = SequenceOutput | SequenceFailed | SequencePrefilled

@@ -182,7 +182,7 @@ class MlxBackend:
         self._rows.clear()
         self._prefilling.clear()
         # Whatever spoiled the batch may have been kept.
-        self._prefixes.clear()
+        self._prefixes.distrust()
         self._generator = self._make_generator()
         mx.clear_cache()
 
@@ -193,7 +193,8 @@ class MlxBackend:
         mx.synchronize(self._stream)
         self._rows.clear()
         self._samplers.clear()
-        self._prefixes.clear()
+        with mx.stream(self._stream):
+            self._prefixes.close(self._model.make_cache)
         del self._generator, self._model
         # The model's modules and their arrays refer to each other.
         gc.collect()

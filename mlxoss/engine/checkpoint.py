@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,21 @@ def read_checkpoint(folder: Path, advice: str) -> Checkpoint:
         if not _is_whole(file):
             raise ModelError(f"The weights in {file} are damaged: {advice}.")
     return Checkpoint(_context_tokens(config), created)
+
+
+def read_revision(folder: Path) -> str:
+    """What tells the checkpoint in ``folder`` from any other, without reading its weights.
+
+    Its configuration, and its weight files' names, sizes and times; in the Hugging Face cache those
+    are links to files named by their contents. Raises ``OSError``.
+    """
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in sorted(folder.glob(_WEIGHTS)):
+        stat = file.stat()
+        digest.update(
+            f"\n{file.name} {file.resolve().name} {stat.st_size} {stat.st_mtime_ns}".encode()
+        )
+    return digest.hexdigest()
 
 
 def _context_tokens(config: dict[str, Any]) -> int:

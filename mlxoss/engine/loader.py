@@ -46,15 +46,19 @@ class ModelSource:
         Raises ``ModelError`` when the files do not make up a gpt_oss model after all, also where
         they have changed since they were found.
         """
-        folder = self.folder
-        if folder is None:
-            from mlxoss.demo import expand_demo
+        if self.folder is not None:
+            advice = "put its files back, or pull it anew; then `mlxoss restart`"
+            read_checkpoint(self.folder, advice)
+        return load_folder(self.find_folder())
 
-            assert self.cache_dir is not None
-            folder = expand_demo(self.cache_dir)
-        else:
-            read_checkpoint(folder, "put its files back, or pull it anew; then `mlxoss restart`")
-        return load_folder(folder)
+    def find_folder(self) -> Path:
+        """The checkpoint's folder; the demo's is made if need be, or ``ModelError``."""
+        if self.folder is not None:
+            return self.folder
+        from mlxoss.demo import expand_demo
+
+        assert self.cache_dir is not None
+        return expand_demo(self.cache_dir)
 
 
 def resolve_model(

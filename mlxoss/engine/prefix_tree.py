@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
@@ -125,6 +126,10 @@ class PrefixTree(Generic[R, S]):
         if path and path[-1].state is not None and _length(path) == len(ids):
             self._drop(path[-1])
 
+    def ends(self) -> list[tuple[int, ...]]:
+        """The snapshots that no other one goes on from, the most recently used first."""
+        return [_ids(node) for node in reversed(self._recent) if not node.children]
+
     def clear(self) -> None:
         """Forget everything."""
         self.nbytes = 0
@@ -173,6 +178,14 @@ class PrefixTree(Generic[R, S]):
             self.nbytes -= lonely.run.nbytes
             del self._children_of(lonely.parent)[lonely.ids[0]]
             lonely = lonely.parent
+
+
+def _ids(node: _Node[R, S] | None) -> tuple[int, ...]:
+    parts: list[tuple[int, ...]] = []
+    while node is not None:
+        parts.append(node.ids)
+        node = node.parent
+    return tuple(itertools.chain.from_iterable(reversed(parts)))
 
 
 def _length(path: Sequence[_Node[R, S]]) -> int:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
+from mlxoss.engine.disk_tier import STEP_TOKENS, DiskTier
 from mlxoss.engine.model import Model
 from mlxoss.engine.prefix_tree import PrefixTree
 from mlxoss.engine.snapshot import Pairs, can_be_kept, fill_caches, read_run, read_windows
 from mlxoss.harmony.boundaries import find_boundaries
 
+logger = logging.getLogger(__name__)
+
 Boundaries = Callable[[Sequence[int], int], Sequence[int]]
 """A prompt's ids and the length that is known of it, to the longer ones to keep snapshots at."""
+
+LAST_WRITES_S = 1.0
+"""How long closing may take: a process that was told to end waits no longer than 2 s for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +43,19 @@ class PrefixCache:
 
     Only a prompt that begins with all tokens of a snapshot gets it, so nothing of one conversation
     shows in another. ``limit_bytes`` bounds the snapshots; those used least recently go first.
+    ``disk`` keeps those worth it for longer than the process lives (``None``: nothing does).
     """
 
-    def __init__(self, limit_bytes: int, boundaries: Boundaries = find_boundaries) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        boundaries: Boundaries = find_boundaries,
+        disk: DiskTier | None = None,
+    ) -> None:
         self._tree: PrefixTree[Pairs, Pairs] = PrefixTree(limit_bytes)
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
+        self._disk = disk
         self._stone: tuple[int, ...] = ()
         self._hits = 0
         self._hit_tokens = 0
@@ -47,9 +63,17 @@ class PrefixCache:
     @property
     def status(self) -> PrefixCacheStatus:
         """A reading."""
-        tree = self._tree
+        tree, disk = self._tree, self._disk
         return PrefixCacheStatus(
-            len(tree), tree.nbytes, self._limit_bytes, self._hits, self._hit_tokens
+            entries=len(tree),
+            bytes=tree.nbytes,
+            limit_bytes=self._limit_bytes,
+            hits=self._hits,
+            hit_tokens=self._hit_tokens,
+            disk_entries=disk.entries if disk else 0,
+            disk_bytes=disk.nbytes if disk else 0,
+            disk_limit_bytes=disk.limit_bytes if disk else 0,
+            disk_hits=disk.hits if disk else 0,
         )
 
     def start(self, ids: tuple[int, ...], make_caches: Callable[[], list[Any]]) -> Start:
@@ -57,14 +81,11 @@ class PrefixCache:
 
         Its logits are what the first new token is chosen by, so that one is always computed.
         """
-        found = self._tree.find(ids, len(ids) - 1)
-        if found is None:
-            return Start(0, None, self._segments(ids, 0))
-        caches = make_caches()
-        fill_caches(caches, found.length, found.runs, found.state)
-        self._hits += 1
-        self._hit_tokens += found.length
-        return Start(found.length, caches, self._segments(ids, found.length))
+        length, caches = self._restore(ids, len(ids) - 1, make_caches)
+        if caches is not None:
+            self._hits += 1
+            self._hit_tokens += length
+        return Start(length, caches, self._segments(ids, length))
 
     def keep(self, ids: tuple[int, ...], read_caches: Callable[[], list[Any]]) -> None:
         """Keep a snapshot of one sequence that consists of ``ids``, unless there is one.
@@ -74,11 +95,10 @@ class PrefixCache:
         if self._limit_bytes == 0 or self._tree.holds(ids):
             return
         caches = read_caches()
-        if not can_be_kept(caches):
-            return
-        covered = self._tree.covered(ids)
-        run = read_run(caches, covered) if covered < len(ids) else None
-        self._tree.add(ids, run, read_windows(caches))
+        if can_be_kept(caches):
+            self._add(ids, caches)
+            if self._disk is not None:
+                self._disk.offer(ids, lambda: caches)
 
     def advance(self, ids: tuple[int, ...], model: Model, most_tokens: int) -> bool:
         """Compute up to ``most_tokens`` more of the prompt ``ids`` but its last token, by itself.
@@ -87,25 +107,69 @@ class PrefixCache:
         Returns whether anything is left to do.
         """
         target = len(ids) - 1
-        found = self._tree.find(ids, target)
-        known = 0 if found is None else found.length
-        if known == target or self._limit_bytes == 0:
+        if self._limit_bytes == 0:
             return False
-        caches = model.make_cache()
-        if found is not None:
-            fill_caches(caches, found.length, found.runs, found.state)
+        known, restored = self._restore(ids, target, model.make_cache)
+        if known == target:
+            return False
+        caches = model.make_cache() if restored is None else restored
         end = min(target, known + most_tokens)
         model(mx.array([ids[known:end]]), cache=caches)
-        self.keep(ids[:end], lambda: caches)
+        if end == target:
+            self.keep(ids[:end], lambda: caches)
+        elif can_be_kept(caches):
+            self._add(ids[:end], caches)  # not worth a file
         if self._stone == ids[:known]:
             self._tree.forget(self._stone)
         self._stone = ids[:end] if end < target else ()
         # One that there is no room for would begin anew each time.
         return end < target and self._tree.holds(ids[:end])
 
-    def clear(self) -> None:
-        """Forget all snapshots."""
+    def distrust(self) -> None:
+        """Forget what was computed since the model was loaded."""
         self._tree.clear()
+        if self._disk is not None:
+            self._disk.distrust()
+
+    def close(self, make_caches: Callable[[], list[Any]]) -> None:
+        """Forget all snapshots; the ends of conversations go to the disk if they are not there."""
+        try:
+            if self._disk is not None:
+                ends = ((ids, partial(self._read, ids, make_caches)) for ids in self._tree.ends())
+                self._disk.close(ends, until=time.monotonic() + LAST_WRITES_S)
+        except Exception as error:
+            logger.warning("the last snapshots could not be stored", exc_info=error)
+        self._tree.clear()
+
+    def _restore(
+        self, ids: tuple[int, ...], most: int, make_caches: Callable[[], list[Any]]
+    ) -> tuple[int, list[Any] | None]:
+        """The length of the longest snapshot of ``most`` tokens that ``ids`` begins with, and
+        caches that hold it; from the disk if that has one longer by what is worth reading."""
+        found = self._tree.find(ids, most)
+        known = 0 if found is None else found.length
+        stored = self._disk.find(ids, most, known + STEP_TOKENS) if self._disk else None
+        best = stored or found
+        if best is None:
+            return 0, None
+        caches = make_caches()
+        fill_caches(caches, best.length, best.runs, best.state)
+        if stored is not None:
+            self._add(ids[: stored.length], caches)
+        return best.length, caches
+
+    def _add(self, ids: tuple[int, ...], caches: list[Any]) -> None:
+        covered = self._tree.covered(ids)
+        run = read_run(caches, covered) if covered < len(ids) else None
+        self._tree.add(ids, run, read_windows(caches))
+
+    def _read(self, ids: tuple[int, ...], make_caches: Callable[[], list[Any]]) -> list[Any]:
+        """New caches that hold the snapshot of ``ids``."""
+        found = self._tree.find(ids, len(ids))
+        assert found is not None
+        caches = make_caches()
+        fill_caches(caches, found.length, found.runs, found.state)
+        return caches
 
     def _segments(self, ids: tuple[int, ...], known: int) -> list[list[int]]:
         if self._limit_bytes == 0:

@@ -59,6 +59,13 @@ def read_windows(caches: Sequence[Any]) -> Pairs:
     return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))
 
 
+def read_window_tokens(caches: Sequence[Any]) -> int:
+    """How many tokens the sliding windows of a model hold, 0 if it has none."""
+    return max(
+        (cache.max_size for cache in caches if isinstance(cache, RotatingKVCache)), default=0
+    )
+
+
 def _window(cache: Any) -> Pair:
     # A prefill leaves a window longer than it should be until the next token.
     last = slice(-cache.size(), None)

@@ -4,9 +4,10 @@ Run with ``python -m tests.benchmarks.prefix``. A random model knows a conversat
 ``--tokens`` tokens and is given a prompt that goes on from it. The time to the first token is
 shown as a multiple of what the new tokens take by themselves: in the same process, on a KV cache
 of mlx-lm's that holds the known ones already, with nothing around it. ``cold`` is the same prompt
-without the prefix cache. The cases of a round take turns, so that a machine's moods meet all of
-them; medians of ``--rounds`` are shown. The last lines are the bytes kept of a conversation as it
-grows, and what a whole copy per snapshot would take.
+without the prefix cache, ``restarted`` with what another one left on the disk before. The cases of
+a round take turns, so that a machine's moods meet all of them; medians of ``--rounds`` are shown.
+The last lines are the bytes kept of a conversation as it grows, and what a whole copy per snapshot
+would take.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import mlx.core as mx
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput
 from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.disk_tier import DiskTier
+from mlxoss.engine.host_arrays import read_form
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.harmony.conversation import (
@@ -147,29 +150,51 @@ class Trial:
         # The last token of a prompt is never known.
         self.known = min(_common(before, self.prompt), len(self.prompt) - 1)
         prefill(model, self._known, self.prompt[: self.known])
-        self.seconds: dict[str, list[float]] = {"limit": [], "cached": [], "cold": []}
-        self.reused = 0
+        self.seconds: dict[str, list[float]] = {
+            name: [] for name in ("limit", "cached", "restarted", "cold")
+        }
+        self.reused = self.read = 0
 
     def run(self) -> None:
         """One more round."""
         new = self.prompt[self.known :]
         self.seconds["limit"].append(limit_s(self._model, self._known, new))
-        backend = MlxBackend(self._model, prefixes=PrefixCache(LIMIT_BYTES))
+        self.reused = self._go_on("cached", self._talk(PrefixCache(LIMIT_BYTES)))
+        with tempfile.TemporaryDirectory() as folder:
+            self._talk(self._on_disk(folder)).close()
+            restarted = MlxBackend(self._model, prefixes=self._on_disk(folder))
+            self.read = self._go_on("restarted", restarted)
+            restarted.close()
+        self._go_on("cold", MlxBackend(self._model))
+
+    def _on_disk(self, folder: str) -> PrefixCache:
+        form = read_form(self._model)
+        assert form is not None
+        return PrefixCache(LIMIT_BYTES, disk=DiskTier(Path(folder), LIMIT_BYTES, "random", form))
+
+    def _talk(self, prefixes: PrefixCache) -> MlxBackend:
+        """What comes before the prompt."""
+        backend = MlxBackend(self._model, prefixes=prefixes)
         answer(backend, self._case.asked)
         while self._case.warmed and backend.warm(self._case.warmed):
             pass
+        return backend
+
+    def _go_on(self, name: str, backend: MlxBackend) -> int:
+        """Time the prompt; how much of it was known."""
         before = backend.prefix_cache.hit_tokens
-        self.seconds["cached"].append(first_token_s(backend, self.prompt))
-        self.reused = backend.prefix_cache.hit_tokens - before
-        self.seconds["cold"].append(first_token_s(MlxBackend(self._model), self.prompt))
+        self.seconds[name].append(first_token_s(backend, self.prompt))
+        return backend.prefix_cache.hit_tokens - before
 
     def report(self) -> None:
         """A line."""
-        limit, cached, cold = (statistics.median(self.seconds[name]) for name in self.seconds)
+        limit, *others = (statistics.median(times) for times in self.seconds.values())
+        cached, restarted, cold = (seconds / limit for seconds in others)
         print(
             f"{self.name:26} {self.known:5} known, {self.reused:5} reused, "
-            f"{len(self.prompt) - self.known:4} new: {cached / limit:5.2f} x the new tokens alone, "
-            f"cold {cold / limit:5.2f} x ({limit * 1e3:.0f} ms)"
+            f"{len(self.prompt) - self.known:4} new: {cached:5.2f} x the new tokens alone, "
+            f"restarted {restarted:5.2f} x ({self.read} read), cold {cold:5.2f} x "
+            f"({limit * 1e3:.0f} ms)"
         )
 
 

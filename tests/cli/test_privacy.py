@@ -13,6 +13,8 @@ from tests.checkpoints import write_checkpoint
 from tests.cli.daemon import start_daemon
 from tests.cli.runner import mlxoss
 
+SECRETS = "A secret. " * 200
+
 
 def kept(home: Path) -> dict[str, dict[str, Any]]:
     done = mlxoss(home, "privacy", "--json")
@@ -23,9 +25,13 @@ def kept(home: Path) -> dict[str, dict[str, Any]]:
 def test_what_is_kept_is_told_and_wiped(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "tiny")
     database = tmp_path / "mlxoss" / "data" / "responses.db"
+    snapshots = tmp_path / "mlxoss" / "cache" / "prefixes"
     with start_daemon(tmp_path, "--model", str(model)) as daemon:
         with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="x", timeout=300) as client:
-            client.responses.create(model="m", input="A secret", max_output_tokens=16)
+            for _ in range(2):
+                said = client.responses.create(model="m", input=SECRETS, max_output_tokens=16)
+            assert said.usage is not None
+            assert said.usage.input_tokens_details.cached_tokens == said.usage.input_tokens - 1
         done = mlxoss(tmp_path, "store", "clear", "--yes")
         assert done.returncode == 1
         assert f"process {daemon.process.pid}" in done.stderr
@@ -34,6 +40,9 @@ def test_what_is_kept_is_told_and_wiped(tmp_path: Path) -> None:
     assert told["responses.db"]["words"]
     assert told["responses.db"]["bytes"] >= database.stat().st_size > 0
     assert "30 days" in told["responses.db"]["how_long"]
+    assert told["prefixes"]["words"]
+    assert told["prefixes"]["bytes"] == sum(file.stat().st_size for file in snapshots.iterdir()) > 0
+    assert "8.6 GB" in told["prefixes"]["how_long"]
     for file in (tmp_path / "mlxoss" / "data").iterdir():
         assert file.name in told or file.name.startswith(("responses.db", "key")), file
     assert "A secret" not in "".join(daemon.said)
@@ -44,12 +53,33 @@ def test_what_is_kept_is_told_and_wiped(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(database.parent.glob("responses.db-*"))
     assert not database.exists()
-    assert kept(tmp_path)["responses.db"]["bytes"] == 0
+    assert kept(tmp_path)["responses.db"]["bytes"] == kept(tmp_path)["prefixes"]["bytes"] == 0
+    assert list(snapshots.iterdir()) == []
     assert mlxoss(tmp_path, "store", "clear", "--yes").returncode == 0
+
+
+def test_the_next_start_knows_the_prompts_of_the_one_before(tmp_path: Path) -> None:
+    model = str(write_checkpoint(tmp_path / "tiny"))
+    message: Any = {"role": "user", "content": SECRETS}
+    known, entries = [], []
+    for flags in ([], [], ["--prefix-cache-disk", "0"]):
+        with start_daemon(tmp_path, "--model", model, *flags) as daemon:
+            with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="x", timeout=300) as client:
+                said = client.chat.completions.create(model="m", messages=[message], max_tokens=2)
+            usage = said.usage.model_dump() if said.usage else {}
+            known.append(usage["prompt_tokens_details"]["cached_tokens"] - usage["prompt_tokens"])
+            entries.append(daemon.health()["prefix_cache"]["disk_entries"])
+            assert daemon.stop(signal.SIGTERM) == 0
+    assert known[1:] == [-1, known[0]]
+    assert entries[0] == entries[1] > 0 == entries[2]
+    folder = tmp_path / "mlxoss" / "cache" / "prefixes"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert list(folder.iterdir()) == []
 
 
 def test_privacy_for_people(tmp_path: Path) -> None:
     said = mlxoss(tmp_path, "privacy", env={"MLXOSS_RESPONSES_STORE": "off"}).stdout
     assert "holds what was said" in said
     assert "responses_store is off" in said
+    assert "prefix_cache_disk is 0, or responses_store off" in said
     assert "mlxoss store clear" in said

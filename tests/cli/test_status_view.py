@@ -83,12 +83,12 @@ log           /var/log/mlxoss.log
 
 def test_what_a_later_server_reports_is_shown_too() -> None:
     memory = {"active_bytes": 12_000_000_000, "peak_bytes": 13_000_000_000, "limit_bytes": None}
-    cache = {"entries": 4, "bytes": 250_000_000}
+    cache = {"entries": 4, "bytes": 250_000_000, "disk_entries": 7, "disk_bytes": 2_000_000_000}
     shown = screen(view(memory=memory, prefix_cache=cache, store={"responses": 12}))
     assert "\nmemory        active 12.0 GB, peak 13.0 GB\n" in shown
     own = view(memory={"process_bytes": 2_000_000}, process=Process(99_000_000, 1))
     assert "\nmemory        process 2 MB\n" in screen(own)
-    assert "\nprefix cache  entries 4, 250 MB\n" in shown
+    assert "\nprefix cache  entries 4, 250 MB, disk entries 7, disk 2.0 GB\n" in shown
     assert "\nstore         responses 12\n" in shown
 
 

@@ -8,6 +8,7 @@ from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.loader import load_folder
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import SMALL_VOCAB
+from tests.engine.place import Place
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(checkpoint: Path) -> LanguageModel:
     """Loaded on the tests' own thread, for backends that are driven there."""
     return load_folder(checkpoint)
+
+
+@pytest.fixture
+def place(tmp_path: Path, model: LanguageModel) -> Place:
+    return Place(tmp_path / "prefixes", model)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from mlxoss.demo import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.checkpoint import read_revision
 from mlxoss.engine.loader import load_folder, resolve_model
 from mlxoss.errors import ModelError
 from mlxoss.paths import pins_file
@@ -55,6 +56,27 @@ def test_a_folder(tmp_path: Path, env: dict[str, str]) -> None:
     assert source.info.context_tokens == 131072
     assert source.info.created == 1_700_000_000
     assert resolve_model(f"{folder}/../my-model/", env=env) == source
+
+
+def test_what_tells_a_checkpoint_from_another(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model")
+    weights, blob = folder / "model.safetensors", tmp_path / "blob"
+    revisions = [read_revision(folder)]
+    (folder / "README").write_text("x")
+    assert read_revision(folder) == revisions[0]
+    os.utime(weights, (1, 1))
+    revisions.append(read_revision(folder))
+    (folder / "config.json").write_text("{}")
+    revisions.append(read_revision(folder))
+    (folder / "model-2.safetensors").write_bytes(b"x")
+    revisions.append(read_revision(folder))
+    os.truncate(weights, 5)
+    os.utime(weights, (1, 1))
+    revisions.append(read_revision(folder))
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    revisions.append(read_revision(folder))
+    assert len(set(revisions)) == 6
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,12 @@ def test_what_was_used_last_stays() -> None:
                 del recent[0]
             assert (len(tree), tree.nbytes) == (len(recent), size(set(recent)))
             assert all(tree.covered(one) == len(one) for one in recent)
+            ends = [
+                one
+                for one in reversed(recent)
+                if not any(other[: len(one)] == one for other in recent if other != one)
+            ]
+            assert tree.ends() == ends
 
 
 def test_a_snapshot_larger_than_everything_harms_nothing() -> None:

@@ -145,7 +145,8 @@ def test_health_shows_the_cache(server: Server, client: openai.OpenAI) -> None:
     for _ in range(2):
         answer = chat(client, messages, max_tokens=2)
     after = ask(server, "GET", "/health").json["prefix_cache"]
-    assert set(after) == {"entries", "bytes", "limit_bytes", "hits", "hit_tokens"}
+    disk = {"disk_entries", "disk_bytes", "disk_limit_bytes", "disk_hits"}
+    assert set(after) == {"entries", "bytes", "limit_bytes", "hits", "hit_tokens"} | disk
     assert 0 < after["bytes"] <= after["limit_bytes"] == LIMIT_BYTES
     assert after["entries"] > before["entries"]
     assert after["hits"] > before["hits"]
