@@ -15,6 +15,7 @@ from mlxoss import __version__
 from mlxoss.cli import (
     chat,
     config,
+    control,
     doctor,
     keys,
     logs,
@@ -58,6 +59,8 @@ app.command("uninstall")(service.uninstall)
 app.command("start")(service.start)
 app.command("stop")(service.stop)
 app.command("restart")(service.restart)
+app.command("load")(control.load)
+app.command("unload")(control.unload)
 _add_status(app)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)

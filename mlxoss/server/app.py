@@ -12,6 +12,7 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.server.bounds import HEAD_S, IDLE_S, MAX_HEAD_BYTES
+from mlxoss.server.control import add_control_routes
 from mlxoss.server.entrance import add_entrance
 from mlxoss.server.health import add_health_route
 from mlxoss.server.http import (
@@ -70,6 +71,7 @@ def create_app(
     add_turn_routes(app, services)
     add_model_routes(app, services)
     add_health_route(app, services)
+    add_control_routes(app, services)
     _add_headers(app, services)
     return app
 

@@ -10,7 +10,7 @@ from typing import Any
 from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
-from mlxoss.engine.engine import EngineState
+from mlxoss.engine.state import EngineState
 from mlxoss.errors import StoreError
 from mlxoss.server.http import App, json_response
 from mlxoss.server.memory import read_memory
