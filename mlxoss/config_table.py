@@ -90,6 +90,14 @@ class Config:
             Integer(0, 100_000), "Most requests that wait for a place; more are refused (429)."
         ),
     )
+    fp16: bool = field(
+        default=False,
+        metadata=_about(
+            Switch(),
+            "Compute in float16 where the model has bfloat16: faster on M1 and M2. Tried at each "
+            "load, and left if values overflow.",
+        ),
+    )
     prefix_cache_bytes: int | None = field(
         default=None,
         metadata=_about(

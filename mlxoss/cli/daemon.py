@@ -110,7 +110,7 @@ def _load_backend(source: ModelSource, config: Config) -> Backend:
     from mlxoss.engine.prefixes import PrefixCache
 
     limit_reuse()
-    model = source.load()
+    model = source.load(fp16=config.fp16)
     limit_bytes = config.prefix_cache_bytes
     if limit_bytes is None:
         limit_bytes = spare_bytes()
