@@ -13,6 +13,7 @@ import typer
 
 from mlxoss import __version__
 from mlxoss.cli import (
+    bench,
     chat,
     config,
     control,
@@ -64,6 +65,7 @@ app.command("unload")(control.unload)
 _add_status(app)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
+app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")
 

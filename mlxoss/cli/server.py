@@ -121,6 +121,7 @@ def _data(response: http.client.HTTPResponse) -> Iterator[Any]:
             if field != b"data":
                 continue
             if value.strip() == b"[DONE]":
+                response.read()  # to its end: who leaves before that is taken for having left
                 return
             yield json.loads(value)
     except (OSError, http.client.HTTPException, ValueError) as error:
