@@ -10,7 +10,7 @@ from typing import Any
 from mlxoss.cli.bench_stream import Timing
 
 _COLUMNS = ("", "prompt", "cached", "first token", "prefill", "decode", "of the limit")
-_WIDTHS = (24, 7, 7, 12, 11, 11, 12)
+_WIDTHS = (24, 7, 7, 13, 12, 12, 14)
 
 
 @dataclass(frozen=True, slots=True)
