@@ -127,6 +127,14 @@ class Config:
             "Most bytes of memory for the model and all answers; else what the device recommends.",
         ),
     )
+    fp16: bool = field(
+        default=False,
+        metadata=_about(
+            Switch(),
+            "Compute in float16 where the model has bfloat16: faster on M1 and M2. Tried at each "
+            "load, and left if values overflow.",
+        ),
+    )
     prefix_cache_bytes: int | None = field(
         default=None,
         metadata=_about(

@@ -35,20 +35,39 @@ def write_checkpoint(folder: Path, size: TinyModel | None = None) -> Path:
     return folder
 
 
-def write_quantised(folder: Path, source: Path, *, bits: int, mode: str) -> Path:
-    """Quantise ``source`` as mlx-lm's converter does: ``mode`` ``affine`` or ``mxfp4``."""
+def write_quantised(
+    folder: Path, source: Path, *, bits: int, mode: str, dtype: str = "float32"
+) -> Path:
+    """Quantise ``source`` as mlx-lm's converter does: ``mode`` ``affine`` or ``mxfp4``.
+
+    ``mixed`` is what gpt-oss comes in: the experts in MXFP4, the rest in ``affine``. What is not
+    quantised, and the scales of ``affine``, are of ``dtype``.
+    """
     import mlx.core as mx
     from mlx.nn.layers.quantized import quantize
     from mlx.utils import tree_flatten
     from mlx_lm.utils import load_model
 
     model, config = load_model(source)
-    group_size = 32 if mode == "mxfp4" else 64
-    quantize(model, group_size=group_size, bits=bits, mode=mode)
+    model.set_dtype(getattr(mx, dtype))
+    rest: dict[str, Any] = {"group_size": 64, "bits": bits, "mode": "affine"}
+    mxfp4 = {"group_size": 32, "bits": 4, "mode": "mxfp4"}
+    if mode == "mxfp4":
+        rest = dict(mxfp4)
+    own = {
+        f"model.layers.{layer}.mlp.experts.{name}": mxfp4
+        for layer in range(config["num_hidden_layers"] if mode == "mixed" else 0)
+        for name in ("gate_proj", "up_proj", "down_proj")
+    }
+
+    def choose(path: str, module: Any) -> Any:
+        return own.get(path, hasattr(module, "to_quantized"))
+
+    quantize(model, **rest, class_predicate=choose)
     folder.mkdir(parents=True, exist_ok=True)
     weights: Any = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights)
-    config["quantization"] = {"group_size": group_size, "bits": bits, "mode": mode}
+    config["quantization"] = rest | own
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

@@ -101,6 +101,26 @@ class PrefixCache(Answer):
     limit_bytes: int
     hits: int
     hit_tokens: int
+    disk_entries: int
+    disk_bytes: int
+    disk_limit_bytes: int
+    disk_hits: int
+
+
+class Problem(Answer):
+    """What is wrong although the server serves; ``since`` is a Unix time in seconds."""
+
+    code: str
+    message: str
+    remedy: str
+    since: float
+
+
+class Control(Answer):
+    """What the model was brought to."""
+
+    status: Literal["ok", "unloaded"]
+    memory: Memory
 
 
 class Health(Answer):
@@ -122,6 +142,7 @@ class Health(Answer):
     prefill_tokens_per_s: float = maybe_absent()
     harmony_recoveries: dict[str, int] = maybe_absent()
     memory: Memory = maybe_absent()
+    problems: list[Problem] = maybe_absent()
     prefix_cache: PrefixCache = maybe_absent()
     store: StoreCounts = maybe_absent()
     error: str | None = maybe_absent()

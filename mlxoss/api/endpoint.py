@@ -23,7 +23,8 @@ class Endpoint:
     ``body``, ``answer`` and ``events`` name models of ``mlxoss.api.openapi_models.MODELS``: of
     the request, of the JSON that answers with each of ``statuses``, and of an event where that
     is streamed. ``query`` names what ``mlxoss.api.openapi.QUERY`` describes. ``errors`` are the
-    statuses besides ``ALWAYS``.
+    statuses besides ``ALWAYS``. The handler of one with a body, or that ``is_slow``, reads what is
+    sent, and sees when its client leaves.
     """
 
     group: str
@@ -38,6 +39,7 @@ class Endpoint:
     errors: tuple[int, ...] = ()
     statuses: tuple[int, ...] = (200,)
     has_head: bool = False
+    is_slow: bool = False
 
     @property
     def name(self) -> str:

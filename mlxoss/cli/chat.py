@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -36,20 +35,9 @@ def chat(
 
     A server elsewhere that needs an API key gets the one in MLXOSS_API_KEY.
     """
-    from mlxoss import paths
     from mlxoss.cli.client import stream_chat
-    from mlxoss.cli.notice import url as to_url
-    from mlxoss.cli.options import read_config
+    from mlxoss.cli.server import find_server
     from mlxoss.cli.talk import Printer, question
-    from mlxoss.config import API_KEY_VARIABLE
-    from mlxoss.keys import read_local_token
 
     text = question(words or [], sys.stdin)
-    key = os.environ.get(API_KEY_VARIABLE)
-    certificate = None
-    if url is None:
-        config = read_config({})
-        url, certificate = to_url(config), config.tls_cert
-        # Only to the server that writes it: any other would learn it.
-        key = key or read_local_token(paths.data_dir())
-    Printer(sys.stdout, sys.stderr).show(stream_chat(url, text, effort, key, certificate))
+    Printer(sys.stdout, sys.stderr).show(stream_chat(find_server(url), text, effort))

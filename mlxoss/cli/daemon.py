@@ -138,7 +138,7 @@ def _load_backend(source: ModelSource, files: ModelFiles, config: Config) -> Bac
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
     budget.check_weights(source.weights_bytes)
     files.note()
-    model = source.load()
+    model = source.load(fp16=config.fp16)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
     return MlxBackend(

@@ -13,8 +13,10 @@ import typer
 
 from mlxoss import __version__
 from mlxoss.cli import (
+    bench,
     chat,
     config,
+    control,
     doctor,
     keys,
     logs,
@@ -58,9 +60,12 @@ app.command("uninstall")(service.uninstall)
 app.command("start")(service.start)
 app.command("stop")(service.stop)
 app.command("restart")(service.restart)
+app.command("load")(control.load)
+app.command("unload")(control.unload)
 _add_status(app)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
+app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")
 

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlxoss.cli.client import connect
 from mlxoss.cli.machine import Machine
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url as to_url
+from mlxoss.cli.server import connect
 from mlxoss.cli.status_view import View
 from mlxoss.config import ENV_PREFIX, Config
 from mlxoss.engine.loader import resolve_model

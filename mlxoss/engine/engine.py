@@ -9,12 +9,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput
+from mlxoss.engine.backend import Backend, SequenceOutput
 from mlxoss.engine.generation import MOST_UNREAD, Generation
 from mlxoss.engine.ledger import Ledger
 from mlxoss.engine.load_failure import explain_load_failure
@@ -25,10 +23,13 @@ from mlxoss.engine.scheduler import (
     Command,
     Delivery,
     Ended,
+    Load,
     Scheduler,
     Submit,
+    Unload,
     Warm,
 )
+from mlxoss.engine.state import EngineState, EngineStatus, Phase
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull
 
 if TYPE_CHECKING:  # llguidance and openai-harmony: only once they are needed
@@ -37,41 +38,6 @@ if TYPE_CHECKING:  # llguidance and openai-harmony: only once they are needed
 logger = logging.getLogger(__name__)
 
 OnFatal = Callable[[BaseException], None]
-
-
-class EngineState(StrEnum):
-    """Whether requests can be served: they wait while ``loading`` and run when ``ok``.
-
-    ``unloaded``: idle for so long that the model left the memory; a request loads it again.
-    """
-
-    LOADING = "loading"
-    OK = "ok"
-    UNLOADED = "unloaded"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """A reading of the engine. ``error`` says why it failed.
-
-    The rates are means over the last minute (or since the start), idle time included.
-    ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
-    last step, ``None`` before the model is loaded. ``most_tokens`` is the longest sequence that
-    the memory holds, ``None`` where that is unknown or not bounded.
-    """
-
-    state: EngineState
-    error: str | None
-    active: int
-    waiting: int
-    oldest_wait_s: float
-    decode_tokens_per_s: float
-    prefill_tokens_per_s: float
-    refused: int
-    prefix_cache: PrefixCacheStatus | None
-    most_tokens: int | None
 
 
 class Engine:
@@ -113,7 +79,7 @@ class Engine:
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
         self._open: dict[int, Generation] = {}
-        self._state = EngineState.LOADING
+        self._phase = Phase()
         self._error: str | None = None
         self._refused = 0
         self._exited = asyncio.Event()
@@ -133,7 +99,7 @@ class Engine:
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Accept a request. Raises ``QueueFull`` or ``ModelUnavailable`` at once."""
-        if self._state in (EngineState.FAILED, EngineState.CLOSED):
+        if self._phase.now.is_final:
             raise self._unavailable()
         uid = next(self._uids)
         if not self._ledger.enter(uid):
@@ -158,14 +124,41 @@ class Engine:
 
         Any thread. Returns at once and never raises; a request that comes meanwhile goes first.
         """
-        if self._state is EngineState.OK:
+        if self._phase.now is EngineState.OK:
             self._commands.put(Warm(prompt_ids))
+
+    async def load(self) -> None:
+        """Have the model loaded; return once it is. Raises ``ModelUnavailable``.
+
+        It counts as a request: what is idle is idle from here on.
+        """
+        self._commands.put(Load())
+        if self._phase.now is not EngineState.OK:
+            await self._reach(EngineState.OK)
+
+    async def unload(self) -> None:
+        """Have the model leave the memory; return once it is given back. Raises as ``load``.
+
+        Requests that run or wait, and those that come meanwhile, are answered first. Cancelling
+        takes the wish back unless others have it too.
+        """
+        if self._phase.now is EngineState.UNLOADED:
+            return
+        logger.info("the model is to be unloaded; %d requests go first", len(self._open))
+        self._commands.put(Unload())
+        try:
+            await self._reach(EngineState.UNLOADED)
+        except asyncio.CancelledError:
+            if not self._phase.is_awaited(EngineState.UNLOADED):
+                logger.info("the model stays: nobody wants it unloaded any more")
+                self._commands.put(Unload(wanted=False))
+            raise
 
     def status(self) -> EngineStatus:
         """A reading for ``/health``. Any thread; never waits for the model."""
         active, waiting, oldest_wait_s = self._ledger.counts()
         return EngineStatus(
-            state=self._state,
+            state=self._phase.now,
             error=self._error,
             active=active,
             waiting=waiting,
@@ -183,8 +176,8 @@ class Engine:
         The backend is closed on its own thread. A step or a load that is under way is waited for.
         Later calls wait for the same end.
         """
-        if self._state is not EngineState.CLOSED:
-            self._state = EngineState.CLOSED
+        if self._phase.now is not EngineState.CLOSED:
+            self._phase.enter(EngineState.CLOSED)
             self._end_all(self._unavailable)
             self._commands.put(Close())
         if self._thread.ident is not None:
@@ -196,8 +189,13 @@ class Engine:
         self._ledger.leave(uid)
         self._commands.put(Cancel(uid))
 
+    async def _reach(self, wanted: EngineState) -> None:
+        """Wait until the state was ``wanted`` once."""
+        if self._phase.now.is_final or await self._phase.reach(wanted) is not wanted:
+            raise self._unavailable()
+
     def _unavailable(self) -> ModelUnavailable:
-        if self._state is EngineState.CLOSED:
+        if self._phase.now is EngineState.CLOSED:
             return ModelUnavailable("The server is stopping.")
         return ModelUnavailable(f"The model is not available: {self._error}")
 
@@ -222,11 +220,11 @@ class Engine:
             del backend
             if not is_idle:
                 break
-            logger.info("the model was unloaded: nobody asked for it")
+            logger.info("the model was unloaded")
             self._post(self._change, EngineState.OK, EngineState.UNLOADED)
             if not self._scheduler.wait_for_request():
                 break
-            logger.info("the model is loaded again for a request")
+            logger.info("the model is loaded again")
             self._post(self._change, EngineState.UNLOADED, EngineState.LOADING)
         self._post(self._ran, died)
 
@@ -258,8 +256,8 @@ class Engine:
     # Callbacks: the event loop's thread.
 
     def _change(self, old: EngineState, new: EngineState) -> None:
-        if self._state is old:
-            self._state = new
+        if self._phase.now is old:
+            self._phase.enter(new)
 
     def _load_failed(self, error: BaseException) -> None:
         self._fail(explain_load_failure(error))
@@ -267,7 +265,7 @@ class Engine:
 
     def _ran(self, died: BaseException | None) -> None:
         if died is not None:
-            stopping = self._state is EngineState.CLOSED
+            stopping = self._phase.now is EngineState.CLOSED
             self._fail(str(died) or type(died).__name__)
             assert self._on_fatal is not None
             if not stopping:
@@ -276,8 +274,8 @@ class Engine:
 
     def _fail(self, why: str) -> None:
         self._error = why
-        if self._state is not EngineState.CLOSED:
-            self._state = EngineState.FAILED
+        if self._phase.now is not EngineState.CLOSED:
+            self._phase.enter(EngineState.FAILED)
         self._end_all(self._unavailable)
 
     def _hand_out(self, deliveries: Sequence[Delivery]) -> None:

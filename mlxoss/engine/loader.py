@@ -6,6 +6,8 @@ happens on the engine's thread. Neither ever touches the network.
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +23,8 @@ from mlxoss.pins import read_pins
 
 if TYPE_CHECKING:
     from mlxoss.engine.batch import LanguageModel
+
+logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -40,16 +44,16 @@ class ModelSource:
             return 0
         return sum(file.stat().st_size for file in weight_files(self.folder, ""))
 
-    def load(self) -> LanguageModel:
+    def load(self, *, fp16: bool = False) -> LanguageModel:
         """Read the weights into memory. The engine's thread; seconds for a real model.
 
-        Raises ``ModelError`` when the files do not make up a gpt_oss model after all, also where
-        they have changed since they were found.
+        ``fp16`` is as for ``load_folder``. Raises ``ModelError`` when the files do not make up a
+        gpt_oss model after all, also where they have changed since they were found.
         """
         if self.folder is not None:
             advice = "put its files back, or pull it anew; then `mlxoss restart`"
             read_checkpoint(self.folder, advice)
-        return load_folder(self.find_folder())
+        return load_folder(self.find_folder(), fp16=fp16)
 
     def find_folder(self) -> Path:
         """The checkpoint's folder; the demo's is made if need be, or ``ModelError``."""
@@ -89,8 +93,29 @@ def resolve_model(
     return _source(model, snapshot, read_checkpoint(snapshot, _pull(model)))
 
 
-def load_folder(folder: Path) -> LanguageModel:
-    """Load a checkpoint folder as mlx-lm does, quantised or not. Never runs code from it."""
+def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
+    """Load a checkpoint folder as mlx-lm does, quantised or not. Never runs code from it.
+
+    With ``fp16`` bfloat16 becomes float16, unless that spoils the model; the log tells which.
+    """
+    model = _load_folder(folder)
+    if not fp16:
+        return model
+    from mlxoss.engine.half import has_bfloat16, recast
+
+    if not has_bfloat16(model):
+        logger.info("fp16: the model has no bfloat16 that could be recast")
+    elif problem := recast(model):
+        logger.warning("fp16: the model stays in bfloat16: in float16 %s", problem)
+        del model
+        gc.collect()  # its modules refer to each other
+        model = _load_folder(folder)
+    else:
+        logger.info("fp16: the model was recast from bfloat16 to float16")
+    return model
+
+
+def _load_folder(folder: Path) -> LanguageModel:
     from mlx_lm.utils import load_model
 
     try:

@@ -46,11 +46,23 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
+class Unload:
+    """Return from ``Scheduler.run`` once no request runs or waits; or (not ``wanted``) do not."""
+
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Return from ``Scheduler.wait_for_request``; no matter where there is a backend."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Return from ``Scheduler.run``."""
 
 
-Command = Submit | Cancel | Warm | Close
+Command = Submit | Cancel | Warm | Unload | Load | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +119,16 @@ class Scheduler:
         self._ledger = ledger
         self._idle_s = idle_s
         self._is_closed = False
+        self._is_unloading = False
         self._waiting = Line(max_batch)
         self._running: set[int] = set()
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []
 
     def run(self, backend: Backend) -> bool:
-        """Serve until ``Close``, then return False, or until nothing came for ``idle_s`` (True).
+        """Serve until ``Close``, then return False, or until the backend should go (True).
+
+        That is when nothing came for ``idle_s``, or when ``Unload`` asked for it.
 
         Raises only what ``backend.rebuild`` raises: nothing can run then. Open sequences are left
         as they are: their callers are told by whoever started this.
@@ -131,12 +146,14 @@ class Scheduler:
                 self._deliver(self._outbox)
                 self._outbox = []
         self.prefix_cache = None
+        self._is_unloading = False
         return not self._is_closed
 
     def wait_for_request(self) -> bool:
-        """Block until there is one, with no backend; False for ``Close``."""
+        """Block until there is one, or ``Load``, with no backend; False for ``Close``."""
         self._to_warm.clear()
-        while not self._waiting and not self._is_closed:
+        is_wanted = False
+        while not is_wanted and not self._waiting and not self._is_closed:
             match self._commands.get():
                 case Submit(uid, request):
                     self._waiting.put(uid, request)
@@ -144,21 +161,27 @@ class Scheduler:
                     self._waiting.drop(uid)
                 case Close():
                     self._is_closed = True
-                case Warm():
-                    pass  # what was kept is gone
+                case Load():
+                    is_wanted = True
+                case Warm() | Unload():
+                    pass  # what was kept is gone, and so is the model
         return not self._is_closed
 
     def _take_commands(self, backend: Backend) -> bool:
-        """Carry out all commands; wait for one when there is nothing else to do."""
+        """Carry out all commands; wait for one when there is nothing else to do.
+
+        False ends ``run``.
+        """
+        is_busy = self._running or self._waiting or self._to_warm
         try:
-            if not self._running and not self._waiting and not self._to_warm:
+            if not is_busy and not self._is_unloading:
                 command = self._wait(backend)
                 if command is None or not self._carry_out(command, backend):
                     return False
             while self._carry_out(self._commands.get_nowait(), backend):
                 pass
         except queue.Empty:
-            return True
+            return bool(self._running or self._waiting) or not self._is_unloading
         return False
 
     def _wait(self, backend: Backend) -> Command | None:
@@ -182,6 +205,10 @@ class Scheduler:
                 self._cancel(uid, backend)
             case Warm(prompt_ids):
                 self._to_warm.append(prompt_ids)
+            case Unload(wanted):
+                self._is_unloading = wanted
+            case Load():
+                pass
             case Close():
                 self._is_closed = True
         return not self._is_closed

@@ -12,6 +12,7 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.server.bounds import BODY_S, HEAD_S, IDLE_S, MAX_HEAD_BYTES, SEND_S
+from mlxoss.server.control import add_control_routes
 from mlxoss.server.endpoints import add_document_route
 from mlxoss.server.entrance import add_entrance
 from mlxoss.server.heads import StrictRequest
@@ -80,6 +81,7 @@ def create_app(
     add_model_routes(app, services)
     add_health_route(app, services)
     add_document_route(app)
+    add_control_routes(app, services)
     _add_headers(app, services)
     return app
 

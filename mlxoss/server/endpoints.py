@@ -25,7 +25,7 @@ def add_endpoint(app: App, endpoint: Endpoint, handler: Handler) -> None:
         endpoint.path,
         methods=list(endpoint.methods),
         # So that the handler also watches whether the client leaves.
-        stream=endpoint.body is not None,
+        stream=endpoint.body is not None or endpoint.is_slow,
         # Else Sanic reads the handler's source to find out, 2 ms a route.
         error_format="json",
         name=endpoint.name,

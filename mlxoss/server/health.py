@@ -11,7 +11,7 @@ from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
 from mlxoss.api.endpoint import Endpoint
-from mlxoss.engine.engine import EngineState
+from mlxoss.engine.state import EngineState
 from mlxoss.errors import StoreError
 from mlxoss.server.endpoints import add_endpoint
 from mlxoss.server.http import App, json_response

@@ -17,7 +17,7 @@ from sanic.http import Http
 from mlxoss.api.body import parse_json_object
 from mlxoss.api.errors import SERVER_FAILURE, HttpError, to_http_error
 from mlxoss.api.sse import encode_json
-from mlxoss.errors import MlxossError
+from mlxoss.errors import InvalidRequest, MlxossError
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,15 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     if isinstance(request.transport, asyncio.ReadTransport):
         request.transport.resume_reading()
     return parse_json_object(body)
+
+
+async def refuse_body(request: Request) -> None:
+    """Raise InvalidRequest if a streaming route's request has a body, which is not read."""
+    stream = request.stream
+    assert isinstance(stream, Http)
+    if await stream.read():
+        stop_reading(request, 0)
+        raise InvalidRequest("This request takes no body.")
 
 
 def stop_reading(request: Request, most_bytes: int) -> None:

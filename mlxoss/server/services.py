@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
-from mlxoss.engine.engine import Engine, EngineState
+from mlxoss.engine.engine import Engine
+from mlxoss.engine.state import EngineState
 from mlxoss.errors import ContextLengthExceeded, MemoryExceeded, ModelUnavailable
 from mlxoss.server.key_limit import KeyLimit
 from mlxoss.server.state import State

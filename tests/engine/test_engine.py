@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest
-from mlxoss.engine.engine import Engine, EngineState
+from mlxoss.engine.engine import Engine
+from mlxoss.engine.state import EngineState
 from mlxoss.errors import (
     GenerationCancelled,
     GenerationFailed,

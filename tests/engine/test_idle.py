@@ -8,9 +8,9 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.engine import EngineState
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.state import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
 from tests.engine.harness import (
     collect,

@@ -16,9 +16,9 @@ import pytest
 
 from mlxoss.core import SamplingParams
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.engine import EngineState
 from mlxoss.engine.generation import Generation
 from mlxoss.engine.loader import load_folder
+from mlxoss.engine.state import EngineState
 from mlxoss.errors import GenerationFailed
 from tests.checkpoints import FULL_VOCAB, write_checkpoint
 from tests.engine.harness import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mlxoss.engine.engine import EngineState
 from mlxoss.engine.scheduler import MOST_WARMED
+from mlxoss.engine.state import EngineState
 from tests.engine.harness import collect, make_request, running_engine, until
 from tests.fakes import ScriptedBackend
 

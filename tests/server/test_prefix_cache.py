@@ -11,9 +11,9 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.engine import EngineState
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.state import EngineState
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from tests.checkpoints import TinyModel, write_checkpoint

@@ -1,0 +1,56 @@
+"""``mlxoss load`` and ``mlxoss unload``: the running server's model, in memory or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+_URL = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The server; else host and port of the configuration."),
+]
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def load(url: _URL = None, as_json: _JSON = False) -> None:
+    """Have the running server load its model now, and wait until it is there.
+
+    It stays until --idle-unload minutes pass without a request, or until mlxoss unload.
+    """
+    _run("load", url, as_json, "The model is loaded")
+
+
+def unload(url: _URL = None, as_json: _JSON = False) -> None:
+    """Have the running server give its model's memory back; the next request loads it again.
+
+    Requests that run, wait or come meanwhile are answered first: this waits for a moment
+    with none. Interrupting it takes the wish back.
+    """
+    _run("unload", url, as_json, "The model is unloaded")
+
+
+def _run(name: str, url: str | None, as_json: bool, sentence: str) -> None:
+    from mlxoss.cli.server import find_server
+
+    server = find_server(url)
+    health = server.ask("GET", "/health")
+    open_requests = _number(health, "active_requests") + _number(health, "queued_requests")
+    if name == "unload" and open_requests:
+        what = "1 request" if open_requests == 1 else f"{open_requests} requests"
+        typer.echo(f"Waiting for {what} to finish ...", err=True)
+    done = server.ask("POST", f"/mlxoss/{name}", patient=True)
+    typer.echo(json.dumps(done) if as_json else f"{sentence}; {_memory(health, done)}.")
+
+
+def _number(report: Any, name: str) -> int:
+    found = report.get(name, 0) if isinstance(report, dict) else 0
+    return found if isinstance(found, int) else 0
+
+
+def _memory(before: Any, after: Any) -> str:
+    from mlxoss.cli.status_view import to_bytes
+
+    was, now = (_number(report.get("memory", {}), "process_bytes") for report in (before, after))
+    return f"the server holds {to_bytes(now)} (before: {to_bytes(was)})"

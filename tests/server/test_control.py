@@ -1,0 +1,83 @@
+"""``/mlxoss/load`` and ``/mlxoss/unload``."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.keys import create_key
+from tests.fakes import ScriptedBackend
+from tests.server.conftest import Serve
+from tests.server.harness import Server, ask, ask_chat, eventually, running
+from tests.server.scripts import HELLO, always, endless
+
+
+def status(server: Server) -> str:
+    found: str = ask(server, "GET", "/health").json["status"]
+    return found
+
+
+def test_the_model_goes_and_comes(encoding: Encoding) -> None:
+    made: list[ScriptedBackend] = []
+
+    def load() -> ScriptedBackend:
+        made.append(ScriptedBackend(always(encoding, HELLO)))
+        return made[-1]
+
+    with running(load, lambda: encoding) as server:
+        for count in (1, 2):
+            done = ask(server, "POST", "/mlxoss/unload")
+            assert (done.status, done.json["status"]) == (200, "unloaded")
+            assert done.json["memory"]["process_bytes"] > 0
+            assert status(server) == "unloaded"
+            done = ask(server, "POST", "/mlxoss/load")
+            assert (done.status, done.json["status"]) == (200, "ok")
+            assert status(server) == "ok"
+            assert len(made) == count + 1
+        assert ask_chat(server).status == 200
+
+
+def test_a_turn_ends_before_its_model_goes(
+    encoding: Encoding, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = endless(encoding)
+    backend.gate.clear()
+    server = serve(backend)
+    with ThreadPoolExecutor() as pool:
+        turn = pool.submit(ask_chat, server, max_tokens=20)
+        eventually(lambda: backend.active == 1)
+        # One that gives up takes its wish back.
+        with server.connect() as connection:
+            connection.sendall(b"POST /mlxoss/unload HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            eventually(lambda: "the model is to be unloaded; 1 requests" in caplog.text)
+        eventually(lambda: "the model stays" in caplog.text)
+        backend.gate.set()
+        assert turn.result().status == 200
+        assert status(server) == "ok"
+        backend.gate.clear()
+        turn = pool.submit(ask_chat, server, max_tokens=20)
+        eventually(lambda: backend.active == 1)
+        unloading = pool.submit(ask, server, "POST", "/mlxoss/unload")
+        eventually(lambda: caplog.text.count("the model is to be unloaded; 1 requests") == 2)
+        assert not unloading.done()
+        backend.gate.set()
+        assert turn.result().json["usage"]["completion_tokens"] == 20
+        assert unloading.result().json["status"] == "unloaded"
+
+
+def test_the_same_rules_as_everywhere_and_no_body(serve: Serve, tmp_path: Path) -> None:
+    server = serve(HELLO, folder=tmp_path)
+    for path in ("/mlxoss/load", "/mlxoss/unload"):
+        assert ask(server, "GET", path).status == 405
+        assert ask(server, "POST", path, headers={"origin": "http://evil.example"}).status == 403
+        assert ask(server, "POST", path, headers={"host": "evil.example"}).status == 403
+        refused = ask(server, "POST", path, b'{"wait": false}')
+        assert (refused.status, refused.error["message"]) == (400, "This request takes no body.")
+    token = create_key(tmp_path, "laptop", time.time())
+    assert ask(server, "POST", "/mlxoss/unload").status == 401
+    headers = {"authorization": f"Bearer {token}"}
+    assert ask(server, "POST", "/mlxoss/unload", headers=headers).status == 200
