@@ -95,15 +95,21 @@ async def _replay(
     return follow(services, response_id, after)
 
 
+def _query(http: Request) -> dict[str, str]:
+    """The query's values by name, empty ones too: they were sent."""
+    args = http.get_args(keep_blank_values=True)
+    return {name: str(args.get(name)) for name in args}
+
+
 def _flag(http: Request, name: str) -> bool:
-    text = str(http.args.get(name, "false"))
+    text = _query(http).get(name, "false")
     if text.lower() not in ("true", "false"):
         raise invalid(name, "it should be 'true' or 'false'")
     return text.lower() == "true"
 
 
 def _starting_after(http: Request) -> int:
-    text = str(http.args.get("starting_after", "-1"))
+    text = _query(http).get("starting_after", "-1")
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal()):
         raise invalid("starting_after", "it should be the sequence number of an event")
@@ -140,7 +146,7 @@ async def list_input_items(http: Request, services: Services, response_id: str) 
 
 def read_page_request(http: Request) -> PageRequest:
     """The page that a list's query asks for."""
-    query: PageQuery = parse_page_query({key: str(http.args.get(key)) for key in http.args})
+    query: PageQuery = parse_page_query(_query(http))
     order = Order.ASC if query.is_ascending else Order.DESC
     return PageRequest(query.after, query.limit, order)
 

@@ -28,9 +28,9 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("max_batch = 0", "config", "max_batch must be an integer"),
         ("this is no TOML", "config", "not valid TOML"),
-        ('model = "nobody/none"', "model", "mlxoss models pull nobody/none"),
-        ('model = "/no/such/folder"', "model", "/no/such/folder"),
-        ('model = "OTHER"', "model", "not a gpt_oss model"),
+        ('model = "nobody/none"\nport = 0', "model", "mlxoss models pull nobody/none"),
+        ('model = "/no/such/folder"\nport = 0', "model", "/no/such/folder"),
+        ('model = "OTHER"\nport = 0', "model", "not a gpt_oss model"),
         ("port = TAKEN", "port_taken", "is in use"),
     ],
 )
