@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import StopSequences
 
-from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
+from mlxoss.core import FinishReason, GenerationRequest, TokenOutput
 from mlxoss.engine.admission import Room
 from mlxoss.engine.backend import (
     PrefixCacheStatus,
@@ -37,8 +36,8 @@ from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
     LogitsProcessor,
     Penalties,
-    Sampler,
-    make_sampler,
+    Samplers,
+    os_entropy,
     to_token_logprob,
 )
 from mlxoss.errors import InvalidRequest, MemoryExceeded
@@ -46,17 +45,8 @@ from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
 __all__ = ["WARM_STEP_TOKENS", "LanguageModel", "MlxBackend"]
 
-MOST_SHARED_SAMPLERS = 64
-
 WARM_STEP_TOKENS = 128
 """What a request that comes while a prompt is warmed has to wait for."""
-
-
-_SamplerKey = tuple[float, float, int, float]
-
-
-def _os_entropy() -> int:
-    return int.from_bytes(os.urandom(8), "big")
 
 
 class MlxBackend:
@@ -74,7 +64,7 @@ class MlxBackend:
         *,
         max_batch: int = 8,
         prefill_step_tokens: int = PREFILL_TOKENS,
-        entropy: Callable[[], int] = _os_entropy,
+        entropy: Callable[[], int] = os_entropy,
         prefixes: PrefixCache | None = None,
         room: Room | None = None,
     ) -> None:
@@ -84,13 +74,12 @@ class MlxBackend:
         self._prefill_step_tokens = prefill_step_tokens
         self._pace = Pace(prefill_step_tokens, most_pairs())
         self._room = room
-        self._entropy = entropy
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
         self._rows: dict[int, Row] = {}
         self._prefilling: set[int] = set()
-        self._samplers: dict[_SamplerKey, Sampler] = {}
+        self._samplers = Samplers(entropy)
         self._generator = self._make_generator()
 
     @property
@@ -123,7 +112,7 @@ class MlxBackend:
         with mx.stream(self._stream):
             processors, sampler = (
                 self.make_processors(request),
-                self._make_sampler(request.sampling),
+                self._samplers.get(request.sampling),
             )
             row = Row(uid, request, processors, sampler, follower)
             start = self._prefixes.start(request.prompt_ids, self._model.make_cache)
@@ -256,16 +245,6 @@ class MlxBackend:
         if not Penalties.wanted(request.sampling):
             return []
         return [Penalties(request.sampling, self._vocab_size)]
-
-    def _make_sampler(self, params: SamplingParams) -> Sampler:
-        if params.seed is not None:
-            return make_sampler(params, seed=params.seed)
-        key = (params.temperature, params.top_p, params.top_k, params.min_p)
-        if key not in self._samplers:
-            if len(self._samplers) >= MOST_SHARED_SAMPLERS:
-                self._samplers.clear()
-            self._samplers[key] = make_sampler(params, seed=self._entropy())
-        return self._samplers[key]
 
     def _to_prefilled(self, prompt: Any) -> SequencePrefilled:
         row = self._rows[prompt.uid]

@@ -9,6 +9,7 @@ compiled once per distinct value, which on the CPU means starting a C++ compiler
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 
 import mlx.core as mx
@@ -26,6 +27,7 @@ LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 GREEDY_BELOW_TEMPERATURE = 1e-5
 LEAST_TOP_P = 1e-6
 LEAST_LOGPROB = -9999.0
+_MOST_SHARED = 64
 
 
 def greedy(logprobs: mx.array) -> mx.array:
@@ -51,6 +53,36 @@ def make_sampler(params: SamplingParams, *, seed: int) -> Sampler:
     if params.top_k > 0:
         filters.append(lambda x: keep_top_k(x, params.top_k))
     return _Categorical(filters, params.temperature, seed)
+
+
+def os_entropy() -> int:
+    """64 bits that nobody knows."""
+    return int.from_bytes(os.urandom(8), "big")
+
+
+class Samplers:
+    """A batch's samplers. Requests without a seed share one where they ask for the same, so that
+    their rows are sampled in one call; ``entropy`` gives its seed.
+    """
+
+    def __init__(self, entropy: Callable[[], int]) -> None:
+        self._entropy = entropy
+        self._shared: dict[tuple[float, float, int, float], Sampler] = {}
+
+    def get(self, params: SamplingParams) -> Sampler:
+        """The one for ``params``."""
+        if params.seed is not None:
+            return make_sampler(params, seed=params.seed)
+        key = (params.temperature, params.top_p, params.top_k, params.min_p)
+        if key not in self._shared:
+            if len(self._shared) >= _MOST_SHARED:
+                self._shared.clear()
+            self._shared[key] = make_sampler(params, seed=self._entropy())
+        return self._shared[key]
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._shared.clear()
 
 
 class _Categorical:

@@ -45,7 +45,7 @@ _VACUUM_PAGES = 2048
 
 
 class Store:
-    """What outlives a request. Made by :func:`mlxoss.store.opening.open_store`."""
+    """What outlives a request. Made by ``mlxoss.store.opening``; ``found`` is what that saw."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Store:
         clock: Callable[[], float],
         found: Problem | None = None,
         steady: Callable[[], float] = steady_s,
-    ) -> None:  # `found` is what opening it brought to light
+    ) -> None:
         self._database = database
         self._found = found
         self._calendar = Calendar(clock, steady)
