@@ -9,7 +9,6 @@ step before, so processors and samplers run one token ahead of what is delivered
 from __future__ import annotations
 
 import functools
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,7 +27,7 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
-from mlxoss.engine.memory import PREFILL_TOKENS, most_pairs, wants_wiring
+from mlxoss.engine.memory import PREFILL_TOKENS, give_back, most_pairs, wants_wiring
 from mlxoss.engine.model import LanguageModel, LastLogits
 from mlxoss.engine.pace import LEAST_TOKENS, Pace
 from mlxoss.engine.prefixes import PrefixCache
@@ -185,9 +184,7 @@ class MlxBackend:
         with mx.stream(self._stream):
             self._prefixes.close(self._model.make_cache)
         del self._generator, self._model
-        # The model's modules and their arrays refer to each other.
-        gc.collect()
-        mx.clear_cache()
+        give_back()
 
     def _make_generator(self) -> GuardedGenerator:
         return GuardedGenerator(

@@ -212,7 +212,9 @@ class Engine:
             try:
                 backend = self._load()
             except BaseException as error:  # whatever it was, there is no model
-                logger.error("the model could not be loaded", exc_info=error)
+                is_known = isinstance(error, MlxossError)
+                trace = None if is_known else error
+                logger.error("the model could not be loaded: %s", error, exc_info=trace)
                 self._post(self._load_failed, error)
                 return
             self._post(self._change, EngineState.LOADING, EngineState.OK)
