@@ -25,8 +25,8 @@ def load(url: _URL = None, as_json: _JSON = False) -> None:
 def unload(url: _URL = None, as_json: _JSON = False) -> None:
     """Have the running server give its model's memory back; the next request loads it again.
 
-    Requests that run, wait or come meanwhile are answered first: this waits for a moment
-    with none. Interrupting it takes the wish back.
+    Requests that run are answered first; those that wait, or come meanwhile, have it loaded
+    again. Interrupting it takes the wish back.
     """
     _run("unload", url, as_json, "The model is unloaded")
 
@@ -36,9 +36,9 @@ def _run(name: str, url: str | None, as_json: bool, sentence: str) -> None:
 
     server = find_server(url)
     health = server.ask("GET", "/health")
-    open_requests = _number(health, "active_requests") + _number(health, "queued_requests")
-    if name == "unload" and open_requests:
-        what = "1 request" if open_requests == 1 else f"{open_requests} requests"
+    running = _number(health, "active_requests")
+    if name == "unload" and running:
+        what = "1 request" if running == 1 else f"{running} requests"
         typer.echo(f"Waiting for {what} to finish ...", err=True)
     done = server.ask("POST", f"/mlxoss/{name}", patient=True)
     typer.echo(json.dumps(done) if as_json else f"{sentence}; {_memory(health, done)}.")

@@ -139,12 +139,14 @@ class Engine:
     async def unload(self) -> None:
         """Have the model leave the memory; return once it is given back. Raises as ``load``.
 
-        Requests that run or wait, and those that come meanwhile, are answered first. Cancelling
+        Requests that run are answered first; those that wait or come meanwhile have the model
+        loaded again. Cancelling
         takes the wish back unless others have it too.
         """
         if self._phase.now is EngineState.UNLOADED:
             return
-        logger.info("the model is to be unloaded; %d requests go first", len(self._open))
+        running, _, _ = self._ledger.counts()
+        logger.info("the model is to be unloaded; %d requests go first", running)
         self._commands.put(Unload())
         try:
             await self._reach(EngineState.UNLOADED)

@@ -181,7 +181,7 @@ class Scheduler:
             while self._carry_out(self._commands.get_nowait(), backend):
                 pass
         except queue.Empty:
-            return bool(self._running or self._waiting) or not self._is_unloading
+            return bool(self._running) or not self._is_unloading
         return False
 
     def _wait(self, backend: Backend) -> Command | None:
@@ -224,6 +224,8 @@ class Scheduler:
             self._lose_batch(error, backend)
 
     def _admit(self, backend: Backend) -> None:
+        if self._is_unloading:
+            return  # where one request follows the other, the model would never go
         while (following := self._waiting.first(len(self._running))) is not None:
             uid, request = following
             if not backend.has_room(request):
