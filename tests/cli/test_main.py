@@ -76,7 +76,7 @@ def test_flags_are_read_without_pydantic(tmp_path: Path) -> None:
 
 def test_serve_has_a_flag_for_every_setting(tmp_path: Path) -> None:
     shown = mlxoss(tmp_path, "serve", "--help").stdout
-    flags = set(re.findall(r"--[a-z-]+", shown))
+    flags = set(re.findall(r"--[a-z0-9-]+", shown))
     expected = {setting.flag for setting in settings().values()}
     switches = {s.flag for s in settings().values() if isinstance(s.kind, Switch)}
     off = {f"--no-{flag[2:]}" for flag in switches}
