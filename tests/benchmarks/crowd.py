@@ -2,7 +2,7 @@
 
 Run with ``python -m tests.benchmarks.crowd``. ``--streams`` sequences decode while a prompt of
 ``--tokens`` tokens is prefilled beside them: the longest time between two tokens of theirs, as a
-multiple of the median chunk of that prefill, and of a step without it. Then ``--conversations``
+multiple of the median one, each with a chunk of that prefill. Then ``--conversations``
 short ones of varied lengths, one after the other, share a prefix cache of ``--megabytes``: the
 memory that MLX holds after each fifth of them, beside what the cache's bound and the model take.
 """
@@ -45,11 +45,11 @@ def report_gaps(model: LanguageModel, streams: int, tokens: int) -> None:
         seconds, has_ended = step_s(backend, streams)
         gaps.append(seconds)
     backend.close()
-    usual, chunk = statistics.median(plain), statistics.median(gaps)
+    usual, beside = statistics.median(plain), statistics.median(gaps)
     print(
         f"{streams} streams beside {tokens} tokens in {len(gaps)} chunks: the longest gap is "
-        f"{max(gaps) / (chunk - usual):.2f} chunks ({max(gaps):.2f} s); a chunk takes "
-        f"{chunk - usual:.2f} s, a step without one {usual:.2f} s",
+        f"{max(gaps) / beside:.2f} of the median one ({beside:.2f} s, of which a step without "
+        f"a chunk takes {usual:.2f} s)",
         flush=True,
     )
 
