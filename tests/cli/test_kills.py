@@ -109,7 +109,7 @@ def test_the_service_comes_back_and_has_lost_nothing(mac: Mac) -> None:
         assert pid is not None
         assert pid != before
         assert ours(mac) == [pid]
-    assert len(told) > KILLS // 10
+    assert len(told) >= KILLS // 10
     for response_id, response in told.items():
         assert ask(mac.port, "GET", f"/v1/responses/{response_id}") == response
     assert ask(mac.port, "GET", "/health")["problems"] == []
