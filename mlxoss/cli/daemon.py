@@ -145,7 +145,7 @@ def _load_backend(source: ModelSource, files: ModelFiles, config: Config) -> Bac
         model,
         max_batch=config.max_batch,
         prefixes=PrefixCache(limit_bytes, disk=disk),
-        room=make_room(model, budget, config.max_batch),
+        room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),
     )
 
 

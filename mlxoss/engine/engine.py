@@ -169,8 +169,15 @@ class Engine:
             prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
             refused=self._refused,
             prefix_cache=self._scheduler.prefix_cache,
-            most_tokens=self._scheduler.most_tokens,
         )
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The longest sequence that the memory holds beside the model. Any thread.
+
+        ``None`` before the model was first loaded, and where there is no bound.
+        """
+        return self._scheduler.most_tokens
 
     async def close(self) -> None:
         """Stop: open requests end with ``ModelUnavailable`` at once, then the thread is joined.

@@ -11,9 +11,8 @@ import time
 
 import mlx.core as mx
 
+from mlxoss.engine.memory import PREFILL_TOKENS
 from mlxoss.engine.model import Model
-
-PREFILL_STEP_TOKENS = 2048
 
 
 def wire_memory() -> None:
@@ -45,8 +44,8 @@ def decode_rate(model: Model, rows: int, *, prompt_tokens: int, tokens: int) -> 
 
 def _prefill(model: Model, cache: list[object], prompts: mx.array) -> mx.array:
     """Run all of ``prompts`` (rows, n); the first tokens after them (rows, 1)."""
-    for start in range(0, prompts.shape[1], PREFILL_STEP_TOKENS):
-        logits = model(prompts[:, start : start + PREFILL_STEP_TOKENS], cache=cache)
+    for start in range(0, prompts.shape[1], PREFILL_TOKENS):
+        logits = model(prompts[:, start : start + PREFILL_TOKENS], cache=cache)
         first = mx.argmax(logits[:, -1], axis=-1, keepdims=True)
         mx.eval(first)
     return first

@@ -6,7 +6,6 @@ happens on the engine's thread. Neither ever touches the network.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import re
@@ -102,13 +101,14 @@ def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
     if not fp16:
         return model
     from mlxoss.engine.half import has_bfloat16, recast
+    from mlxoss.engine.memory import give_back
 
     if not has_bfloat16(model):
         logger.info("fp16: the model has no bfloat16 that could be recast")
     elif problem := recast(model):
         logger.warning("fp16: the model stays in bfloat16: in float16 %s", problem)
         del model
-        gc.collect()  # its modules refer to each other
+        give_back()
         model = _load_folder(folder)
     else:
         logger.info("fp16: the model was recast from bfloat16 to float16")

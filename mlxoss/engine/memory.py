@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
@@ -107,8 +108,8 @@ def most_pairs() -> int:
     return 1 << 25 if mx.metal.is_available() else 1 << 22
 
 
-def make_room(model: LanguageModel, budget: Budget, max_batch: int) -> Room:
-    """What is left for sequences beside ``model``, which is loaded. Runs it for one token.
+def make_room(model: LanguageModel, total_bytes: int, max_batch: int) -> Room:
+    """What ``total_bytes`` leave for sequences beside ``model``. Runs it for one token.
 
     Raises ``ModelError`` where not even a short sequence fits.
     """
@@ -124,7 +125,7 @@ def make_room(model: LanguageModel, budget: Budget, max_batch: int) -> Room:
             token += pair
             largest = max(largest, pair)
     step = _step_bytes(model.args, max_batch, window_token)
-    free = budget.total_bytes - mx.get_active_memory() - budget.spare_bytes()
+    free = total_bytes - mx.get_active_memory()
     room = Room(free, step, SequenceBytes(token, window, 2 * largest))
     if room.most_tokens < 1:
         raise ModelError(
@@ -135,28 +136,15 @@ def make_room(model: LanguageModel, budget: Budget, max_batch: int) -> Room:
     return room
 
 
-def _step_bytes(args: object, max_batch: int, window_token: int) -> int:
+def _step_bytes(args: Any, max_batch: int, window_token: int) -> int:
     """What one step takes for a while: activations, windows, masks, scores and logits."""
-    hidden, heads, width, experts, inner, vocabulary = (
-        int(getattr(args, name))
-        for name in (
-            "hidden_size",
-            "num_attention_heads",
-            "head_dim",
-            "num_experts_per_tok",
-            "intermediate_size",
-            "vocab_size",
-        )
-    )
-    per_token = _HIDDEN_COPIES * hidden + _HEAD_COPIES * heads * width
-    per_token += _EXPERT_COPIES * experts * inner
-    pairs = most_pairs()
+    heads: int = args.num_attention_heads
+    per_token: int = _HIDDEN_COPIES * args.hidden_size + _HEAD_COPIES * heads * args.head_dim
+    per_token += _EXPERT_COPIES * args.num_experts_per_tok * args.intermediate_size
     scores = 0 if mx.metal.is_available() else _SCORES * heads * 4
-    return (
-        PREFILL_TOKENS * (4 * per_token + window_token)
-        + pairs * (_MASKS + scores)
-        + _LOGITS * max_batch * vocabulary * 4
-    )
+    logits: int = _LOGITS * max_batch * args.vocab_size * 4
+    chunk = PREFILL_TOKENS * (4 * per_token + window_token)
+    return chunk + most_pairs() * (_MASKS + scores) + logits
 
 
 def _gb(size_bytes: int) -> str:

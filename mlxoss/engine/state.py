@@ -33,8 +33,7 @@ class EngineStatus:
 
     The rates are means over the last minute (or since the start), idle time included.
     ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
-    last step, ``None`` before the model is loaded. ``most_tokens`` is the longest sequence that
-    the memory holds, ``None`` where that is unknown or not bounded.
+    last step, ``None`` before the model is loaded.
     """
 
     state: EngineState
@@ -46,7 +45,6 @@ class EngineStatus:
     prefill_tokens_per_s: float
     refused: int
     prefix_cache: PrefixCacheStatus | None
-    most_tokens: int | None
 
 
 class Phase:

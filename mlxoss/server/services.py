@@ -114,7 +114,7 @@ class Services:
 
         What the memory holds is known once the model was loaded; until then the engine cuts.
         """
-        return min(self._own_tokens, self.engine.status().most_tokens or self._own_tokens)
+        return min(self._own_tokens, self.engine.most_tokens or self._own_tokens)
 
     @property
     def _own_tokens(self) -> int:

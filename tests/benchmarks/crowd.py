@@ -24,10 +24,12 @@ from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from tests.benchmarks.guard import PROMPT
+from tests.benchmarks.prefix import answer
 from tests.checkpoints import TinyModel, write_checkpoint
 
 GREEDY = SamplingParams(temperature=0.0)
 PARTS = 5
+ANSWER_TOKENS = 4
 
 
 def report_gaps(model: LanguageModel, streams: int, tokens: int) -> None:
@@ -73,7 +75,7 @@ def report_memory(model: LanguageModel, conversations: int, limit_bytes: int) ->
         ids: tuple[int, ...] = ()
         for _ in range(random.randint(1, 3)):
             ids += tuple(random.choices(range(1000, 2000), k=random.randint(20, 600)))
-            ids += answer(backend, ids)
+            ids += answer(backend, ids, ANSWER_TOKENS)
         if count % (conversations // PARTS) == 0:
             held = mx.get_active_memory() - weights
             cached = backend.prefix_cache
@@ -83,15 +85,6 @@ def report_memory(model: LanguageModel, conversations: int, limit_bytes: int) ->
                 flush=True,
             )
     backend.close()
-
-
-def answer(backend: MlxBackend, ids: tuple[int, ...]) -> tuple[int, ...]:
-    """Four tokens after ``ids``."""
-    backend.insert(0, GenerationRequest(ids, 4, frozenset(), GREEDY))
-    said: list[int] = []
-    while len(said) < 4:
-        said += [o.token.token_id for o in backend.step() if isinstance(o, SequenceOutput)]
-    return tuple(said)
 
 
 def main() -> None:

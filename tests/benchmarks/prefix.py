@@ -108,12 +108,12 @@ def first_token_s(backend: MlxBackend, ids: Ids) -> float:
     return time.perf_counter() - began
 
 
-def answer(backend: MlxBackend, ids: Ids) -> Ids:
-    """What the model says to ``ids``."""
+def answer(backend: MlxBackend, ids: Ids, tokens: int = ANSWER_TOKENS) -> Ids:
+    """What the model says to ``ids``: so many ``tokens``."""
     params = SamplingParams(temperature=0.0)
-    backend.insert(0, GenerationRequest(ids, ANSWER_TOKENS, frozenset(), params))
+    backend.insert(0, GenerationRequest(ids, tokens, frozenset(), params))
     said: list[int] = []
-    while len(said) < ANSWER_TOKENS:
+    while len(said) < tokens:
         said += [o.token.token_id for o in backend.step() if isinstance(o, SequenceOutput)]
     return tuple(said)
 

@@ -60,11 +60,12 @@ def pid_at(port: int) -> int | None:
         return None
 
 
-def live_and_die(mac: Mac, pid: int, rng: random.Random) -> dict[str, Any]:
+def live_and_die(mac: Mac, pid: int, rng: random.Random, *, is_first: bool) -> dict[str, Any]:
+    """One life of the service, and what it told its clients; the first tells them something."""
     clients = [Client(mac.port) for _ in range(3)]
     for client in clients:
         client.start()
-    if rng.random() < 0.7:  # else it may still load the model
+    if is_first or rng.random() < 0.7:  # else it may still load the model
         until(lambda: any(client.told for client in clients), limit_s=60)
     time.sleep(rng.uniform(0, 1))
     if rng.random() < 0.5:
@@ -102,14 +103,14 @@ def test_the_service_comes_back_and_has_lost_nothing(mac: Mac) -> None:
     told: dict[str, Any] = {}
     pid = until(lambda: pid_at(mac.port), limit_s=60)
     assert pid is not None
-    for _ in range(KILLS):
-        told |= live_and_die(mac, pid, rng)
+    for number in range(KILLS):
+        told |= live_and_die(mac, pid, rng, is_first=number == 0)
         before = pid
         pid = until(lambda: pid_at(mac.port), limit_s=60)
         assert pid is not None
         assert pid != before
         assert ours(mac) == [pid]
-    assert len(told) >= KILLS // 10
+    assert len(told) > KILLS // 10
     for response_id, response in told.items():
         assert ask(mac.port, "GET", f"/v1/responses/{response_id}") == response
     assert ask(mac.port, "GET", "/health")["problems"] == []

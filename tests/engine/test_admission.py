@@ -47,7 +47,7 @@ def test_the_longest_sequence_fits_and_no_much_longer_one() -> None:
 
 @pytest.mark.parametrize("lengths", [[300], [2000, 300], [200] * 8, [3000]])
 def test_no_batch_takes_more_than_it_needs(model: LanguageModel, lengths: list[int]) -> None:
-    room = make_room(model, Budget(1 << 40, 0), 8)
+    room = make_room(model, 1 << 40, 8)
     mx.clear_cache()
     before = mx.get_active_memory()
     mx.reset_peak_memory()
@@ -61,7 +61,7 @@ def test_no_batch_takes_more_than_it_needs(model: LanguageModel, lengths: list[i
 
 def test_a_model_that_leaves_nothing_is_refused(model: LanguageModel) -> None:
     with pytest.raises(ModelError, match=r"memory_limit"):
-        make_room(model, Budget(mx.get_active_memory() + 1000, 0), 8)
+        make_room(model, mx.get_active_memory() + 1000, 8)
     with pytest.raises(ModelError, match=r"takes 2\.00 GB of memory, and 1\.00 GB are there"):
         Budget(10**9).check_weights(2 * 10**9)
 

@@ -163,7 +163,9 @@ def test_random_walks_with_restarts_equal_cold_runs(
     rng = random.Random(seed)
     place.limit_bytes = disk
     walk = Walk(model, rng, place.backend(memory, prefill_step_tokens=50))
-    life = 4
+    first, second = two_turns()
+    run_one(walk.backend, first)
+    hits, life = 0, 4
     while len(walk.requests) < BUDGET or walk.running:
         if len(walk.requests) < min(BUDGET, life) and len(walk.running) < 4 and rng.random() < 0.3:
             walk.submit()
@@ -176,10 +178,13 @@ def test_random_walks_with_restarts_equal_cold_runs(
         if not walk.running and len(walk.requests) == life:
             place.end(walk.backend)
             walk.backend = place.backend(memory, prefill_step_tokens=50)
+            check_cold(model, second, run_one(walk.backend, second)[1])
+            hits += walk.backend.prefix_cache.disk_hits
             life += rng.randint(1, 4)
     for uid in walk.got:
         walk.check(uid)
     place.end(walk.backend)
+    assert hits > 0 or disk < PLENTY
 
 
 def test_what_bfloat16_computed_comes_back_to_the_bit(tmp_path: Path) -> None:
