@@ -90,6 +90,8 @@ class ContextLengthExceeded(InvalidRequest):
             param=param,
             code="context_length_exceeded",
         )
+        self.prompt_tokens = prompt_tokens
+        self.most_tokens = context_tokens
 
 
 class MemoryExceeded(ContextLengthExceeded):
@@ -103,6 +105,8 @@ class MemoryExceeded(ContextLengthExceeded):
             param=param,
             code="context_length_exceeded",
         )
+        self.prompt_tokens = prompt_tokens
+        self.most_tokens = most_tokens
 
 
 class NotFound(RequestError):

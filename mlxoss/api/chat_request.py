@@ -33,7 +33,8 @@ def _to_parts(value: Any) -> Any:
     )
 
 
-def _to_stops(value: Any) -> Any:
+def to_stops(value: Any) -> Any:
+    """``stop`` as a list, before it is validated."""
     if isinstance(value, str):
         return [value]
     if value is None or isinstance(value, list):
@@ -122,7 +123,7 @@ class ChatRequest(SamplingFields):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[
         Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None,
-        BeforeValidator(_to_stops, json_schema_input_type=str | list[str] | None),
+        BeforeValidator(to_stops, json_schema_input_type=str | list[str] | None),
     ] = None
     logprobs: bool | None = None
 

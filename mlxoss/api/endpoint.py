@@ -14,6 +14,9 @@ BODY = (415, 417)
 TURN = (*BODY, 429, 504)
 """One that runs a turn as well."""
 
+MESSAGES_ERROR = "MessagesError"
+"""The ``error`` of endpoints that speak to clients of Anthropic's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -23,8 +26,9 @@ class Endpoint:
     ``body``, ``answer`` and ``events`` name models of ``mlxoss.api.openapi_models.MODELS``: of
     the request, of the JSON that answers with each of ``statuses``, and of an event where that
     is streamed. ``query`` names what ``mlxoss.api.openapi.QUERY`` describes. ``errors`` are the
-    statuses besides ``ALWAYS``. The handler of one with a body, or that ``is_slow``, reads what is
-    sent, and sees when its client leaves.
+    statuses besides ``ALWAYS``, and ``error`` names the model of what is answered with them. The
+    handler of one with a body, or that ``is_slow``, reads what is sent, and sees when its client
+    leaves.
     """
 
     group: str
@@ -40,6 +44,7 @@ class Endpoint:
     statuses: tuple[int, ...] = (200,)
     has_head: bool = False
     is_slow: bool = False
+    error: str = "Error"
 
     @property
     def name(self) -> str:

@@ -1,15 +1,16 @@
-"""The exception tree as HTTP, in OpenAI's error shape. The one place that maps it."""
+"""The exception tree as HTTP, in OpenAI's and Anthropic's error shapes. The one place for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from mlxoss.errors import (
     ClientTooSlow,
+    ContextLengthExceeded,
     GenerationFailed,
     InvalidRequest,
-    MlxossError,
     ModelUnavailable,
     NotFound,
     QueueFull,
@@ -21,10 +22,26 @@ from mlxoss.errors import (
 SERVER_FAILURE = "The server had an error while processing your request."
 """What a client reads when something broke that is not its fault; details go to the log."""
 
+_MESSAGES_TYPES: MappingProxyType[int, str] = MappingProxyType(
+    {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        413: "request_too_large",
+        429: "rate_limit_error",
+        503: "overloaded_error",
+        504: "timeout_error",
+    }
+)
+"""Anthropic's words for statuses (its API reference, "Errors"); the others go by their class."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """An error as a client sees it: the status and the fields of OpenAI's ``error`` object."""
+    """An error as a client sees it: the status and the fields of OpenAI's ``error`` object.
+
+    ``prompt_excess`` are a prompt's tokens and the most there may be, where it has too many.
+    """
 
     status: int
     message: str
@@ -32,6 +49,7 @@ class HttpError:
     param: str | None = None
     code: str | None = None
     retry_after_s: int | None = None
+    prompt_excess: tuple[int, int] | None = None
 
     @property
     def body(self) -> dict[str, Any]:
@@ -43,6 +61,19 @@ class HttpError:
             "code": self.code,
         }
         return {"error": fields}
+
+    def to_messages_body(self, request_id: str) -> dict[str, Any]:
+        """The same in Anthropic's shape, which names no field but in the message."""
+        other = "invalid_request_error" if self.status < 500 else "api_error"
+        message = self.message
+        if self.prompt_excess is not None:
+            # These are the words that clients look for before they shorten the conversation.
+            tokens, most = self.prompt_excess
+            message = f"prompt is too long: {tokens} tokens > {most} maximum. {message}"
+        elif self.param is not None and self.param not in message:
+            message = f"{self.param}: {message}"
+        fields = {"type": _MESSAGES_TYPES.get(self.status, other), "message": message}
+        return {"type": "error", "error": fields, "request_id": request_id}
 
 
 def to_http_error(error: BaseException) -> HttpError:
@@ -58,6 +89,11 @@ def to_http_error(error: BaseException) -> HttpError:
             )
         case NotFound():
             return HttpError(404, str(error), param=error.param, code=error.code)
+        case ContextLengthExceeded():
+            excess = (error.prompt_tokens, error.most_tokens)
+            return HttpError(
+                400, str(error), param=error.param, code=error.code, prompt_excess=excess
+            )
         case InvalidRequest() | RequestError():
             return HttpError(400, str(error), param=error.param, code=error.code)
         case ModelUnavailable():
@@ -72,7 +108,5 @@ def to_http_error(error: BaseException) -> HttpError:
             return HttpError(500, str(error), type="server_error", code="generation_failed")
         case StoreUnavailable():
             return HttpError(503, str(error), type="server_error", code="store_unavailable")
-        case MlxossError():
-            return HttpError(500, SERVER_FAILURE, type="server_error", code="server_error")
         case _:
             return HttpError(500, SERVER_FAILURE, type="server_error", code="server_error")

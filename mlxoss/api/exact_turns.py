@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -110,5 +111,21 @@ def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:
             return sent_ids == written_ids
         case Reasoning(), Reasoning():
             return sent.text == written.text
+        case FunctionCall(name, sent_text), FunctionCall(written_name, text):
+            return name == written_name and _is_same_json(sent_text, text)
         case _:
             return sent == written
+
+
+def _is_same_json(sent: str, written: str) -> bool:
+    """Whether both say the same: clients that read a call's arguments write them anew."""
+    return sent == written or (_canonical(sent) or "") == _canonical(written)
+
+
+def _canonical(arguments: str) -> str | None:
+    """An object in its one spelling; ``None`` for anything else."""
+    try:
+        value = json.loads(arguments)
+        return json.dumps(value, sort_keys=True) if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
+        return None

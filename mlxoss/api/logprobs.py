@@ -19,9 +19,14 @@ def to_logprob_entry(
     return entry
 
 
+def least_logprob(value: float) -> float:
+    """``value``, or the least that JSON and OpenAI's clients take for "never"."""
+    return max(value, _LEAST_LOGPROB)
+
+
 def _to_token(token: bytes, logprob: float) -> dict[str, Any]:
     return {
         "token": token.decode("utf-8", "replace"),
-        "logprob": max(logprob, _LEAST_LOGPROB),
+        "logprob": least_logprob(logprob),
         "bytes": list(token),
     }

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
-from mlxoss.api.endpoint import ALWAYS, Endpoint
+from mlxoss.api.endpoint import ALWAYS, MESSAGES_ERROR, Endpoint
 from mlxoss.api.openapi_models import REFERENCE, make_schemas
 
 _PARAMETER = re.compile(r"<(\w+):\w+>")
@@ -46,6 +46,10 @@ _HEADERS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
             "description": "The request's own header if it is sane, else a fresh id.",
             "schema": {"type": "string"},
         },
+        "request-id": {
+            "description": "The same, under the name that Anthropic's clients read.",
+            "schema": {"type": "string"},
+        },
         "openai-processing-ms": {
             "description": "Milliseconds until the answer began.",
             "schema": {"type": "integer"},
@@ -56,11 +60,16 @@ _HEADERS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         },
     }
 )
-_KEY: MappingProxyType[str, str] = MappingProxyType(
+_WHEN = "Needed once 'mlxoss key create' has made one, and from another machine."
+_KEYS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
     {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "Needed once 'mlxoss key create' has made one, and from another machine.",
+        "key": {"type": "http", "scheme": "bearer", "description": _WHEN},
+        "x_api_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-api-key",
+            "description": "The same key, as Anthropic's clients send it.",
+        },
     }
 )
 
@@ -81,12 +90,12 @@ def make_document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, A
             "version": version,
         },
         "servers": [{"url": "/", "description": "Where this document comes from."}],
-        "security": [{}, {"key": []}],
+        "security": [{}, *({name: []} for name in _KEYS)],
         "paths": paths,
         "components": {
             "schemas": make_schemas(),
             "headers": dict(_HEADERS),
-            "securitySchemes": {"key": dict(_KEY)},
+            "securitySchemes": dict(_KEYS),
         },
     }
 
@@ -118,24 +127,27 @@ def _to_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _to_answer(endpoint: Endpoint, status: int) -> dict[str, Any]:
+    names = _headers(endpoint, status)
     answer: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(status)},
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
     }
     can_fail = status in (*ALWAYS, *endpoint.errors)
     own = [endpoint.answer] if endpoint.answer and status in endpoint.statuses else []
-    names = [*own, *(["Error"] if can_fail else [])]
-    if names:
-        answer["content"] = _json(*names)
+    models = [*own, *([endpoint.error] if can_fail else [])]
+    if models:
+        answer["content"] = _json(*models)
     if endpoint.events is not None and status in endpoint.statuses:
         answer["content"]["text/event-stream"] = {
-            "x-event-schema": _reference(endpoint.events, "Error"),
+            "x-event-schema": _reference(endpoint.events, endpoint.error),
         }
     return answer
 
 
-def _headers(status: int) -> tuple[str, ...]:
-    return ("x-request-id", "openai-processing-ms", *(["retry-after"] if status == 429 else []))
+def _headers(endpoint: Endpoint, status: int) -> tuple[str, ...]:
+    own = ["request-id"] if endpoint.error == MESSAGES_ERROR else []
+    retry = ["retry-after"] if status == 429 else []
+    return ("x-request-id", *own, "openai-processing-ms", *retry)
 
 
 def _json(*names: str) -> dict[str, Any]:

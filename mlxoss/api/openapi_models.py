@@ -12,8 +12,17 @@ from mlxoss.api.answers import Control, Error, Health, ModelList, OpenApi
 from mlxoss.api.answers import Model as ModelEntry
 from mlxoss.api.chat_answers import ChatCompletion, ChatCompletionChunk
 from mlxoss.api.chat_request import ChatRequest
+from mlxoss.api.completions_answers import Completion
+from mlxoss.api.completions_request import CompletionRequest
 from mlxoss.api.conversations import ConversationRequest, ConversationUpdate, ItemsRequest
 from mlxoss.api.item_answers import Item, ItemList
+from mlxoss.api.messages_answers import (
+    MessagesError,
+    MessagesEvent,
+    MessagesMessage,
+    MessagesTokenCount,
+)
+from mlxoss.api.messages_request import MessagesPromptFields, MessagesRequest
 from mlxoss.api.responses_answers import (
     Compaction,
     Conversation,
@@ -31,6 +40,8 @@ _MODELS: tuple[type[BaseModel], ...] = (
     ChatRequest,
     Compaction,
     CompactRequest,
+    Completion,
+    CompletionRequest,
     Control,
     Conversation,
     ConversationRequest,
@@ -43,6 +54,12 @@ _MODELS: tuple[type[BaseModel], ...] = (
     Item,
     ItemList,
     ItemsRequest,
+    MessagesError,
+    MessagesEvent,
+    MessagesMessage,
+    MessagesPromptFields,
+    MessagesRequest,
+    MessagesTokenCount,
     ModelEntry,
     ModelList,
     OpenApi,

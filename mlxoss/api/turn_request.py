@@ -36,6 +36,20 @@ class TurnRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RawRequest:
+    """Prompts to go on from as they are, each in ``choices`` ways of ``max_tokens`` at most.
+
+    ``stops`` end a completion when its text holds one.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]
+    sampling: SamplingParams
+    max_tokens: int
+    choices: int = 1
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """A turn's token counts; ``completion_tokens`` of all choices, stop tokens included."""
 

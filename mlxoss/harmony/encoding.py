@@ -30,6 +30,7 @@ STOP_IDS = frozenset({RETURN, CALL})
 """What ends the assistant's turn. ``<|end|>`` does not: the final follows the analysis."""
 
 FIRST_SPECIAL = 199_998
+END_OF_TEXT = 199_999
 
 _BASE_VARIABLE = "TIKTOKEN_ENCODINGS_BASE"
 

@@ -71,9 +71,10 @@ class MessageEnd:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnd:
-    """Nothing follows."""
+    """Nothing follows. ``stop`` is the stop string that ended it, if one did."""
 
     reason: TurnEndReason
+    stop: str | None = None
 
 
 Event = MessageStart | ContentDelta | MessageEnd | TurnEnd

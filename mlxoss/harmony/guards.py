@@ -14,6 +14,7 @@ from mlxoss.harmony.encoding import (
     CHANNEL,
     CONSTRAIN,
     END,
+    END_OF_TEXT,
     FIRST_SPECIAL,
     MESSAGE,
     RETURN,
@@ -27,7 +28,6 @@ from mlxoss.harmony.rules import TurnRules
 
 MOST_GRAMMARS = 64
 
-_END_OF_TEXT = 199_999
 _NAMES = {
     START: "<|start|>",
     END: "<|end|>",
@@ -69,7 +69,7 @@ def make_guard_tokenizer() -> LLTokenizer:
         special_tokens=specials,
         pattern=_PATTERN,
         # Ends of turns are named in the grammar; this id never appears in one.
-        eos_token=_END_OF_TEXT,
+        eos_token=END_OF_TEXT,
         n_vocab=VOCAB_SIZE,
         slices=[],
     )

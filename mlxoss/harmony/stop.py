@@ -14,6 +14,8 @@ class StopMatcher:
     is held back but the tail that may still become a stop string. An empty stop
     string stops nothing.
 
+    ``hit`` is the stop string that was found.
+
     Time is linear in the text (an Aho-Corasick automaton), whatever the stop
     strings look like.
     """
@@ -27,7 +29,7 @@ class StopMatcher:
             self._add(stop)
         self._fallback = self._link()
         self._node = 0
-        self._is_hit = False
+        self.hit: str | None = None
 
     def push(self, text: str) -> tuple[str, bool]:
         """Take more text; return what is safe to emit and whether a stop string was hit.
@@ -35,22 +37,28 @@ class StopMatcher:
         The stop string and everything after it is never returned. After a hit
         the answer is always ``("", True)``.
         """
-        if self._is_hit:
+        if self.hit is not None:
             return "", True
         held_node, held = self._node, self._length[self._node]
         for position, char in enumerate(text, 1):
             self._node = self._next(self._node, char)
             if stop := self._stop_length[self._node]:
-                self._is_hit = True
+                self.hit = self._stop_of(self._node, stop)
                 return self._take(held_node, text, held + position - stop), True
         return self._take(held_node, text, held + len(text) - self._length[self._node]), False
 
     def flush(self) -> str:
         """Return the text held back, once no more follows; empty after a hit."""
-        if self._is_hit:
+        if self.hit is not None:
             return ""
         node, self._node = self._node, 0
         return self._take(node, "", self._length[node])
+
+    def _stop_of(self, node: int, length: int) -> str:
+        """The stop string of ``length`` characters that ``node`` ends with."""
+        while self._length[node] != length:
+            node = self._fallback[node]
+        return self._prefix[node][:length]
 
     def _take(self, node: int, text: str, count: int) -> str:
         """The first ``count`` characters of what ``node`` held back, then ``text``."""

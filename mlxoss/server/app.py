@@ -23,6 +23,7 @@ from mlxoss.server.http import (
     App,
     JsonErrorHandler,
     request_id,
+    speaks_messages,
 )
 from mlxoss.server.models import add_model_routes
 from mlxoss.server.routes import add_turn_routes, load_handlers
@@ -106,6 +107,8 @@ def _add_headers(app: App, services: Services) -> None:
         now = services.clock()
         spent_s = 0.0 if begun_at is None else now - begun_at
         response.headers["x-request-id"] = request_id(request)
+        if speaks_messages(request):
+            response.headers["request-id"] = request_id(request)
         response.headers["openai-processing-ms"] = str(round(spent_s * 1000))
 
     app.register_middleware(begin, "request")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +18,13 @@ from mlxoss.api.chat_prompt import to_turn_request
 from mlxoss.api.chat_request import ChatRequest, parse_chat_request
 from mlxoss.api.chat_stream import ChatHeader, ChatStream
 from mlxoss.api.sse import DONE, encode_event
-from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.server.final_text import TurnOutput
 from mlxoss.server.http import json_response, new_id, read_json_object, to_error
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.services import Services
 from mlxoss.server.stream import EventStream
-from mlxoss.server.turn import Turn, start_turn
+from mlxoss.server.turn import Turn, check_choices, start_turn
 from mlxoss.server.turn_end import close_turn
 from mlxoss.server.turn_memory import TurnMemory, recall_turns
 
@@ -47,7 +48,7 @@ async def _complete(request: Request, services: Services, log: RequestLog) -> HT
     try:
         if not chat.stream:
             return json_response(await answer.fold(logprobs=bool(chat.logprobs)))
-        await answer.send(request, heartbeat_s=services.heartbeat_s)
+        await send_chunks(request, services, answer.batches(), log)
         return None
     finally:
         close_turn(turn, services, encoding, log)
@@ -59,13 +60,7 @@ async def _start(
     turns = await recall_turns(services.state.store, encoding, issued_call_ids(chat.messages))
     # On another thread: it reads exact turns back, tens of microseconds a token.
     turn_request = await asyncio.to_thread(to_turn_request, chat, date=services.date, turns=turns)
-    most = services.config.max_batch
-    if turn_request.choices > most:
-        raise InvalidRequest(
-            f"Invalid 'n': this server runs at most {most} sequences at a time.",
-            param="n",
-            code="invalid_value",
-        )
+    check_choices(turn_request.choices, services, "n")
     return await start_turn(services, encoding, turn_request, key)
 
 
@@ -101,22 +96,13 @@ class _ChatAnswer:
         (last,) = self.stream.finish(self.turn.usage)
         return fold.to_completion(last)
 
-    async def send(self, request: Request, *, heartbeat_s: float) -> None:
-        """Send the chunks; a failure is raised before the first byte, and an event after it."""
-        async with EventStream(request, heartbeat_s=heartbeat_s) as events:
-            try:
-                async for outputs in self.turn:
-                    chunks = self._to_chunks(outputs)
-                    await self.memory.keep()
-                    await _send_all(events, chunks)
-                await _send_all(events, self.stream.finish(self.turn.usage))
-            except Exception as error:
-                if not events.has_begun:
-                    raise
-                self.log.failure = error
-                await events.send(encode_event(to_error(request, error).body, event="error"))
-            else:
-                await events.send(DONE)
+    async def batches(self) -> AsyncIterator[list[Chunk]]:
+        """The chunks that each step brings."""
+        async for outputs in self.turn:
+            chunks = self._to_chunks(outputs)
+            await self.memory.keep()
+            yield chunks
+        yield self.stream.finish(self.turn.usage)
 
     def _to_chunks(self, outputs: list[TurnOutput]) -> list[Chunk]:
         self.log.note_tokens()
@@ -127,7 +113,20 @@ class _ChatAnswer:
         return chunks
 
 
-async def _send_all(events: EventStream, chunks: list[Chunk]) -> None:
-    """One write for all of them."""
-    if chunks:
-        await events.send(b"".join(encode_event(chunk) for chunk in chunks))
+async def send_chunks(
+    request: Request, services: Services, batches: AsyncIterator[list[Chunk]], log: RequestLog
+) -> None:
+    """Send each batch in one write; a failure is raised before the first byte, else an event."""
+    async with EventStream(request, heartbeat_s=services.heartbeat_s) as events:
+        try:
+            async with aclosing(batches) as open_batches:  # type: ignore[type-var]
+                async for chunks in open_batches:
+                    if chunks:
+                        await events.send(b"".join(encode_event(chunk) for chunk in chunks))
+        except Exception as error:
+            if not events.has_begun:
+                raise
+            log.failure = error
+            await events.send(encode_event(to_error(request, error).body, event="error"))
+        else:
+            await events.send(DONE)

@@ -10,6 +10,7 @@ from mlxoss.core import FinishReason, TokenOutput
 from mlxoss.engine.generation import Generation
 from mlxoss.harmony.events import Event, MessageEnd, MessageStart, TurnEnd, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
+from mlxoss.harmony.raw import RawParser
 from mlxoss.server.final_text import FinalTextGate, TurnOutput
 from mlxoss.server.loops import is_looping
 
@@ -26,7 +27,7 @@ class Choice:
     def __init__(
         self,
         generation: Generation,
-        parser: TurnParser,
+        parser: TurnParser | RawParser,
         gate: FinalTextGate,
         *,
         single_call: bool,
@@ -74,7 +75,7 @@ class Choice:
         outputs: list[TurnOutput] = []
         for event in events:
             outputs += self._gate.push(event, token.logprob)
-            if self._gate.is_hit:
+            if self._gate.hit is not None:
                 return outputs + self._stop()
             if isinstance(event, TurnEnd):
                 self.has_ended = True
@@ -103,4 +104,4 @@ class Choice:
         self.has_ended = True
         self.generation.cancel()
         self.parser.finish(reason)
-        return [TurnOutput(self._gate.index, TurnEnd(reason))]
+        return [TurnOutput(self._gate.index, TurnEnd(reason, self._gate.hit))]

@@ -29,7 +29,7 @@ _USUAL_PORTS = {"http": "80", "https": "443"}
 _SHOWN_CHARS = 100
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _METHODS = "GET, POST, DELETE, HEAD, OPTIONS"
-_EXPOSED = "x-request-id, openai-processing-ms, retry-after"
+_EXPOSED = "x-request-id, request-id, openai-processing-ms, retry-after"
 _PREFLIGHT_AGE_S = 600
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from sanic import HTTPResponse, Request
 from sanic.response import BaseHTTPResponse
@@ -56,12 +57,21 @@ def is_known(services: Services, request: Request) -> bool:
     """Whether the caller has a key (``request.ctx.key`` is its hash then), or needs none."""
     request.ctx.key = None
     keyring = services.state.keyring
-    sent = request.headers.getall("authorization", [])
-    match = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
-    if match and (admitted := keyring.admits(match[1])):
-        request.ctx.key = admitted.key
-        return True
+    for token in _sent_keys(request):
+        if admitted := keyring.admits(token):
+            request.ctx.key = admitted.key
+            return True
     return keyring.is_empty and (services.config.insecure_no_auth or _is_local(request))
+
+
+def _sent_keys(request: Request) -> Iterator[str]:
+    """What the caller shows as a key, OpenAI's way and then Anthropic's; one of each at most."""
+    bearers = request.headers.getall("authorization", [])
+    if len(bearers) == 1 and (match := _BEARER.fullmatch(bearers[0])):
+        yield match[1]
+    keys = request.headers.getall("x-api-key", [])
+    if len(keys) == 1:
+        yield keys[0].strip()
 
 
 def _is_local(request: Request) -> bool:
@@ -72,11 +82,11 @@ def _is_local(request: Request) -> bool:
 
 def make_key_refusal(request: Request) -> HttpRefusal:
     """What to raise for a caller who is not known."""
-    sent = "authorization" in request.headers
+    sent = "authorization" in request.headers or "x-api-key" in request.headers
     error = HttpError(
         401,
         ("This API key is not valid" if sent else "An API key is needed")
-        + ": send the header 'Authorization: Bearer KEY' with one that "
+        + ": send the header 'Authorization: Bearer KEY' or 'x-api-key: KEY' with one that "
         "'mlxoss key create NAME' made on the server's machine.",
         code="invalid_api_key",
     )

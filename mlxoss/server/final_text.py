@@ -41,17 +41,18 @@ class FinalTextGate:
         self._stops = stops
         self._matcher: StopMatcher | None = None
         self._held: deque[_Held] = deque()
-        self.is_hit = False
+        self.hit: str | None = None
 
     def push(self, event: Event, logprob: TokenLogprob | None) -> list[TurnOutput]:
-        """What may go out now. After a hit (``is_hit``) the message is still open."""
+        """What may go out now. After a ``hit``, the stop string, the message is still open."""
         match event:
             case MessageStart(channel=Channel.FINAL, recipient=None) if self._stops:
                 self._matcher = StopMatcher(self._stops)
             case ContentDelta() if self._matcher is not None:
                 self._held.append(_Held(event, logprob, len(event.text)))
-                text, self.is_hit = self._matcher.push(event.text)
-                return self._release(text, also_empty=not self.is_hit)
+                text, is_hit = self._matcher.push(event.text)
+                self.hit = self._matcher.hit
+                return self._release(text, also_empty=not is_hit)
             case MessageEnd() if self._matcher is not None:
                 rest = self._release(self._matcher.flush(), also_empty=True)
                 self._matcher = None

@@ -15,6 +15,7 @@ from sanic.handlers import ErrorHandler
 from sanic.http import Http
 
 from mlxoss.api.body import parse_json_object
+from mlxoss.api.endpoint import MESSAGES_ERROR
 from mlxoss.api.errors import SERVER_FAILURE, HttpError, to_http_error
 from mlxoss.api.sse import encode_json
 from mlxoss.errors import InvalidRequest, MlxossError
@@ -61,7 +62,7 @@ class JsonErrorHandler(ErrorHandler):
             headers["www-authenticate"] = "Bearer"
         if isinstance(exception, MethodNotAllowed):
             headers["allow"] = ", ".join(sorted(exception.headers["Allow"].split(", ")))
-        return json_response(error.body, status=error.status, headers=headers)
+        return json_response(to_body(request, error), status=error.status, headers=headers)
 
 
 def to_error(request: Request, exception: BaseException) -> HttpError:
@@ -91,6 +92,21 @@ def to_error(request: Request, exception: BaseException) -> HttpError:
         case _:
             logger.error("%s failed", request_id(request), exc_info=exception)
             return to_http_error(exception)
+
+
+def to_body(request: Request, error: HttpError) -> dict[str, Any]:
+    """The JSON of ``error``, in the shape that the endpoint's clients know."""
+    if speaks_messages(request):
+        return error.to_messages_body(request_id(request))
+    return error.body
+
+
+def speaks_messages(request: Request) -> bool:
+    """Whether the request is for an endpoint of Anthropic's API, let in or not."""
+    return any(
+        endpoint.error == MESSAGES_ERROR and endpoint.path == request.path
+        for endpoint in request.app.ctx.endpoints
+    )
 
 
 def json_response(

@@ -26,6 +26,8 @@ def prepare_next_turn(turn: Turn, services: Services, encoding: Encoding) -> Non
     """
     cache = services.engine.status().prefix_cache
     token_ids = turn.token_ids
+    if turn.conversation is None:
+        return
     if services.is_stopping or cache is None or not cache.limit_bytes or len(token_ids) != 1:
         return
     prepare = functools.partial(_prepare, services, encoding, turn.conversation, token_ids[0])

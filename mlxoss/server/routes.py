@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from sanic import HTTPResponse, Request, Websocket
 
-from mlxoss.api.endpoint import BODY, TURN, Endpoint
+from mlxoss.api.endpoint import BODY, MESSAGES_ERROR, TURN, Endpoint
 from mlxoss.server.endpoints import Handler, add_endpoint, describe
 from mlxoss.server.http import App
 from mlxoss.server.services import Services
@@ -30,6 +30,18 @@ def _chat() -> ModuleType:
     return chat
 
 
+def _completions() -> ModuleType:
+    from mlxoss.server import completions
+
+    return completions
+
+
+def _messages() -> ModuleType:
+    from mlxoss.server import messages
+
+    return messages
+
+
 def _responses() -> ModuleType:
     from mlxoss.server import responses
 
@@ -43,7 +55,13 @@ def _conversations() -> ModuleType:
 
 
 _MODULES: MappingProxyType[str, Callable[[], ModuleType]] = MappingProxyType(
-    {"chat": _chat, "responses": _responses, "conversations": _conversations}
+    {
+        "chat": _chat,
+        "completions": _completions,
+        "messages": _messages,
+        "responses": _responses,
+        "conversations": _conversations,
+    }
 )
 """What imports an endpoint's module, by its group."""
 
@@ -51,6 +69,8 @@ _MODULES: MappingProxyType[str, Callable[[], ModuleType]] = MappingProxyType(
 def load_handlers() -> None:
     """Import everything now, so that the first request need not on the event loop."""
     _chat()
+    _completions()
+    _messages()
     _conversations()
     from mlxoss.server import websocket  # noqa: F401
 
@@ -66,6 +86,40 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
         answer="ChatCompletion",
         events="ChatCompletionChunk",
         errors=TURN,
+    ),
+    Endpoint(
+        "completions",
+        "complete",
+        "POST",
+        "/v1/completions",
+        "Go on from raw prompts.",
+        body="CompletionRequest",
+        answer="Completion",
+        events="Completion",
+        errors=TURN,
+    ),
+    Endpoint(
+        "messages",
+        "create",
+        "POST",
+        "/v1/messages",
+        "Answer messages as Anthropic's API has them.",
+        body="MessagesRequest",
+        answer="MessagesMessage",
+        events="MessagesEvent",
+        errors=TURN,
+        error=MESSAGES_ERROR,
+    ),
+    Endpoint(
+        "messages",
+        "count_tokens",
+        "POST",
+        "/v1/messages/count_tokens",
+        "Count a prompt's tokens.",
+        body="MessagesPromptFields",
+        answer="MessagesTokenCount",
+        errors=BODY,
+        error=MESSAGES_ERROR,
     ),
     Endpoint(
         "responses",

@@ -17,14 +17,15 @@ _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class EventStream:
-    """An SSE answer, as a context: inside it, ``heartbeat_s`` of silence sends a comment.
+    """An SSE answer, as a context: inside it, ``heartbeat_s`` of silence sends ``beat``.
 
     Status and headers go out with the first byte, so that a failure before it
     can still be an ordinary answer: see ``has_begun``.
     """
 
-    def __init__(self, request: Request, *, heartbeat_s: float) -> None:
+    def __init__(self, request: Request, *, heartbeat_s: float, beat: bytes = COMMENT) -> None:
         self._request = request
+        self._beat_bytes = beat
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
         self._response: HTTPResponse | None = None
@@ -66,6 +67,6 @@ class EventStream:
         while True:
             silent_s = self._loop.time() - self._sent_at
             if silent_s >= self._heartbeat_s:
-                await self.send(COMMENT)
+                await self.send(self._beat_bytes)
             else:
                 await asyncio.sleep(self._heartbeat_s - silent_s)

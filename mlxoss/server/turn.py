@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from mlxoss.api.fields import unsupported
+from mlxoss.api.fields import invalid, unsupported
 from mlxoss.api.turn_request import TurnRequest, Usage
 from mlxoss.core import GenerationRequest, Grammar, SamplingParams, TokenOutput
 from mlxoss.engine.engine import Engine
@@ -35,14 +35,16 @@ class Turn:
     Iterating yields lists of outputs: what a step brought, of all choices, or as much of it as
     ``Choice.take`` takes at once.
     It raises what a generation raises, or TurnTimedOut ``limit_s`` from now; then the other
-    choices are lost too. ``conversation`` is what it answers. ``close`` calls ``on_close``, which
-    does nothing when called again. Belongs to the event loop's thread.
+    choices are lost too. ``conversation`` is what it answers, ``None`` if it goes on from raw
+    prompts. ``prompt_tokens`` are each prompt's; all have as many choices, one prompt's after the
+    other's. ``close`` calls ``on_close``, which does nothing when called again. Belongs to the
+    event loop's thread.
     """
 
     def __init__(
         self,
-        conversation: Conversation,
-        prompt_tokens: int,
+        conversation: Conversation | None,
+        prompt_tokens: Sequence[int],
         choices: Sequence[Choice],
         limit_s: float | None = None,
         on_close: Callable[[], None] = lambda: None,
@@ -118,11 +120,13 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens so far."""
+        per_prompt = len(self._choices) // len(self._prompt_tokens)
+        firsts = self._choices[::per_prompt]
         return Usage(
-            prompt_tokens=self._prompt_tokens,
+            prompt_tokens=sum(self._prompt_tokens),
             completion_tokens=sum(choice.tokens for choice in self._choices),
             reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),
-            cached_tokens=self._choices[0].generation.cached_tokens,
+            cached_tokens=sum(choice.generation.cached_tokens for choice in firsts),
         )
 
     @property
@@ -184,10 +188,10 @@ async def _start(
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
     functions = [tool.name for tool in request.conversation.tools]
-    generations = _submit(engine, generation_request, request.choices)
+    generations = submit_all(engine, spread(generation_request, request.choices))
     return Turn(
         request.conversation,
-        len(prompt_ids),
+        [len(prompt_ids)],
         [
             Choice(
                 generation,
@@ -201,6 +205,13 @@ async def _start(
         services.limit_s,
         leave,
     )
+
+
+def check_choices(choices: int, services: Services, param: str) -> None:
+    """Raises InvalidRequest, naming ``param``, for more sequences than ever run at a time."""
+    most = services.config.max_batch
+    if choices > most:
+        raise invalid(param, f"this server runs at most {most} sequences at a time")
 
 
 async def _to_grammar(engine: Engine, request: TurnRequest) -> Grammar | None:
@@ -218,12 +229,18 @@ def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
     return context_tokens - max(answer, 1)
 
 
-def _submit(engine: Engine, request: GenerationRequest, choices: int) -> list[Generation]:
+def spread(request: GenerationRequest, choices: int) -> list[GenerationRequest]:
+    """``request`` once for each choice."""
+    samplings = (_for_choice(request.sampling, index) for index in range(choices))
+    return [dataclasses.replace(request, sampling=sampling) for sampling in samplings]
+
+
+def submit_all(engine: Engine, requests: Sequence[GenerationRequest]) -> list[Generation]:
+    """Submit all of them, or none. Raises as ``Engine.submit``."""
     generations: list[Generation] = []
     try:
-        for index in range(choices):
-            sampling = _for_choice(request.sampling, index)
-            generations.append(engine.submit(dataclasses.replace(request, sampling=sampling)))
+        for request in requests:
+            generations.append(engine.submit(request))
     except BaseException:
         for generation in generations:
             generation.cancel()

@@ -24,17 +24,21 @@ logger = logging.getLogger(__name__)
 
 
 class TurnMemory:
-    """Remembers one request's turns. ``index`` is the choice that is being fed."""
+    """Remembers one request's turns. ``index`` is the choice that is being fed.
 
-    def __init__(self, turn: Turn, store: Store) -> None:
+    ``prefix`` is what ids of calls begin with.
+    """
+
+    def __init__(self, turn: Turn, store: Store, *, prefix: str = "call_") -> None:
         self.index = 0
+        self._prefix = prefix
         self._turn = turn
         self._store = store
         self._call_ids: defaultdict[int, list[str]] = defaultdict(list)
 
     def make_call_id(self) -> str:
         """A fresh id for the next call of the choice ``index``."""
-        call_id = new_id("call_")
+        call_id = new_id(self._prefix)
         self._call_ids[self.index].append(call_id)
         return call_id
 

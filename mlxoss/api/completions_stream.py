@@ -1,0 +1,129 @@
+"""From raw completions' events to the chunks of ``POST /v1/completions``, and their fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mlxoss.api.chat_stream import ChatHeader, to_usage
+from mlxoss.api.logprobs import least_logprob
+from mlxoss.api.turn_request import Usage
+from mlxoss.core import TokenLogprob
+from mlxoss.harmony.events import ContentDelta, Event, TurnEnd, TurnEndReason
+
+Chunk = dict[str, Any]
+
+
+class CompletionStream:
+    """One request's chunks, choice by choice. Nothing here is sent: callers send.
+
+    ``token_bytes`` gives a token's bytes. ``echoes`` are the prompts' texts, one for each choice,
+    if these begin with them. With ``include_usage`` as in ChatStream.
+    """
+
+    def __init__(
+        self,
+        header: ChatHeader,
+        *,
+        token_bytes: Callable[[int], bytes],
+        echoes: Sequence[str] = (),
+        include_usage: bool = False,
+    ) -> None:
+        self._header = header
+        self._token_bytes = token_bytes
+        self._echoes = echoes
+        self._include_usage = include_usage
+        self._offsets = {index: len(text) for index, text in enumerate(echoes)}
+
+    def begin(self) -> list[Chunk]:
+        """The chunks before any choice's own text."""
+        return [self._chunk(index, text) for index, text in enumerate(self._echoes)]
+
+    def feed(self, index: int, event: Event, logprob: TokenLogprob | None = None) -> list[Chunk]:
+        """The chunks for ``event`` of choice ``index``; ``logprob`` is its token's."""
+        match event:
+            case ContentDelta(text, token_id):
+                offset, entry = self._offsets.get(index, 0), None
+                if token_id is not None and logprob is not None:
+                    entry = self._to_logprobs(token_id, logprob, offset)
+                self._offsets[index] = offset + len(text)
+                return [self._chunk(index, text, logprobs=entry)] if text or entry else []
+            case TurnEnd(reason):
+                finish = "length" if reason is TurnEndReason.LENGTH else "stop"
+                return [self._chunk(index, "", finish_reason=finish)]
+        return []
+
+    def finish(self, usage: Usage) -> list[Chunk]:
+        """The chunks after every choice has ended."""
+        return [self._envelope([], usage=to_usage(usage))] if self._include_usage else []
+
+    def _to_logprobs(self, token_id: int, logprob: TokenLogprob, offset: int) -> dict[str, Any]:
+        """OpenAI's columns, one token long; a token is among its own alternatives."""
+        value = least_logprob(logprob.logprob)
+        top = {self._spell(id_): least_logprob(one) for id_, one in logprob.top}
+        text = self._spell(token_id)
+        return {
+            "tokens": [text],
+            "token_logprobs": [value],
+            "top_logprobs": [top | {text: value}],
+            "text_offset": [offset],
+        }
+
+    def _spell(self, token_id: int) -> str:
+        """A token's text; a part of a character by its bytes, as OpenAI writes it."""
+        token = self._token_bytes(token_id)
+        try:
+            return token.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token)
+
+    def _chunk(
+        self,
+        index: int,
+        text: str,
+        *,
+        logprobs: dict[str, Any] | None = None,
+        finish_reason: str | None = None,
+    ) -> Chunk:
+        choice = {
+            "index": index,
+            "text": text,
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+        }
+        return self._envelope([choice])
+
+    def _envelope(
+        self, choices: list[dict[str, Any]], *, usage: dict[str, Any] | None = None
+    ) -> Chunk:
+        chunk: Chunk = {
+            "id": self._header.id,
+            "object": "text_completion",
+            "created": self._header.created,
+            "model": self._header.model,
+            "choices": choices,
+        }
+        return chunk | ({"usage": usage} if self._include_usage else {})
+
+
+def fold_completion(chunks: Iterable[Chunk]) -> dict[str, Any]:
+    """The completion that ``chunks``, first to last, make up; the last one has the usage."""
+    choices: dict[int, dict[str, Any]] = {}
+    texts: dict[int, list[str]] = {}
+    last: Chunk = {}
+    for last in chunks:
+        for more in last["choices"]:
+            choice = choices.setdefault(more["index"], more | {"logprobs": None})
+            texts.setdefault(more["index"], []).append(more["text"])
+            choice["logprobs"] = _add(choice["logprobs"], more["logprobs"])
+            choice["finish_reason"] = more["finish_reason"]
+    whole = [choices[index] | {"text": "".join(texts[index])} for index in sorted(choices)]
+    return last | {"choices": whole}
+
+
+def _add(columns: dict[str, Any] | None, more: dict[str, Any] | None) -> dict[str, Any] | None:
+    if columns is None or more is None:
+        return more if columns is None else columns
+    for name, values in more.items():
+        columns[name].extend(values)
+    return columns

@@ -1,0 +1,181 @@
+"""From a turn's events to those of ``POST /v1/messages``.
+
+Each message of the turn is a content block: reasoning is ``thinking``, preambles and final text
+are ``text``, calls are ``tool_use``. A block's events never overlap another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from mlxoss.api.turn_request import Usage
+from mlxoss.harmony.conversation import Reasoning
+from mlxoss.harmony.events import (
+    ContentDelta,
+    Event,
+    MessageEnd,
+    MessageStart,
+    TurnEnd,
+    TurnEndReason,
+)
+
+StreamEvent = dict[str, Any]
+
+
+class Show(Enum):
+    """What a client gets of the thinking."""
+
+    NOTHING = "nothing"
+    SIGNATURE = "signature"
+    TEXT = "text"
+
+
+@dataclass(slots=True)
+class _Open:
+    """The message that is open, and the block it has become, if it has."""
+
+    start: MessageStart
+    index: int | None = None
+    text: list[str] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+
+
+class MessagesStream:
+    """One message's events. Nothing here is sent: callers send.
+
+    ``make_call_id`` gives a fresh tool use id, ``seal`` the signature of thinking: its exact
+    tokens for the client to keep.
+    """
+
+    def __init__(
+        self,
+        message_id: str,
+        model: str,
+        *,
+        make_call_id: Callable[[], str],
+        seal: Callable[[Reasoning], str],
+        show: Show,
+    ) -> None:
+        self._id = message_id
+        self._model = model
+        self._make_call_id = make_call_id
+        self._seal = seal
+        self._show = show
+        self._blocks = 0
+        self._calls = 0
+        self._open: _Open | None = None
+        self._end = TurnEnd(TurnEndReason.RETURN)
+
+    def begin(self, usage: Usage) -> list[StreamEvent]:
+        """The events before any of the turn's."""
+        message: dict[str, Any] = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": to_usage(usage),
+        }
+        return [{"type": "message_start", "message": message}, PING]
+
+    def feed(self, event: Event) -> list[StreamEvent]:
+        """The events for ``event``."""
+        match event:
+            case MessageStart():
+                self._open = _Open(event)
+                return self._start(self._open) if event.recipient is not None else []
+            case ContentDelta() if self._open is not None:
+                return self._delta(self._open, event)
+            case MessageEnd() if self._open is not None:
+                closed, self._open = self._open, None
+                return self._stop(closed)
+            case TurnEnd():
+                self._end = event
+        return []
+
+    def finish(self, usage: Usage) -> list[StreamEvent]:
+        """The events after all of the turn's."""
+        delta = {"stop_reason": self._stop_reason(), "stop_sequence": self._end.stop}
+        return [
+            {"type": "message_delta", "delta": delta, "usage": to_usage(usage)},
+            {"type": "message_stop"},
+        ]
+
+    def _stop_reason(self) -> str:
+        match self._end.reason:
+            case TurnEndReason.LENGTH:
+                return "max_tokens"
+            case TurnEndReason.STOP:
+                return "stop_sequence"
+            case TurnEndReason.RETURN | TurnEndReason.CALL:
+                return "tool_use" if self._calls else "end_turn"
+
+    def _start(self, opened: _Open) -> list[StreamEvent]:
+        opened.index, self._blocks = self._blocks, self._blocks + 1
+        block = self._block(opened.start)
+        return [{"type": "content_block_start", "index": opened.index, "content_block": block}]
+
+    def _block(self, start: MessageStart) -> dict[str, Any]:
+        if start.recipient is not None:
+            self._calls += 1
+            return {
+                "type": "tool_use",
+                "id": self._make_call_id(),
+                "name": start.recipient,
+                "input": {},
+            }
+        if start.is_reasoning:
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        return {"type": "text", "text": ""}
+
+    def _delta(self, opened: _Open, delta: ContentDelta) -> list[StreamEvent]:
+        start = opened.start
+        if start.is_reasoning and self._show is Show.NOTHING:
+            return []
+        events = self._start(opened) if opened.index is None else []
+        if start.is_reasoning:
+            opened.text.append(delta.text)
+            opened.token_ids += [] if delta.token_id is None else [delta.token_id]
+            is_shown = self._show is Show.TEXT
+            shown = {"type": "thinking_delta", "thinking": delta.text} if is_shown else None
+        elif start.recipient is not None:
+            shown = {"type": "input_json_delta", "partial_json": delta.text}
+        else:
+            shown = {"type": "text_delta", "text": delta.text}
+        if shown is not None and delta.text:
+            events.append(_more(opened, shown))
+        return events
+
+    def _stop(self, closed: _Open) -> list[StreamEvent]:
+        if closed.index is None:
+            return []
+        events: list[StreamEvent] = []
+        if closed.start.is_reasoning:
+            reasoning = Reasoning("".join(closed.text), tuple(closed.token_ids) or None)
+            signature = {"type": "signature_delta", "signature": self._seal(reasoning)}
+            events.append(_more(closed, signature))
+        return [*events, {"type": "content_block_stop", "index": closed.index}]
+
+
+PING: StreamEvent = {"type": "ping"}
+"""Says nothing; clients skip it."""
+
+
+def _more(opened: _Open, delta: dict[str, Any]) -> StreamEvent:
+    return {"type": "content_block_delta", "index": opened.index, "delta": delta}
+
+
+def to_usage(usage: Usage) -> dict[str, Any]:
+    """Anthropic's ``usage``: its ``input_tokens`` are those that had to be computed."""
+    return {
+        "input_tokens": usage.prompt_tokens - usage.cached_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+    }
