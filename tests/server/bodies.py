@@ -170,7 +170,81 @@ RESPONSES: Any = {
     "prompt_cache_options": {"prewarm": False},
     "generate": True,
 }
-BODIES = {"/v1/chat/completions": CHAT, "/v1/responses": RESPONSES}
+_LASTING: Any = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+MESSAGES: Any = {
+    **_SAMPLING,
+    **_LASTING,
+    "model": "m",
+    "system": [{"type": "text", "text": TEXT, **_LASTING}, {"type": "text", "text": TEXT}],
+    "messages": [
+        {"role": "user", "content": TEXT},
+        {"role": "system", "content": TEXT},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": TEXT, "signature": "another server's"},
+                {"type": "text", "text": TEXT, **_LASTING},
+                {"type": "tool_use", "id": "t1", "name": "find", "input": {TEXT: [TEXT]}},
+                {"type": "tool_use", "id": "t2", "name": "run", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": TEXT, **_LASTING},
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t2",
+                    "content": [{"type": "text", "text": TEXT}],
+                    "is_error": True,
+                },
+                {"type": "text", "text": TEXT},
+            ],
+        },
+        {"role": "assistant", "content": TEXT},
+        {"role": "user", "content": [{"type": "text", "text": TEXT}]},
+    ],
+    "tools": [
+        {"name": "find", "description": TEXT, "input_schema": SCHEMA, "strict": False},
+        {
+            "type": "custom",
+            "name": "run",
+            "description": TEXT,
+            "input_schema": {"type": "object"},
+            "allowed_callers": ["direct"],
+        },
+    ],
+    "tool_choice": {"type": "auto", "disable_parallel_tool_use": False},
+    "thinking": {"type": "enabled", "budget_tokens": 1024, "display": "summarized"},
+    "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "max_tokens": 50,
+    "stop_sequences": ["never"],
+    "stream": False,
+    "metadata": {"user_id": "u"},
+    "service_tier": "auto",
+}
+del MESSAGES["top_logprobs"]
+COMPLETIONS: Any = {
+    **_SAMPLING,
+    "model": "m",
+    "prompt": ["first", " ".join([TEXT] * 21)],
+    "n": 1,
+    "best_of": 1,
+    "max_tokens": 5,
+    "stop": ["never"],
+    "logprobs": 2,
+    "echo": False,
+    "stream": False,
+    "user": "u",
+}
+del COMPLETIONS["top_logprobs"]
+BODIES = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSES,
+    "/v1/messages": MESSAGES,
+    "/v1/completions": COMPLETIONS,
+}
 """By the path that takes them."""
 
 

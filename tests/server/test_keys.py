@@ -70,6 +70,23 @@ def test_once_there_is_a_key_it_is_needed_everywhere(server: Server, tmp_path: P
     assert ask_with(server, f"bearer  {token}").status == 200
 
 
+def test_a_key_may_come_as_anthropic_s_clients_send_it(server: Server, tmp_path: Path) -> None:
+    token = create_key(tmp_path, "laptop", time.time())
+    for headers, status in [
+        ({"x-api-key": token}, 200),
+        ({"x-api-key": token, "authorization": "Bearer none"}, 200),
+        ({"x-api-key": "none", "authorization": f"Bearer {token}"}, 200),
+        ({"x-api-key": f"{token}x"}, 401),
+        ({"x-api-key": f"Bearer {token}"}, 401),
+        ({"x-api-key": ""}, 401),
+    ]:
+        assert ask(server, "GET", "/v1/models", headers=headers).status == status, headers
+    refused = ask(server, "POST", "/v1/messages")
+    assert refused.status == 401
+    assert refused.json["error"]["type"] == "authentication_error"
+    assert token not in refused.body.decode()
+
+
 @pytest.mark.parametrize(
     "wrong", ["", "{}", "Bearer", "Bearer ", "Basic {}", "Bearer {}x", "Bearer {} {}", "Bearer é"]
 )

@@ -107,6 +107,26 @@ def test_answers_of_chat(serve: Serve, encoding: Encoding) -> None:
     assert contract.ask("POST", "/v1/chat/completions", model="m", messages=[]).status == 400
 
 
+def test_answers_of_messages_and_completions(serve: Serve, encoding: Encoding) -> None:
+    script = by_last_words(encoding, {"Weather": CALL, "Hello": HELLO})
+    contract = Contract(serve(ScriptedBackend(script)))
+    tool = {"name": "get_weather", "input_schema": PARAMETERS}
+    asked = {"role": "user", "content": "Weather?"}
+    for streamed in ({}, {"stream": True}):
+        for fields in (
+            {"messages": [USER], "thinking": {"type": "adaptive"}},
+            {"messages": [asked], "tools": [tool]},
+        ):
+            turn = {"model": "m", "max_tokens": 90, **fields, **streamed}
+            assert contract.ask("POST", "/v1/messages", **turn).status == 200
+        raw = {"model": "m", "prompt": "Hello", "logprobs": 2, **streamed}
+        assert contract.ask("POST", "/v1/completions", **raw).status == 200
+    counted = contract.ask("POST", "/v1/messages/count_tokens", model="m", messages=[USER])
+    assert counted.json["input_tokens"] > 0
+    assert contract.ask("POST", "/v1/messages", model="m", messages=[USER]).status == 400
+    assert contract.ask("POST", "/v1/completions", model="m").status == 400
+
+
 def test_answers_of_responses(contract: Contract) -> None:
     tools = [{"type": "function", **WEATHER}, {"type": "custom", "name": "sh"}]
     include = ["reasoning.encrypted_content", "message.output_text.logprobs"]
