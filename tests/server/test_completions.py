@@ -31,7 +31,7 @@ def server(serve: Serve, backend: ScriptedBackend) -> Server:
 
 
 def create(server: Server, **fields: Any) -> Completion:
-    wanted = {"model": "m", "prompt": "Say: ", "max_tokens": 100} | fields
+    wanted: Any = {"model": "m", "prompt": "Say: ", "max_tokens": 100} | fields
     completion: Completion = server.client().completions.create(**wanted)
     Completion.model_validate(completion.model_dump(), strict=True)
     return completion
@@ -111,6 +111,7 @@ def test_log_probabilities(server: Server) -> None:
     assert found.token_logprobs == [-0.5] * len(found.tokens)
     assert [token for token in found.tokens if not token.startswith("bytes:")] == [
         "once",
+        " ",
         "upon",
         " a",
         " time",

@@ -89,7 +89,7 @@ def blamed(answer: Answer) -> str:
     error = answer.json["error"]
     assert error["type"] == "invalid_request_error"
     if answer.json.get("type") == "error":
-        return error["message"].partition("'")[2]
+        return str(error["message"]).partition("'")[2]
     param: str = answer.error["param"]
     return param
 
