@@ -18,7 +18,14 @@ from mlxoss.api.chat_request import parse_chat_request
 from mlxoss.api.encrypted_content import KEY_BYTES, ContentSeal
 from mlxoss.api.exact_turns import ExactTurns
 from mlxoss.errors import InvalidRequest
-from mlxoss.harmony.conversation import Conversation, ExactTurn, Reasoning
+from mlxoss.harmony.conversation import (
+    Conversation,
+    ExactTurn,
+    FunctionCall,
+    PlainItem,
+    Preamble,
+    Reasoning,
+)
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.written import read_turn
@@ -136,3 +143,25 @@ def test_every_changed_letter_is_noticed() -> None:
         changed = content[:position] + ("A" if letter != "A" else "B") + content[position + 1 :]
         with pytest.raises(InvalidRequest):
             seal.open_reasoning(changed, param="x")
+
+
+def test_arguments_that_say_the_same_are_the_same(encoding: Encoding) -> None:
+    for arguments, is_same in [
+        ('{"a":1}', True),
+        ('{ "a" : 1 }', True),
+        ('{"a": true}', False),
+        ('{"a": "1"}', False),
+        ("[1]", False),
+    ]:
+        turns = ExactTurns(
+            [Record(tuple(encode_turn(encoding, TURN)))], partial(read_turn, encoding)
+        )
+        record = turns.by_call("call_1")
+        assert record is not None
+        sent = [
+            Preamble("Wait."),
+            Preamble("Look."),
+            FunctionCall("f", arguments),
+            FunctionCall("f", "{}"),
+        ]
+        assert (turns.matching(record, sent) is not None) is is_same, arguments

@@ -211,7 +211,6 @@ def test_any_and_named_calls_are_made(leaning: openai.OpenAI, connect: Any) -> N
     for choice, names in [
         ({"type": "tool", "name": "get_weather"}, {"get_weather"}),
         ({"type": "any"}, {"get_weather", "other"}),
-        ({"type": "auto"}, {"get_weather", "other"}),
         ({"type": "none"}, set()),
     ]:
         message = create(
