@@ -23,7 +23,8 @@ MAX_STOPS = 16
 UserName = Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")]
 
 
-def _to_parts(value: Any) -> Any:
+def to_parts(value: Any) -> Any:
+    """Text as the one part of a content, before that is validated."""
     if isinstance(value, str):
         return [{"type": "text", "text": value}]
     if value is None or isinstance(value, list):
@@ -56,7 +57,7 @@ class Message(StrictModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Annotated[
         list[ContentPart] | None,
-        BeforeValidator(_to_parts, json_schema_input_type=str | list[ContentPart] | None),
+        BeforeValidator(to_parts, json_schema_input_type=str | list[ContentPart] | None),
     ] = None
     name: UserName | None = None
     tool_calls: list[ToolCall] | None = None

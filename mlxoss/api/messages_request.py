@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
-from mlxoss.api.chat_request import MAX_STOPS
+from mlxoss.api.chat_request import MAX_STOPS, to_parts
 from mlxoss.api.fields import EffortWord, Refused, invalid, unsupported
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
@@ -20,16 +19,6 @@ from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.rules import CallRule
 
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
-
-
-def _to_blocks(value: Any) -> Any:
-    if isinstance(value, str):
-        return [{"type": "text", "text": value}]
-    if value is None or isinstance(value, list):
-        return value
-    raise PydanticCustomError(
-        "content_type", "input should be a string or an array of content blocks"
-    )
 
 
 class ResultBlock(StrictModel):
@@ -51,14 +40,14 @@ class Block(ResultBlock):
     tool_use_id: str | None = None
     content: Annotated[
         list[ResultBlock] | None,
-        BeforeValidator(_to_blocks, json_schema_input_type=str | list[ResultBlock] | None),
+        BeforeValidator(to_parts, json_schema_input_type=str | list[ResultBlock] | None),
     ] = None
     is_error: bool | None = None
 
 
 Blocks = Annotated[
     list[Block],
-    BeforeValidator(_to_blocks, json_schema_input_type=str | list[Block]),
+    BeforeValidator(to_parts, json_schema_input_type=str | list[Block]),
 ]
 
 

@@ -158,7 +158,7 @@ def test_arguments_that_say_the_same_are_the_same(encoding: Encoding) -> None:
         )
         record = turns.by_call("call_1")
         assert record is not None
-        sent = [
+        sent: list[PlainItem] = [
             Preamble("Wait."),
             Preamble("Look."),
             FunctionCall("f", arguments),
