@@ -123,6 +123,31 @@ class Control(Answer):
     memory: Memory
 
 
+class FinishedRequest(Answer):
+    """Sizes and times of a request for a turn; those that were not reached are left out."""
+
+    id: str
+    endpoint: str
+    status: int
+    ended_at: float
+    total_s: float
+    wait_s: float = maybe_absent()
+    ttft_s: float = maybe_absent()
+    prompt_tokens: int = maybe_absent()
+    cached_tokens: int = maybe_absent()
+    completion_tokens: int = maybe_absent()
+    reasoning_tokens: int = maybe_absent()
+    decode_tokens_per_s: float = maybe_absent()
+    error: str = maybe_absent()
+
+
+class FinishedRequests(Answer):
+    """The last requests, the newest first."""
+
+    object: Literal["list"]
+    data: list[FinishedRequest]
+
+
 class Health(Answer):
     """Whether the server can work and how busy it is; without a needed key the status alone."""
 

@@ -28,7 +28,8 @@ class Endpoint:
     is streamed. ``query`` names what ``mlxoss.api.openapi.QUERY`` describes. ``errors`` are the
     statuses besides ``ALWAYS``, and ``error`` names the model of what is answered with them. The
     handler of one with a body, or that ``is_slow``, reads what is sent, and sees when its client
-    leaves.
+    leaves. ``media`` is the type of an answer that is text and no JSON. One that says nothing of
+    its own to strangers ``needs_key`` not.
     """
 
     group: str
@@ -45,6 +46,8 @@ class Endpoint:
     has_head: bool = False
     is_slow: bool = False
     error: str = "Error"
+    media: str | None = None
+    needs_key: bool = True
 
     @property
     def name(self) -> str:

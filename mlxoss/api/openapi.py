@@ -108,6 +108,8 @@ def _to_operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
         "summary": endpoint.summary,
         "parameters": _to_parameters(endpoint),
     }
+    if not endpoint.needs_key:
+        operation["security"] = [{}]
     if endpoint.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(endpoint.body)}
     statuses = sorted({*endpoint.statuses, *endpoint.errors, *ALWAYS})
@@ -137,6 +139,8 @@ def _to_answer(endpoint: Endpoint, status: int) -> dict[str, Any]:
     models = [*own, *([endpoint.error] if can_fail else [])]
     if models:
         answer["content"] = _json(*models)
+    if endpoint.media is not None and status in endpoint.statuses:
+        answer["content"] = {endpoint.media: {"schema": {"type": "string"}}}
     if endpoint.events is not None and status in endpoint.statuses:
         answer["content"]["text/event-stream"] = {
             "x-event-schema": _reference(endpoint.events, endpoint.error),

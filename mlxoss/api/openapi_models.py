@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mlxoss.api.answers import Control, Error, Health, ModelList, OpenApi
+from mlxoss.api.answers import Control, Error, FinishedRequests, Health, ModelList, OpenApi
 from mlxoss.api.answers import Model as ModelEntry
 from mlxoss.api.chat_answers import ChatCompletion, ChatCompletionChunk
 from mlxoss.api.chat_request import ChatRequest
@@ -49,6 +49,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     DeletedConversation,
     DeletedResponse,
     Error,
+    FinishedRequests,
     Health,
     InputTokens,
     Item,

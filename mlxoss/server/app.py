@@ -26,6 +26,8 @@ from mlxoss.server.http import (
     speaks_messages,
 )
 from mlxoss.server.models import add_model_routes
+from mlxoss.server.monitor import add_monitor_routes
+from mlxoss.server.page import add_page_routes
 from mlxoss.server.routes import add_turn_routes, load_handlers
 from mlxoss.server.services import EncodingLoader, Services
 
@@ -83,6 +85,8 @@ def create_app(
     add_health_route(app, services)
     add_document_route(app)
     add_control_routes(app, services)
+    add_monitor_routes(app, services)
+    add_page_routes(app)
     _add_headers(app, services)
     return app
 

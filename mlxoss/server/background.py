@@ -70,7 +70,7 @@ class BackgroundRun:
 
     async def _work(self, counted: ExitStack) -> None:
         run = self._run
-        log = RequestLog(run.http, run.services.clock)
+        log = RequestLog(run.http, run.services, is_background=True)
         run.log = log
         with counted, log:
             try:

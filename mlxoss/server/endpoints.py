@@ -38,6 +38,11 @@ def describe(app: App, endpoint: Endpoint) -> None:
     app.ctx.endpoints = (*getattr(app.ctx, "endpoints", ()), endpoint)
 
 
+def open_paths(app: App) -> frozenset[str]:
+    """The paths of ``app`` that need no key."""
+    return frozenset(each.path for each in app.ctx.endpoints if not each.needs_key)
+
+
 def add_document_route(app: App) -> None:
     """Serve the description of all endpoints, made when it is first asked for."""
 

@@ -11,6 +11,7 @@ from sanic.response import BaseHTTPResponse
 from mlxoss.addresses import is_loopback
 from mlxoss.api.errors import HttpError
 from mlxoss.server.door import Door, Knock, Welcome, judge, make_door, to_headers, to_preflight
+from mlxoss.server.endpoints import open_paths
 from mlxoss.server.http import MAX_BODY_BYTES, App, HttpRefusal, stop_reading
 from mlxoss.server.services import Services
 
@@ -22,8 +23,8 @@ def add_entrance(app: App, services: Services) -> None:
 
     What is answered before that is only that a request is no HTTP. A key is needed once one
     exists, and always on a connection from another machine unless ``insecure_no_auth``.
-    ``/health`` answers without, and finds in ``request.ctx.is_known`` how much it may say;
-    a preflight never carries one (Fetch Standard). ``request.ctx.key`` is the hash of the
+    Endpoints that need none answer without, and find in ``request.ctx.is_known`` how much they may
+    say; a preflight never carries one (Fetch Standard). ``request.ctx.key`` is the hash of the
     caller's key, if it has one.
     """
     door = make_door(services.config)
@@ -35,7 +36,7 @@ def add_entrance(app: App, services: Services) -> None:
             raise HttpRefusal(verdict)
         request.ctx.welcome = verdict
         request.ctx.is_known = is_known(services, request)
-        if not (request.ctx.is_known or request.path == "/health" or _is_preflight(request)):
+        if not (request.ctx.is_known or request.path in open_paths(app) or _is_preflight(request)):
             stop_reading(request, MAX_BODY_BYTES)
             raise make_key_refusal(request)
 

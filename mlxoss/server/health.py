@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import asdict
 from typing import Any
@@ -12,14 +11,11 @@ from sanic import HTTPResponse, Request
 from mlxoss import __version__
 from mlxoss.api.endpoint import Endpoint
 from mlxoss.engine.state import EngineState
-from mlxoss.errors import StoreError
 from mlxoss.server.endpoints import add_endpoint
 from mlxoss.server.http import App, json_response
 from mlxoss.server.memory import read_memory
 from mlxoss.server.services import ServerStatus, Services
-
-_COUNT_S = 0.01
-"""How long to wait for the store's counts: those of before beat a late answer."""
+from mlxoss.server.store_counts import StoreCounts
 
 _HEALTH = Endpoint(
     "health",
@@ -30,6 +26,7 @@ _HEALTH = Endpoint(
     answer="Health",
     statuses=(200, 503),
     has_head=True,
+    needs_key=False,
 )
 
 
@@ -43,7 +40,7 @@ def add_health_route(app: App, services: Services) -> None:
     ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
     Who has no key where one is needed is told the status alone.
     """
-    counts = _StoreCounts(services)
+    counts = StoreCounts(services)
 
     async def health(request: Request) -> HTTPResponse:
         status = services.status
@@ -53,31 +50,6 @@ def add_health_route(app: App, services: Services) -> None:
         return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
     add_endpoint(app, _HEALTH, health)
-
-
-class _StoreCounts:
-    """The store's counts, taken anew for each caller unless that takes too long."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._counts: dict[str, int] | None = None
-        self._counting: asyncio.Task[None] | None = None
-
-    async def latest(self) -> dict[str, int] | None:
-        """The counts of now or, where the store is busy, of before. On the event loop's thread."""
-        if self._counting is None and not self._services.is_stopping:
-            self._counting = asyncio.get_running_loop().create_task(self._count())
-        if self._counting is not None:
-            await asyncio.wait([self._counting], timeout=_COUNT_S)
-        return self._counts
-
-    async def _count(self) -> None:
-        try:
-            self._counts = asdict(await self._services.state.store.stats())
-        except StoreError:
-            self._counts = None
-        finally:
-            self._counting = None
 
 
 def _to_json(

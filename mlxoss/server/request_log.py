@@ -1,11 +1,11 @@
-"""One log line per turn: its status, sizes and times, never its words."""
+"""One log line and one record per turn: its status, sizes and times, never its words."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from mlxoss.api.errors import to_http_error
 from mlxoss.api.turn_request import Usage
 from mlxoss.errors import RequestError
 from mlxoss.server.http import CLIENT_LEFT, HttpRefusal, request_id
+from mlxoss.server.services import Services
+from mlxoss.server.turn_records import TurnRecord
 
 if TYPE_CHECKING:
     from typing import Self
@@ -26,26 +28,29 @@ logger = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """Writes its line when the context ends, whatever ended it.
+    """Writes its line and notes its record when the context ends, whatever ended it.
 
     The route fills in ``usage`` and ``wait_s``, calls ``note_tokens`` when
-    tokens arrive, and sets ``failure`` for an error after the stream began.
+    tokens arrive, and sets ``failure`` for an error after the stream began. The turn of a
+    request that was answered before it ``is_background``.
     """
 
-    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, request: Request, services: Services, *, is_background: bool = False
+    ) -> None:
         self.id = request_id(request)
         self.usage: Usage | None = None
         self.wait_s = 0.0
         self.failure: Exception | None = None
-        self._endpoint = f"{request.method} {request.path}"
-        self._clock = clock
-        self._begun_at = clock()
+        self._endpoint = f"{request.method} {request.path}{' background' * is_background}"
+        self._services = services
+        self._begun_at = services.clock()
         self._first_at: float | None = None
 
     def note_tokens(self) -> None:
         """Tokens arrived: the first call ends the time to first token."""
         if self._first_at is None:
-            self._first_at = self._clock()
+            self._first_at = self._services.clock()
 
     def __enter__(self) -> Self:
         return self
@@ -56,31 +61,47 @@ class RequestLog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        words = [self.id, self._endpoint, str(_status(error)), *self._sizes(), *self._times()]
-        if (cause := self.failure or error) is not None:
-            words.append(f"({_reason(cause)})")
+        record = self._to_record(self.failure or error)
+        words = [self.id, self._endpoint, str(_status(error)), *_sizes(record), *_times(record)]
+        if record.error is not None:
+            words.append(f"({record.error})")
         # A client's text may hold lone surrogates, which no file or terminal takes.
         logger.info("%s", " ".join(words).encode("utf-8", "backslashreplace").decode())
+        self._services.note(record)
 
-    def _sizes(self) -> list[str]:
-        if self.usage is None:
-            return []
-        return [
-            f"in={self.usage.prompt_tokens}",
-            f"cached={self.usage.cached_tokens}",
-            f"out={self.usage.completion_tokens}",
-        ]
+    def _to_record(self, cause: BaseException | None) -> TurnRecord:
+        first_at = None if self.usage is None else self._first_at
+        return TurnRecord(
+            id=self.id,
+            endpoint=self._endpoint,
+            status=_status(cause),
+            ended_at=time.time(),
+            total_s=self._services.clock() - self._begun_at,
+            wait_s=None if self.usage is None else self.wait_s,
+            ttft_s=None if first_at is None else first_at - self._begun_at,
+            usage=self.usage,
+            error=None if cause is None else _reason(cause),
+        )
 
-    def _times(self) -> list[str]:
-        now = self._clock()
-        words = [f"total={now - self._begun_at:.3f}s"]
-        if self.usage is not None:
-            words.append(f"wait={self.wait_s:.3f}s")
-        if self.usage is not None and self._first_at is not None:
-            words.append(f"ttft={self._first_at - self._begun_at:.3f}s")
-            decode_s = max(now - self._first_at, 1e-9)
-            words.append(f"{max(self.usage.completion_tokens - 1, 0) / decode_s:.1f}tok/s")
-        return words
+
+def _sizes(record: TurnRecord) -> list[str]:
+    if record.usage is None:
+        return []
+    return [
+        f"in={record.usage.prompt_tokens}",
+        f"cached={record.usage.cached_tokens}",
+        f"out={record.usage.completion_tokens}",
+    ]
+
+
+def _times(record: TurnRecord) -> list[str]:
+    words = [f"total={record.total_s:.3f}s"]
+    if record.wait_s is not None:
+        words.append(f"wait={record.wait_s:.3f}s")
+    if record.ttft_s is not None:
+        words.append(f"ttft={record.ttft_s:.3f}s")
+        words.append(f"{record.decode_tokens_per_s:.1f}tok/s")
+    return words
 
 
 def _reason(error: BaseException) -> str:

@@ -50,7 +50,7 @@ from mlxoss.store.values import Order, Page, PageRequest
 
 async def create(http: Request, services: Services) -> HTTPResponse | None:
     """``POST /v1/responses``: in a stream, as a whole, or in the background."""
-    with RequestLog(http, services.clock) as log, services.turn_in_progress():
+    with RequestLog(http, services) as log, services.turn_in_progress():
         run = await start_run(http, services, await read_json_object(http), log)
         if run.request.background:
             return await _in_background(run)
@@ -173,7 +173,7 @@ def _prompt_tokens(encoding: Encoding, request: PromptFields, prompted: Prompted
 
 async def compact(http: Request, services: Services) -> HTTPResponse:
     """``POST /v1/responses/compact``: the model sums up the conversation."""
-    with RequestLog(http, services.clock) as log, services.turn_in_progress():
+    with RequestLog(http, services) as log, services.turn_in_progress():
         request = parse_compact_request(await read_json_object(http))
         encoding = await services.encoding.get()
         store = services.state.store

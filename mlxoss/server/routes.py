@@ -67,7 +67,7 @@ def load_handlers() -> None:
     _completions()
     _messages()
     _conversations()
-    from mlxoss.server import websocket  # noqa: F401
+    from mlxoss.server import metrics, websocket  # noqa: F401
 
 
 def add_turn_routes(app: App, services: Services) -> None:

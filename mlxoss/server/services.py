@@ -20,10 +20,12 @@ from mlxoss.engine.state import EngineState
 from mlxoss.errors import ContextLengthExceeded, MemoryExceeded, ModelUnavailable
 from mlxoss.server.key_limit import KeyLimit
 from mlxoss.server.state import State
+from mlxoss.server.turn_records import TurnRecord, TurnRecords
 
 if TYPE_CHECKING:  # openai-harmony takes longer to import than all of the server
     from mlxoss.harmony.encoding import Encoding
     from mlxoss.server.background import BackgroundRun
+    from mlxoss.server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,8 @@ class Services:
     ``heartbeat_s`` is the longest silence of a stream. ``recoveries`` counts, by
     kind, where the parser put the model's output right. ``is_stopping`` refuses
     new turns while those in progress finish. ``state`` is set before the first
-    request; ``background`` holds the background responses that run, by id.
+    request; ``background`` holds the background responses that run, by id, ``records``
+    what is remembered of turns that ended.
     """
 
     config: Config
@@ -101,12 +104,28 @@ class Services:
     state: State = field(init=False)
     key_limit: KeyLimit = field(init=False)
     background: dict[str, BackgroundRun] = field(default_factory=dict)
+    records: TurnRecords = field(default_factory=TurnRecords)
     started_at: float = field(init=False)
+    _metrics: Metrics | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
         self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
         self.started_at = self.clock()
+
+    @property
+    def metrics(self) -> Metrics:
+        """What ``/metrics`` tells, made when first needed: prometheus-client takes its time."""
+        if self._metrics is None:
+            from mlxoss.server.metrics import Metrics
+
+            self._metrics = Metrics(self)
+        return self._metrics
+
+    def note(self, record: TurnRecord) -> None:
+        """A turn ended."""
+        self.records.add(record)
+        self.metrics.count(record)
 
     @property
     def context_tokens(self) -> int:

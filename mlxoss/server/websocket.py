@@ -54,7 +54,7 @@ class _Connection:
         services = self._services
         if not is_known(services, self._http):  # its key was revoked
             raise make_key_refusal(self._http)
-        with RequestLog(self._http, services.clock) as log, services.turn_in_progress():
+        with RequestLog(self._http, services) as log, services.turn_in_progress():
             run = await start_run(self._http, services, body, log, self._last)
             try:
                 await self._send_all(run, body)

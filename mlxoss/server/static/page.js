@@ -1,0 +1,126 @@
+// What the server does, second by second.
+
+import { $, KEY, bytes, count, make, rate, request, seconds } from "./parts.js";
+
+const POLL_MS = 1000;
+const TREND_POINTS = 120;
+
+const trend = [];
+
+function showHealth(health) {
+  const { memory = {}, prefix_cache: cache = {}, store = {} } = health;
+  $("model").textContent = health.model;
+  const texts = {
+    decode: rate(health.decode_tokens_per_s),
+    prefill: `${rate(health.prefill_tokens_per_s)} tokens/s`,
+    running: `${health.active_requests} of ${health.max_active_requests}`,
+    waiting: `${health.queued_requests} of ${health.max_queued_requests}`,
+    oldest: seconds(health.oldest_wait_s),
+    refused: count(health.refused_requests),
+    process: bytes(memory.process_bytes),
+    mlx: bytes(memory.active_bytes),
+    peak: bytes(memory.peak_bytes),
+    cache: cache.limit_bytes ? `${bytes(cache.bytes)} of ${bytes(cache.limit_bytes)}` : "–",
+    kept: store.bytes === undefined ? "–" : `${count(store.responses)} · ${bytes(store.bytes)}`,
+    context: `${count(health.context_tokens)} tokens`,
+    uptime: seconds(health.uptime_s),
+  };
+  for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
+  $("prefix").hidden = !cache.limit_bytes;
+  $("prefix").value = cache.limit_bytes ? cache.bytes / cache.limit_bytes : 0;
+  showSlots(health.active_requests, health.max_active_requests);
+  showTrend(health.decode_tokens_per_s);
+  showProblems(health);
+}
+
+function showSlots(busy, all) {
+  const slots = Array.from({ length: all }, (_, at) => make("i", at < busy ? "busy" : ""));
+  $("slots").replaceChildren(...slots);
+}
+
+function showTrend(value) {
+  trend.push(value);
+  if (trend.length > TREND_POINTS) trend.shift();
+  const top = Math.max(...trend, 1);
+  const from = TREND_POINTS - trend.length;
+  const points = trend.map((each, at) => `${from + at},${(30 - (each / top) * 27).toFixed(2)}`);
+  const [area, line] = $("trend").children;
+  line.setAttribute("d", `M${points.join("L")}`);
+  area.setAttribute("d", `M${from},32L${points.join("L")}L${TREND_POINTS - 1},32Z`);
+}
+
+function showProblems(health) {
+  const failed = health.error ? [{ message: health.error, remedy: "" }] : [];
+  const shown = [...failed, ...health.problems];
+  const text = JSON.stringify(shown);
+  if ($("problems").dataset.shown === text) return;
+  $("problems").dataset.shown = text;
+  const items = shown.map((each) => make("li", "", each.message, make("span", "", each.remedy)));
+  $("problems").replaceChildren(...items);
+}
+
+function showRequests(list) {
+  $("none").hidden = list.length > 0;
+  $("requests").replaceChildren(...list.map(toRow));
+}
+
+function toBreakable(path) {
+  const whole = make("span");
+  for (const piece of path.split(/(?<=\/)(?=\w)/)) whole.append(piece, make("wbr"));
+  return whole;
+}
+
+function toRow(each) {
+  const kind = each.status < 400 ? "" : each.status === 499 ? "left" : "bad";
+  const status = make("span", `state ${kind}`, String(each.status));
+  if (each.error) status.title = each.error;
+  const cells = [
+    ["", new Date(each.ended_at * 1000).toLocaleTimeString("en-GB")],
+    ["", toBreakable(each.endpoint.replace(/^POST /, ""))],
+    ["", status],
+    ["n", count(each.prompt_tokens)],
+    ["n wide", count(each.cached_tokens)],
+    ["n", count(each.completion_tokens)],
+    ["n wide", seconds(each.wait_s)],
+    ["n wide", seconds(each.ttft_s)],
+    ["n wide", seconds(each.total_s)],
+    ["n", rate(each.decode_tokens_per_s)],
+  ];
+  return make("tr", "", ...cells.map(([className, content]) => make("td", className, content)));
+}
+
+function showStatus(status) {
+  $("status").dataset.status = status;
+  if ($("status").textContent !== status) $("status").textContent = status;
+}
+
+let timer;
+
+async function poll() {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  try {
+    const health = await (await request("/health")).json();
+    const isKnown = "version" in health;
+    $("unlock").hidden = isKnown;
+    showStatus(health.status);
+    if (isKnown) {
+      showHealth(health);
+      showRequests((await (await request("/mlxoss/requests")).json()).data);
+    }
+  } catch {
+    showStatus("offline");
+  }
+  clearTimeout(timer);
+  timer = setTimeout(poll, POLL_MS);
+}
+
+document.addEventListener("visibilitychange", poll);
+$("unlock").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(KEY, $("key").value.trim());
+  $("key").value = "";
+  poll();
+});
+
+poll();
