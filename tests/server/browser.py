@@ -37,23 +37,26 @@ def find_browser() -> str | None:
 
 
 class Browser:
-    """A running browser; ``open`` gives a page."""
+    """A running browser; ``open`` gives a page. ``events`` are those told between two commands."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self._numbers = itertools.count(1)
+        self.events: list[dict[str, Any]] = []
 
-    def open(self, url: str) -> Page:
-        """A new page that has loaded ``url``."""
+    def open(self, url: str, *domains: str) -> Page:
+        """A new page that has loaded ``url``; events of ``domains`` are told from the start."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)
+        for domain in domains:
+            page.call(f"{domain}.enable")
         self.call("Page.navigate", session, url=url)
         eventually(lambda: page.run("document.readyState + location.href") == f"complete{url}")
         return page
 
     def call(self, method: str, session: str | None = None, **params: Any) -> Any:
-        """One command of the protocol; events meanwhile are passed over."""
+        """One command of the protocol."""
         number = next(self._numbers)
         command: dict[str, Any] = {"id": number, "method": method, "params": params}
         if session is not None:
@@ -61,7 +64,9 @@ class Browser:
         self._connection.send(json.dumps(command))
         while True:
             answer = json.loads(self._connection.recv(timeout=60))
-            if answer.get("id") == number:
+            if "id" not in answer:
+                self.events.append(answer)
+            elif answer["id"] == number:
                 assert "error" not in answer, answer
                 return answer["result"]
 
@@ -73,14 +78,31 @@ class Page:
         self._browser = browser
         self._session = session
 
+    def call(self, method: str, **params: Any) -> Any:
+        """One command of the protocol for this page."""
+        return self._browser.call(method, self._session, **params)
+
+    def events(self, method: str) -> list[dict[str, Any]]:
+        """The parameters of the events of this kind so far."""
+        self.run("0")
+        own = [e for e in self._browser.events if e.get("sessionId") == self._session]
+        return [event["params"] for event in own if event["method"] == method]
+
+    def write(self, text: str) -> None:
+        """Type ``text`` where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def press(self, key: str, code: int, *, shift: bool = False) -> None:
+        """Press and release a key; ``code`` is its ``keyCode``."""
+        named = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **named, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
+
     def run(self, script: str) -> Any:
         """The value of ``script`` there, or of what it promises."""
-        done = self._browser.call(
-            "Runtime.evaluate",
-            self._session,
-            expression=script,
-            awaitPromise=True,
-            returnByValue=True,
+        done = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")

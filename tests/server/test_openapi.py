@@ -213,8 +213,13 @@ def test_answers_of_conversations(contract: Contract) -> None:
 def test_answers_about_the_server(serve: Serve) -> None:
     server = serve(HELLO, config=Config(max_queue=3))
     contract = Contract(server)
+    assert contract.ask("POST", "/v1/chat/completions", model="m", messages=[USER]).status == 200
+    assert contract.ask("POST", "/v1/chat/completions", model="m").status == 400
     for path in (
+        "/",
         "/health",
+        "/metrics",
+        "/mlxoss/requests",
         "/v1/models",
         "/openapi.json",
         f"/v1/models/{server.services.model.name.replace('/', '%2F')}",
