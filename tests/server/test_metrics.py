@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,9 @@ def test_two_servers_count_apart(serve: Serve) -> None:
     eventually(lambda: len(requests(first)) == 1)
     assert f"mlxoss_requests_total {CHAT} 200" in read(first)
     assert f"mlxoss_requests_total {CHAT} 200" not in read(second)
+
+
+def test_a_server_listens_before_it_imports_what_counts() -> None:
+    """The client library takes longer to import than half of the server."""
+    script = "import sys, mlxoss.server.app; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

@@ -103,6 +103,7 @@ async function poll() {
     const health = await (await request("/health")).json();
     const isKnown = "version" in health;
     $("unlock").hidden = isKnown;
+    $("wrong").hidden = isKnown || sessionStorage.getItem(KEY) === null;
     showStatus(health.status);
     if (isKnown) {
       showHealth(health);

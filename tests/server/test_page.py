@@ -1,0 +1,225 @@
+"""The page at ``/`` in a real browser: it chats, stops, shows the server, and asks for a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.keys import create_key
+from tests.fakes import ScriptedBackend
+from tests.server.browser import Browser, Page, browsing, find_browser
+from tests.server.conftest import Serve
+from tests.server.harness import Server, ask, eventually
+from tests.server.scripts import HELLO, always, by_last_words, endless
+
+PROGRAM = find_browser()
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
+
+ENTER, ESCAPE = ("Enter", 13), ("Escape", 27)
+MARKUP = (
+    "<|channel|>analysis<|message|>Secret <b>thoughts</b>.<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>Look: <img src=x onerror=alert(1)> and `a < b`."
+    "\n\n```html\n<script>alert(2)</script>\n```\n\nThat is **all**.<|return|>"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    assert PROGRAM is not None
+    with browsing(PROGRAM, tmp_path_factory.mktemp("browser"), []) as browser:
+        yield browser
+
+
+def open_page(browser: Browser, server: Server) -> Page:
+    page = browser.open(f"{server.url}/", "Runtime", "Log", "Network")
+    page.call("Page.bringToFront")
+    return page
+
+
+def say(page: Page, text: str) -> None:
+    page.run("document.getElementById('question').focus()")
+    page.write(text)
+    page.press(*ENTER)
+
+
+def text_of(page: Page, selector: str) -> str:
+    found: str = page.run(
+        f"[...document.querySelectorAll({selector!r})].map(e => e.textContent).join('|')"
+    )
+    return found
+
+
+def count_of(page: Page, selector: str) -> int:
+    found: int = page.run(f"document.querySelectorAll({selector!r}).length")
+    return found
+
+
+def shows(page: Page, selector: str, text: str) -> None:
+    eventually(lambda: text in text_of(page, selector), within_s=30)
+
+
+def check_quiet(page: Page, server: Server) -> None:
+    """Nothing was complained about, and nobody else was asked for anything."""
+    assert page.events("Runtime.exceptionThrown") == []
+    assert page.events("Runtime.consoleAPICalled") == []
+    assert page.events("Log.entryAdded") == []
+    urls = [event["request"]["url"] for event in page.events("Network.requestWillBeSent")]
+    assert {f"{server.url}/health", f"{server.url}/mlxoss/requests"} <= set(urls)
+    assert [url for url in urls if not url.startswith((f"{server.url}/", "data:"))] == []
+
+
+def test_a_message_is_answered(browser: Browser, serve: Serve, encoding: Encoding) -> None:
+    backend = ScriptedBackend(by_last_words(encoding, {"markup": MARKUP, "Hello": HELLO}))
+    server = serve(backend)
+    page = open_page(browser, server)
+    shows(page, "#model", "tiny/gpt-oss")
+    page.run("document.getElementById('effort').value = 'high'")
+    page.run("document.getElementById('question').focus()")
+    page.write("Hello,")
+    page.press(*ENTER, shift=True)
+    assert page.run("document.getElementById('question').value") == "Hello,\n"
+    page.write("you!")
+    page.press(*ENTER)
+    shows(page, ".assistant .note", "tokens/s")
+    assert text_of(page, ".user") == "Hello,\nyou!"
+    assert text_of(page, ".assistant .text") == "Hello, wörld 🎉!"
+    assert text_of(page, ".assistant details div") == "They greet me."
+    assert page.run("document.querySelector('details').open") is False
+    assert "Reasoning: high" in encoding.decode(backend.inserted[0].prompt_ids)
+    say(page, "markup")
+    shows(page, ".assistant:last-child .note", "tokens/s")
+    prompt = encoding.decode(backend.inserted[1].prompt_ids)
+    assert "Hello, wörld" in prompt
+    assert "They greet me" not in prompt
+    shows(page, "#requests td", "/v1/chat/completions")
+    eventually(lambda: count_of(page, "#requests tr") == 2)
+    shows(page, "#running", "0 of 8")
+    page.run("document.getElementById('fresh').click()")
+    assert count_of(page, ".message") == 0
+    check_quiet(page, server)
+
+
+def test_markup_stays_text(browser: Browser, serve: Serve) -> None:
+    server = serve(MARKUP)
+    page = open_page(browser, server)
+    say(page, "Hello!")
+    shows(page, ".note", "tokens/s")
+    assert "<img src=x onerror=alert(1)>" in text_of(page, ".text p")
+    assert text_of(page, ".text pre code") == "<script>alert(2)</script>"
+    assert text_of(page, ".text p > code") == "a < b"
+    assert text_of(page, ".text p > b") == "all"
+    assert text_of(page, "details div") == "Secret <b>thoughts</b>."
+    assert count_of(page, ".message img, .message script") == 0
+    check_quiet(page, server)
+
+
+@pytest.mark.parametrize("how", ["key", "button"])
+def test_stop(browser: Browser, serve: Serve, encoding: Encoding, how: str) -> None:
+    backend = endless(encoding)
+    server = serve(backend)
+    page = open_page(browser, server)
+    say(page, "Hello!")
+    eventually(lambda: len(text_of(page, ".assistant .text")) > 20)
+    assert page.run("document.getElementById('send').hidden") is True
+    shows(page, "#running", "1 of 8")
+    if how == "key":
+        page.press(*ESCAPE)
+    else:
+        page.run("document.getElementById('stop').click()")
+    shows(page, ".note", "Stopped.")
+    eventually(lambda: backend.active == 0)
+    assert page.run("document.getElementById('send').hidden") is False
+    shows(page, "#requests .left", "499")
+    check_quiet(page, server)
+
+
+def test_what_goes_wrong_is_told(
+    browser: Browser, serve: Serve, encoding: Encoding, logged_errors: object
+) -> None:
+    backend = ScriptedBackend(always(encoding, HELLO))
+    server = serve(backend)
+    page = open_page(browser, server)
+    backend.token_errors[(200006, 5)] = RuntimeError("it broke")
+    say(page, "Hello!")
+    shows(page, ".failure", "it broke")
+    shows(page, "#requests .bad", "500")
+    backend.token_errors.clear()
+    say(page, "Hello!")
+    shows(page, ".note", "tokens/s")
+    check_quiet(page, server)
+
+
+def test_a_key_is_asked_for(browser: Browser, serve: Serve, tmp_path: Path) -> None:
+    server = serve(HELLO, folder=tmp_path)
+    token = create_key(tmp_path, "laptop", 0)
+    page = open_page(browser, server)
+    eventually(lambda: page.run("document.getElementById('unlock').hidden") is False)
+    assert text_of(page, "#model") == ""
+    page.run("document.getElementById('key').focus()")
+    page.write("sk-wrong")
+    page.press(*ENTER)
+    eventually(lambda: page.run("document.getElementById('wrong').hidden") is False)
+    page.write(token)
+    page.press(*ENTER)
+    shows(page, "#model", "tiny/gpt-oss")
+    assert page.run("document.getElementById('unlock').hidden") is True
+    say(page, "Hello!")
+    shows(page, ".note", "tokens/s")
+    stored = page.run("JSON.stringify([{...sessionStorage}, {...localStorage}, document.cookie])")
+    assert stored == f'[{{"mlxoss-key":"{token}"}},{{}},""]'
+    check_quiet(page, server)
+
+
+def test_a_hidden_page_asks_for_nothing(browser: Browser, serve: Serve) -> None:
+    server = serve(HELLO)
+    page = open_page(browser, server)
+    shows(page, "#model", "tiny/gpt-oss")
+    page.run(
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    # What it would have asked by itself comes before this.
+    waited = "new Promise(done => setTimeout(done, 1500))"
+    page.run(waited)
+    before = len(page.events("Network.requestWillBeSent"))
+    page.run(waited)
+    assert len(page.events("Network.requestWillBeSent")) == before
+    page.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    eventually(lambda: len(page.events("Network.requestWillBeSent")) > before)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_cut_off(browser: Browser, serve: Serve, width: int) -> None:
+    server = serve(HELLO)
+    page = open_page(browser, server)
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    say(page, "Hello!" + "x" * 500)
+    shows(page, ".note", "tokens/s")
+    shows(page, "#requests td", "200")
+    assert page.run("document.documentElement.scrollWidth") == width
+
+
+def test_every_control_has_a_name(browser: Browser, serve: Serve) -> None:
+    page = open_page(browser, serve(HELLO))
+    page.call("Accessibility.enable")
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    roles = ("button", "textbox", "combobox", "log", "meter", "table", "image")
+    found = [n for n in nodes if not n["ignored"] and n["role"]["value"] in roles]
+    assert len(found) >= 6
+    assert [n["role"]["value"] for n in found if not n.get("name", {}).get("value")] == []
+
+
+def test_no_other_page_frames_it(browser: Browser, serve: Serve) -> None:
+    """One on another origin could have its visitor press buttons unseen."""
+    server, other = serve(HELLO), serve(HELLO)
+    assert "frame-ancestors 'none'" in ask(server, "GET", "/").headers["content-security-policy"]
+    page = browser.open(f"{other.url}/v1/models", "Log")
+    page.run(
+        "(() => { const f = document.createElement('iframe'); document.body.append(f); "
+        f"return new Promise(done => {{ f.onload = done; f.src = '{server.url}/' }}) }})()"
+    )
+    eventually(lambda: "frame-ancestors" in str(page.events("Log.entryAdded")))
