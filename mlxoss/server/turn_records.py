@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlxoss.api.turn_request import Usage
+if TYPE_CHECKING:  # it brings Harmony's modules, which a server that starts needs not yet
+    from mlxoss.api.turn_request import Usage
 
 MOST_RECORDS = 50
 
