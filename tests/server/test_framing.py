@@ -81,7 +81,7 @@ REFUSED = [
 ANSWERED = [
     (head("get /health HTTP/1.1"), 405),
     (head("G\0T /health HTTP/1.1"), 405),
-    (head("OPTIONS * HTTP/1.1"), 404),
+    (head("OPTIONS * HTTP/1.1"), 405),
     (head("GET /v1/models/%zz%00%ff HTTP/1.1"), 404),
     (head("GET /v1/conversations/%2e%2e%2f/items/%00%0d%0aX HTTP/1.1"), 404),
     (head(f"GET /{'a' * 9000} HTTP/1.1"), 404),

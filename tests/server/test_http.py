@@ -60,7 +60,7 @@ def test_a_chunked_body_that_is_too_long(server: Server) -> None:
 
 def test_paths_and_methods(server: Server) -> None:
     for method, path, status in [
-        ("GET", "/", 404),
+        ("GET", "/index.html", 404),
         ("POST", "/v1/embeddings", 404),
         ("GET", "/v1/models/none/such", 404),
         ("GET", "/v1/chat/completions", 405),
