@@ -47,11 +47,51 @@ class Model(Answer):
     context_length: int
 
 
+class CodexEffort(Answer):
+    """An effort that the model knows."""
+
+    effort: str
+    description: str
+
+
+class CodexTruncation(Answer):
+    """How much of a tool's output Codex passes on."""
+
+    mode: Literal["tokens"]
+    limit: int
+
+
+class CodexModel(Answer):
+    """The model as Codex CLI wants to be told of it."""
+
+    slug: str
+    display_name: str
+    description: str
+    default_reasoning_level: str
+    supported_reasoning_levels: list[CodexEffort]
+    shell_type: str
+    visibility: str
+    supported_in_api: bool
+    priority: int
+    base_instructions: str
+    supports_reasoning_summaries: bool
+    supports_reasoning_summary_parameter: bool
+    support_verbosity: bool
+    apply_patch_tool_type: str
+    truncation_policy: CodexTruncation
+    supports_parallel_tool_calls: bool
+    context_window: int
+    max_context_window: int
+    experimental_supported_tools: list[str]
+    input_modalities: list[str]
+
+
 class ModelList(Answer):
-    """All models: one."""
+    """All models: one, in ``data`` for OpenAI's clients and in ``models`` for Codex."""
 
     object: Literal["list"]
     data: list[Model]
+    models: list[CodexModel]
 
 
 class OpenApi(BaseModel):

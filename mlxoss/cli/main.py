@@ -15,7 +15,9 @@ from mlxoss import __version__
 from mlxoss.cli import (
     bench,
     chat,
+    codex,
     config,
+    connect,
     control,
     doctor,
     keys,
@@ -37,7 +39,6 @@ def _make_app() -> typer.Typer:
         cls=QuickGroup,
         help="GPT-OSS on MLX behind OpenAI's endpoints.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,6 +52,8 @@ def _add_status(to: typer.Typer) -> None:
 app = _make_app()
 app.command("serve", cls=QuickCommand, epilog=serve.EPILOG)(serve.serve)
 app.command("chat")(chat.chat)
+app.command("codex")(codex.codex)
+app.command("connect")(connect.connect)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="key")
 app.add_typer(store.app, name="store")

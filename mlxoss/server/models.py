@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import unquote
 
 from sanic import HTTPResponse, Request
 
 from mlxoss.api.endpoint import Endpoint
-from mlxoss.core import ModelInfo
+from mlxoss.api.models import to_model, to_model_list
 from mlxoss.errors import NotFound
 from mlxoss.server.endpoints import add_endpoint
 from mlxoss.server.http import App, json_response
@@ -32,11 +31,8 @@ _MODEL = Endpoint(
 def add_model_routes(app: App, services: Services) -> None:
     """Serve the list of the one loaded model on ``app``."""
 
-    def entry() -> dict[str, Any]:
-        return _to_json(services.model, services.context_tokens)
-
     async def list_models(request: Request) -> HTTPResponse:
-        return json_response({"object": "list", "data": [entry()]})
+        return json_response(to_model_list(services.model, services.context_tokens))
 
     async def get_model(request: Request, model_id: str) -> HTTPResponse:
         # Names such as mlx-community/gpt-oss-20b hold slashes, sent as they are or as %2F.
@@ -47,17 +43,8 @@ def add_model_routes(app: App, services: Services) -> None:
                 param="model",
                 code="model_not_found",
             )
-        return json_response(entry())
+        return json_response(to_model(services.model, services.context_tokens))
 
     add_endpoint(app, _LIST, list_models)
     add_endpoint(app, _MODEL, get_model)
 
-
-def _to_json(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": model.created,
-        "owned_by": "mlxoss",
-        "context_length": context_tokens,
-    }

@@ -1,0 +1,37 @@
+"""``mlxoss connect``: how to point a client at this server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def _names(incomplete: str) -> list[str]:
+    """The recipes that begin so, for the shell."""
+    from mlxoss.cli.recipes import RECIPES
+
+    return [name for name in RECIPES if name.startswith(incomplete)]
+
+
+def connect(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The client; without it they are listed.", autocompletion=_names
+        ),
+    ] = None,
+) -> None:
+    """Print how to use a client with this server: its address, model and key filled in."""
+    from mlxoss.cli.recipes import RECIPES, render_recipe
+    from mlxoss.cli.served import find_served
+    from mlxoss.errors import ConfigError
+
+    if name is None:
+        width = max(map(len, RECIPES))
+        for each, recipe in RECIPES.items():
+            typer.echo(f"{each:{width}}  {recipe.about}")
+        return
+    if name not in RECIPES:
+        raise ConfigError(f"No recipe is called {name!r}; list them with: mlxoss connect")
+    typer.echo(render_recipe(RECIPES[name], find_served()))
