@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlxoss.cli.served import Served
 
 _NAME = "mlxoss"
+_PRINT_KEY = 'echo "${MLXOSS_API_KEY:-none}"'
 
 
 def codex(
@@ -35,7 +36,7 @@ def codex(
     backup = write_settings(file, served)
     typer.echo(f"Wrote {file}" + (f"; the old one is {backup}" if backup else ""))
     if served.needs_key:
-        typer.echo("Codex reads the API key from MLXOSS_API_KEY; make one with: mlxoss key create")
+        typer.echo("Codex takes the key from MLXOSS_API_KEY; make one with: mlxoss key create codex")
 
 
 def write_settings(file: Path, served: Served) -> Path | None:
@@ -90,8 +91,11 @@ def _merge(document: Any, served: Served) -> Any:
     provider["name"] = _NAME
     provider["base_url"] = served.base
     provider["wire_api"] = "responses"
-    if served.needs_key:
-        provider["env_key"] = "MLXOSS_API_KEY"
-    else:
-        provider.pop("env_key", None)
+    # Codex asks /v1/models only of providers whose key comes from a command, and refuses
+    # to have env_key beside one.
+    provider.pop("env_key", None)
+    auth = tomlkit.table()
+    auth["command"] = "/bin/sh"
+    auth["args"] = ["-c", _PRINT_KEY]
+    provider["auth"] = auth
     return document

@@ -70,13 +70,13 @@ console.log(response.output_text);
         "OpenAI's Agents SDK for Python",
         """
 # pip install openai-agents
-from agents import Agent, Runner, set_default_openai_client, set_tracing_disabled
+from agents import Agent, OpenAIResponsesModel, Runner, set_tracing_disabled
 from openai import AsyncOpenAI
 
-client = AsyncOpenAI(base_url="@BASE@", api_key=@PY_KEY@)
-set_default_openai_client(client, use_for_tracing=False)
 set_tracing_disabled(True)
-agent = Agent(name="Helper", instructions="Be short.", model="@MODEL@")
+client = AsyncOpenAI(base_url="@BASE@", api_key=@PY_KEY@)
+model = OpenAIResponsesModel(model="@MODEL@", openai_client=client)
+agent = Agent(name="Helper", instructions="Be short.", model=model)
 print(Runner.run_sync(agent, "Hello!").final_output)
 """,
     ),

@@ -13,6 +13,9 @@ from mlxoss.server.http import to_error
 from mlxoss.server.services import Services
 from mlxoss.server.stream import EventStream
 
+# Usage counts the reasoning of earlier turns that is in the prompt: Codex need not guess it.
+_HEADERS = {"x-reasoning-included": "true"}
+
 Batches = AsyncIterator[Sequence[dict[str, Any]]]
 
 
@@ -21,7 +24,7 @@ async def send_events(http: Request, services: Services, batches: Batches) -> No
 
     A failure is raised before the first byte; after it, it is an ``error`` event.
     """
-    async with EventStream(http, heartbeat_s=services.heartbeat_s) as stream:
+    async with EventStream(http, heartbeat_s=services.heartbeat_s, headers=_HEADERS) as stream:
         try:
             async with aclosing(batches) as open_batches:  # type: ignore[type-var]
                 async for events in open_batches:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 from sanic import HTTPResponse, Request
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventStream:
@@ -23,10 +25,18 @@ class EventStream:
     can still be an ordinary answer: see ``has_begun``.
     """
 
-    def __init__(self, request: Request, *, heartbeat_s: float, beat: bytes = COMMENT) -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        heartbeat_s: float,
+        beat: bytes = COMMENT,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> None:
         self._request = request
         self._beat_bytes = beat
         self._heartbeat_s = heartbeat_s
+        self._headers = {**_HEADERS, **headers}
         self._loop = asyncio.get_running_loop()
         self._response: HTTPResponse | None = None
         self._sent_at = self._loop.time()
@@ -43,7 +53,7 @@ class EventStream:
         async with self._writing:
             if self._response is None:
                 self._response = await self._request.respond(
-                    headers=dict(_HEADERS), content_type="text/event-stream; charset=utf-8"
+                    headers=dict(self._headers), content_type="text/event-stream; charset=utf-8"
                 )
                 assert self._response is not None
             await self._response.send(data)

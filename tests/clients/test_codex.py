@@ -86,8 +86,9 @@ def test_a_context_that_is_too_short_ends_the_turn_at_once(
     encoding: Encoding, serve: Serve, tmp_path: Path
 ) -> None:
     backend = ScriptedBackend(then_done(encoding, final("Hello."), []))
-    done = run_codex(tmp_path, serve(backend), "Hello!")
-    assert done.returncode == 1
+    small = dataclasses.replace(MODEL, context_tokens=500)
+    done = run_codex(tmp_path, serve(backend, model=small), "Hello!")
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "context" in done.stdout
     assert "Reconnecting" not in done.stdout
     assert backend.inserted == []
