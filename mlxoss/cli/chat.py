@@ -1,4 +1,4 @@
-"""``mlxoss chat``: one question to the running server."""
+"""``mlxoss chat``: a question to the running server, or a talk with it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,30 @@ def chat(
         EffortName | None,
         typer.Option(help="How long the model reasons.", show_choices=True),
     ] = None,
+    hide_reasoning: Annotated[
+        bool, typer.Option("--hide-reasoning", help="Show the answer alone.")
+    ] = False,
 ) -> None:
-    """Ask the running server one question and print its answer as it comes.
+    """Ask the running server a question, or talk with it.
+
+    Without a question, on a terminal: Ctrl-C ends an answer, Ctrl-D the talk, /help lists what
+    else there is. Piped input is put below the question: git diff | mlxoss chat "Review this."
 
     A server elsewhere that needs an API key gets the one in MLXOSS_API_KEY.
     """
-    from mlxoss.cli.client import stream_chat
+    from mlxoss import paths
+    from mlxoss.cli.client import Message, stream_chat
     from mlxoss.cli.server import find_server
+    from mlxoss.cli.session import HISTORY_FILE, Session, converse
     from mlxoss.cli.talk import Printer, question
 
+    server = find_server(url)
+
+    def printer() -> Printer:
+        return Printer(sys.stdout, sys.stderr, hide_reasoning=hide_reasoning)
+
+    if not words and sys.stdin.isatty() and sys.stdout.isatty():
+        converse(Session(server, printer, effort), paths.data_dir() / HISTORY_FILE)
+        return
     text = question(words or [], sys.stdin)
-    Printer(sys.stdout, sys.stderr).show(stream_chat(find_server(url), text, effort))
+    printer().show(stream_chat(server, [Message("user", text)], effort))

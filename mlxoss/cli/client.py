@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlxoss.cli.server import Server
@@ -35,11 +35,24 @@ class Finished:
 Piece = Reasoning | Content | Finished
 
 
-def stream_chat(server: Server, text: str, effort: str | None = None) -> Iterator[Piece]:
-    """Ask ``text``. Raises as ``Server`` does; closing the iterator makes the server stop."""
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said: ``role`` is ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+def stream_chat(
+    server: Server, messages: Sequence[Message], effort: str | None = None
+) -> Generator[Piece, None, None]:
+    """The answer to ``messages``.
+
+    Raises as ``Server`` does; closing the iterator makes the server stop.
+    """
     body: dict[str, object] = {
         "model": "default",
-        "messages": [{"role": "user", "content": text}],
+        "messages": [asdict(message) for message in messages],
         "stream": True,
     }
     if effort is not None:

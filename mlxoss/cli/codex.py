@@ -36,7 +36,9 @@ def codex(
     backup = write_settings(file, served)
     typer.echo(f"Wrote {file}" + (f"; the old one is {backup}" if backup else ""))
     if served.needs_key:
-        typer.echo("Codex takes the key from MLXOSS_API_KEY; make one with: mlxoss key create codex")
+        typer.echo(
+            "Codex takes the key from MLXOSS_API_KEY; make one with: mlxoss key create codex"
+        )
 
 
 def write_settings(file: Path, served: Served) -> Path | None:

@@ -33,12 +33,13 @@ from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.errors import ConfigError, MlxossError
 
 
-def _make_app() -> typer.Typer:
+def _make_app(*, completion: bool = True) -> typer.Typer:
     return typer.Typer(
         name="mlxoss",
         cls=QuickGroup,
         help="GPT-OSS on MLX behind OpenAI's endpoints.",
         no_args_is_help=True,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -99,7 +100,7 @@ def _app_for(arguments: list[str]) -> typer.Typer:
     """
     if arguments[:1] != ["status"]:
         return app
-    alone = _make_app()
+    alone = _make_app(completion=False)
     _add_status(alone)
     alone.callback()(_global_options)
     return alone

@@ -49,6 +49,7 @@ def privacy(as_json: _JSON = False) -> None:
 def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss import paths
     from mlxoss.cli.options import config_file
+    from mlxoss.cli.session import HISTORY_FILE, HISTORY_LINES
     from mlxoss.cli.supervised import SERVICE_LOG, default_log
     from mlxoss.exits import FILE_NAME
     from mlxoss.keys import KEYS_FILE, TOKEN_FILE, USES_FILE
@@ -73,6 +74,14 @@ def _kept(config: Config) -> Iterator[Kept]:
         [snapshots, *snapshots.glob("*")],
         _snapshots_time(config),
         "mlxoss store clear",
+        words=True,
+    )
+    lines = data / HISTORY_FILE
+    yield _make(
+        "what was typed in mlxoss chat",
+        [lines],
+        f"the last {HISTORY_LINES} lines",
+        f"rm {lines}",
         words=True,
     )
     log = config.log_file or default_log(logs)

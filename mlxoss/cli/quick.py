@@ -18,6 +18,14 @@ class QuickGroup(TyperGroup):
         """Return the help option with a ``bool`` for its default."""
         return _off(super().get_help_option(ctx))
 
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options; those of shell completion do nothing unless given."""
+        params = super().get_params(ctx)
+        for param in params:
+            if param.name in ("install_completion", "show_completion"):
+                param.default = False
+        return params
+
 
 class QuickCommand(TyperCommand):
     """A command whose help option is off unless given, and whose texts stay as they are."""

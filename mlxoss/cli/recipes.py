@@ -187,6 +187,8 @@ export ANTHROPIC_AUTH_TOKEN=@KEY@
 export ANTHROPIC_MODEL="@MODEL@"
 """,
     ),
-    "codex": Recipe("Codex CLI", "# Put the settings into Codex's config.toml:\nmlxoss codex --write"),
+    "codex": Recipe(
+        "Codex CLI", "# Put the settings into Codex's config.toml:\nmlxoss codex --write"
+    ),
 }
 """By the names that are typed."""

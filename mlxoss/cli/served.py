@@ -49,5 +49,3 @@ def _model(config: Config) -> str:
     )
     told = answer.document.get("model") if isinstance(answer, Answered) else None
     return told if isinstance(told, str) else config.model or DEMO_NAME
-
-

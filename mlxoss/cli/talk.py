@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from mlxoss.cli.client import Content, Finished, Piece, Reasoning
+from mlxoss.cli.markdown import Markdown
 from mlxoss.errors import ConfigError
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -26,28 +27,41 @@ def question(words: Sequence[str], piped: TextIO) -> str:
 
 
 class Printer:
-    """Shows the answer on ``out``; the reasoning, dimmed, on ``notes`` if that is a terminal."""
+    """Shows an answer on ``out``; its reasoning, dimmed, on ``notes`` if that is a terminal.
 
-    def __init__(self, out: TextIO, notes: TextIO) -> None:
+    On a terminal the answer's Markdown gets light styles. ``hide_reasoning`` leaves the
+    reasoning out.
+    """
+
+    def __init__(self, out: TextIO, notes: TextIO, *, hide_reasoning: bool = False) -> None:
         self._out = out
         self._notes = notes
-        self._dim = notes.isatty() and not os.environ.get("NO_COLOR")
+        colours = not os.environ.get("NO_COLOR")
+        self._dim = notes.isatty() and colours
+        self._markdown = Markdown() if out.isatty() and colours else None
+        self._show_reasoning = notes.isatty() and not hide_reasoning
         self._reasoned = False
         self._last = ""
 
-    def show(self, pieces: Iterable[Piece]) -> None:
-        """Print every piece as it comes, ending with a line break."""
+    def show(self, pieces: Iterable[Piece]) -> str:
+        """Print every piece as it comes, ending with a line break; return the answer."""
+        answer: list[str] = []
         try:
             for piece in pieces:
                 self._show(piece)
+                if isinstance(piece, Content):
+                    answer.append(piece.text)
         finally:
+            if self._markdown is not None:
+                self._write(self._out, self._markdown.finish())
             if self._last and not self._last.endswith("\n"):
                 self._write(self._out, "\n")
+        return "".join(answer)
 
     def _show(self, piece: Piece) -> None:
         match piece:
             case Reasoning(text):
-                if self._notes.isatty():
+                if self._show_reasoning:
                     self._write(
                         self._notes, f"{_DIM}{_shown(text)}{_PLAIN}" if self._dim else _shown(text)
                     )
@@ -56,12 +70,17 @@ class Printer:
                 if self._reasoned:
                     self._write(self._notes, "\n\n")
                     self._reasoned = False
-                self._write(self._out, _shown(text) if self._out.isatty() else text)
+                self._write(self._out, self._styled(text))
                 self._last = text
             case Finished("length"):
                 self._write(self._notes, "\n(cut off at the limit of tokens)\n")
             case Finished():
                 pass
+
+    def _styled(self, text: str) -> str:
+        if not self._out.isatty():
+            return text
+        return self._markdown.feed(_shown(text)) if self._markdown else _shown(text)
 
     def _write(self, stream: TextIO, text: str) -> None:
         # A lone surrogate in the answer has no UTF-8 form.

@@ -47,4 +47,3 @@ def add_model_routes(app: App, services: Services) -> None:
 
     add_endpoint(app, _LIST, list_models)
     add_endpoint(app, _MODEL, get_model)
-

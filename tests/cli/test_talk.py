@@ -1,0 +1,169 @@
+"""``mlxoss chat`` as a talk: a real process on a terminal, a real server that is scripted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlxoss.cli.markdown import Markdown
+from mlxoss.harmony.encoding import Encoding
+from tests.cli.runner import environment, mlxoss
+from tests.fakes import ScriptedBackend
+from tests.server.conftest import Serve, encoding, serve
+from tests.server.harness import MODEL, Server, eventually
+from tests.server.scripts import HELLO, always, endless
+
+__all__ = ["encoding", "serve"]
+
+
+class Terminal:
+    """A process on a terminal of its own."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self._own, its = pty.openpty()
+        # The terminal's Ctrl-C reaches the process that has it for its controlling one.
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", sys.executable, "-m", "mlxoss", *arguments],
+            env=environment(home, {"TERM": "dumb"}),
+            stdin=its, stdout=its, stderr=its,
+        )  # fmt: skip
+        os.close(its)
+        self._unread = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._own, text.encode())
+
+    def until(self, pattern: str, within_s: float = 60.0) -> str:
+        """What is shown up to ``pattern``."""
+        deadline = time.monotonic() + within_s
+        while not (found := re.search(pattern, self._unread)):
+            left = deadline - time.monotonic()
+            assert left > 0, f"no {pattern!r} in {self._unread!r}"
+            if select.select([self._own], [], [], left)[0]:
+                self._unread += os.read(self._own, 4096).decode(errors="replace")
+        shown, self._unread = self._unread[: found.end()], self._unread[found.end() :]
+        return shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._own)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    made: list[Terminal] = []
+    yield made
+    for terminal in made:
+        terminal.close()
+
+
+@pytest.fixture
+def open_chat(tmp_path: Path, terminals: list[Terminal]) -> Callable[[Server], Terminal]:
+    def start(server: Server) -> Terminal:
+        terminals.append(Terminal(tmp_path, "chat", "--url", server.url))
+        terminals[-1].until("> ")
+        return terminals[-1]
+
+    return start
+
+
+OpenChat = Callable[[Server], Terminal]
+
+
+def test_a_talk_remembers_forgets_and_ends(
+    encoding: Encoding, serve: Serve, open_chat: OpenChat, tmp_path: Path
+) -> None:
+    backend = ScriptedBackend(always(encoding, HELLO))
+    terminal = open_chat(serve(backend))
+    for line in ("First words", "Second words", "/clear", "/effort high", "Third words"):
+        terminal.type(f"{line}\n")
+        shown = terminal.until("(🎉!|forgotten.|is high.)[\r\n]+> ")
+    assert "\x1b[2mThey\x1b[0m\x1b[2m greet\x1b[0m" in shown
+    first, second, third = (encoding.decode(each.prompt_ids) for each in backend.inserted)
+    assert "Hello, wörld" not in first
+    assert "First words" in second
+    assert "Hello, wörld" in second
+    assert "Reasoning: medium" in second
+    assert "First words" not in third
+    assert "Reasoning: high" in third
+    terminal.type("\x04")
+    assert terminal.process.wait(60) == 0
+    history = next(tmp_path.rglob("chat-history"))
+    assert history.stat().st_mode & 0o777 == 0o600
+    assert "First words" in history.read_text()
+    assert str(history) in mlxoss(tmp_path, "privacy").stdout
+
+
+def test_ctrl_c_ends_the_answer_and_not_the_talk(
+    encoding: Encoding, serve: Serve, open_chat: OpenChat
+) -> None:
+    backend = endless(encoding)
+    server = serve(backend)
+    terminal = open_chat(server)
+    terminal.type("Go on\n")
+    eventually(lambda: backend.active == 1)
+    terminal.type("\x03")
+    terminal.until("\\(cancelled\\)[\r\n]+> ")
+    eventually(lambda: backend.active == 0)
+    terminal.type("half a line\x03")
+    terminal.until("> ")
+    terminal.type("/what\n/effort never\n")
+    terminal.until("list them with: /help")
+    terminal.until("/effort low, /effort medium or /effort high")
+    terminal.type("\x04")
+    assert terminal.process.wait(60) == 0
+
+
+def test_a_turn_that_fails_is_one_sentence_and_the_talk_goes_on(
+    open_chat: OpenChat, serve: Serve
+) -> None:
+    small = dataclasses.replace(MODEL, context_tokens=100)
+    terminal = open_chat(serve(HELLO, model=small))
+    terminal.type("word " * 100 + "\n")
+    terminal.until("mlxoss: The server refused: This model's maximum context length[^\n]*\n> ")
+    terminal.type("Hello!\n")
+    terminal.until("🎉!")
+
+
+STYLED = [
+    ("plain * 2", "plain * 2"),
+    ("a **b** c", "a \x1b[1m**b**\x1b[0m c"),
+    ("a `b**` c", "a \x1b[36m`b**`\x1b[0m c"),
+    ("# Head\nx # y", "\x1b[1m# Head\x1b[0m\nx # y"),
+    ("```sh\n# `x`\n```\ny", "\x1b[36m```sh\n# `x`\n\x1b[36m```\x1b[0m\ny"),
+    ("**open\nnext", "\x1b[1m**open\x1b[0m\nnext"),
+    ("`open", "\x1b[36m`open\x1b[0m"),
+    ("end **", "end \x1b[1m**\x1b[0m"),
+]
+
+
+@pytest.mark.parametrize(("text", "styled"), STYLED)
+def test_markdown_is_styled_alike_however_it_comes(text: str, styled: str) -> None:
+    for size in range(1, len(text) + 1):
+        markdown = Markdown()
+        pieces = [text[start : start + size] for start in range(0, len(text), size)]
+        assert styled == re.sub(
+            "(\x1b\\[0m)+", "\x1b[0m", "".join(map(markdown.feed, pieces)) + markdown.finish()
+        )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_names(tmp_path: Path, shell: str) -> None:
+    words = {"COMP_WORDS": "mlxoss connect open", "COMP_CWORD": "2"}
+    env = {"_MLXOSS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "mlxoss connect open"}
+    env |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} | words
+    done = mlxoss(tmp_path, env=env)
+    assert "openai-python" in done.stdout
+    assert "openai-node" in done.stdout
+    assert "aider" not in done.stdout
