@@ -1,4 +1,4 @@
-"""The one model as its lists show it: to OpenAI's clients, and to Codex, which has a form of its own.
+"""The one model as its lists show it: to OpenAI's clients, and to Codex in a form of its own.
 
 Source of the second: the fields that Codex CLI 0.169 refuses to do without.
 """

@@ -34,25 +34,25 @@ class Markdown:
         self._held = ""
         return rest + (_PLAIN if self._in_fence or self._in_code or self._is_bold else "")
 
-    def _style(self, token: str) -> str:
-        was_at_start, self._at_start = self._at_start, token == "\n"
-        if token == "\n":
+    def _style(self, run: str) -> str:
+        was_at_start, self._at_start = self._at_start, run == "\n"
+        if run == "\n":
             return self._end_line()
-        if was_at_start and token.startswith("```"):
+        if was_at_start and run.startswith("```"):
             self._in_fence, self._in_code = not self._in_fence, True
-            return f"{_CODE}{token}"
+            return f"{_CODE}{run}"
         if self._in_fence:
-            return token
-        if token.startswith("`"):
+            return run
+        if run.startswith("`"):
             self._in_code = not self._in_code
-            return f"{_CODE}{token}" if self._in_code else f"{token}{self._resume()}"
-        if token == "**" and not self._in_code:
+            return f"{_CODE}{run}" if self._in_code else f"{run}{self._resume()}"
+        if run == "**" and not self._in_code:
             self._is_bold = not self._is_bold
-            return f"{_BOLD}{token}" if self._is_bold else f"{token}{_PLAIN}"
-        if was_at_start and token.startswith("#"):
+            return f"{_BOLD}{run}" if self._is_bold else f"{run}{_PLAIN}"
+        if was_at_start and run.startswith("#"):
             self._is_bold = True
-            return f"{_BOLD}{token}"
-        return token
+            return f"{_BOLD}{run}"
+        return run
 
     def _end_line(self) -> str:
         if self._in_fence:

@@ -1,4 +1,4 @@
-"""What a client on this machine has to know of the server: its URL, its model, whether keys hold."""
+"""What a client here has to know of the server: its URL, its model, whether it wants a key."""
 
 from __future__ import annotations
 

@@ -44,7 +44,9 @@ NEVER_NULL = (
 
 def message(role: str, text: str, **fields: Any) -> dict[str, Any]:
     kind = "output_text" if role == "assistant" else "input_text"
-    part = {"type": kind, "text": text} | ({"annotations": []} if role == "assistant" else {})
+    part: dict[str, Any] = {"type": kind, "text": text} | (
+        {"annotations": []} if role == "assistant" else {}
+    )
     return {"type": "message", "role": role, "content": [part], **fields}
 
 

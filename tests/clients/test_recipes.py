@@ -64,7 +64,7 @@ def test_python(serve: Serve, tmp_path: Path, name: str, package: str) -> None:
 def test_llm(serve: Serve, tmp_path: Path) -> None:
     skip_without("llm")
     (tmp_path / "extra-openai-models.yaml").write_text(recipe("llm", serve(HELLO).url))
-    command = [PYTHON / "bin/llm", "-m", "mlxoss", "--key", "none", "Hello!"]
+    command: list[str | Path] = [PYTHON / "bin/llm", "-m", "mlxoss", "--key", "none", "Hello!"]
     assert run(command, tmp_path, LLM_USER_PATH=str(tmp_path)) == "Hello, wörld 🎉!\n"
 
 
@@ -96,7 +96,14 @@ def test_nothing_is_left_to_fill_in(name: str) -> None:
         assert ("mlxoss key create" in text) == served.needs_key
 
 
-OLD = '# mine\nmodel = "gpt" # old\napproval_policy = "never"\n\n[model_providers.other]\nname = "o"\n'
+OLD = """\
+# mine
+model = "gpt" # old
+approval_policy = "never"
+
+[model_providers.other]
+name = "o"
+"""
 
 
 def test_codex_settings_are_merged_and_the_old_file_kept(tmp_path: Path) -> None:
