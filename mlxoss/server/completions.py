@@ -34,7 +34,7 @@ Chunks = list[dict[str, Any]]
 
 async def complete(request: Request, services: Services) -> HTTPResponse | None:
     """Answer one request, in a stream or as a whole."""
-    with RequestLog(request, services.clock) as log, services.turn_in_progress():
+    with RequestLog(request, services) as log, services.turn_in_progress():
         return await _complete(request, services, log)
 
 

@@ -35,7 +35,7 @@ from mlxoss.server.turn_memory import TurnMemory, recall_turns
 
 async def create(request: Request, services: Services) -> HTTPResponse | None:
     """Answer one request, in a stream or as a whole."""
-    with RequestLog(request, services.clock) as log, services.turn_in_progress():
+    with RequestLog(request, services) as log, services.turn_in_progress():
         return await _create(request, services, log)
 
 
