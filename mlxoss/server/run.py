@@ -36,7 +36,7 @@ _CLOSE_S = 2.0
 
 _LAST_WORDS_S = 1.0
 _GOODBYE_S = 0.5
-LONGEST_STOP_S = DRAIN_S + _CLOSE_S + _LAST_WORDS_S + _GOODBYE_S
+LONGEST_STOP_S = DRAIN_S + _CLOSE_S + _LAST_WORDS_S + 2 * _GOODBYE_S
 """Must stay below what the service manager grants (``ServiceSpec.exit_timeout_s``), with time
 for the store to be closed."""
 _POLL_S = 0.02
@@ -129,6 +129,18 @@ async def stop_serving(serving: Serving, services: Services, *, drain_s: float) 
     for connection in list(serving.connections):
         if not connection.close_if_idle():  # type: ignore[no-untyped-call]
             connection.abort()  # type: ignore[no-untyped-call]
+    await _wait_for_goodbyes(serving)
+
+
+async def _wait_for_goodbyes(serving: Serving) -> None:
+    """TLS ends with a word from either side; who does not say it in time is cut off."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _GOODBYE_S
+    while serving.connections and loop.time() < deadline:
+        await asyncio.sleep(_POLL_S)
+    for connection in list(serving.connections):
+        connection.abort()  # type: ignore[no-untyped-call]
+    await asyncio.sleep(0)
 
 
 async def _close_sockets(serving: Serving) -> None:
