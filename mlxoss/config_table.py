@@ -208,7 +208,9 @@ class Config:
     debug_raw_preview_chars: int = field(
         default=0,
         metadata=_about(
-            Integer(0), "Log that many characters of an answer's raw text at level debug."
+            Integer(0),
+            "Show that many raw characters of prompt and answer among the recent requests; "
+            "level debug logs the answer's.",
         ),
     )
     http_access_log: bool = field(

@@ -164,7 +164,10 @@ class Control(Answer):
 
 
 class FinishedRequest(Answer):
-    """Sizes and times of a request for a turn; those that were not reached are left out."""
+    """Sizes and times of a request for a turn; those that were not reached are left out.
+
+    ``preview`` is there only with the setting ``debug_raw_preview_chars``.
+    """
 
     id: str
     endpoint: str
@@ -178,6 +181,7 @@ class FinishedRequest(Answer):
     completion_tokens: int = maybe_absent()
     reasoning_tokens: int = maybe_absent()
     decode_tokens_per_s: float = maybe_absent()
+    preview: str = maybe_absent()
     error: str = maybe_absent()
 
 

@@ -35,7 +35,7 @@ def start_raw_turn(
         )
         for index, generation in enumerate(generations)
     ]
-    return Turn(None, [len(ids) for ids in request.prompts], choices, services.limit_s, leave)
+    return Turn(None, request.prompts, choices, services.limit_s, leave)
 
 
 def _to_generations(services: Services, request: RawRequest) -> list[GenerationRequest]:

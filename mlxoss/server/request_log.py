@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 class RequestLog:
     """Writes its line and notes its record when the context ends, whatever ended it.
 
-    The route fills in ``usage`` and ``wait_s``, calls ``note_tokens`` when
-    tokens arrive, and sets ``failure`` for an error after the stream began. The turn of a
-    request that was answered before it ``is_background``.
+    The route fills in ``usage``, ``wait_s`` and, where words may be shown, ``preview``, calls
+    ``note_tokens`` when tokens arrive, and sets ``failure`` for an error after the stream began.
+    The turn of a request that was answered before it ``is_background``.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class RequestLog:
         self.id = request_id(request)
         self.usage: Usage | None = None
         self.wait_s = 0.0
+        self.preview: str | None = None
         self.failure: Exception | None = None
         self._endpoint = f"{request.method} {request.path}{' background' * is_background}"
         self._services = services
@@ -80,6 +81,7 @@ class RequestLog:
             wait_s=None if self.usage is None else self.wait_s,
             ttft_s=None if first_at is None else first_at - self._begun_at,
             usage=self.usage,
+            preview=self.preview,
             error=None if cause is None else _reason(cause),
         )
 

@@ -33,24 +33,23 @@ class Turn:
     """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
 
     Iterating yields lists of outputs: what a step brought, of all choices, or as much of it as
-    ``Choice.take`` takes at once.
-    It raises what a generation raises, or TurnTimedOut ``limit_s`` from now; then the other
-    choices are lost too. ``conversation`` is what it answers, ``None`` if it goes on from raw
-    prompts. ``prompt_tokens`` are each prompt's; all have as many choices, one prompt's after the
-    other's. ``close`` calls ``on_close``, which does nothing when called again. Belongs to the
-    event loop's thread.
+    ``Choice.take`` takes at once. It raises what a generation raises, or TurnTimedOut ``limit_s``
+    from now; then the other choices are lost too. ``conversation`` is what it answers, ``None`` if
+    it goes on from raw prompts. ``prompts`` are token ids; all have as many choices, one prompt's
+    after the other's. ``close`` calls ``on_close``, which does nothing when called again. Belongs
+    to the event loop's thread.
     """
 
     def __init__(
         self,
         conversation: Conversation | None,
-        prompt_tokens: Sequence[int],
+        prompts: Sequence[Sequence[int]],
         choices: Sequence[Choice],
         limit_s: float | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.conversation = conversation
-        self._prompt_tokens = prompt_tokens
+        self.prompts = prompts
         self._choices = choices
         self._limit_s = limit_s
         self._on_close = on_close
@@ -120,10 +119,10 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        per_prompt = len(self._choices) // len(self._prompt_tokens)
+        per_prompt = len(self._choices) // len(self.prompts)
         firsts = self._choices[::per_prompt]
         return Usage(
-            prompt_tokens=sum(self._prompt_tokens),
+            prompt_tokens=sum(len(ids) for ids in self.prompts),
             completion_tokens=sum(choice.tokens for choice in self._choices),
             reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),
             cached_tokens=sum(choice.generation.cached_tokens for choice in firsts),
@@ -191,7 +190,7 @@ async def _start(
     generations = submit_all(engine, spread(generation_request, request.choices))
     return Turn(
         request.conversation,
-        [len(prompt_ids)],
+        [prompt_ids],
         [
             Choice(
                 generation,

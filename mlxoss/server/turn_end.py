@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.server.next_turn import prepare_next_turn
@@ -21,13 +22,24 @@ def close_turn(turn: Turn, services: Services, encoding: Encoding, log: RequestL
     log.usage, log.wait_s = turn.usage, turn.wait_s
     services.recoveries.update(turn.close())
     prepare_next_turn(turn, services, encoding)
-    _log_raw(log.id, turn, encoding, services.config.debug_raw_preview_chars)
+    if most_chars := services.config.debug_raw_preview_chars:
+        log.preview = _to_preview(turn, encoding, most_chars)
+        _log_raw(log.id, turn, encoding, most_chars)
 
 
 def _log_raw(id_: str, turn: Turn, encoding: Encoding, most_chars: int) -> None:
-    if not most_chars or not logger.isEnabledFor(logging.DEBUG):
+    if not logger.isEnabledFor(logging.DEBUG):
         return
     for index, ids in enumerate(turn.token_ids):
-        # A token has at least one byte, so this many tokens are enough.
-        text = encoding.decode(ids[: 4 * most_chars])
-        logger.debug("%s choice %d: %s", id_, index, text[:most_chars])
+        logger.debug("%s choice %d: %s", id_, index, _beginning(encoding, ids, most_chars))
+
+
+def _to_preview(turn: Turn, encoding: Encoding, most_chars: int) -> str:
+    """The first prompt's end, and what was written first after it."""
+    prompt = encoding.decode(turn.prompts[0][-4 * most_chars :])[-most_chars:]
+    return prompt + _beginning(encoding, turn.token_ids[0], most_chars)
+
+
+def _beginning(encoding: Encoding, ids: Sequence[int], most_chars: int) -> str:
+    # A token has at least one byte and a character at most four, so this many tokens are enough.
+    return encoding.decode(ids[: 4 * most_chars])[:most_chars]

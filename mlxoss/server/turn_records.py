@@ -1,4 +1,4 @@
-"""What is remembered of turns that ended: sizes and times, never words."""
+"""What is remembered of turns that ended: sizes and times, and words only if asked to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class TurnRecord:
 
     ``status`` is the answer's, or that of what broke it after it began; ``error`` says what
     that was. ``usage`` and ``wait_s`` are ``None`` where no turn began, ``ttft_s`` where no token
-    came. ``ended_at`` is a Unix time in seconds.
+    came. ``ended_at`` is a Unix time in seconds. ``preview`` is raw text, for
+    ``debug_raw_preview_chars`` alone.
     """
 
     id: str
@@ -29,6 +30,7 @@ class TurnRecord:
     wait_s: float | None = None
     ttft_s: float | None = None
     usage: Usage | None = None
+    preview: str | None = None
     error: str | None = None
 
     @property

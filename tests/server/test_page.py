@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.keys import create_key
 from tests.fakes import ScriptedBackend
 from tests.server.browser import Browser, Page, browsing, find_browser
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, eventually
+from tests.server.harness import DATE, Server, ask, eventually
 from tests.server.scripts import HELLO, always, by_last_words, endless
 
 PROGRAM = find_browser()
@@ -189,6 +190,19 @@ def test_a_hidden_page_asks_for_nothing(browser: Browser, serve: Serve) -> None:
     assert len(page.events("Network.requestWillBeSent")) == before
     page.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     eventually(lambda: len(page.events("Network.requestWillBeSent")) > before)
+
+
+def test_words_are_shown_only_when_asked(browser: Browser, serve: Serve) -> None:
+    page = open_page(browser, serve(HELLO))
+    say(page, "Hello!")
+    shows(page, "#requests td", "200")
+    assert count_of(page, "#requests .words") == 0
+    asked = serve(HELLO, config=Config(date=DATE, debug_raw_preview_chars=60))
+    page = open_page(browser, asked)
+    say(page, "Say <b>that</b>!")
+    shows(
+        page, "#requests .words td", "Say <b>that</b>!<|end|><|start|>assistant<|channel|>analysis"
+    )
 
 
 @pytest.mark.parametrize("width", [400, 1280])

@@ -61,7 +61,7 @@ function showProblems(health) {
 
 function showRequests(list) {
   $("none").hidden = list.length > 0;
-  $("requests").replaceChildren(...list.map(toRow));
+  $("requests").replaceChildren(...list.flatMap(toRows));
 }
 
 function toBreakable(path) {
@@ -70,7 +70,7 @@ function toBreakable(path) {
   return whole;
 }
 
-function toRow(each) {
+function toRows(each) {
   const kind = each.status < 400 ? "" : each.status === 499 ? "left" : "bad";
   const status = make("span", `state ${kind}`, String(each.status));
   if (each.error) status.title = each.error;
@@ -86,7 +86,15 @@ function toRow(each) {
     ["n wide", seconds(each.total_s)],
     ["n", rate(each.decode_tokens_per_s)],
   ];
-  return make("tr", "", ...cells.map(([className, content]) => make("td", className, content)));
+  const row = make("tr", "", ...cells.map(([className, content]) => make("td", className, content)));
+  return each.preview === undefined ? [row] : [row, toWords(each.preview)];
+}
+
+// Only a server that was told to (debug_raw_preview_chars) sends any.
+function toWords(text) {
+  const cell = make("td", "", text);
+  cell.colSpan = 10;
+  return make("tr", "words", cell);
 }
 
 function showStatus(status) {
