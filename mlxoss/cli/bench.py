@@ -43,9 +43,9 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a running server: first token, prefill, decode, 1, 4 and 8 streams, second turns.
+    """Measure how fast a running server answers.
 
-    A key is sent from MLXOSS_API_KEY, or with --url from OPENAI_API_KEY.
+    First token, prefill, decode with 1, 4 and 8 streams, second turns. A key is sent from MLXOSS_API_KEY, or with --url from OPENAI_API_KEY.
     """
     from mlxoss.cli.bench_run import Wish, measure
     from mlxoss.cli.service import explained

@@ -23,7 +23,10 @@ def codex(
         typer.Option("--write", help="Put them into Codex's config.toml; the old file is kept."),
     ] = False,
 ) -> None:
-    """Print, or write, what Codex CLI needs in ~/.codex/config.toml to use this server."""
+    """Print, or write, the settings that Codex CLI needs.
+
+    They belong into ~/.codex/config.toml, or config.toml in CODEX_HOME.
+    """
     import tomlkit
 
     from mlxoss.cli.served import find_served

@@ -15,17 +15,17 @@ _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def load(url: _URL = None, as_json: _JSON = False) -> None:
-    """Have the running server load its model now, and wait until it is there.
+    """Have the running server load its model now.
 
-    It stays until --idle-unload minutes pass without a request, or until mlxoss unload.
+    Waits until it is there. It stays until --idle-unload minutes pass without a request, or until mlxoss unload.
     """
     _run("load", url, as_json, "The model is loaded")
 
 
 def unload(url: _URL = None, as_json: _JSON = False) -> None:
-    """Have the running server give its model's memory back; the next request loads it again.
+    """Have the running server give its model's memory back.
 
-    Requests that run are answered first; those that wait, or come meanwhile, have it loaded
+    The next request loads it again. Requests that run are answered first; those that wait, or come meanwhile, have it loaded
     again. Interrupting it takes the wish back.
     """
     _run("unload", url, as_json, "The model is unloaded")

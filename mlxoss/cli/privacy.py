@@ -34,7 +34,7 @@ class Kept:
 
 
 def privacy(as_json: _JSON = False) -> None:
-    """Show what is kept on this machine, where, for how long, and how to remove it."""
+    """Show what is kept where, how long, and how to remove it."""
     from mlxoss.cli.options import read_config
 
     found = list(_kept(read_config({})))

@@ -101,7 +101,9 @@ def start(as_json: _JSON = False) -> None:
 
 
 def stop(disable: _DISABLE = False, as_json: _JSON = False) -> None:
-    """Stop the service until the next login; running requests finish first."""
+    """Stop the service until the next login.
+
+    Running requests finish first."""
     from mlxoss.cli.machine import this_machine
 
     with explained():
