@@ -103,7 +103,8 @@ def start(as_json: _JSON = False) -> None:
 def stop(disable: _DISABLE = False, as_json: _JSON = False) -> None:
     """Stop the service until the next login.
 
-    Running requests finish first."""
+    Running requests finish first.
+    """
     from mlxoss.cli.machine import this_machine
 
     with explained():

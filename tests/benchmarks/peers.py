@@ -17,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from mlxoss.cli.bench_cases import Target, decode, second_turn
+from mlxoss.cli.bench_cases import READING_S, Messages, Target, decode
 from mlxoss.cli.bench_stream import time_chat
 from mlxoss.cli.server import Server
 from mlxoss.errors import MlxossError
@@ -32,7 +34,6 @@ from tests.checkpoints import TinyModel, write_checkpoint
 
 MLX_LM = "{python} -m mlx_lm server --model {folder} --port {port} --log-level ERROR"
 OURS = "{python} -m mlxoss serve --model {folder} --port {port} --log-level error"
-SYSTEM = "Keep to the rules of the harbour office at all times, and quote the number of each rule."
 
 
 @dataclass
@@ -54,53 +55,89 @@ def with_tokens(target: Target, tokens: int) -> Target:
     return Target(target.server, target.model, target.is_mlxoss, tokens)
 
 
-def first_token(peer: Peer) -> None:
-    target = with_tokens(peer.target, 64)
-    timing = time_chat(target.server, target.body([user(target.report())]))
-    peer.note("first token, prompt of 512 tokens, s", timing.first_s)
+def fourth_token(peer: Peer, conversations: Sequence[Messages]) -> list[float]:
+    """Seconds from the request to the end of an answer of four tokens, of all at the same time.
+
+    A turn of GPT-OSS shows its fourth token first, behind its header; the random model writes that
+    header only where it is made to, so shown tokens would not compare.
+    """
+    with ThreadPoolExecutor(len(conversations)) as pool:
+        return list(pool.map(lambda messages: time_end(peer, messages), conversations))
 
 
-def one_stream(peer: Peer) -> None:
-    (timing,) = decode(with_tokens(peer.target, 128), 1)
-    peer.note("decode, 1 stream, tokens/s", timing.decode_per_s)
-
-
-def eight_streams(peer: Peer) -> None:
+def time_end(peer: Peer, messages: Messages) -> float:
     began = time.perf_counter()
-    timings = decode(with_tokens(peer.target, 128), 8)
-    tokens = sum(timing.completion_tokens for timing in timings)
-    peer.note("8 streams, all tokens/s", tokens / (time.perf_counter() - began))
-    firsts = statistics.median(timing.first_s for timing in timings)
-    peer.note("8 streams, first token (median), s", firsts)
+    for _ in peer.target.server.stream(
+        "/v1/chat/completions", peer.target.body(messages, 4, stream=True)
+    ):
+        pass
+    return time.perf_counter() - began
+
+
+def first_words(peer: Peer) -> None:
+    (seconds,) = fourth_token(peer, [[report(peer, 512)]])
+    peer.note("4th token after a prompt of 512, s", seconds)
+    seconds = statistics.median(fourth_token(peer, [[report(peer, 64)] for _ in range(8)]))
+    peer.note("4th token of 8 prompts of 64 at once, s", seconds)
+
+
+def decoding(peer: Peer) -> None:
+    target = with_tokens(peer.target, 128)
+    (timing,) = decode(target, 1)
+    peer.note("decode, 1 stream, tokens/s", timing.decode_per_s)
+    began = time.perf_counter()
+    tokens = sum(timing.completion_tokens for timing in decode(target, 8))
+    peer.note("8 streams from request to end, tokens/s", tokens / (time.perf_counter() - began))
+
+
+def health(peer: Peer) -> None:
+    server = peer.target.server
+    latencies: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(decode, with_tokens(peer.target, 64), 8)
+        while not work.done():
+            began = time.perf_counter()
+            server.ask("GET", "/health")
+            latencies.append(time.perf_counter() - began)
+            time.sleep(0.02)
+        work.result()
+    latencies.sort()
+    peer.note("/health under 8 streams, p99, ms", 1000 * latencies[int(len(latencies) * 0.99)])
 
 
 def turns(peer: Peer) -> None:
-    target = with_tokens(peer.target, 256)
-    cold = time_chat(target.server, target.body([user(target.report())])).first_s
-    peer.note("second turn of 2,000 tokens, warm : cold", second_turn(target).first_s / cold)
+    messages: Messages = [report(peer, 2000)]
+    (cold,) = fourth_token(peer, [messages])
+    answered = time_chat(peer.target.server, peer.target.body(messages))
+    time.sleep(READING_S)
+    messages += [answered.message, user("And who was on board at a quarter past six?")]
+    (warm,) = fourth_token(peer, [messages])
+    peer.note("second turn of 2,000 tokens, of a cold one", warm / cold)
 
 
 def shared_prompt(peer: Peer) -> None:
-    target = with_tokens(peer.target, 256)
-    system = {"role": "system", "content": f"{SYSTEM}\n{target.report()}"}
-    times = [
-        time_chat(target.server, target.body([system, user(secrets.token_hex(8))])).first_s
-        for _ in range(4)
-    ]
-    ratio = statistics.median(times[1:]) / times[0]
-    peer.note("shared system prompt, next : first", ratio)
+    system = report(peer, 2000) | {"role": "system"}
+    first, *others = (
+        fourth_token(peer, [[system, user(secrets.token_hex(8))]])[0] for _ in range(4)
+    )
+    ratio = statistics.median(others) / first
+    peer.note("shared prompt of 2,000 tokens, next of first", ratio)
+
+
+def report(peer: Peer, tokens: int) -> dict[str, Any]:
+    return user(with_tokens(peer.target, tokens // 8).report())
 
 
 CASES: tuple[Callable[[Peer], None], ...] = (
-    first_token,
-    one_stream,
-    eight_streams,
+    first_words,
+    decoding,
+    health,
     turns,
     shared_prompt,
 )
 
 
-def user(text: str) -> dict[str, str]:
+def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
