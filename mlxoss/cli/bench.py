@@ -45,7 +45,8 @@ def bench(
 ) -> None:
     """Measure how fast a running server answers.
 
-    First token, prefill, decode with 1, 4 and 8 streams, second turns. A key is sent from MLXOSS_API_KEY, or with --url from OPENAI_API_KEY.
+    First token, prefill, decode with 1, 4 and 8 streams, second turns. A key is sent from
+    MLXOSS_API_KEY, or with --url from OPENAI_API_KEY.
     """
     from mlxoss.cli.bench_run import Wish, measure
     from mlxoss.cli.service import explained

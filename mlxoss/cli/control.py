@@ -17,7 +17,8 @@ _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def load(url: _URL = None, as_json: _JSON = False) -> None:
     """Have the running server load its model now.
 
-    Waits until it is there. It stays until --idle-unload minutes pass without a request, or until mlxoss unload.
+    Waits until it is there. It stays until --idle-unload minutes pass without a request, or
+    until mlxoss unload.
     """
     _run("load", url, as_json, "The model is loaded")
 
@@ -25,8 +26,8 @@ def load(url: _URL = None, as_json: _JSON = False) -> None:
 def unload(url: _URL = None, as_json: _JSON = False) -> None:
     """Have the running server give its model's memory back.
 
-    The next request loads it again. Requests that run are answered first; those that wait, or come meanwhile, have it loaded
-    again. Interrupting it takes the wish back.
+    The next request loads it again. Requests that run are answered first; those that wait, or
+    come meanwhile, have it loaded again. Interrupting it takes the wish back.
     """
     _run("unload", url, as_json, "The model is unloaded")
 
