@@ -91,8 +91,10 @@ class ExactTurns:
         if record is None or record.call_ids != tuple(calls):
             return None
         turn = self._read(record.token_ids, {call.name for call in calls.values()})
+        written = [item for item in turn.items if isinstance(item, FunctionCall)]
         same = (
-            [item for item in turn.items if isinstance(item, FunctionCall)] == [*calls.values()]
+            len(written) == len(calls)
+            and all(map(_says_the_same, calls.values(), written))
             and not any(isinstance(item, FinalText) for item in turn.items)
             and text == _joined(turn, Preamble)
             and reasoning in ("", _joined(turn, Reasoning))

@@ -73,6 +73,7 @@ SAME: dict[str, dict[str, Any]] = {
     "no reasoning": {},
     "its reasoning": {"reasoning": "Hm.\n\nSo."},
     "its reasoning under the other name": {"reasoning_content": "Hm.\n\nSo."},
+    "arguments spelt anew": {"tool_calls": [call("call_1", '{"a":1}'), call("call_2", "{ }")]},
 }
 CHANGED: dict[str, dict[str, Any]] = {
     "other reasoning": {"reasoning": "No."},
