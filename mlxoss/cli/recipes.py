@@ -1,7 +1,7 @@
 """What ``mlxoss connect`` prints: a recipe to a client. Pure text.
 
-``@URL@``, ``@BASE@`` (with ``/v1``) and ``@MODEL@`` stand for the server's; ``@KEY@`` for the key
-where the text is read as it is, ``@PY_KEY@`` and ``@JS_KEY@`` for it in these languages.
+``@URL@``, ``@BASE@`` (with ``/v1``), ``@MODEL@`` and ``@CONTEXT@`` (tokens) stand for the server's;
+``@KEY@`` for the key in a shell, ``@PY_KEY@``, ``@JS_KEY@`` and ``@CONTINUE_KEY@`` for it there.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ def render_recipe(recipe: Recipe, served: Served) -> str:
         "@URL@": served.url,
         "@BASE@": served.base,
         "@MODEL@": served.model,
+        "@CONTEXT@": str(served.context_tokens),
         "@KEY@": served.key,
         "@PY_KEY@": 'os.environ["MLXOSS_API_KEY"]' if served.needs_key else '"none"',
         "@JS_KEY@": "process.env.MLXOSS_API_KEY" if served.needs_key else '"none"',
+        "@CONTINUE_KEY@": "${{ secrets.MLXOSS_API_KEY }}" if served.needs_key else "none",
     }
     text = recipe.text.strip("\n")
     if "@PY_KEY@" in text and served.needs_key:
@@ -88,7 +90,12 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { generateText } from "ai";
 
 const mlxoss = createOpenAI({ baseURL: "@BASE@", apiKey: @JS_KEY@ });
-const { text } = await generateText({ model: mlxoss("@MODEL@"), prompt: "Hello!" });
+const { text } = await generateText({
+  model: mlxoss("@MODEL@"),
+  // The SDK knows by OpenAI's own names alone that a model reasons.
+  providerOptions: { openai: { forceReasoning: true } },
+  prompt: "Hello!",
+});
 console.log(text);
 """,
         "//",
@@ -113,6 +120,7 @@ model = OpenAILike(
     model="@MODEL@",
     api_base="@BASE@",
     api_key=@PY_KEY@,
+    context_window=@CONTEXT@,
     is_chat_model=True,
     is_function_calling_model=True,
 )
@@ -138,7 +146,7 @@ print(model.complete("Hello!"))
         """
 export OPENAI_API_BASE=@BASE@
 export OPENAI_API_KEY=@KEY@
-aider --model "openai/@MODEL@"
+aider --model "openai/@MODEL@" --no-show-model-warnings
 """,
     ),
     "zed": Recipe(
@@ -153,8 +161,9 @@ aider --model "openai/@MODEL@"
         "available_models": [
           {
             "name": "@MODEL@",
-            "max_tokens": 32768,
-            "capabilities": { "tools": true, "images": false }
+            "max_tokens": @CONTEXT@,
+            "reasoning_effort": "medium",
+            "capabilities": { "tools": true, "images": false, "interleaved_reasoning": true }
           }
         ]
       }
@@ -175,16 +184,22 @@ models:
     provider: openai
     model: "@MODEL@"
     apiBase: "@BASE@"
-    apiKey: "@KEY@"
+    apiKey: "@CONTINUE_KEY@"
     roles: [chat, edit, apply]
+    capabilities: [tool_use]
+    defaultCompletionOptions:
+      contextLength: @CONTEXT@
 """,
     ),
     "claude": Recipe(
-        "clients of Anthropic's API, such as Claude Code",
+        "Claude Code, and clients of Anthropic's API (they read the first two)",
         """
 export ANTHROPIC_BASE_URL=@URL@
 export ANTHROPIC_AUTH_TOKEN=@KEY@
 export ANTHROPIC_MODEL="@MODEL@"
+export CLAUDE_CODE_MAX_CONTEXT_TOKENS=@CONTEXT@
+export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
+claude
 """,
     ),
     "codex": Recipe(

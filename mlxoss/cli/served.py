@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mlxoss import paths
 from mlxoss.cli.notice import url as to_url
@@ -12,14 +14,20 @@ from mlxoss.demo import DEMO_NAME
 from mlxoss.keys import read_keys, read_local_token
 from mlxoss.service.health import Answered, probe
 
+_CONTEXT_TOKENS = 131_072
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server for recipes. ``url`` has no ``/v1``; with ``needs_key`` every request needs one."""
+    """A server for recipes. ``url`` has no ``/v1``; with ``needs_key`` every request needs one.
+
+    ``context_tokens`` is the model's own where the server is not there to tell.
+    """
 
     url: str
     model: str
     needs_key: bool
+    context_tokens: int = _CONTEXT_TOKENS
 
     @property
     def base(self) -> str:
@@ -35,11 +43,18 @@ class Served:
 def find_served() -> Served:
     """The server of the configuration; the running one names its model, else the settings do."""
     config = read_config({})
-    state = paths.data_dir()
-    return Served(to_url(config), _model(config), needs_key=bool(read_keys(state)))
+    told = _ask(config)
+    model, context = told.get("model"), told.get("context_tokens")
+    return Served(
+        to_url(config),
+        model if isinstance(model, str) else config.model or DEMO_NAME,
+        needs_key=bool(read_keys(paths.data_dir())),
+        context_tokens=context if isinstance(context, int) else _CONTEXT_TOKENS,
+    )
 
 
-def _model(config: Config) -> str:
+def _ask(config: Config) -> Mapping[str, Any]:
+    """What the running server says of itself; nothing if none runs."""
     answer = probe(
         config.host,
         config.port,
@@ -47,5 +62,4 @@ def _model(config: Config) -> str:
         token=read_local_token(paths.data_dir()),
         certificate=config.tls_cert,
     )
-    told = answer.document.get("model") if isinstance(answer, Answered) else None
-    return told if isinstance(told, str) else config.model or DEMO_NAME
+    return answer.document if isinstance(answer, Answered) else {}

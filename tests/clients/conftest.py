@@ -1,5 +1,100 @@
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.daemon import start_daemon
+from tests.cli.runner import mlxoss
+from tests.clients import install
 from tests.server.conftest import _nothing_logged_as_error, encoding, leaning, logged_errors, serve
 
 __all__ = ["_nothing_logged_as_error", "encoding", "leaning", "logged_errors", "serve"]
+
+Find = Callable[[str], Path]
+"""The folder of a client by its name in ``tests.clients.install``; skips the test without it."""
+
+
+@pytest.fixture(scope="session")
+def client() -> Find:
+    """Finds clients; what cannot be installed is tried once."""
+
+    @functools.cache
+    def attempt(name: str) -> Path | install.Absent:
+        try:
+            return install.find(name)
+        except install.Absent as absent:
+            return absent
+
+    def find(name: str) -> Path:
+        found = attempt(name)
+        if isinstance(found, Path):
+            return found
+        if install.IS_ASKED_FOR and not isinstance(found, install.NodeAbsent):
+            pytest.fail(f"{name}: {found}")
+        pytest.skip(f"{name}: {found}")
+
+    return find
+
+
+def run_client(
+    command: Sequence[str | Path], home: Path, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a client to its end, with nothing of this environment but where commands are.
+
+    No key or address of a real service reaches it. Its files go below ``home``.
+    """
+    own = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+    return subprocess.run(
+        command, cwd=home, env=own | env, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def output(command: Sequence[str | Path], home: Path, **env: str) -> str:
+    """What a client prints; it has to end well."""
+    done = run_client(command, home, **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def as_shell(text: str) -> str:
+    """A recipe that ends in a command, as a script that takes more arguments for it."""
+    return f'set -eu\n{text.rstrip()} "$@"\n'
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running ``mlxoss serve`` with the bundled model. Every request needs ``key``."""
+
+    home: Path
+    url: str
+    key: str
+
+    @property
+    def port(self) -> str:
+        return self.url.rpartition(":")[2]
+
+    def mlxoss(self, *arguments: str, **env: str) -> str:
+        """What a command of this machine prints that finds the server by its settings."""
+        done = mlxoss(self.home, *arguments, env={"MLXOSS_PORT": self.port} | env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def recipe(self, name: str) -> str:
+        return self.mlxoss("connect", name)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    home = tmp_path_factory.mktemp("demo")
+    key = mlxoss(home, "key", "create", "tests").stdout.strip()
+    with start_daemon(home) as daemon:
+        daemon.wait_until_loaded()
+        assert daemon.url is not None
+        yield Demo(home, daemon.url, key)

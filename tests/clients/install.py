@@ -1,27 +1,136 @@
-"""Installs the clients that the tests here run: ``python -m tests.clients.install``.
+"""The clients that the tests here run, and how they get there.
 
-They go into one folder, ``MLXOSS_CLIENTS`` or ``.clients`` beside the project: ``node_modules`` of
-the Node clients and a Python environment ``python``. Tests of what is absent are skipped.
+Each lies in a folder of its own below ``MLXOSS_CLIENTS``, or ``.clients`` beside the project; the
+first test that needs it puts it there, and later runs find it. On one slow machine:
+
+- light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
+- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (235 MB, 8 s),
+  ``codex`` (405 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
+
+``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
+skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless Node is what is missing.
+
+Those for Python bring only what the tests' own environment lacks. aider pins all that it uses, so
+it has an environment to itself.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+IS_ASKED_FOR = bool(os.environ.get("MLXOSS_CLIENTS"))
 FOLDER = Path(os.environ.get("MLXOSS_CLIENTS") or Path(__file__).parents[2] / ".clients").absolute()
-NODE = ("@openai/codex", "openai", "ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible")
-PYTHON = ("openai-agents", "langchain-openai", "llm")
+LIMIT_S = 280
 
 
-def main() -> None:
+class Absent(Exception):
+    """A client that is not here, and why."""
+
+
+class NodeAbsent(Absent):
+    """It needs Node, which is not here."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """What ``install`` puts into a folder: ``packages``."""
+
+    install: Callable[[Path, Sequence[str]], None]
+    packages: tuple[str, ...]
+    is_light: bool = False
+
+
+def _npm(folder: Path, packages: Sequence[str]) -> None:
+    if not (npm := shutil.which("npm")) or not shutil.which("node"):
+        raise NodeAbsent("Node and npm are not installed")
+    quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000")
+    _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
+
+
+def _pip_beside(folder: Path, packages: Sequence[str]) -> None:
+    """Into an environment that sees the packages of this one."""
+    _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "beside.pth").write_text(sysconfig.get_path("purelib"))
+    _pip(folder, packages)
+
+
+def _pip_alone(folder: Path, packages: Sequence[str]) -> None:
+    _run([sys.executable, "-m", "venv", str(folder)])
+    _pip(folder, packages)
+
+
+def _pip(folder: Path, packages: Sequence[str]) -> None:
+    quiet = ("-q", "--disable-pip-version-check", "--retries=1", "--timeout=30")
+    _run([str(folder / "bin/python"), "-m", "pip", "install", *quiet, *packages])
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run to its end; raises ``Absent`` with the last words of one that fails."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise Absent(f"{command[0]} took more than {LIMIT_S} s") from None
+    if done.returncode:
+        raise Absent(f"{' '.join(command)}: {(done.stderr or done.stdout)[-600:]}")
+
+
+CLIENTS = {
+    "node": Client(_npm, ("openai@6", "ai@6", "@ai-sdk/openai@3"), is_light=True),
+    "python": Client(
+        _pip_beside,
+        ("openai-agents>=0.4,<1", "langchain-openai>=1,<2", "llm>=0.27,<1"),
+        is_light=True,
+    ),
+    "continue": Client(_npm, ("@continuedev/cli@1",)),
+    "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
+    "claude": Client(_npm, ("@anthropic-ai/claude-code@2",)),
+    "codex": Client(_npm, ("@openai/codex@<1",)),
+    "aider": Client(_pip_alone, ("aider-chat<1",)),
+}
+
+
+def find(name: str) -> Path:
+    """The folder of a client, installed if it is light or asked for. Raises ``Absent``.
+
+    Several processes may call it at once: one installs, the others wait.
+    """
+    client = CLIENTS[name]
+    if not (client.is_light or IS_ASKED_FOR or _mark(name).exists()):
+        raise Absent(f"{name} is large: set MLXOSS_CLIENTS, or python -m tests.clients.install")
+    return install(name)
+
+
+def install(name: str) -> Path:
+    """Install a client unless it is there, as it is named here, for this Python."""
+    client, folder = CLIENTS[name], FOLDER / name
+    wanted = f"{client.packages} {sys.version}"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["npm", "install", "--prefix", FOLDER, *NODE], check=True)
-    subprocess.run([sys.executable, "-m", "venv", FOLDER / "python"], check=True)
-    subprocess.run([FOLDER / "python/bin/pip", "install", "-q", *PYTHON], check=True)
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _mark(name).exists() or _mark(name).read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            client.install(folder, client.packages)
+            _mark(name).write_text(wanted)
+    return folder
+
+
+def _mark(name: str) -> Path:
+    """A file that is there once all of a client is."""
+    return FOLDER / name / "installed"
 
 
 if __name__ == "__main__":
-    main()
+    for each in CLIENTS:
+        install(each)
