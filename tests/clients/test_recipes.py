@@ -6,12 +6,11 @@ answer has followed the recipe.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Demo, Find, as_shell, output
+from tests.clients.conftest import Demo, Find, output
 
 HELLO = "Hello! How can I help you?"
 
@@ -57,30 +56,3 @@ def test_llm(client: Find, demo: Demo, tmp_path: Path) -> None:
     assert answer == "The weather in Paris: sunny, 21 degrees\n"
     schema = ("-m", "mlxoss", "-o", "temperature", "0", "--schema", "sum int")
     assert run(*schema, "What is 2 + 3?").startswith('{"sum":')
-
-
-def test_continue(client: Find, demo: Demo, tmp_path: Path) -> None:
-    cn = client("continue") / "node_modules/.bin/cn"
-    config = tmp_path / "config.yaml"
-    config.write_text(demo.recipe("continue"))
-    command = [cn, "-p", "--config", config, "Hello!"]
-    assert output(command, tmp_path, MLXOSS_API_KEY=demo.key) == f"{HELLO}\n"
-
-
-def test_claude_code(client: Find, demo: Demo, tmp_path: Path) -> None:
-    """With a short prompt of its own; with its usual one the demo's context is too short."""
-    place = client("claude") / "node_modules/.bin"
-    command = ["sh", "-c", as_shell(demo.recipe("claude")), "sh", "-p", "What is 2 + 3?"]
-    env = {"MLXOSS_API_KEY": demo.key, "PATH": f"{place}:{os.environ['PATH']}"}
-    short = ["--system-prompt", "Be short.", "--tools", ""]
-    assert output([*command, *short], tmp_path, **env) == "2 + 3 = 5.\n"
-
-
-def test_aider(client: Find, demo: Demo, tmp_path: Path) -> None:
-    place = client("aider") / "bin"
-    command = ["sh", "-c", as_shell(demo.recipe("aider")), "sh", "--message", "Hello!"]
-    env = {"MLXOSS_API_KEY": demo.key, "PATH": f"{place}:{os.environ['PATH']}"}
-    quiet = ["--no-git", "--yes-always", "--no-check-update", "--chat-mode", "ask"]
-    said = output([*command, *quiet], tmp_path, **env)
-    assert "ANSWER" in said
-    assert "smoke-test model" in said  # what it says to a prompt that it does not know
