@@ -1,94 +1,142 @@
-"""Codex CLI itself against a server: turns, edits by its tools, and what stops it."""
+"""Codex CLI itself against a server: turns, tools of each kind, and what stops it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomlkit
 
 from mlxoss.cli.codex import write_settings
 from mlxoss.cli.served import Served
-from mlxoss.core import GenerationRequest
 from mlxoss.harmony.encoding import Encoding
-from tests.clients.install import FOLDER
-from tests.fakes import ScriptedBackend
+from tests.clients import mcp_server
+from tests.clients.conftest import Demo, Find, run_client
+from tests.clients.scripted import LARGE, THOUGHT, OneCall, call
 from tests.server.conftest import Serve
 from tests.server.harness import MODEL, Server
-from tests.server.scripts import final, to_ids
+from tests.server.scripts import final
 
-CODEX = FOLDER / "node_modules/.bin/codex"
-pytestmark = pytest.mark.skipif(
-    not CODEX.exists(), reason="no Codex: python -m tests.clients.install"
-)
-
-LARGE = dataclasses.replace(MODEL, context_tokens=131_072)
-THOUGHT = "<|channel|>analysis<|message|>The file is missing, so I make it.<|end|>"
 PATCH = "*** Begin Patch\n*** Add File: made.txt\n+by a patch\n*** End Patch\n"
-
-
-def call(name: str, arguments: str) -> str:
-    header = f"<|start|>assistant<|channel|>commentary to=functions.{name} <|constrain|>json"
-    return f"{THOUGHT}{header}<|message|>{arguments}<|call|>"
-
-
 CALLS = {
-    "by a command": (call("exec_command", json.dumps({"cmd": "echo by a command > made.txt"}))),
+    "by a command": call("exec_command", {"cmd": "echo by a command > made.txt"}),
     "by a patch": call("apply_patch", PATCH),
 }
+# What it says to every run whose folder is below that of temporary files.
+OF_THE_FOLDER = "could not create PATH aliases"
 
 
-def then_done(
-    encoding: Encoding, first: str, seen: list[str]
-) -> Callable[[GenerationRequest], Sequence[int]]:
-    """A script that writes ``first`` until its result is in the prompt, then ends the turn."""
+@dataclasses.dataclass
+class Run:
+    """What ``codex exec --json`` said."""
 
-    def script(request: GenerationRequest) -> Sequence[int]:
-        seen.append(encoding.decode(request.prompt_ids))
-        has_result = "to=assistant<|channel|>commentary" in seen[-1]
-        return to_ids(encoding, final("Made it.") if has_result else first)
+    done: subprocess.CompletedProcess[str]
 
-    return script
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.done.stdout.splitlines()]
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """The finished items of a kind."""
+        ended = [each["item"] for each in self.events if each["type"] == "item.completed"]
+        return [item for item in ended if item["type"] == kind]
+
+    @property
+    def answer(self) -> str:
+        return str(self.items("agent_message")[-1]["text"])
+
+    def check(self) -> None:
+        """It ended well, and had nothing to complain of."""
+        assert self.done.returncode == 0, self.done.stdout + self.done.stderr
+        assert self.items("error") == []
+        complaints = [line for line in self.done.stderr.splitlines() if "warn" in line.lower()]
+        assert [line for line in complaints if OF_THE_FOLDER not in line] == []
 
 
-def run_codex(home: Path, server: Server, prompt: str) -> subprocess.CompletedProcess[str]:
-    """``codex exec`` with the settings that ``mlxoss codex --write`` makes."""
-    write_settings(home / "codex/config.toml", Served(server.url, MODEL.name, needs_key=False))
-    (home / "work").mkdir()
-    return subprocess.run(
-        [CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
-         "--json", "-C", home / "work", prompt],
-        env={**os.environ, "CODEX_HOME": str(home / "codex"), "RUST_LOG": "error"},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+def run_codex(codex: Path, home: Path, *words: str, **env: str) -> Run:
+    """``codex exec`` with the settings in ``home``."""
+    (home / "work").mkdir(exist_ok=True)
+    command = [codex / "node_modules/.bin/codex", "exec", "--skip-git-repo-check",
+               "--dangerously-bypass-approvals-and-sandbox", "--json", "-C", home / "work",
+               *words]  # fmt: skip
+    return Run(run_client(command, home, CODEX_HOME=str(home / "codex"), **env))
+
+
+def configure(home: Path, server: Server) -> Path:
+    """The settings that ``mlxoss codex --write`` makes for this server."""
+    file = home / "codex/config.toml"
+    write_settings(file, Served(server.url, MODEL.name, needs_key=False))
+    return file
+
+
+def add(file: Path, **settings: Any) -> None:
+    document = tomlkit.parse(file.read_text())
+    document.update({**settings, **document})
+    file.write_text(tomlkit.dumps(document))
 
 
 @pytest.mark.parametrize("how", CALLS)
 def test_a_file_is_made_by_a_tool_call(
-    encoding: Encoding, serve: Serve, tmp_path: Path, how: str
+    client: Find, encoding: Encoding, serve: Serve, tmp_path: Path, how: str
 ) -> None:
-    prompts: list[str] = []
-    backend = ScriptedBackend(then_done(encoding, CALLS[how], prompts))
-    done = run_codex(tmp_path, serve(backend, model=LARGE), "Make the file made.txt.")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "work/made.txt").read_text().strip() == how, done.stdout
-    assert "Made it." in done.stdout
-    assert "metadata" not in done.stdout + done.stderr  # it knows the model by /v1/models
+    codex, model = client("codex"), OneCall(encoding, CALLS[how])
+    configure(tmp_path, serve(model.backend(), model=LARGE))
+    run = run_codex(codex, tmp_path, "Make the file made.txt.")
+    run.check()
+    assert (tmp_path / "work/made.txt").read_text().strip() == how, run.done.stdout
+    assert run.answer == "Made it."
     # Codex stores nothing here: its sealed reasoning comes back and is put into the prompt.
-    assert THOUGHT in prompts[-1]
+    assert THOUGHT in model.last_prompt
+    assert model.is_spliced
+
+
+def test_a_tool_of_an_mcp_server_is_called(
+    client: Find, encoding: Encoding, serve: Serve, tmp_path: Path
+) -> None:
+    """Codex declares those of one server as a namespace."""
+    codex, model = client("codex"), OneCall(encoding, call("mcp__words__look_up", {"word": "tree"}))
+    file = configure(tmp_path, serve(model.backend(), model=LARGE))
+    words = {"command": sys.executable, "args": [str(Path(mcp_server.__file__))]}
+    add(file, mcp_servers={"words": words})
+    run = run_codex(codex, tmp_path, "What is a tree?")
+    run.check()
+    (called,) = run.items("mcp_tool_call")
+    assert (called["server"], called["tool"], called["status"]) == ("words", "look_up", "completed")
+    assert "It means TREE." in model.last_prompt
+    assert model.is_spliced
+    assert run.answer == "Made it."
 
 
 def test_a_context_that_is_too_short_ends_the_turn_at_once(
-    encoding: Encoding, serve: Serve, tmp_path: Path
+    client: Find, encoding: Encoding, serve: Serve, tmp_path: Path
 ) -> None:
-    backend = ScriptedBackend(then_done(encoding, final("Hello."), []))
-    small = dataclasses.replace(MODEL, context_tokens=500)
-    done = run_codex(tmp_path, serve(backend, model=small), "Hello!")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "context" in done.stdout
-    assert "Reconnecting" not in done.stdout
+    codex, backend = client("codex"), OneCall(encoding, final("Hello.")).backend()
+    configure(tmp_path, serve(backend, model=dataclasses.replace(MODEL, context_tokens=500)))
+    run = run_codex(codex, tmp_path, "Hello!")
+    assert run.done.returncode == 1, run.done.stdout + run.done.stderr
+    assert "context" in run.done.stdout
+    assert "Reconnecting" not in run.done.stdout
     assert backend.inserted == []
+
+
+def test_turns_with_the_demo_model(client: Find, demo: Demo, tmp_path: Path) -> None:
+    """By ``mlxoss codex --write`` and a key, with instructions short enough for this model."""
+    codex, folder = client("codex"), tmp_path / "codex"
+    demo.mlxoss("codex", "--write", CODEX_HOME=str(folder))
+    (tmp_path / "short.md").write_text("Be short.")
+    add(folder / "config.toml", model_instructions_file=str(tmp_path / "short.md"))
+    first = run_codex(codex, tmp_path, "Hello!", MLXOSS_API_KEY=demo.key)
+    first.check()
+    assert first.answer == "Hello! How can I help you?"
+    again = run_codex(codex, tmp_path, "resume", "--last", "Hello!", MLXOSS_API_KEY=demo.key)
+    again.check()
+    assert again.answer.startswith("Hello!")
+    usage = first.events[-1]["usage"], again.events[-1]["usage"]
+    assert usage[1]["cached_input_tokens"] >= 0.9 * usage[0]["input_tokens"]
+    locked_out = run_codex(codex, tmp_path, "Hello!", MLXOSS_API_KEY="wrong")
+    assert locked_out.done.returncode == 1
