@@ -43,7 +43,7 @@ def client() -> Find:
 
 
 def run_client(
-    command: Sequence[str | Path], home: Path, **env: str
+    command: Sequence[object], home: Path, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a client to its end, with nothing of this environment but where commands are.
 
@@ -51,12 +51,12 @@ def run_client(
     """
     own = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
     return subprocess.run(
-        command, cwd=home, env=own | env, stdin=subprocess.DEVNULL,
+        [*map(str, command)], cwd=home, env=own | env, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
-def output(command: Sequence[str | Path], home: Path, **env: str) -> str:
+def output(command: Sequence[object], home: Path, **env: str) -> str:
     """What a client prints; it has to end well."""
     done = run_client(command, home, **env)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ it has an environment to itself.
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -57,7 +58,8 @@ def _npm(folder: Path, packages: Sequence[str]) -> None:
 
 def _pip_beside(folder: Path, packages: Sequence[str]) -> None:
     """Into an environment that sees the packages of this one."""
-    _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+    has_pip = importlib.util.find_spec("pip") is not None
+    _run([sys.executable, "-m", "venv", *["--without-pip"] * has_pip, str(folder)])
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "beside.pth").write_text(sysconfig.get_path("purelib"))
     _pip(folder, packages)
@@ -108,7 +110,7 @@ def find(name: str) -> Path:
     """
     client = CLIENTS[name]
     if not (client.is_light or IS_ASKED_FOR or _mark(name).exists()):
-        raise Absent(f"{name} is large: set MLXOSS_CLIENTS, or python -m tests.clients.install")
+        raise Absent("it is large: set MLXOSS_CLIENTS, or python -m tests.clients.install")
     return install(name)
 
 

@@ -80,6 +80,14 @@ def test_codex_settings_are_merged_and_the_old_file_kept(tmp_path: Path) -> None
     assert sorted(path.name for path in file.parent.iterdir()) == ["config.toml", backup.name]
 
 
+def test_codex_settings_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    shown = mlxoss(tmp_path, "codex").stdout
+    written = mlxoss(tmp_path, "codex", "--write", env={"CODEX_HOME": str(tmp_path / "c")})
+    assert written.stdout == f"Wrote {tmp_path / 'c/config.toml'}\n"
+    assert (tmp_path / "c/config.toml").read_text() == shown
+    assert tomllib.loads(shown)["model_providers"]["mlxoss"]["wire_api"] == "responses"
+
+
 @pytest.mark.parametrize("text", ["a = [", "model_providers = 1\n", "model_providers = [1]\n"])
 def test_codex_settings_that_are_wrong_are_left_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.toml").write_text(text)

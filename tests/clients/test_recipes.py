@@ -35,11 +35,11 @@ def test_python(client: Find, demo: Demo, tmp_path: Path, name: str, needed: str
     assert output(command, tmp_path, MLXOSS_API_KEY=demo.key) == f"{HELLO}\n"
 
 
-TOOL = '''
+TOOL = """
 def get_weather(city: str) -> str:
     "Get the weather in a city."
     return "sunny, 21 degrees"
-'''
+"""
 
 
 def test_llm(client: Find, demo: Demo, tmp_path: Path) -> None:
