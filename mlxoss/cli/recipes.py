@@ -176,6 +176,7 @@ aider --model "openai/@MODEL@" --no-show-model-warnings
     "continue": Recipe(
         "Continue: config.yaml",
         """
+# Editors read a key from the line MLXOSS_API_KEY=... in ~/.continue/.env
 name: mlxoss
 version: 1.0.0
 schema: v1

@@ -52,7 +52,7 @@ class Client:
 def _npm(folder: Path, packages: Sequence[str]) -> None:
     if not (npm := shutil.which("npm")) or not shutil.which("node"):
         raise NodeAbsent("Node and npm are not installed")
-    quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000")
+    quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
     _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
 
 

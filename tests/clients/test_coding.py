@@ -8,7 +8,7 @@ from pathlib import Path
 from mlxoss.cli.recipes import RECIPES, render_recipe
 from mlxoss.cli.served import Served
 from mlxoss.harmony.encoding import Encoding
-from tests.clients.conftest import Demo, Find, as_shell, output
+from tests.clients.conftest import Demo, Find, as_shell, output, run_client
 from tests.clients.scripted import LARGE, OneCall, call
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
@@ -60,6 +60,17 @@ def test_claude_code_answers(client: Find, demo: Demo, tmp_path: Path) -> None:
     key = {"MLXOSS_API_KEY": demo.key}
     said = run_shell(recipe, place, tmp_path, "-p", "What is 2 + 3?", *short, **key)
     assert said.startswith("2 + 3 = ")
+
+
+def test_claude_code_knows_a_context_that_is_too_short(
+    client: Find, demo: Demo, tmp_path: Path
+) -> None:
+    recipe = as_shell(demo.recipe("claude"))
+    path = f"{client('claude') / 'node_modules/.bin'}:{os.environ['PATH']}"
+    command = ("sh", "-c", recipe, "sh", "-p", "Hello!")
+    done = run_client(command, tmp_path, PATH=path, MLXOSS_API_KEY=demo.key)
+    assert done.returncode == 1
+    assert done.stdout.startswith("Prompt is too long")
 
 
 def test_claude_code_writes(client: Find, serve: Serve, encoding: Encoding, tmp_path: Path) -> None:
