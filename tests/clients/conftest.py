@@ -35,7 +35,7 @@ def client() -> Find:
         found = attempt(name)
         if isinstance(found, Path):
             return found
-        if install.IS_ASKED_FOR and not isinstance(found, install.NodeAbsent):
+        if install.IS_ASKED_FOR and not isinstance(found, install.Unsupported):
             pytest.fail(f"{name}: {found}")
         pytest.skip(f"{name}: {found}")
 

@@ -8,7 +8,8 @@ first test that needs it puts it there, and later runs find it. On one slow mach
   ``codex`` (405 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
-skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless Node is what is missing.
+skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
+or its Python is too new for the client.
 
 Those for Python bring only what the tests' own environment lacks. aider pins all that it uses, so
 it has an environment to itself.
@@ -36,8 +37,8 @@ class Absent(Exception):
     """A client that is not here, and why."""
 
 
-class NodeAbsent(Absent):
-    """It needs Node, which is not here."""
+class Unsupported(Absent):
+    """A client for which this machine lacks Node, or has a Python that is too new."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Client:
 
 def _npm(folder: Path, packages: Sequence[str]) -> None:
     if not (npm := shutil.which("npm")) or not shutil.which("node"):
-        raise NodeAbsent("Node and npm are not installed")
+        raise Unsupported("Node and npm are not installed")
     quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
     _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
 
@@ -66,6 +67,8 @@ def _pip_beside(folder: Path, packages: Sequence[str]) -> None:
 
 
 def _pip_alone(folder: Path, packages: Sequence[str]) -> None:
+    if sys.version_info >= (3, 13):
+        raise Unsupported("aider wants Python 3.12 or older")
     _run([sys.executable, "-m", "venv", str(folder)])
     _pip(folder, packages)
 
@@ -99,7 +102,7 @@ CLIENTS = {
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
     "claude": Client(_npm, ("@anthropic-ai/claude-code@2",)),
     "codex": Client(_npm, ("@openai/codex@<1",)),
-    "aider": Client(_pip_alone, ("aider-chat<1",)),
+    "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }
 
 
@@ -133,6 +136,13 @@ def _mark(name: str) -> Path:
     return FOLDER / name / "installed"
 
 
+def main() -> None:
+    for name in CLIENTS:
+        try:
+            install(name)
+        except Unsupported as why:
+            sys.stderr.write(f"{name} is left out: {why}\n")
+
+
 if __name__ == "__main__":
-    for each in CLIENTS:
-        install(each)
+    main()
