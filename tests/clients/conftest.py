@@ -4,12 +4,13 @@ import functools
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.cli.daemon import start_daemon
+from tests.cli.daemon import Daemon, start_daemon
 from tests.cli.runner import mlxoss
 from tests.clients import install
 from tests.server.conftest import _nothing_logged_as_error, encoding, leaning, logged_errors, serve
@@ -73,16 +74,24 @@ class Demo:
     """A running ``mlxoss serve`` with the bundled model. Every request needs ``key``."""
 
     home: Path
-    url: str
+    daemon: Daemon
     key: str
 
     @property
-    def port(self) -> str:
-        return self.url.rpartition(":")[2]
+    def url(self) -> str:
+        return str(self.daemon.url)
+
+    @contextmanager
+    def answering(self, path: str) -> Iterator[None]:
+        """Within it the server has to answer a POST to ``path``: what it says may be anything."""
+        line = f"POST {path} 200"
+        before = sum(line in said for said in self.daemon.said)
+        yield
+        self.daemon.wait_until(lambda: sum(line in said for said in self.daemon.said) > before, 30)
 
     def mlxoss(self, *arguments: str, **env: str) -> str:
         """What a command of this machine prints that finds the server by its settings."""
-        done = mlxoss(self.home, *arguments, env={"MLXOSS_PORT": self.port} | env)
+        done = mlxoss(self.home, *arguments, env={"MLXOSS_PORT": self.url.rpartition(":")[2]} | env)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -96,5 +105,4 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     key = mlxoss(home, "key", "create", "tests").stdout.strip()
     with start_daemon(home) as daemon:
         daemon.wait_until_loaded()
-        assert daemon.url is not None
-        yield Demo(home, daemon.url, key)
+        yield Demo(home, daemon, key)
