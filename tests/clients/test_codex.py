@@ -31,6 +31,12 @@ CALLS = {
 OF_THE_FOLDER = "could not create PATH aliases"
 
 
+@pytest.fixture(scope="module")
+def codex(client: Find) -> Path:
+    """Before the server: without the client none is started."""
+    return client("codex")
+
+
 @dataclasses.dataclass
 class Run:
     """What ``codex exec --json`` said."""
@@ -124,9 +130,9 @@ def test_a_context_that_is_too_short_ends_the_turn_at_once(
     assert backend.inserted == []
 
 
-def test_turns_with_the_demo_model(client: Find, demo: Demo, tmp_path: Path) -> None:
+def test_turns_with_the_demo_model(codex: Path, demo: Demo, tmp_path: Path) -> None:
     """By ``mlxoss codex --write`` and a key, with instructions short enough for this model."""
-    codex, folder = client("codex"), tmp_path / "codex"
+    folder = tmp_path / "codex"
     demo.mlxoss("codex", "--write", CODEX_HOME=str(folder))
     (tmp_path / "short.md").write_text("Be short.")
     add(folder / "config.toml", model_instructions_file=str(tmp_path / "short.md"))

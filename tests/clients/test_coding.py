@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from mlxoss.cli.recipes import RECIPES, render_recipe
 from mlxoss.cli.served import Served
 from mlxoss.harmony.encoding import Encoding
@@ -18,6 +20,24 @@ from tests.server.scripts import always, final
 # What these clients would fetch or send elsewhere when they start.
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "CONTINUE_TELEMETRY_ENABLED": "0"}
 EDIT = "made.txt\n```\nby an edit\n```\n"
+
+
+@pytest.fixture(scope="module")
+def cn(client: Find) -> Path:
+    """Before the server: without the client none is started."""
+    return client("continue")
+
+
+@pytest.fixture(scope="module")
+def claude(client: Find) -> Path:
+    """Before the server: without the client none is started."""
+    return client("claude")
+
+
+@pytest.fixture(scope="module")
+def aider(client: Find) -> Path:
+    """Before the server: without the client none is started."""
+    return client("aider")
 
 
 def recipe_of(server: Server, name: str) -> str:
@@ -36,8 +56,8 @@ def run_continue(recipe: str, client: Path, home: Path, *words: str, **env: str)
     return output(command, home, **QUIET, **env)
 
 
-def test_continue_answers(client: Find, demo: Demo, tmp_path: Path) -> None:
-    place, recipe = client("continue"), demo.recipe("continue")
+def test_continue_answers(cn: Path, demo: Demo, tmp_path: Path) -> None:
+    place, recipe = cn, demo.recipe("continue")
     with demo.answering("/v1/chat/completions"):
         said = run_continue(recipe, place, tmp_path, "Hello!", MLXOSS_API_KEY=demo.key)
     assert said.strip()
@@ -54,9 +74,9 @@ def test_continue_writes(client: Find, serve: Serve, encoding: Encoding, tmp_pat
     assert model.is_spliced  # it sends neither the reasoning nor the spelling of the arguments
 
 
-def test_claude_code_answers(client: Find, demo: Demo, tmp_path: Path) -> None:
+def test_claude_code_answers(claude: Path, demo: Demo, tmp_path: Path) -> None:
     """With a short prompt of its own; with its usual one the demo's context is too short."""
-    place, recipe = client("claude") / "node_modules/.bin", demo.recipe("claude")
+    place, recipe = claude / "node_modules/.bin", demo.recipe("claude")
     short = ("--system-prompt", "Be short.", "--tools", "")
     key = {"MLXOSS_API_KEY": demo.key}
     with demo.answering("/v1/messages"):
@@ -65,10 +85,10 @@ def test_claude_code_answers(client: Find, demo: Demo, tmp_path: Path) -> None:
 
 
 def test_claude_code_knows_a_context_that_is_too_short(
-    client: Find, demo: Demo, tmp_path: Path
+    claude: Path, demo: Demo, tmp_path: Path
 ) -> None:
     recipe = as_shell(demo.recipe("claude"))
-    path = f"{client('claude') / 'node_modules/.bin'}:{os.environ['PATH']}"
+    path = f"{claude / 'node_modules/.bin'}:{os.environ['PATH']}"
     command = ("sh", "-c", recipe, "sh", "-p", "Hello!")
     done = run_client(command, tmp_path, PATH=path, MLXOSS_API_KEY=demo.key)
     assert done.returncode == 1
@@ -87,8 +107,8 @@ def test_claude_code_writes(client: Find, serve: Serve, encoding: Encoding, tmp_
     assert model.is_spliced
 
 
-def test_aider_answers(client: Find, demo: Demo, tmp_path: Path) -> None:
-    place, recipe = client("aider") / "bin", demo.recipe("aider")
+def test_aider_answers(aider: Path, demo: Demo, tmp_path: Path) -> None:
+    place, recipe = aider / "bin", demo.recipe("aider")
     words = ("--message", "Hello!", "--no-git", "--yes-always", "--no-check-update")
     ask = ("--chat-mode", "ask")
     with demo.answering("/v1/chat/completions"):
