@@ -12,10 +12,9 @@ import tempfile
 from pathlib import Path
 
 from tests.cli.mac import ROOT, Mac
+from tests.readme import replace_part
 from tests.service.box import until
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- recorded: begin -->\n", "<!-- recorded: end -->\n"
 COMMANDS = (
     "mlxoss install",
     'mlxoss chat "What is 2 + 3?"',
@@ -46,9 +45,7 @@ def main() -> None:
         mac("uninstall", "--purge", "--yes")
         mac.close()
         shutil.rmtree(root)
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n```console\n{session}```\n\n{END}{after}")
+    replace_part("recorded", f"```console\n{session.rstrip()}\n```\n")
 
 
 if __name__ == "__main__":

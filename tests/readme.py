@@ -1,0 +1,60 @@
+"""Parts of the README that are made: ``python -m tests.readme`` writes the table of settings."""
+
+from __future__ import annotations
+
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+from mlxoss.config import Config
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def replace_part(name: str, text: str) -> None:
+    """Put ``text`` between the marks ``name``."""
+    begin, end = marks(name)
+    before, _, rest = README.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def read_part(name: str) -> str:
+    """What stands between the marks ``name``; fails where there are none."""
+    begin, end = marks(name)
+    _, found, rest = README.read_text().partition(begin)
+    part, closed, _ = rest.partition(end)
+    assert found, name
+    assert closed, name
+    return part.strip("\n")
+
+
+def marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+
+
+def make_settings() -> str:
+    """The table of settings, in the order of ``mlxoss serve --help``."""
+    rows = ["| flag | default | |", "|---|---|---|", *map(_to_row, fields(Config))]
+    return "\n".join(rows)
+
+
+def _to_row(setting: Field[Any]) -> str:
+    flag = f"`--{setting.name.replace('_', '-')}`"
+    return f"| {flag} | {_to_words(setting.default)} | {setting.metadata['help']} |"
+
+
+def _to_words(default: object) -> str:
+    match default:
+        case None | ():
+            return ""
+        case bool():
+            return "on" if default else "off"
+        case int() if default >= 10_000:
+            return f"{default:,}"
+        case _:
+            return f"`{default}`" if isinstance(default, str) else str(default)
+
+
+if __name__ == "__main__":
+    replace_part("settings", make_settings())
