@@ -39,8 +39,8 @@ for the model, and differs in every request, so that no prefix would ever be fou
 def to_instructions(system: Sequence[Block] | None) -> str | None:
     """``system`` as the developer's text. Raises InvalidRequest for what is not text."""
     texts = [_text(block, f"system[{i}]") for i, block in enumerate(system or ())]
-    kept = [text for text in texts if text and not text.startswith(_BILLING)]
-    return _SYSTEM_SEPARATOR.join(kept) or None
+    kept = [text.partition("\n")[2] if text.startswith(_BILLING) else text for text in texts]
+    return _SYSTEM_SEPARATOR.join(filter(None, kept)) or None
 
 
 def issued_call_ids(messages: Sequence[MessageParam]) -> tuple[str, ...]:

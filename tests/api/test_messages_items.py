@@ -101,6 +101,7 @@ def test_the_system_s_text(encoding: Encoding) -> None:
         ("Be brief.", "Be brief."),
         (text("Be brief.", "Be kind."), "Be brief.\n\nBe kind."),
         (text(billing, "Be brief."), "Be brief."),
+        (f"{billing}\nBe brief.\nBe kind.", "Be brief.\nBe kind."),
         ("", None),
         (None, None),
     ]:
