@@ -33,7 +33,8 @@ class CompletionStream:
         self._token_bytes = token_bytes
         self._echoes = echoes
         self._include_usage = include_usage
-        self._offsets = {index: len(text) for index, text in enumerate(echoes)}
+        self._sent_chars = {index: len(text) for index, text in enumerate(echoes)}
+        self._token_starts = dict(self._sent_chars)
 
     def begin(self) -> list[Chunk]:
         """The chunks before any choice's own text."""
@@ -43,10 +44,12 @@ class CompletionStream:
         """The chunks for ``event`` of choice ``index``; ``logprob`` is its token's."""
         match event:
             case ContentDelta(text, token_id):
-                offset, entry = self._offsets.get(index, 0), None
+                start, entry = self._token_starts.get(index, 0), None
                 if token_id is not None and logprob is not None:
-                    entry = self._to_logprobs(token_id, logprob, offset)
-                self._offsets[index] = offset + len(text)
+                    entry = self._to_logprobs(token_id, logprob, start)
+                self._sent_chars[index] = self._sent_chars.get(index, 0) + len(text)
+                if token_id is not None:  # a stop string may have held back the end of its text
+                    self._token_starts[index] = self._sent_chars[index]
                 return [self._chunk(index, text, logprobs=entry)] if text or entry else []
             case TurnEnd(reason):
                 finish = "length" if reason is TurnEndReason.LENGTH else "stop"

@@ -119,6 +119,8 @@ def test_log_probabilities(server: Server) -> None:
     for offset, following in itertools.pairwise(found.text_offset):
         assert offset <= following
     assert choice.text[found.text_offset[-1] :] == " time"
+    (held,) = create(server, logprobs=2, stop=["e ux", "on time"]).choices
+    assert held.logprobs == found  # although the ends of tokens waited for what follows
     for token, top in zip(found.tokens, found.top_logprobs, strict=True):
         assert top[token] == -0.5
         assert len(top) == 2
