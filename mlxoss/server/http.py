@@ -104,9 +104,14 @@ def to_body(request: Request, error: HttpError) -> dict[str, Any]:
 def speaks_messages(request: Request) -> bool:
     """Whether the request is for an endpoint of Anthropic's API, let in or not."""
     return any(
-        endpoint.error == MESSAGES_ERROR and endpoint.path == request.path
+        endpoint.error == MESSAGES_ERROR and endpoint.path == plain_path(request)
         for endpoint in request.app.ctx.endpoints
     )
+
+
+def plain_path(request: Request) -> str:
+    """The path as endpoints write it: Sanic's router takes any number of slashes behind one."""
+    return request.path.rstrip("/") or "/"
 
 
 def json_response(

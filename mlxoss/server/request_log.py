@@ -14,7 +14,7 @@ from sanic import Request
 from mlxoss.api.errors import to_http_error
 from mlxoss.api.turn_request import Usage
 from mlxoss.errors import RequestError
-from mlxoss.server.http import CLIENT_LEFT, HttpRefusal, request_id
+from mlxoss.server.http import CLIENT_LEFT, HttpRefusal, plain_path, request_id
 from mlxoss.server.services import Services
 from mlxoss.server.turn_records import TurnRecord
 
@@ -43,7 +43,7 @@ class RequestLog:
         self.wait_s = 0.0
         self.preview: str | None = None
         self.failure: Exception | None = None
-        self._endpoint = f"{request.method} {request.path}{' background' * is_background}"
+        self._endpoint = f"{request.method} {plain_path(request)}{' background' * is_background}"
         self._services = services
         self._begun_at = services.clock()
         self._first_at: float | None = None
@@ -102,6 +102,7 @@ def _times(record: TurnRecord) -> list[str]:
         words.append(f"wait={record.wait_s:.3f}s")
     if record.ttft_s is not None:
         words.append(f"ttft={record.ttft_s:.3f}s")
+    if record.decode_tokens_per_s is not None:
         words.append(f"{record.decode_tokens_per_s:.1f}tok/s")
     return words
 

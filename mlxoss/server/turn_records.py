@@ -35,10 +35,10 @@ class TurnRecord:
 
     @property
     def decode_tokens_per_s(self) -> float | None:
-        """Of all choices together, from the first token to the end."""
-        if self.usage is None or self.ttft_s is None:
+        """Of all choices together, from the first token to the end; one token has no rate."""
+        if self.usage is None or self.ttft_s is None or self.usage.completion_tokens < 2:
             return None
-        return max(self.usage.completion_tokens - 1, 0) / max(self.total_s - self.ttft_s, 1e-9)
+        return (self.usage.completion_tokens - 1) / max(self.total_s - self.ttft_s, 1e-9)
 
     @property
     def prefill_tokens_per_s(self) -> float | None:

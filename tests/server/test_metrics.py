@@ -183,6 +183,28 @@ def test_they_need_a_key_and_the_page_s_files_do_not(serve: Serve, tmp_path: Pat
             assert ask(server, "GET", path, headers=refused).status == 403
 
 
+def test_slashes_behind_a_path_make_no_new_endpoint(serve: Serve) -> None:
+    server = serve(HELLO)
+    headers = {"content-type": "application/json"}
+    for slashes in ("", "/", "//"):
+        path = f"/v1/chat/completions{slashes}"
+        assert ask(server, "POST", path, b"{}", headers).status == 400
+    eventually(lambda: len(requests(server)) == 3)
+    assert {each["endpoint"] for each in requests(server)} == {CHAT}
+    counts = {name for name in read(server) if name.startswith("mlxoss_requests_total")}
+    assert counts == {f"mlxoss_requests_total {CHAT} 400"}
+
+
+def test_one_token_has_no_rate(serve: Serve) -> None:
+    server = serve(HELLO)
+    assert ask_chat(server, max_tokens=1).status == 200
+    eventually(lambda: len(requests(server)) == 1)
+    assert "decode_tokens_per_s" not in requests(server)[0]
+    found = read(server)
+    assert found["mlxoss_time_to_first_token_seconds_count"] == 1
+    assert found["mlxoss_turn_decode_tokens_per_second_count"] == 0
+
+
 def test_two_servers_count_apart(serve: Serve) -> None:
     first, second = serve(HELLO), serve(HELLO)
     ask_chat(first)
