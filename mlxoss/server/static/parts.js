@@ -13,7 +13,9 @@ export function make(tag, className, ...children) {
 
 export function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
-  const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  // A key is as it was; what cannot be one may have characters that no header takes.
+  const authorization = key && `Bearer ${encodeURIComponent(key)}`;
+  const headers = { ...options.headers, ...(key ? { authorization } : {}) };
   return fetch(path, { ...options, headers, cache: "no-store" });
 }
 
