@@ -8,7 +8,9 @@ from pydantic import RootModel
 
 from mlxoss.api.answers import Answer
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
+StopReason = Literal[
+    "end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded"
+]
 
 
 class ThinkingTokens(Answer):

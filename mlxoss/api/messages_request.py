@@ -74,6 +74,8 @@ class MessagesTool(StrictModel):
             raise unsupported(f"{param}.type", f"this server has no tool '{self.type}'")
         if self.input_schema is None:
             raise invalid(f"{param}.input_schema", "a tool needs one")
+        if self.input_schema.get("type", "object") != "object":
+            raise invalid(f"{param}.input_schema.type", "a tool's input is always an 'object'")
         if self.allowed_callers is not None and "direct" not in self.allowed_callers:
             raise unsupported(f"{param}.allowed_callers", "the model alone calls tools here")
 

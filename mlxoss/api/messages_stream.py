@@ -47,7 +47,7 @@ class MessagesStream:
     """One message's events. Nothing here is sent: callers send.
 
     ``make_call_id`` gives a fresh tool use id, ``seal`` the signature of thinking: its exact
-    tokens for the client to keep.
+    tokens for the client to keep. ``context_tokens`` is the most of prompt and answer together.
     """
 
     def __init__(
@@ -58,12 +58,14 @@ class MessagesStream:
         make_call_id: Callable[[], str],
         seal: Callable[[Reasoning], str],
         show: Show,
+        context_tokens: int,
     ) -> None:
         self._id = message_id
         self._model = model
         self._make_call_id = make_call_id
         self._seal = seal
         self._show = show
+        self._context_tokens = context_tokens
         self._blocks = 0
         self._calls = 0
         self._open: _Open | None = None
@@ -100,16 +102,17 @@ class MessagesStream:
 
     def finish(self, usage: Usage) -> list[StreamEvent]:
         """The events after all of the turn's."""
-        delta = {"stop_reason": self._stop_reason(), "stop_sequence": self._end.stop}
+        delta = {"stop_reason": self._stop_reason(usage), "stop_sequence": self._end.stop}
         return [
             {"type": "message_delta", "delta": delta, "usage": to_usage(usage)},
             {"type": "message_stop"},
         ]
 
-    def _stop_reason(self) -> str:
+    def _stop_reason(self, usage: Usage) -> str:
         match self._end.reason:
             case TurnEndReason.LENGTH:
-                return "max_tokens"
+                is_full = usage.prompt_tokens + usage.completion_tokens >= self._context_tokens
+                return "model_context_window_exceeded" if is_full else "max_tokens"
             case TurnEndReason.STOP:
                 return "stop_sequence"
             case TurnEndReason.RETURN | TurnEndReason.CALL:

@@ -84,6 +84,7 @@ def _make_stream(wanted: MessagesRequest, services: Services, memory: TurnMemory
         make_call_id=memory.make_call_id,
         seal=make_seal(services).seal_reasoning,
         show=_to_show(wanted),
+        context_tokens=services.context_tokens,
     )
 
 

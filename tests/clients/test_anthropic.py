@@ -154,6 +154,14 @@ def test_why_an_answer_ends(client: Any) -> None:
         assert (message.stop_reason, message.stop_sequence) == (reason, stop), fields
 
 
+def test_an_answer_may_fill_the_context(serve: Serve, encoding: Encoding, connect: Any) -> None:
+    client = connect(serve(endless(encoding)).url)
+    # A passage that repeats would end it sooner; what is asked for leaves no room for that.
+    long: Any = {"role": "user", "content": "word " * 4000}
+    reasons = {most: create(client, long, max_tokens=most).stop_reason for most in (1, 4000)}
+    assert reasons == {1: "max_tokens", 4000: "model_context_window_exceeded"}
+
+
 KEPT = {"as it came": (), "without thinking": ("thinking",)}
 
 
@@ -281,6 +289,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"temperature": 3}, "temperature"),
     ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
     ({"tools": [{"name": "f"}]}, "tools[0].input_schema"),
+    ({"tools": [{"name": "f", "input_schema": {"type": "array"}}]}, "tools[0].input_schema.type"),
     ({"tools": [TOOL, TOOL]}, "tools[1].name"),
     ({"tools": [TOOL], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
     ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice"),
@@ -329,9 +338,10 @@ def test_errors_are_of_the_client_s_own_classes(
         refused = client._client.post(path, content=body)
         assert refused.status_code == 400
         assert refused.json()["error"]["type"] == "invalid_request_error"
-    wrong = client._client.get("/v1/messages")
-    assert wrong.status_code == 405
-    assert wrong.json()["type"] == "error"
+    for path in ("/v1/messages", "/v1/messages//"):
+        wrong = client._client.get(path)
+        assert wrong.status_code == 405
+        assert wrong.json()["type"] == "error"
 
 
 def test_a_failure_in_the_middle_is_an_event(
