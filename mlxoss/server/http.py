@@ -157,7 +157,7 @@ async def refuse_body(request: Request) -> None:
     stream = request.stream
     assert isinstance(stream, Http)
     if await stream.read():
-        stop_reading(request, 0)
+        stop_reading(request, MAX_BODY_BYTES)
         raise InvalidRequest("This request takes no body.")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,13 @@ def test_the_same_rules_as_everywhere_and_no_body(serve: Serve, tmp_path: Path) 
         assert ask(server, "POST", path, headers={"host": "evil.example"}).status == 403
         refused = ask(server, "POST", path, b'{"wait": false}')
         assert (refused.status, refused.error["message"]) == (400, "This request takes no body.")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with closing(connection):
+        for _ in range(3):  # on one connection, which the refusal said to keep
+            connection.request("POST", "/mlxoss/unload", b"{}")
+            response = connection.getresponse()
+            assert (response.status, response.getheader("connection")) == (400, "keep-alive")
+            response.read()
     token = create_key(tmp_path, "laptop", time.time())
     assert ask(server, "POST", "/mlxoss/unload").status == 401
     headers = {"authorization": f"Bearer {token}"}
