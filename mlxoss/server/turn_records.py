@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # it brings Harmony's modules, which a server that starts nee
     from mlxoss.api.turn_request import Usage
 
 MOST_RECORDS = 50
+LEAST_PREFILLED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,15 @@ class TurnRecord:
 
     @property
     def prefill_tokens_per_s(self) -> float | None:
-        """Of the tokens that had to be computed, from admission to the first token."""
+        """Of the tokens that had to be computed, from admission to the first token.
+
+        A few tokens have no rate: what a step takes whatever its length would count as theirs.
+        """
         if self.usage is None or self.ttft_s is None or self.wait_s is None:
             return None
         computed = self.usage.prompt_tokens - self.usage.cached_tokens
+        if computed < LEAST_PREFILLED:
+            return None
         return computed / max(self.ttft_s - self.wait_s, 1e-9)
 
 
