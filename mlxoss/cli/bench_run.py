@@ -23,6 +23,7 @@ from mlxoss.keys import read_local_token
 from mlxoss.service.ready import NotReady
 
 ROUNDS = 3
+_OTHER_KEY = "OPENAI_API_KEY"
 
 Done = Callable[[str], None]
 
@@ -129,7 +130,7 @@ def _find(wish: Wish) -> Server:
         return Server(to_url(config), _key(machine), config.tls_cert)
     server = find_server(wish.url)
     if wish.url is not None and server.key is None:
-        return Server(wish.url, os.environ.get("OPENAI_API_KEY") or None)
+        return Server(wish.url, os.environ.get(_OTHER_KEY) or None, key_variable=_OTHER_KEY)
     return server
 
 

@@ -20,7 +20,7 @@ class EffortName(StrEnum):
 def chat(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="The question; piped input is put below it."),
+        typer.Argument(metavar="TEXT", help="The question; piped input is put below it."),
     ] = None,
     url: Annotated[
         str | None,
@@ -37,7 +37,10 @@ def chat(
     """Ask the running server a question, or talk with it.
 
     Without a question, on a terminal: Ctrl-C ends an answer, Ctrl-D the talk, /help lists what
-    else there is. Piped input is put below the question: git diff | mlxoss chat "Review this."
+    else there is. Piped input is put below the question:
+
+    \b
+      git diff | mlxoss chat "Review this."
 
     A server elsewhere that needs an API key gets the one in MLXOSS_API_KEY.
     """

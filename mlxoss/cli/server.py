@@ -30,6 +30,7 @@ class Server:
     """Where it is (``http://host:port``, with or without ``/v1``), and the API key to send.
 
     With ``certificate`` the server must show that one, else one that this machine trusts.
+    ``key_variable`` is where a user sets the key.
     Every method raises ``ConfigError`` for a URL that is none and ``MlxossError`` when no server
     answers, when it answers with an error, or when the answer breaks off.
     """
@@ -37,6 +38,7 @@ class Server:
     url: str
     key: str | None = None
     certificate: Path | None = None
+    key_variable: str = API_KEY_VARIABLE
 
     def ask(self, method: str, path: str, body: object = None, *, patient: bool = False) -> Any:
         """Return the JSON that it answers; ``patient`` waits for it without end."""
@@ -76,8 +78,13 @@ class Server:
                 message = f"The server at {self.url} cannot be reached: {_why(error)}."
                 raise MlxossError(message) from None
             if response.status != 200:
-                raise MlxossError(f"The server refused: {_complaint(response)}")
+                raise MlxossError(
+                    f"The server refused: {_complaint(response)}{self._hint(response)}"
+                )
             yield response
+
+    def _hint(self, response: http.client.HTTPResponse) -> str:
+        return f" Then: export {self.key_variable}=KEY" if response.status == 401 else ""
 
     def _headers(self, content: str | None) -> dict[str, str]:
         headers = {} if content is None else {"Content-Type": "application/json"}

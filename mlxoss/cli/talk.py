@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from mlxoss.cli.client import Content, Finished, Piece, Reasoning
 from mlxoss.cli.markdown import Markdown
 from mlxoss.errors import ConfigError
+
+_MOST_BYTES = 10_000_000
+"""Servers take no longer bodies; an input without an end must not fill the memory."""
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 # What a terminal would obey instead of showing.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
-def question(words: Sequence[str], piped: TextIO) -> str:
-    """The words, and below them what is piped in. ``ConfigError`` when both are empty."""
+def question(words: Sequence[str], piped: TextIO | None) -> str:
+    """The words, and below them what is piped in; ``None`` for a closed input.
+
+    ``ConfigError`` when both are empty, and for input that is no text or more than a server takes.
+    """
     parts = [" ".join(words)]
-    if not piped.isatty():
-        parts.append(piped.buffer.read().decode("utf-8", "replace"))
+    if piped is not None and not piped.isatty():
+        parts.append(_read(piped.buffer))
     text = "\n\n".join(part.strip("\n") for part in parts if part.strip())
     if not text:
         raise ConfigError('There is nothing to ask; try: mlxoss chat "Hello!"')
     return text
+
+
+def _read(piped: BinaryIO) -> str:
+    data = piped.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ConfigError(
+            "More than 10 MB were piped in; send less, as with: head -c 100000 FILE | mlxoss chat"
+        )
+    if b"\0" in data:
+        raise ConfigError(
+            "What was piped in is not text; convert it first, as with: iconv -t utf-8"
+        )
+    return data.decode("utf-8", "replace")
 
 
 class Printer:
@@ -54,6 +73,8 @@ class Printer:
         finally:
             if self._markdown is not None:
                 self._write(self._out, self._markdown.finish())
+            if self._reasoned:  # it ended before the answer began
+                self._write(self._notes, "\n")
             if self._last and not self._last.endswith("\n"):
                 self._write(self._out, "\n")
         return "".join(answer)
@@ -74,6 +95,7 @@ class Printer:
                 self._last = text
             case Finished("length"):
                 self._write(self._notes, "\n(cut off at the limit of tokens)\n")
+                self._reasoned = False
             case Finished():
                 pass
 

@@ -122,6 +122,34 @@ def test_piped_input_is_put_below_the_question(tmp_path: Path) -> None:
     assert {path for path, _ in server.asked} == {"/v1/chat/completions"}
 
 
+@pytest.mark.parametrize(
+    ("piped", "words"),
+    [(b"\x7fELF\0\1", "iconv"), (b"y\n" * 5_000_001, "head -c"), (b" \n", "nothing to ask")],
+)
+def test_input_that_is_no_question_is_refused(tmp_path: Path, piped: bytes, words: str) -> None:
+    done = mlxoss(tmp_path, "chat", "--url", "http://127.0.0.1:9", stdin=piped)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_closed_input_is_none(tmp_path: Path) -> None:
+    with serve(ANSWER) as server:
+        done = subprocess.run(
+            ["sh", "-c", f"{sys.executable} -m mlxoss chat Hello --url {server.url} <&-"],
+            env=environment(tmp_path), capture_output=True, timeout=300, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert server.asked[0][1]["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+def test_reasoning_without_an_answer_ends_its_line(tmp_path: Path) -> None:
+    answer = chunk(reasoning="Hm") + chunk(finish_reason="stop") + DONE
+    with serve(answer) as server:
+        shown = on_a_terminal(tmp_path, ["chat", "Hello", "--url", server.url], {"NO_COLOR": "1"})
+    assert shown == "Hm\n"
+
+
 def test_effort_is_passed_on(tmp_path: Path) -> None:
     with serve(ANSWER) as server:
         mlxoss(tmp_path, "chat", "hi", "--effort", "high", "--url", server.url)
@@ -155,6 +183,7 @@ def error(message: str) -> bytes:
 
 FAILURES = [
     (400, error("too long"), "", "The server refused: too long"),
+    (401, error("no"), "", "The server refused: no Then: export MLXOSS_API_KEY=KEY\n"),
     (502, b"<html>", "", "The server refused: HTTP 502 Bad Gateway"),
     (200, chunk(content="Hm"), "Hm\n", "The answer broke off: the server closed the connection."),
     (
