@@ -112,21 +112,21 @@ class Choice(Kind):
     """One of a few words, in any case; the value is the lower-case one."""
 
     def __init__(self, *words: str) -> None:
-        self._words = words
+        self.words = words
 
     @property
     def wanted(self) -> str:
         """The words."""
-        return f"one of {', '.join(self._words)}"
+        return f"one of {', '.join(self.words)}"
 
     @property
     def metavar(self) -> str:
         """The words as help shows them."""
-        return "|".join(self._words)
+        return "|".join(self.words)
 
     def check(self, value: object) -> str:
         """Accept one of the words."""
-        if not isinstance(value, str) or value.lower() not in self._words:
+        if not isinstance(value, str) or value.lower() not in self.words:
             raise self.refuse(value)
         return value.lower()
 

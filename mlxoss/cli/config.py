@@ -6,12 +6,13 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlxoss.cli.complete import completing
 from mlxoss.errors import ConfigError, MlxossError, ServiceError
 
 if TYPE_CHECKING:
@@ -22,7 +23,18 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-_NAME = Annotated[str, typer.Argument(metavar="NAME", help="Such as max_batch.")]
+
+
+def _names() -> Iterable[str]:
+    from mlxoss.config import settings
+
+    return settings()
+
+
+_NAME = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Such as max_batch.", autocompletion=completing(_names)),
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _RESTART = "It takes effect with: mlxoss restart"
 

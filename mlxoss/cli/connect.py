@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from mlxoss.cli.complete import completing
 
-def _names(incomplete: str) -> list[str]:
-    """The recipes that begin so, for the shell."""
+
+def _names() -> Iterable[str]:
     from mlxoss.cli.recipes import RECIPES
 
-    return [name for name in RECIPES if name.startswith(incomplete)]
+    return RECIPES
 
 
 def connect(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="The client; without it they are listed.", autocompletion=_names
+            metavar="NAME",
+            help="The client; without it they are listed.",
+            autocompletion=completing(_names),
         ),
     ] = None,
 ) -> None:

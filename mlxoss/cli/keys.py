@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+
+from mlxoss.cli.complete import completing
 
 app = typer.Typer(
     help="Make, list and revoke API keys. Once there is one, every request needs one.",
@@ -14,6 +17,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")]
+
+
+def _names() -> Iterable[str]:
+    from mlxoss import paths
+    from mlxoss.keys import read_keys
+
+    return [key.name for key in read_keys(paths.data_dir())]
+
+
+_MADE = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="As mlxoss key list shows it.", autocompletion=completing(_names)
+    ),
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _NEVER = "never"
 
@@ -53,7 +71,7 @@ def list_keys(as_json: _JSON = False) -> None:
 
 
 @app.command("revoke")
-def revoke(name: _NAME) -> None:
+def revoke(name: _MADE) -> None:
     """Take a key away; a server that runs refuses it at once."""
     from mlxoss import paths
     from mlxoss.keys import revoke_key

@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 from mlxoss import paths
+from mlxoss.cli.complete import completing
 from mlxoss.config import Config, ConfigFile, Setting, find_config_file, load_config, settings
+from mlxoss.settings import Choice
 
 LoadConfig = Callable[[], Config]
 
@@ -78,7 +80,13 @@ def _flag(setting: Setting) -> inspect.Parameter:
         on_or_off = typer.Option(switch, help=setting.help)
         return _parameter(setting.name, Annotated[bool | None, on_or_off])
     default = "" if setting.default in (None, ()) else f" Default: {setting.default}."
-    option = typer.Option(setting.flag, metavar=setting.kind.metavar, help=setting.help + default)
+    words = setting.kind.words if isinstance(setting.kind, Choice) else ()
+    option = typer.Option(
+        setting.flag,
+        metavar=setting.kind.metavar,
+        help=setting.help + default,
+        autocompletion=completing(lambda: words) if words else None,
+    )
     return _parameter(setting.name, Annotated[str | None, option])
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss import paths
 from mlxoss.cli.markdown import Markdown
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.keys import create_key
 from tests.cli.runner import environment, mlxoss
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve, encoding, serve
@@ -158,12 +160,33 @@ def test_markdown_is_styled_alike_however_it_comes(text: str, styled: str) -> No
         )
 
 
+def complete(home: Path, shell: str, line: str) -> str:
+    """What ``shell`` is told for the last word of ``line``."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    env = {"_MLXOSS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line}
+    return mlxoss(home, env=env | words | {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}).stdout
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_names(tmp_path: Path, shell: str) -> None:
-    words = {"COMP_WORDS": "mlxoss connect open", "COMP_CWORD": "2"}
-    env = {"_MLXOSS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "mlxoss connect open"}
-    env |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} | words
-    done = mlxoss(tmp_path, env=env)
-    assert "openai-python" in done.stdout
-    assert "openai-node" in done.stdout
-    assert "aider" not in done.stdout
+    shown = complete(tmp_path, shell, "mlxoss connect open")
+    assert "openai-python" in shown
+    assert "openai-node" in shown
+    assert "aider" not in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("mlxoss st", ["start", "stop", "status", "store"]),
+        ("mlxoss chat --ef", ["--effort"]),
+        ("mlxoss chat --effort ", ["low", "medium", "high"]),
+        ("mlxoss serve --guard ", ["on", "off"]),
+        ("mlxoss config get max_q", ["max_queue"]),
+        ("mlxoss key revoke l", ["laptop", "lab"]),
+    ],
+)
+def test_what_is_completed(tmp_path: Path, line: str, words: list[str]) -> None:
+    for name in ("laptop", "lab", "phone"):
+        create_key(paths.data_dir(environment(tmp_path)), name, 0.0)
+    assert sorted(complete(tmp_path, "bash", line).split()) == sorted(words)
