@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "ConfigFile",
     "Setting",
+    "did_you_mean",
     "find_address",
     "find_config_file",
     "load_config",
@@ -98,7 +99,7 @@ def _from_file(file: ConfigFile) -> dict[str, Any]:
     for key, value in table.items():
         setting = settings().get(key)
         if setting is None:
-            hint = _did_you_mean(key, settings())
+            hint = did_you_mean(key, settings())
             raise ConfigError(f"{where}: unknown setting {key!r}{hint}.", key=key, source=where)
         try:
             checked = setting.kind.check(value)
@@ -138,7 +139,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         label = f"The environment variable {variable}"
         setting = by_variable.get(variable)
         if setting is None:
-            hint = _did_you_mean(variable, [*by_variable, *_OTHER_VARIABLES])
+            hint = did_you_mean(variable, [*by_variable, *_OTHER_VARIABLES])
             message = f"{label} is unknown{hint}."
             raise ConfigError(message, key=variable, source="environment")
         try:
@@ -170,6 +171,7 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, Any]:
     return values
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like ``word``, as a remark; empty if none is."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

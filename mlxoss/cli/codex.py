@@ -36,8 +36,14 @@ def codex(
         typer.echo(tomlkit.dumps(_merge(tomlkit.document(), served)), nl=False)
         return
     file = Path(os.environ.get("CODEX_HOME") or Path.home() / ".codex") / "config.toml"
+    is_new = not file.exists()
     backup = write_settings(file, served)
-    typer.echo(f"Wrote {file}" + (f"; the old one is {backup}" if backup else ""))
+    if is_new:
+        typer.echo(f"Wrote {file}")
+    else:
+        typer.echo(
+            f"Wrote {file}; the old one is {backup}" if backup else f"{file} says so already."
+        )
     if served.needs_key:
         typer.echo(
             "Codex takes the key from MLXOSS_API_KEY; make one with: mlxoss key create codex"

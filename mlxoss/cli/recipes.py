@@ -193,8 +193,9 @@ models:
 """,
     ),
     "claude": Recipe(
-        "Claude Code, and clients of Anthropic's API (they read the first two)",
+        "Claude Code, and clients of Anthropic's API",
         """
+# Anthropic's SDKs read the first two lines, Claude Code all.
 export ANTHROPIC_BASE_URL=@URL@
 export ANTHROPIC_AUTH_TOKEN=@KEY@
 export ANTHROPIC_MODEL="@MODEL@"

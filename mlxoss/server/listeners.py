@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -21,6 +22,11 @@ from mlxoss.service.binding import IPV4_ALONE, bind, bind_unix, is_other_half
 from mlxoss.tls import make_server_context
 
 _BACKLOG = 1024
+_REMEDIES: dict[int | None, str] = {
+    errno.EADDRINUSE: "choose another with --port",
+    errno.EACCES: "choose another with --port",
+    errno.EADDRNOTAVAIL: "choose another with --host",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ def _bind(config: Config) -> list[socket.socket]:
         return bind(config.host, config.port)
     except OSError as error:
         where = str(error.filename)
-        hint = f" ({IPV4_ALONE})" if is_other_half(config.host, where) else ""
+        remedy = IPV4_ALONE if is_other_half(config.host, where) else _REMEDIES.get(error.errno)
+        hint = f" ({remedy})" if remedy else ""
         message = f"cannot listen on {to_netloc(where, config.port)}: {error.strerror}{hint}"
         raise ServiceError(message) from None
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from mlxoss.config import Setting, settings
+from mlxoss.config import Setting, did_you_mean, settings
 from mlxoss.errors import ConfigError
 from mlxoss.service.files import write_if_changed
 
@@ -26,8 +26,8 @@ def find_setting(name: str) -> Setting:
     try:
         return settings()[key]
     except KeyError:
-        known = ", ".join(settings())
-        message = f"There is no setting {name!r}; there are {known}."
+        hint = did_you_mean(key, settings())
+        message = f"There is no setting {name!r}{hint}; list them with: mlxoss config list"
         raise ConfigError(message, key=name, source="command line") from None
 
 

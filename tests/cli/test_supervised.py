@@ -71,4 +71,5 @@ def test_in_front_the_reason_is_on_the_terminal_and_in_the_log(tmp_path: Path) -
     assert done.returncode == 1
     last_line = done.stderr.splitlines()[-1]
     assert f"cannot listen on 127.0.0.1:{port}" in last_line
+    assert last_line.endswith("(choose another with --port)")
     assert f"cannot listen on 127.0.0.1:{port}" in log.read_text()

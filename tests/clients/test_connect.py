@@ -84,6 +84,8 @@ def test_codex_settings_are_shown_as_they_are_written(tmp_path: Path) -> None:
     shown = mlxoss(tmp_path, "codex").stdout
     written = mlxoss(tmp_path, "codex", "--write", env={"CODEX_HOME": str(tmp_path / "c")})
     assert written.stdout == f"Wrote {tmp_path / 'c/config.toml'}\n"
+    again = mlxoss(tmp_path, "codex", "--write", env={"CODEX_HOME": str(tmp_path / "c")})
+    assert again.stdout == f"{tmp_path / 'c/config.toml'} says so already.\n"
     assert (tmp_path / "c/config.toml").read_text() == shown
     assert tomllib.loads(shown)["model_providers"]["mlxoss"]["wire_api"] == "responses"
 

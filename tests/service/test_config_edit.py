@@ -82,5 +82,5 @@ def test_the_file_is_private_and_a_link_stays_a_link(tmp_path: Path) -> None:
 
 def test_a_setting_is_found_by_key_and_by_flag() -> None:
     assert find_setting("max_batch") is find_setting("--max-batch") is find_setting("max-batch")
-    with pytest.raises(ConfigError, match="no setting 'max_bach'"):
+    with pytest.raises(ConfigError, match=r"no setting 'max_bach' \(did you mean 'max_batch'\?\)"):
         find_setting("max_bach")
