@@ -208,7 +208,7 @@ def test_words_are_shown_only_when_asked(browser: Browser, serve: Serve) -> None
     )
 
 
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("width", [400, 870, 1280])
 def test_nothing_is_cut_off(browser: Browser, serve: Serve, width: int) -> None:
     server = serve(HELLO)
     page = open_page(browser, server)
@@ -218,6 +218,8 @@ def test_nothing_is_cut_off(browser: Browser, serve: Serve, width: int) -> None:
     shows(page, ".note", "tokens/s")
     shows(page, "#requests td", "200")
     assert page.run("document.documentElement.scrollWidth") == width
+    tools = "document.querySelector('.tools')"
+    assert page.run(f"{tools}.scrollWidth <= {tools}.clientWidth") is True
 
 
 def test_every_control_has_a_name(browser: Browser, serve: Serve) -> None:

@@ -22,7 +22,7 @@ export function request(path, options = {}) {
 // Figures
 
 const whole = new Intl.NumberFormat("en");
-const UNITS = ["B", "KB", "MB", "GB"];
+const UNITS = ["B", "kB", "MB", "GB"];
 
 export function bytes(value) {
   if (value === undefined) return "–";
