@@ -130,7 +130,8 @@ def _job_concerns(found: Found, definition: Definition | None, last: LastExit | 
                 "System Settings > General > Login Items, or removed after it failed to start. "
                 "`mlxoss start` loads it."
             ]
-    return []
+        case _:
+            return ["`mlxoss install` has it served at every login."]
 
 
 def _path_concerns(definition: Definition | None, program: Path | None) -> list[str]:

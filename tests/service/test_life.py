@@ -119,7 +119,9 @@ def _uninstall(box: Box, pid: int) -> None:
     assert box.manager.uninstall().done == ("stopped", f"removed {box.plist}")
     assert not box.plist.exists()
     assert not is_alive(pid)
-    assert box.status().verdict is Verdict.NOT_INSTALLED
+    status = box.status()
+    assert status.verdict is Verdict.NOT_INSTALLED
+    assert "`mlxoss install`" in status.concerns[0]
     assert box.manager.uninstall().done == ()
 
 
