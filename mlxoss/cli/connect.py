@@ -26,7 +26,10 @@ def connect(
         ),
     ] = None,
 ) -> None:
-    """Print how to use a client with this server: its address, model and key filled in."""
+    """Print how to use a client with this server.
+
+    Its address, model and key are filled in.
+    """
     from mlxoss.cli.recipes import RECIPES, render_recipe
     from mlxoss.cli.served import find_served
     from mlxoss.errors import ConfigError
