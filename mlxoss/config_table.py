@@ -39,6 +39,12 @@ class Config:
             Text(), "A folder, or a Hugging Face id that was pulled; else the bundled demo."
         ),
     )
+    hostfile: Path | None = field(
+        default=None,
+        metadata=_about(
+            FilePath(), "Share the model among the hosts of this file (mlx.launch's format)."
+        ),
+    )
     host: str = field(
         default="localhost",
         metadata=_about(

@@ -12,7 +12,7 @@ import typer
 from mlxoss.cli.service import explained
 
 if TYPE_CHECKING:
-    from mlxoss.service.checks import Check
+    from mlxoss.checks import Check
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
+from mlxoss.checks import Check, Level
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.speed import check_speed
@@ -15,8 +16,6 @@ from mlxoss.cli.supervised import metal_problem
 from mlxoss.engine.loader import resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.service.checks import (
-    Check,
-    Level,
     check_definition,
     check_disk,
     check_login,

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from mlxoss import paths
+from mlxoss.checks import Check, Level
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
@@ -20,8 +21,6 @@ from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.service.checks import (
-    Check,
-    Level,
     check_disk,
     check_memory,
     check_port,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from mlxoss.checks import Check, Level
 from mlxoss.errors import ServiceError
 from mlxoss.service.binding import port_problem
 from mlxoss.service.health import Answered, Health, Refused
@@ -22,25 +21,6 @@ NEEDED_DISK_BYTES = 500_000_000
 MOST_LOG_BYTES = 200_000_000
 OVERHEAD = 1.15
 """Weights in memory against their files, with a cache for a context of a few thousand tokens."""
-
-
-class Level(StrEnum):
-    """What a check found."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    SKIP = "skip"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A check's name, what it found in one line, and what to do about it."""
-
-    name: str
-    level: Level
-    detail: str
-    remedy: str | None = None
 
 
 def check_program(found: Program | ServiceError) -> Check:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from mlxoss.checks import Level
 from mlxoss.cli.examine import check_system
 from mlxoss.cli.memory import memory_limits
 from mlxoss.cli.speed import compare
-from mlxoss.service.checks import Level
 from mlxoss.service.run import Ran
 
 

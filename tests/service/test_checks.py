@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss.checks import Check, Level
 from mlxoss.errors import ServiceError
 from mlxoss.service.checks import (
-    Check,
-    Level,
     check_definition,
     check_disk,
     check_login,
