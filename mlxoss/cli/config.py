@@ -112,10 +112,13 @@ def edit() -> None:
 def _warn(env: Mapping[str, str]) -> None:
     """Say at once what would keep the service from starting."""
     from mlxoss import paths
+    from mlxoss.cli.hosts import find_group
     from mlxoss.cli.reach import check_reach
 
     try:
-        check_reach(_read(env), paths.data_dir(env))
+        config = _read(env)
+        check_reach(config, paths.data_dir(env))
+        find_group(config)
     except MlxossError as error:
         typer.echo(f"Note: the service does not start like this: {error}", err=True)
 

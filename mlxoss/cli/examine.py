@@ -5,14 +5,18 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from mlxoss.checks import Check, Level
+from mlxoss.cli.hosts import UNSET, find_group
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.speed import check_speed
 from mlxoss.cli.status import read_view
 from mlxoss.cli.status_view import View
 from mlxoss.cli.supervised import metal_problem
+from mlxoss.cluster.weights import describe_model
+from mlxoss.config import Config
 from mlxoss.engine.loader import resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.service.checks import (
@@ -43,7 +47,7 @@ def examine(*, speed: bool = False) -> list[Check]:
     look_where_it_looks(machine)
     program = _program()
     checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]
-    checks += [check_program(program), *_settings(machine), *_model(machine)]
+    checks += [check_program(program), *_settings(machine), *_hosts(machine), *_model(machine)]
     checks += _service(machine, view, program)
     if speed:
         checks.append(check_speed(machine, view))
@@ -82,9 +86,23 @@ def _settings(machine: Machine) -> Iterator[Check]:
         yield Check("settings", Level.OK, detail)
 
 
+def _hosts(machine: Machine) -> Iterator[Check]:
+    """Whether the group's hosts can be read of; asking them is ``mlxoss cluster check``."""
+    try:
+        group = find_group(machine.config())
+    except ConfigError as error:
+        if error.key == "hostfile":
+            yield Check("hostfile", Level.FAIL, str(error), UNSET)
+        return
+    if group:
+        detail = f"{len(group.hosts)} hosts in {group.path}; `mlxoss cluster check` asks them"
+        yield Check("hostfile", Level.OK, detail)
+
+
 def _model(machine: Machine) -> Iterator[Check]:
     try:
-        source = resolve_model(machine.config().model, env=machine.env)
+        config = machine.config()
+        source = resolve_model(config.model, env=machine.env)
     except ConfigError:
         yield Check("model", Level.SKIP, "the settings cannot be read")
         return
@@ -94,7 +112,19 @@ def _model(machine: Machine) -> Iterator[Check]:
     yield Check("model", Level.OK, source.info.name)
     if source.folder:
         limit, total = memory_limits()
-        yield check_memory(weights_bytes(source.folder), limit, total)
+        yield check_memory(_own_bytes(config, source.folder), limit, total)
+
+
+def _own_bytes(config: Config, folder: Path) -> int:
+    """What of the weights this machine holds."""
+    try:
+        group = find_group(config)
+    except ConfigError:  # told already
+        group = None
+    if group is None:
+        return weights_bytes(folder)
+    together = sum(host.is_local for host in group.hosts)
+    return describe_model("", folder).shard_bytes(len(group.hosts)) * together
 
 
 def _service(machine: Machine, view: View, program: Program | ServiceError) -> Iterator[Check]:

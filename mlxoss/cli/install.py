@@ -13,6 +13,7 @@ import typer
 
 from mlxoss import paths
 from mlxoss.checks import Check, Level
+from mlxoss.cli.hosts import check_hosts, find_group
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
@@ -136,13 +137,13 @@ def _check(
 ) -> None:
     """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
     make_server_context(config.tls_cert, config.tls_key)
+    group = find_group(config)
     source = _find_model(config, machine, wish, say)
-    checks = [
-        check_program(found),
-        _check_port(before, config),
-        check_disk(machine.state),
-        *([_check_memory(source)] if source.folder else []),
-    ]
+    checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
+    if group:
+        checks += check_hosts(group, config.model, say)
+    elif source.folder:
+        checks.append(_check_memory(source))
     for check in checks:
         if check.level is Level.WARN:
             warning = f"Warning: {check.name}: {check.detail}. {check.remedy or ''}".rstrip()

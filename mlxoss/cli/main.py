@@ -15,6 +15,7 @@ from mlxoss import __version__
 from mlxoss.cli import (
     bench,
     chat,
+    cluster,
     codex,
     config,
     connect,
@@ -72,6 +73,7 @@ app.command("doctor")(doctor.doctor)
 app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")
+app.add_typer(cluster.app, name="cluster")
 
 
 def _print_version(wanted: bool) -> None:

@@ -43,6 +43,8 @@ def check_speed(machine: Machine, view: View) -> Check:
     """
     if view.status.verdict is not Verdict.HEALTHY:
         return Check(NAME, Level.SKIP, "the service does not run")
+    if view.config.hostfile is not None:
+        return Check(NAME, Level.SKIP, "a second group of hosts is not started to compare with")
     try:
         if not _room_for_two(machine, view.config):
             return Check(NAME, Level.SKIP, "there is no room for the model a second time")

@@ -16,6 +16,7 @@ from mlxoss.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
     from mlxoss.cli.status_view import View
+    from mlxoss.config import Config
 
 UNKNOWN = 4
 _WATCH_S = 2.0
@@ -67,10 +68,22 @@ def read_view(patience_s: float = 0.0) -> View:
     if spoilt:
         why = f"Its settings are wrong, so it cannot start again: {spoilt}"
         found = replace(found, concerns=(why, *found.concerns))
+    elif config.hostfile and (concern := _hostfile_concern(config)):
+        found = replace(found, concerns=(concern, *found.concerns))
     view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
     if patience_s and view.is_starting:
         found = replace(found, health=machine.ask(config, patience_s))
     return replace(view, status=found)
+
+
+def _hostfile_concern(config: Config) -> str | None:
+    from mlxoss.cli.hosts import UNSET, find_group
+
+    try:
+        find_group(config)
+    except ConfigError as error:
+        return f"It cannot start again: {error} {UNSET}"
+    return None
 
 
 def _program() -> Path | None:

@@ -6,7 +6,8 @@ A JSON list of hosts, or an object with ``hosts`` and maybe ``backend`` and ``en
      "hosts": [{"ssh": "mac-a", "ips": ["10.0.0.1"], "rdma": [null, "rdma_en5"]}, ...]}
 
 mlx.launch passes over what it does not know and finds other mistakes only while the group starts,
-so everything is checked here, and everything that is wrong is told at once.
+so everything is checked here, and everything that is wrong is told at once. The first host is the
+machine that serves.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from mlxoss.cluster.hosts import Host, Wrong, read_envs, read_host
 from mlxoss.errors import ConfigError
 
-BACKENDS = ("ring", "jaccl", "jaccl-ring")
+BACKENDS = ("ring", "jaccl")
 MOST_HOSTS = 64
 _MOST_BYTES = 1 << 20
 _KEYS = ("backend", "envs", "hosts")
@@ -50,7 +51,7 @@ def read_hostfile(path: Path, backend: str | None = None) -> Hostfile:
     envs = read_envs(table.get("envs", []), wrong)
     if not wrong.findings:
         used = backend or named or BACKENDS[0]
-        (_check_ring if used == "ring" else _check_jaccl)(hosts, used, wrong)
+        (_check_ring if used == "ring" else _check_jaccl)(hosts, wrong)
     if wrong.findings:
         raise _refuse(path, "; ".join(wrong.findings))
     return Hostfile(path.absolute(), hosts, named, envs)
@@ -100,19 +101,19 @@ def _hosts(value: Any, wrong: Wrong) -> tuple[Host, ...]:
     return tuple(read_host(rank, each, wrong) for rank, each in enumerate(value))
 
 
-def _check_ring(hosts: Sequence[Host], backend: str, wrong: Wrong) -> None:
+def _check_ring(hosts: Sequence[Host], wrong: Wrong) -> None:
     """Each rank connects to every address of the next one, and wants as many from the last."""
     for host in hosts:
         if len(host.ips) != len(hosts[0].ips) or not host.ips:
             count = len(hosts[0].ips)
             wanted = f"have {count} as hosts[0].ips has" if count else "name an address"
-            wrong.must(f"hosts[{host.rank}].ips", f"{wanted} for {backend}", list(host.ips))
+            wrong.must(f"hosts[{host.rank}].ips", f"{wanted} for ring", list(host.ips))
 
 
-def _check_jaccl(hosts: Sequence[Host], backend: str, wrong: Wrong) -> None:
+def _check_jaccl(hosts: Sequence[Host], wrong: Wrong) -> None:
     """Rank 0's first address is where all meet; a device for every rank that one talks to."""
     if not hosts[0].ips:
-        wrong.must("hosts[0].ips", f"name an address for {backend}", [])
+        wrong.must("hosts[0].ips", "name an address for jaccl", [])
     for host in hosts:
         where = f"hosts[{host.rank}].rdma"
         if len(host.rdma) != len(hosts):
@@ -121,12 +122,6 @@ def _check_jaccl(hosts: Sequence[Host], backend: str, wrong: Wrong) -> None:
         if host.rdma[host.rank]:
             own = f"{where}[{host.rank}]"
             wrong.must(own, "be null, as it is the host itself", host.rdma[host.rank])
-        for peer in sorted(_peers(host.rank, len(hosts), backend)):
-            if not host.rdma[peer]:
+        for peer, devices in enumerate(host.rdma):
+            if peer != host.rank and not devices:
                 wrong.must(f"{where}[{peer}]", f"name the device to rank {peer}", None)
-
-
-def _peers(rank: int, ranks: int, backend: str) -> set[int]:
-    if backend == "jaccl-ring":
-        return {(rank - 1) % ranks, (rank + 1) % ranks}
-    return set(range(ranks)) - {rank}

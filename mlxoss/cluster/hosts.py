@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-LOCAL = "127.0.0.1"
-"""The one name that mlx.launch starts without ssh, on the machine that it runs on."""
+LOCAL = frozenset({"127.0.0.1", "localhost"})
+"""Names of a host whose rank is started without ssh."""
 
 _KEYS = ("ssh", "ips", "rdma")
 # What ssh takes for a destination (a name, user@name, ssh://user@name:port), and no option of it.
@@ -38,8 +38,8 @@ class Host:
 
     @property
     def is_local(self) -> bool:
-        """Whether its rank is started without ssh."""
-        return self.ssh == LOCAL
+        """Whether its rank is started without ssh; rank 0 is on this machine."""
+        return self.rank == 0 or self.ssh in LOCAL
 
     def __str__(self) -> str:
         return f"rank {self.rank} ({self.ssh})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def write(folder: Path, document: object) -> Path:
     return path
 
 
-def rdma(*rows: list[object], backend: str = "jaccl") -> dict[str, object]:
+def rdma(*rows: Sequence[object], backend: str = "jaccl") -> dict[str, object]:
     hosts = [{**A, "ssh": f"mac-{n}", "rdma": row} for n, row in enumerate(rows)]
     return {"backend": backend, "hosts": hosts}
 
@@ -58,14 +59,13 @@ def test_an_object_with_everything(tmp_path: Path) -> None:
         ({"hosts": [A, B], "backend": "jaccl"}, "ring"),
         (rdma([None, "a", None], [None, None, "b"], ["c", "d", None], backend="ring"), None),
         (rdma(*(["a"] * n + [None] + ["a"] * (3 - n) for n in range(4))), None),
-        (rdma(*SQUARE, backend="jaccl-ring"), None),
     ],
 )  # fmt: skip
-def test_what_mlx_takes_is_taken(tmp_path: Path, document: object, backend: str | None) -> None:
+def test_what_mlx_takes_is_taken(tmp_path: Path, document: Any, backend: str | None) -> None:
     path = write(tmp_path, document)
     found = read_hostfile(path, backend)
     listed = document["hosts"] if isinstance(document, dict) else document
-    assert [host.ssh for host in found.hosts] == [host["ssh"] for host in listed]  # type: ignore[attr-defined]
+    assert [host.ssh for host in found.hosts] == [host["ssh"] for host in listed]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_mlx_takes_is_taken(tmp_path: Path, document: object, backend: str 
         ([A, {**B, "ips": ["fe80::1"]}], ["hosts[1].ips[0] must be an IPv4 address"]),
         ([A, {**B, "ips": ["0.0.0.0"]}], ["hosts[1].ips[0] must"]),
         ([A, {**B, "ips": [""]}], ["hosts[1].ips[0] must"]),
-        ({"hosts": [A, B], "backend": "mpi"}, ["backend must be one of ring, jaccl, jaccl-ring"]),
+        ({"hosts": [A, B], "backend": "mpi"}, ["backend must be one of ring, jaccl, not"]),
         ({"hosts": [A, B], "backend": ["ring"]}, ["backend must be one of"]),
         ({"hosts": [A, B], "envs": "A=1"}, ["envs must be a list"]),
         ({"hosts": [A, B], "envs": ["A"]}, ['envs[0] must be NAME=VALUE, not "A"']),
@@ -121,7 +121,7 @@ def test_what_mlx_takes_is_taken(tmp_path: Path, document: object, backend: str 
         (rdma([None, ["a", None]], ["a", None]), ["hosts[0].rdma[1] must be null, a device"]),
         (
             [{"ssh": 1, "ips": 2, "rdma": 3, "x": 4}, 5],
-            ["hosts[0].x is", "hosts[0].ssh must", "hosts[0].ips must", "hosts[0].rdma", "hosts[1]"],
+            ["hosts[0].x is", "hosts[0].ssh must", "hosts[0].ips must", "hosts[0].rdma", "[1]"],
         ),
     ],
 )  # fmt: skip

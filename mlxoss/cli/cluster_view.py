@@ -1,0 +1,67 @@
+"""How ``mlxoss cluster check`` shows what it found: a table for people, or JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import typer
+
+from mlxoss.checks import Level
+from mlxoss.cli.status_view import fitted
+from mlxoss.cluster.check import Finding, Found
+from mlxoss.cluster.hostfile import Hostfile
+from mlxoss.cluster.judge import GB
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+
+
+def to_json(hostfile: Hostfile, backend: str, found: Found) -> str:
+    """Everything as one JSON object; what could not be had is ``null``."""
+    reports = {rank: asdict(report) for rank, report in found.reports.items()}
+    document = {
+        "hostfile": str(hostfile.path),
+        "backend": backend,
+        "ok": not found.failed,
+        "checks": [_flat(hostfile, finding) for finding in found.findings],
+        "hosts": [
+            {"rank": host.rank, "ssh": host.ssh, "report": reports.get(host.rank)}
+            for host in hostfile.hosts
+        ],
+        "links": [asdict(link) for link in found.links],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _flat(hostfile: Hostfile, finding: Finding) -> dict[str, object]:
+    host = hostfile.hosts[finding.rank].ssh
+    return {"rank": finding.rank, "host": host, **asdict(finding.check)}
+
+
+def to_table(hostfile: Hostfile, backend: str, found: Found, *, terminal: bool = False) -> str:
+    """A line for each check in columns, its remedy below it; and what it comes to."""
+    lines = [f"{len(hostfile.hosts)} hosts over {backend}, {hostfile.path}"]
+    widest = max(len(host.ssh) for host in hostfile.hosts)
+    for finding in found.findings:
+        lines.extend(_rows(hostfile, finding, widest, terminal=terminal))
+    return "\n".join([*lines, _sum(found)])
+
+
+def _rows(hostfile: Hostfile, finding: Finding, widest: int, *, terminal: bool) -> Iterator[str]:
+    check, host = finding.check, hostfile.hosts[finding.rank].ssh
+    left = f"{check.level:4}  {finding.rank:>2} {host:{widest}}  {check.name:8}  "
+    line = fitted(left + check.detail, indent=len(left), terminal=terminal)
+    yield typer.style(line[:4], fg=COLOURS[check.level]) + line[4:]
+    if check.remedy and check.level is not Level.OK:
+        yield fitted(f"      -> {check.remedy}", indent=9, terminal=terminal)
+
+
+def _sum(found: Found) -> str:
+    failed = sum(finding.check.level is Level.FAIL for finding in found.findings)
+    if failed:
+        return f"{failed} of {len(found.findings)} checks failed."
+    model = found.reports[0].model
+    assert model is not None  # else a check has failed
+    each = model.shard_bytes(len(found.reports)) / GB
+    return f"Ready: each rank holds {each:.1f} GB of {model.weights_bytes / GB:.1f} GB of weights."

@@ -1,0 +1,129 @@
+"""The hidden ``mlxoss cluster probe``: what a host answers when a check asks it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mlxoss import __version__
+from mlxoss.cli.memory import free_bytes, memory_limits
+from mlxoss.cluster.link import listen, measure
+from mlxoss.cluster.report import Memory, Model, Report, to_answer, to_line
+from mlxoss.cluster.weights import describe_model
+from mlxoss.errors import ConfigError, MlxossError, ModelError, ServiceError
+from mlxoss.service.run import run_command
+
+_MOST_QUESTION = 1 << 16
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SYSCTL = "/usr/sbin/sysctl"
+
+
+def answer_question() -> None:
+    """Read a question from standard input and answer it, or end after its ``limit_s``."""
+    try:
+        question = json.loads(sys.stdin.readline(_MOST_QUESTION))
+        limit_s, ask = float(question["limit_s"]), str(question["ask"])
+        answer = {"report": _report, "listen": _listen, "measure": _measure}[ask]
+    except (ValueError, KeyError, TypeError):
+        message = "This is for `mlxoss cluster check` to run, with a question on standard input."
+        raise ConfigError(message) from None
+    # The one who asked may be gone, and nothing may stay behind here.
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, limit_s))
+    try:
+        _say(answer(question))
+    except OSError as error:
+        _say({"error": error.strerror or str(error) or type(error).__name__})
+
+
+def _say(answer: Mapping[str, Any]) -> None:
+    typer.echo(to_line(answer))
+    sys.stdout.flush()
+
+
+def _listen(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    def tell(port: int) -> None:
+        _say({"port": port})
+
+    return {"bytes": listen(str(question["host"]), str(question["secret"]), tell)}
+
+
+def _measure(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    host, port, secret = question["host"], question["port"], question["secret"]
+    return asdict(measure(str(host), int(port), str(secret)))
+
+
+def _report(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    os.environ.update(each.partition("=")[::2] for each in question["envs"])
+    model = _model(question["model"], deep=bool(question["deep"]))
+    limit, total = memory_limits()
+    return to_answer(
+        Report(
+            versions=read_versions(),
+            machine=_machine(),
+            memory=Memory(limit, total, free_bytes()),
+            model=None if isinstance(model, str) else model,
+            model_error=model if isinstance(model, str) else None,
+            rdma=_rdma_devices(),
+        )
+    )
+
+
+def read_versions() -> dict[str, str]:
+    """The versions of what must be the same on every host."""
+    found = {"mlxoss": __version__}
+    for name in ("mlx", "mlx-lm"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found | {"python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def _model(name: str | None, *, deep: bool) -> Model | str:
+    """The model of that name, or why it cannot be used."""
+    from mlxoss.engine.loader import resolve_model
+
+    try:
+        source = resolve_model(name)
+        if source.folder is None:  # the demo comes with the package
+            digest = hashlib.sha256(__version__.encode()).hexdigest()
+            return Model(source.info.name, None, digest, 0, 0)
+        return describe_model(source.info.name, source.folder, deep=deep)
+    except (ModelError, ConfigError, OSError, ValueError) as error:
+        return str(error)
+
+
+def _machine() -> str:
+    """What differs between machines that run at the same time: of this boot."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        pass
+    try:
+        return run_command([_SYSCTL, "-n", "kern.bootsessionuuid"], timeout_s=5.0).out.strip()
+    except ServiceError:
+        return platform.node()
+
+
+def _rdma_devices() -> tuple[str, ...] | None:
+    """The RDMA devices of a Mac, which ``ibv_devices`` lists under a heading."""
+    command = shutil.which("ibv_devices", path=f"{os.environ.get('PATH', '')}:/usr/bin")
+    if command is None:
+        return None
+    try:
+        words = run_command([command], timeout_s=5.0).out.split()
+    except MlxossError:
+        return None
+    return tuple(word for word in words if word.startswith("rdma_"))

@@ -1,0 +1,182 @@
+"""Checks a group before it is started: every host at once, then the links one by one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlxoss.checks import Check, Level
+from mlxoss.cluster.hostfile import Hostfile
+from mlxoss.cluster.hosts import Host
+from mlxoss.cluster.judge import (
+    judge_link,
+    judge_memory,
+    judge_model,
+    judge_place,
+    judge_rdma,
+    judge_versions,
+    on_one_machine,
+    ways,
+)
+from mlxoss.cluster.link import PATIENCE_S, Link
+from mlxoss.cluster.remote import Asking, Remote
+from mlxoss.cluster.report import Report, parse_report
+from mlxoss.cluster.trouble import Trouble
+
+REPORT_S = 30.0
+DEEP_S = 3600.0
+"""How long a host may take to read all of its weights."""
+_LINK_S = 4 * PATIENCE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check of one rank."""
+
+    rank: int
+    check: Check
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A link from one rank to another's address."""
+
+    source: int
+    target: int
+    ip: str
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All findings in the order of the ranks; the reports and links that could be had."""
+
+    findings: list[Finding] = field(default_factory=list)
+    reports: dict[int, Report] = field(default_factory=dict)
+    links: list[Measured] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the group cannot work like this."""
+        return any(finding.check.level is Level.FAIL for finding in self.findings)
+
+
+def check_cluster(
+    hostfile: Hostfile, backend: str, model: str | None, *, deep: bool = False, links: bool = True
+) -> Found:
+    """Check the hosts for ``model`` (as the setting) over ``backend``. Never raises.
+
+    ``deep`` has each host read all weights. Without ``links`` no link is measured.
+    """
+    found, hosts = Found(), hostfile.hosts
+    question = {"ask": "report", "model": model, "deep": deep, "envs": list(hostfile.envs)}
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        limit_s = DEEP_S if deep else REPORT_S
+        told = list(pool.map(lambda host: _ask_report(host, question, limit_s), hosts))
+    found.reports.update((n, each) for n, each in enumerate(told) if isinstance(each, Report))
+    found.findings.append(Finding(0, judge_place(_foreign(hosts[0]))))
+    for host, answer in zip(hosts, told, strict=True):
+        checks = _judge_host(host, answer, found.reports, backend, len(hosts))
+        found.findings.extend(Finding(host.rank, check) for check in checks)
+    if links:
+        _check_links(hosts, backend, found)
+    return found
+
+
+def _ask_report(host: Host, question: Mapping[str, Any], limit_s: float) -> Report | Trouble:
+    answer = Remote(host).ask(question, limit_s)
+    if isinstance(answer, Trouble):
+        return answer
+    report = parse_report(answer)
+    if report is None:
+        versions = answer.get("versions")
+        return Trouble(
+            f"its mlxoss is of another version: {versions}", "Bring both to one version."
+        )
+    return report
+
+
+def _foreign(host: Host) -> list[str]:
+    """The addresses of a host that this machine has not."""
+    return [ip for ip in host.ips if not _is_own(ip)]
+
+
+def _is_own(ip: str) -> bool:
+    try:
+        with socket.create_server((ip, 0)):
+            return True
+    except OSError:
+        return False
+
+
+def _judge_host(
+    host: Host,
+    answer: Report | Trouble,
+    reports: Mapping[int, Report],
+    backend: str,
+    ranks: int,
+) -> list[Check]:
+    if isinstance(answer, Trouble):
+        return [Check("reach", Level.FAIL, answer.detail, answer.remedy)]
+    first = reports[min(reports)]
+    checks = [
+        _judge_reach(host),
+        judge_versions(first, answer, host),
+        judge_model(first, answer, host),
+        judge_memory(answer, ranks, on_one_machine(reports)[host.rank], host),
+    ]
+    return [*checks, judge_rdma(answer, host)] if backend != "ring" else checks
+
+
+def _judge_reach(host: Host) -> Check:
+    if host.is_local:
+        return Check("reach", Level.OK, "without ssh")
+    held = os.environ.get("SSH_AUTH_SOCK")
+    # launchd's own agent is there for its jobs too.
+    if held and "com.apple.launchd" not in held and Remote(host).needs_agent():
+        detail = "ssh gets there only by the agent of this shell, which a service does not have"
+        remedy = f"Let a key without a passphrase in: ssh-copy-id -i FILE {host.ssh}"
+        return Check("reach", Level.WARN, detail, remedy)
+    return Check("reach", Level.OK, "by ssh without a password")
+
+
+def _check_links(hosts: Sequence[Host], backend: str, found: Found) -> None:
+    """One after the other: two at once would share a cable."""
+    for source, target, ip in ways(hosts, backend):
+        way = f"to rank {target.rank} at {ip}"
+        if not {source.rank, target.rank} <= found.reports.keys():
+            check = Check("link", Level.SKIP, f"{way}: not both hosts could be asked")
+        else:
+            link = measure_link(Remote(source), Remote(target), ip)
+            check = judge_link(way, link, over_tcp=backend == "ring")
+            if isinstance(link, Link):
+                found.links.append(Measured(source.rank, target.rank, ip, link))
+        found.findings.append(Finding(source.rank, check))
+
+
+def measure_link(source: Remote, target: Remote, ip: str) -> Link | Trouble:
+    """Have ``target`` listen on its address ``ip`` and ``source`` measure the way there."""
+    secret = secrets.token_hex(16)
+    key = f"hosts[{target.host.rank}].ips"
+    with Asking(target, {"ask": "listen", "host": ip, "secret": secret}, _LINK_S) as listening:
+        told = listening.answer()
+        if isinstance(told, Trouble):
+            return told
+        if "port" not in told:
+            return Trouble(
+                f"{ip} cannot be listened on there ({told.get('error')})", f"Correct {key}."
+            )
+        asked = {"ask": "measure", "host": ip, "port": told["port"], "secret": secret}
+        answer = source.ask(asked, _LINK_S)
+    if isinstance(answer, Trouble):
+        return answer
+    if "error" in answer:
+        remedy = f"See whether they share a network: ping {ip}; macOS may also ask there, once, "
+        remedy += "whether python may accept connections and find devices on the local network."
+        return Trouble(f"no way there ({answer['error']})", remedy)
+    return Link(**answer)

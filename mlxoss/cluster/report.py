@@ -1,0 +1,97 @@
+"""What a host says of itself when it is asked, and how question and answer travel.
+
+``mlxoss cluster probe`` reads one line of JSON, the question, and prints answers as lines of JSON
+behind a mark: a login shell may print words of its own. Nothing stands on a command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PROBE = ("cluster", "probe")
+_MARK = "mlxoss-probe:"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model that a host would load.
+
+    ``digest`` tells it from others without reading the weights, ``contents`` by reading them.
+    ``commit`` is that of the Hugging Face cache. Of its ``weights_bytes`` every rank holds
+    ``whole_bytes`` and a part of the rest.
+    """
+
+    name: str
+    commit: str | None
+    digest: str
+    weights_bytes: int
+    whole_bytes: int
+    contents: str | None = None
+
+    def shard_bytes(self, ranks: int) -> int:
+        """The bytes of weights that each of so many ranks holds."""
+        return self.whole_bytes + (self.weights_bytes - self.whole_bytes) // ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """In bytes: what the GPU may hold, all there is, and what is free (``None``: unknown)."""
+
+    limit_bytes: int
+    total_bytes: int
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A host. ``machine`` differs between machines.
+
+    ``model`` is ``None`` where it cannot be used, for the reason ``model_error``; ``rdma`` names
+    the devices, ``None`` where that could not be asked.
+    """
+
+    versions: Mapping[str, str]
+    machine: str
+    memory: Memory
+    model: Model | None = None
+    model_error: str | None = None
+    rdma: tuple[str, ...] | None = None
+
+
+def to_line(answer: Mapping[str, Any]) -> str:
+    """An answer as it is printed."""
+    return _MARK + json.dumps(answer)
+
+
+def find_answer(line: str) -> dict[str, Any] | None:
+    """The answer in a line, ``None`` if there is none in it."""
+    _, mark, text = line.partition(_MARK)
+    try:
+        answer = json.loads(text) if mark else None
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def to_answer(report: Report) -> dict[str, Any]:
+    """A report as JSON values."""
+    return asdict(report)
+
+
+def parse_report(answer: Mapping[str, Any]) -> Report | None:
+    """Read a report back; ``None`` if it is one of another version."""
+    try:
+        model, rdma = answer["model"], answer["rdma"]
+        return Report(
+            versions=dict(answer["versions"]),
+            machine=str(answer["machine"]),
+            memory=Memory(**answer["memory"]),
+            model=None if model is None else Model(**model),
+            model_error=answer["model_error"],
+            rdma=None if rdma is None else tuple(rdma),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
