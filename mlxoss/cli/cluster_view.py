@@ -9,12 +9,11 @@ from dataclasses import asdict
 import typer
 
 from mlxoss.checks import Level
+from mlxoss.cli.doctor import COLOURS
 from mlxoss.cli.status_view import fitted
 from mlxoss.cluster.check import Finding, Found
 from mlxoss.cluster.hostfile import Hostfile
 from mlxoss.cluster.judge import GB
-
-COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 
 
 def to_json(hostfile: Hostfile, backend: str, found: Found) -> str:

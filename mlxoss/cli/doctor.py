@@ -14,7 +14,7 @@ from mlxoss.cli.service import explained
 if TYPE_CHECKING:
     from mlxoss.checks import Check
 
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SPEED = Annotated[
     bool,
@@ -43,7 +43,7 @@ def _line(check: Check) -> str:
 
     terminal = sys.stdout.isatty()
     text = fitted(f"{check.level:4}  {check.name}: {check.detail}", indent=6, terminal=terminal)
-    text = typer.style(text[:4], fg=_COLOURS[check.level]) + text[4:]
+    text = typer.style(text[:4], fg=COLOURS[check.level]) + text[4:]
     if check.remedy and check.level != "ok":
         text += "\n" + fitted(f"      -> {check.remedy}", indent=9, terminal=terminal)
     return text

@@ -34,17 +34,15 @@ def answer_question() -> None:
     """Read a question from standard input and answer it, or end after its ``limit_s``."""
     try:
         question = json.loads(sys.stdin.readline(_MOST_QUESTION))
-        limit_s, ask = float(question["limit_s"]), str(question["ask"])
-        answer = {"report": _report, "listen": _listen, "measure": _measure}[ask]
-    except (ValueError, KeyError, TypeError):
-        message = "This is for `mlxoss cluster check` to run, with a question on standard input."
-        raise ConfigError(message) from None
-    # The one who asked may be gone, and nothing may stay behind here.
-    signal.setitimer(signal.ITIMER_REAL, max(0.001, limit_s))
-    try:
-        _say(answer(question))
+        # The one who asked may be gone, and nothing may stay behind here.
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, float(question["limit_s"])))
+        asked = {"report": _report, "listen": _listen, "measure": _measure}[question["ask"]]
+        _say(asked(question))
     except OSError as error:
         _say({"error": error.strerror or str(error) or type(error).__name__})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = "This is for `mlxoss cluster check` to run, with a question on standard input."
+        raise ConfigError(message) from None
 
 
 def _say(answer: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from tests.cli.runner import environment, mlxoss
 COMMANDS = [
     *[(), ("serve",), ("chat",), ("models",), ("models", "pull"), ("models", "list")],
     *[("key",), ("key", "create"), ("key", "list"), ("key", "revoke")],
-    *[("privacy",), ("store",), ("store", "clear")],
+    *[("privacy",), ("store",), ("store", "clear"), ("cluster",), ("cluster", "check")],
 ]
 HEAVY = {"mlx", "mlx_lm", "sanic", "openai_harmony", "huggingface_hub", "numpy", "rich"}
 

@@ -1,4 +1,4 @@
-"""Hosts that ssh reaches: unprivileged ``sshd`` on loopback, with keys and settings of their own."""
+"""Hosts that ssh reaches: each an ``sshd`` on loopback with keys and settings of its own."""
 
 from __future__ import annotations
 

@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import click
 import pytest
 
-from mlxoss.checks import Check, Level
-from mlxoss.cluster.check import Found, check_cluster
+from mlxoss.checks import Level
+from mlxoss.cli.cluster_view import to_table
+from mlxoss.cluster.check import check_cluster
 from mlxoss.cluster.hostfile import read_hostfile
-from mlxoss.cluster.hosts import Host
-from mlxoss.cluster.remote import Remote
-from mlxoss.cluster.trouble import Trouble
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.cli.runner import environment
+from tests.cluster.groups import check, group, of, write_hostfile
 from tests.cluster.sshd import Network
-from tests.service.box import free_port
 
 NAME = "some-org/gpt-oss-tiny"
+SMALL = TinyModel(hidden=8)
 COMMITS = ("a" * 40, "b" * 40)
 NOISE = 'sh -c \'echo Welcome.; printf "no newline: "; eval "$SSH_ORIGINAL_COMMAND"\''
-
-
-def write_hostfile(folder: Path, hosts: Sequence[object], **more: object) -> Path:
-    path = folder / "hosts.json"
-    path.write_text(json.dumps({"hosts": hosts, **more}))
-    return path
-
-
-def group(*names: str) -> list[dict[str, Any]]:
-    return [{"ssh": name, "ips": [f"127.0.0.{n + 1}"]} for n, name in enumerate(names)]
-
-
-def check(path: Path, model: str | None = None, *, deep: bool = False) -> Found:
-    hostfile = read_hostfile(path)
-    return check_cluster(hostfile, hostfile.backend or "ring", model, deep=deep, links=False)
-
-
-def of(found: Found, rank: int, name: str) -> Check:
-    (each,) = (f.check for f in found.findings if f.rank == rank and f.check.name == name)
-    if each.level is Level.FAIL:
-        assert each.remedy
-    return each
 
 
 def cache(home: Path, commit: str, checkpoint: Path) -> Path:
@@ -62,20 +39,19 @@ def cache(home: Path, commit: str, checkpoint: Path) -> Path:
 
 
 def test_two_hosts_that_are_fit(network: Network, tmp_path: Path) -> None:
-    folder = write_checkpoint(tmp_path / "tiny")
+    folder = write_checkpoint(tmp_path / "tiny", SMALL)
     env = environment(tmp_path / "home", {"PATH": network.path})
     network.serve("mac-b", {"MLXOSS_HOME": tmp_path / "b"}, NOISE)
     path = write_hostfile(tmp_path, group("mac-a", "mac-b"))
-    command = [sys.executable, "-m", "mlxoss", "cluster", "check"]
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [*command, *arguments], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (done.stdout, done.stderr)
-        return done.stdout
-
-    told = json.loads(run(str(path), "--model", str(folder), "--deep", "--json"))
+    config = tmp_path / "home" / "mlxoss" / "config" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"hostfile = {json.dumps(str(path))}\n")
+    command = [sys.executable, "-m", "mlxoss", "cluster", "check", "--model", str(folder)]
+    done = subprocess.run(
+        [*command, "--deep", "--json"], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    told = json.loads(done.stdout)
     assert (told["hostfile"], told["backend"], told["ok"]) == (str(path), "ring", True)
     names = [(each["rank"], each["name"]) for each in told["checks"]]
     of_host = ["reach", "versions", "model", "memory"]
@@ -93,43 +69,10 @@ def test_two_hosts_that_are_fit(network: Network, tmp_path: Path) -> None:
         assert 0 < link["link"]["round_trip_s"] < 1
         assert link["link"]["bytes_per_s"] > 1e6
 
-    config = tmp_path / "home" / "mlxoss" / "config" / "config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text(f"hostfile = {json.dumps(str(path))}\n")
-    screen = run()  # the configured one, with the model that is bundled
-    assert screen.startswith(f"2 hosts over ring, {path}\n")
-    assert "1 mac-b  reach     by ssh without a password\n" in screen
-    assert "mlxoss-demo" in screen
-
-
-def test_why_hosts_are_not_reached(network: Network, tmp_path: Path) -> None:
-    port = network.serve("mac-b")
-    other = network.folder / "other"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
-    network.know("unknown", Port=port, UserKnownHostsFile="/dev/null")
-    network.know("strange", Port=port, IdentityFile=other)
-    network.know("closed", Port=free_port())
-    network.know("no-name", HostName="no-such-host.invalid")
-    names = ("unknown", "strange", "closed", "no-name")
-    found = check(write_hostfile(tmp_path, group("mac-a", *names)))
-    expected = {
-        "unknown": ("Host key verification failed", "ssh unknown exit"),
-        "strange": ("Permission denied (publickey)", "ssh-copy-id strange"),
-        "closed": ("Connection refused", "Remote Login"),
-        "no-name": ("Could not resolve hostname", "hosts[4].ssh"),
-    }
-    for rank, (detail, remedy) in enumerate(expected.values(), 1):
-        told = of(found, rank, "reach")
-        assert told.level is Level.FAIL
-        assert detail in told.detail
-        assert remedy in str(told.remedy)
-    assert found.failed
-    assert found.reports.keys() == {0}
-
 
 def test_another_revision_of_the_model_or_none(network: Network, tmp_path: Path) -> None:
-    plain = write_checkpoint(tmp_path / "plain")
-    wider = write_checkpoint(tmp_path / "wider", TinyModel(hidden=96))
+    plain = write_checkpoint(tmp_path / "plain", SMALL)
+    wider = write_checkpoint(tmp_path / "wider", TinyModel(hidden=16))
     homes = {name: tmp_path / name for name in ("a", "b", "c", "d", "e")}
     here = cache(homes["a"], COMMITS[0], plain)
     cache(homes["b"], COMMITS[1], plain)
@@ -140,7 +83,6 @@ def test_another_revision_of_the_model_or_none(network: Network, tmp_path: Path)
     flipped.write_bytes(data)
     for name in "bcde":
         network.serve(f"mac-{name}", {"HF_HOME": homes[name]})
-    network.script("env-of-a", "")
     path = write_hostfile(tmp_path, group("mac-a", "mac-b", "mac-c", "mac-d", "mac-e"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HOME", str(homes["a"]))
@@ -163,11 +105,16 @@ def test_another_revision_of_the_model_or_none(network: Network, tmp_path: Path)
 
 
 def test_variables_of_the_hostfile_hold_on_every_host(network: Network, tmp_path: Path) -> None:
-    cache(tmp_path / "hf", COMMITS[0], write_checkpoint(tmp_path / "plain"))
+    cache(tmp_path / "hf", COMMITS[0], write_checkpoint(tmp_path / "plain", SMALL))
     network.serve("mac-b", {"HF_HOME": "/nowhere"})
     envs = [f"HF_HOME={tmp_path / 'hf'}"]
-    found = check(write_hostfile(tmp_path, group("mac-a", "mac-b"), envs=envs), NAME)
+    path = write_hostfile(tmp_path, group("mac-a", "mac-b"), envs=envs)
+    found = check(path, NAME)
     assert of(found, 1, "model").level is Level.OK
+    screen = click.unstyle(to_table(read_hostfile(path), "ring", found))
+    assert screen.startswith(f"2 hosts over ring, {path}\n")
+    assert "\nok     1 mac-b  reach     by ssh without a password\n" in screen
+    assert re.search(r"\nReady: each rank holds 0\.\d GB of 0\.\d GB of weights\.$", screen)
 
 
 def test_other_software(network: Network, tmp_path: Path) -> None:
@@ -208,27 +155,6 @@ def test_addresses_that_are_not_the_hosts_own(network: Network, tmp_path: Path) 
     assert told.remedy == "Correct hosts[0].ips."
 
 
-def test_a_key_that_only_this_shells_agent_has(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network.serve("mac-b")
-    socket = tmp_path / "agent"
-    with subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL) as agent:
-        try:
-            monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-            add = ["sh", "-c", f"until ssh-add -q {network.key}; do sleep 0.05; done"]
-            subprocess.run(add, check=True, timeout=20, stderr=subprocess.DEVNULL)
-            path = write_hostfile(tmp_path, group("mac-a", "mac-b"))
-            assert of(check(path), 1, "reach").level is Level.OK
-            network.key.unlink()
-            told = of(check(path), 1, "reach")
-        finally:
-            agent.terminate()
-    assert told.level is Level.WARN
-    assert "which a service does not have" in told.detail
-    assert "ssh-copy-id" in str(told.remedy)
-
-
 def test_devices_for_jaccl(network: Network, tmp_path: Path) -> None:
     listed = "device node GUID\\n------ ----\\nrdma_en2 8a\\nrdma_en3 8b\\n"
     network.script("ibv_devices", f"printf '{listed}'")
@@ -243,43 +169,3 @@ def test_devices_for_jaccl(network: Network, tmp_path: Path) -> None:
     assert told.level is Level.FAIL
     assert told.detail == "rdma_en9 missing, there is rdma_en2, rdma_en3"
     assert of(found, 1, "rdma").level is Level.SKIP
-
-
-def test_a_host_that_hangs_is_given_up(network: Network) -> None:
-    network.serve("asleep", force="sleep 600")
-    told = Remote(Host(1, "asleep")).ask({"ask": "report"}, 0.1)
-    assert isinstance(told, Trouble)
-    assert told.detail.startswith("it did not answer within")
-
-
-def test_a_probe_ends_by_itself(network: Network) -> None:
-    """Nobody measures, and whoever asked cannot tell it to stop."""
-    network.serve("mac-b")
-    told = Remote(Host(1, "mac-b")).ask({"ask": "measure", "envs": []}, 3.0)
-    assert isinstance(told, Trouble)
-    with_question = {"ask": "listen", "host": "127.0.0.1", "secret": "s"}
-    done = subprocess.run(
-        [sys.executable, "-m", "mlxoss", "cluster", "probe"],
-        input=json.dumps({**with_question, "limit_s": 1.0}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == -14
-    assert '{"port": ' in done.stdout
-
-
-@pytest.mark.parametrize("question", ["", "{}", "[]", '{"ask": "rm", "limit_s": 1}', "x" * 99])
-def test_a_probe_refuses_what_is_no_question(question: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mlxoss", "cluster", "probe"],
-        env=environment(tmp_path),
-        input=question,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "for `mlxoss cluster check` to run" in done.stderr
