@@ -45,6 +45,21 @@ class Config:
             FilePath(), "Share the model among the hosts of this file (mlx.launch's format)."
         ),
     )
+    backend: str | None = field(
+        default=None,
+        metadata=_about(
+            Choice("ring", "jaccl"),
+            "What the hosts are connected by, ring (TCP) or jaccl (RDMA over Thunderbolt); else "
+            "the hostfile's, else ring.",
+        ),
+    )
+    rank_timeout: int = field(
+        default=30,
+        metadata=_about(
+            Integer(2, 86_400),
+            "Seconds without a sign of a host, or for one step, until the whole group ends.",
+        ),
+    )
     host: str = field(
         default="localhost",
         metadata=_about(
