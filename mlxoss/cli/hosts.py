@@ -16,6 +16,12 @@ from mlxoss.errors import ConfigError
 UNSET = "Put it back, or serve from this machine alone: mlxoss config set hostfile ''"
 """What to do about a hostfile that cannot be used."""
 
+LOCAL_NETWORK = (
+    "Note: macOS 15 and newer may keep a service from other hosts ('No route to host' in the log) "
+    "until it is allowed in System Settings > Privacy & Security > Local Network."
+)
+"""Apple's TN3179. What runs in a terminal or by ssh is allowed, so no check here can see it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -32,32 +38,33 @@ def find_cluster(asked: Asked) -> tuple[Hostfile, str, str | None]:
     if asked.argument and asked.hostfile:
         message = "Name the hostfile once: as an argument or with --hostfile."
         raise ConfigError(message, key="--hostfile", source="command line")
-    flags = {"hostfile": asked.argument or asked.hostfile, "model": asked.model}
+    hostfile = asked.argument or asked.hostfile
+    flags = {"hostfile": hostfile, "model": asked.model, "backend": asked.backend}
     config = read_config(flags)
-    if config.hostfile is None:
-        message = (
-            "There is no hostfile: name one, or set it with `mlxoss config set hostfile FILE`."
-        )
+    group = find_group(config)
+    if group is None:
+        message = "There is no hostfile: give one, or `mlxoss config set hostfile FILE`."
         raise ConfigError(message, key="hostfile")
-    if asked.backend not in (None, *BACKENDS):
-        message = f"--backend must be one of {', '.join(BACKENDS)}, not {asked.backend!r}."
-        raise ConfigError(message, key="--backend", source="command line")
-    found = read_hostfile(config.hostfile, asked.backend)
-    return found, asked.backend or found.backend or BACKENDS[0], _absolute(config.model)
+    return group, backend_of(group, config), _for_all(config.model)
 
 
 def find_group(config: Config) -> Hostfile | None:
     """The hosts of a configuration, ``None`` for one machine alone. Raises ``ConfigError``."""
-    return read_hostfile(config.hostfile) if config.hostfile else None
+    return read_hostfile(config.hostfile, config.backend) if config.hostfile else None
 
 
-def check_hosts(group: Hostfile, model: str | None, say: Callable[[str], None]) -> list[Check]:
+def backend_of(group: Hostfile, config: Config) -> str:
+    """What the hosts are connected by."""
+    return config.backend or group.backend or BACKENDS[0]
+
+
+def check_hosts(group: Hostfile, config: Config, say: Callable[[str], None]) -> list[Check]:
     """Ask every host whether it is fit, without measuring links; each check says whose it is."""
     from mlxoss.cluster.check import check_cluster
 
     say(f"Asking {len(group.hosts)} hosts ...")
-    backend = group.backend or BACKENDS[0]
-    found = check_cluster(group, backend, _absolute(model), links=False)
+    backend, model = backend_of(group, config), _for_all(config.model)
+    found = check_cluster(group, backend, model, links=False)
     return [_named(group.hosts[each.rank], each.check) for each in found.findings]
 
 
@@ -65,8 +72,8 @@ def _named(host: Host, check: Check) -> Check:
     return replace(check, name=f"{host}: {check.name}", detail=f"{host}: {check.detail}")
 
 
-def _absolute(model: str | None) -> str | None:
-    """The model as it is named to other hosts: a folder counts from theirs otherwise."""
-    if model and (folder := Path(model).expanduser()).is_dir():
-        return str(folder.absolute())
-    return model
+def _for_all(model: str | None) -> str | None:
+    """A folder by its whole path, but for ``~``, which every machine reads for itself."""
+    if model is None or model.startswith("~") or not Path(model).is_dir():
+        return model
+    return str(Path(model).resolve())

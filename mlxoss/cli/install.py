@@ -13,7 +13,7 @@ import typer
 
 from mlxoss import paths
 from mlxoss.checks import Check, Level
-from mlxoss.cli.hosts import check_hosts, find_group
+from mlxoss.cli.hosts import LOCAL_NETWORK, check_hosts, find_group
 from mlxoss.cli.machine import Machine, look_where_it_looks, make_spec, this_machine, this_program
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
@@ -85,6 +85,8 @@ def install(wish: Wish, say: Callable[[str], None]) -> dict[str, object]:
     _report(outcome, say)
     if not changed and not outcome.done:
         say("Nothing to change: the service is installed and runs as asked.")
+    if config.hostfile and machine.manager.supervisor.name == "launchd":
+        say(LOCAL_NETWORK)
     for name in unheeded(os.environ, spec):
         say(f"Note: {name} is set in this shell and does not reach the service.")
     ready = _await(machine, config, say) if wish.start else None
@@ -141,7 +143,7 @@ def _check(
     source = _find_model(config, machine, wish, say)
     checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
     if group:
-        checks += check_hosts(group, config.model, say)
+        checks += check_hosts(group, config, say)
     elif source.folder:
         checks.append(_check_memory(source))
     for check in checks:

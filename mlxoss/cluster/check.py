@@ -176,7 +176,10 @@ def measure_link(source: Remote, target: Remote, ip: str) -> Link | Trouble:
     if isinstance(answer, Trouble):
         return answer
     if "error" in answer:
-        remedy = f"See whether they share a network: ping {ip}; macOS may also ask there, once, "
-        remedy += "whether python may accept connections and find devices on the local network."
+        remedy = (
+            f"See whether they share a network: {source.host.to_command(f'ping {ip}')}; macOS may "
+            "keep programs from it: System Settings > Network > Firewall, and > Privacy & Security "
+            "> Local Network"
+        )
         return Trouble(f"no way there ({answer['error']})", remedy)
     return Link(**answer)

@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,12 @@ class Host:
 
     def __str__(self) -> str:
         return f"rank {self.rank} ({self.ssh})"
+
+    def to_command(self, command: str) -> str:
+        """What to type here to run ``command`` there."""
+        if self.is_local:
+            return command
+        return f"ssh {self.ssh} {shlex.quote(command) if '|' in command else command}"
 
 
 @dataclass(slots=True)

@@ -32,7 +32,8 @@ def judge_versions(here: Report, there: Report, host: Host) -> Check:
     pins = " ".join(
         f"{name}=={version}" for name, version in here.versions.items() if name != "python"
     )
-    remedy = f"Bring it to the same: ssh {host.ssh} {sys.executable} -m pip install {pins}"
+    command = host.to_command(f"{sys.executable} -m pip install {pins}")
+    remedy = f"Bring it to the same: {command}, or brew upgrade mlxoss on both"
     return Check("versions", Level.FAIL, "; ".join(differing), remedy)
 
 
@@ -40,15 +41,13 @@ def judge_model(first: Report, there: Report, host: Host) -> Check:
     """Whether the model is there, and the very one that rank 0 has."""
     wanted, found = first.model, there.model
     if found is None:
-        name = wanted.name if wanted else "ID"
-        remedy = f"ssh {host.ssh} mlxoss models pull {_revision(name, wanted)}"
+        remedy = _pull(wanted, host) if wanted else "mlxoss models list"
         return Check("model", Level.FAIL, there.model_error or "there is none", remedy)
     if wanted is None:
         return Check("model", Level.SKIP, "there is none on rank 0 to compare it with")
     differing = _difference(wanted, found)
     if differing:
-        remedy = f"ssh {host.ssh} mlxoss models pull {_revision(wanted.name, wanted)}"
-        return Check("model", Level.FAIL, f"{found.name}: {differing}", remedy)
+        return Check("model", Level.FAIL, f"{found.name}: {differing}", _pull(wanted, host))
     how = "read whole" if found.contents else "by its headers"
     at = f" at {found.commit[:12]}" if found.commit else ""
     return Check("model", Level.OK, f"{found.name}{at}, {found.digest[:12]} {how}")
@@ -64,10 +63,12 @@ def _difference(wanted: Model, found: Model) -> str | None:
     return None
 
 
-def _revision(name: str, wanted: Model | None) -> str:
-    """The arguments of ``models pull``; a folder has to be copied."""
-    commit = wanted.commit if wanted else None
-    return f"{name} --revision {commit}" if commit else name
+def _pull(wanted: Model, host: Host) -> str:
+    """How to get rank 0's model to a host."""
+    if wanted.commit is None:
+        return f"Copy rank 0's folder to the same path: rsync -a FOLDER/ {host.ssh}:FOLDER/"
+    pull = f"{sys.executable} -m mlxoss models pull {wanted.name} --revision {wanted.commit}"
+    return host.to_command(pull)
 
 
 def judge_memory(there: Report, ranks: int, together: int, host: Host) -> Check:
@@ -87,7 +88,8 @@ def judge_memory(there: Report, ranks: int, together: int, host: Host) -> Check:
         return Check(name, Level.WARN, detail, _more_memory(needed, memory.total_bytes, host))
     if memory.free_bytes is not None and needed > memory.free_bytes:
         detail += f", {memory.free_bytes / GB:.1f} GB is free"
-        remedy = f"See what takes it: ssh {host.ssh} 'ps axo rss,comm | sort -rn | head'"
+        command = host.to_command("ps axo rss,comm | sort -rn | head")
+        remedy = f"Unless mlxoss itself holds it, see what does: {command}"
         return Check(name, Level.WARN, detail, remedy)
     return Check(name, Level.OK, detail)
 
@@ -100,7 +102,9 @@ def _more_memory(needed: float, total_bytes: int, host: Host) -> str:
     if needed > total_bytes:
         return "Share the model among more hosts, or choose a smaller one."
     wanted_mb = int(needed / 1_048_576) + 1
-    return f"ssh -t {host.ssh} sudo sysctl iogpu.wired_limit_mb={wanted_mb} (until the next boot)"
+    command = f"sudo sysctl iogpu.wired_limit_mb={wanted_mb}"
+    command = command if host.is_local else f"ssh -t {host.ssh} {command}"
+    return f"{command} (until the next boot)"
 
 
 def judge_rdma(there: Report, host: Host) -> Check:
@@ -108,14 +112,14 @@ def judge_rdma(there: Report, host: Host) -> Check:
     wanted = sorted({device for devices in host.rdma for device in devices})
     listed = ", ".join(wanted)
     if there.rdma is None:
-        remedy = f"See for yourself: ssh {host.ssh} ibv_devices"
+        remedy = f"See for yourself: {host.to_command('ibv_devices')}"
         return Check("rdma", Level.SKIP, f"not checked: no ibv_devices to ask for {listed}", remedy)
     missing = [device for device in wanted if device not in there.rdma]
     if not missing:
         return Check("rdma", Level.OK, listed)
     remedy = (
         "RDMA over Thunderbolt 5 needs macOS 26.2 and `rdma_ctl enable`, once, in Recovery; "
-        f"what there is: ssh {host.ssh} ibv_devices"
+        f"what there is: {host.to_command('ibv_devices')}"
     )
     found = ", ".join(there.rdma) or "none"
     return Check("rdma", Level.FAIL, f"{', '.join(missing)} missing, there is {found}", remedy)

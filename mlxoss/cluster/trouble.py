@@ -45,16 +45,16 @@ def explain(host: Host, python: str, code: int, said: str) -> Trouble:
             if words in said:
                 return Trouble(f"ssh: {_shown(said, words)}", remedy.format(**names))
         return Trouble(f"ssh: {_shown(said)}", f"See what it says: ssh -v {host.ssh} exit")
-    version = f"{python} -m mlxoss --version"
-    version = version if host.is_local else f"ssh {host.ssh} {version}"
+    version = host.to_command(f"{python} -m mlxoss --version")
     if code in (126, 127):
         remedy = (
             "Install mlxoss there as it is here, so that the path is the same; where it is now: "
-            f"ssh {host.ssh} 'command -v mlxoss'"
+            f"{host.to_command('command -v mlxoss')}"
         )
         return Trouble(f"there is no {python} to run", remedy)
     if "No module named" in said:
-        remedy = f"Install it there as it is here: ssh {host.ssh} {python} -m pip install mlxoss"
+        command = host.to_command(f"{python} -m pip install mlxoss")
+        remedy = f"Install it there as it is here: {command}"
         return Trouble(f"{python} has no mlxoss: {_shown(said)}", remedy)
     if "No such command" in said:
         return Trouble("its mlxoss is too old to be asked", f"Bring both to one version: {version}")

@@ -25,6 +25,7 @@ def test_the_hostfile_becomes_a_setting_and_is_missed_when_it_is_gone(mac: Mac) 
     path = write_hosts(mac, GROUP)
     said = mac.install("--no-start", "--hostfile", "~/hosts.json")
     assert "Asking 2 hosts ..." in said
+    assert "Privacy & Security > Local Network" in said
     assert mac.config()["hostfile"] == str(path)
     assert mac.ok("config", "get", "hostfile") == f"{path}\n"
     assert doctor(mac)["hostfile"]["level"] == "ok"

@@ -87,7 +87,7 @@ def test_another_revision_of_the_model_or_none(network: Network, tmp_path: Path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HOME", str(homes["a"]))
         found, deep = check(path, NAME), check(path, NAME, deep=True)
-    pull = f"mlxoss models pull {NAME} --revision {COMMITS[0]}"
+    pull = f"{sys.executable} -m mlxoss models pull {NAME} --revision {COMMITS[0]}"
     assert of(found, 0, "model").level is Level.OK
     assert COMMITS[0][:12] in of(found, 0, "model").detail
     told = of(found, 1, "model")

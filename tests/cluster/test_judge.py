@@ -104,7 +104,7 @@ def test_who_connects_to_whom() -> None:
         (255, "Received disconnect from mac-b: Too many authentication failures", "IdentityFile"),
         (255, "kex_exchange_identification: \x1b[31mbroken\r\n", "ssh -v you@mac-b.local exit"),
         (255, "", "ssh -v you@mac-b.local exit"),
-        (127, "zsh: command not found", "'command -v mlxoss'"),
+        (127, "zsh: command not found", "ssh you@mac-b.local command -v mlxoss"),
         (1, "python3: No module named mlxoss", "-m pip install mlxoss"),
         (1, "Traceback\n  x\nKeyError: 1", "--version"),
         (-9, "", "--version"),
