@@ -57,6 +57,7 @@ app.command("chat")(chat.chat)
 app.command("codex")(codex.codex)
 app.command("connect")(connect.connect)
 app.add_typer(models.app, name="models")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(keys.app, name="key")
 app.add_typer(store.app, name="store")
 app.command("privacy")(privacy.privacy)
@@ -73,7 +74,6 @@ app.command("doctor")(doctor.doctor)
 app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")
-app.add_typer(cluster.app, name="cluster")
 
 
 def _print_version(wanted: bool) -> None:
