@@ -17,7 +17,7 @@ _FILE = "The hosts, in mlx.launch's format; else the setting hostfile."
 
 @app.command("check")
 def check(
-    file: Annotated[str | None, typer.Argument(metavar="[HOSTFILE]", help=_FILE)] = None,
+    file: Annotated[str | None, typer.Argument(metavar="HOSTFILE", help=_FILE)] = None,
     hostfile: Annotated[
         str | None, typer.Option(metavar="FILE", help="The same as the argument.")
     ] = None,
