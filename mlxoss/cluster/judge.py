@@ -14,6 +14,7 @@ from mlxoss.cluster.trouble import Trouble
 GB = 1_000_000_000
 OVERHEAD = 1.15
 """A shard in memory against its files, with a cache for a context of a few thousand tokens."""
+_OTHER = "Choose another model, or another number of hosts: mlxoss models list"
 SLOW_ROUND_TRIP_S = 0.0015
 SLOW_BYTES_PER_S = 90e6
 """A gigabit cable does 118 MB/s in 0.3 ms; Wi-Fi rarely 90, in several."""
@@ -41,7 +42,7 @@ def judge_model(first: Report, there: Report, host: Host) -> Check:
     """Whether the model is there, and the very one that rank 0 has."""
     wanted, found = first.model, there.model
     if found is None:
-        remedy = _pull(wanted, host) if wanted else "mlxoss models list"
+        remedy = _pull(wanted, host) if wanted else _OTHER
         return Check("model", Level.FAIL, there.model_error or "there is none", remedy)
     if wanted is None:
         return Check("model", Level.SKIP, "there is none on rank 0 to compare it with")
