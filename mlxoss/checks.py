@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+OVERHEAD = 1.15
+"""Weights in memory against their files, with a cache for a context of a few thousand tokens."""
+
 
 class Level(StrEnum):
     """What a check found."""

@@ -6,12 +6,12 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlxoss.checks import OVERHEAD
 from mlxoss.cli.bench_table import Row
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.options import read_config
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError
-from mlxoss.service.checks import OVERHEAD
 
 if TYPE_CHECKING:
     from mlxoss.engine.batch import LanguageModel

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import typer
 
-from mlxoss.checks import Level
+from mlxoss.checks import Check, Level
 from mlxoss.cli.doctor import COLOURS
 from mlxoss.cli.status_view import fitted
 from mlxoss.cluster.check import Finding, Found
@@ -39,21 +39,21 @@ def _flat(hostfile: Hostfile, finding: Finding) -> dict[str, object]:
 
 
 def to_table(hostfile: Hostfile, backend: str, found: Found, *, terminal: bool = False) -> str:
-    """A line for each check in columns, its remedy below it; and what it comes to."""
+    """For each host a line for each check in columns, its remedy below it; what it comes to."""
     lines = [f"{len(hostfile.hosts)} hosts over {backend}, {hostfile.path}"]
-    widest = max(len(host.ssh) for host in hostfile.hosts)
-    for finding in found.findings:
-        lines.extend(_rows(hostfile, finding, widest, terminal=terminal))
+    for host in hostfile.hosts:
+        lines.append(typer.style(f"rank {host.rank}  {host.ssh}", bold=True))
+        checks = (finding.check for finding in found.findings if finding.rank == host.rank)
+        lines.extend(row for check in checks for row in _rows(check, terminal=terminal))
     return "\n".join([*lines, _sum(found)])
 
 
-def _rows(hostfile: Hostfile, finding: Finding, widest: int, *, terminal: bool) -> Iterator[str]:
-    check, host = finding.check, hostfile.hosts[finding.rank].ssh
-    left = f"{check.level:4}  {finding.rank:>2} {host:{widest}}  {check.name:8}  "
-    line = fitted(left + check.detail, indent=len(left), terminal=terminal)
-    yield typer.style(line[:4], fg=COLOURS[check.level]) + line[4:]
+def _rows(check: Check, *, terminal: bool) -> Iterator[str]:
+    text = f"  {check.level:4}  {check.name:8}  {check.detail}"
+    line = fitted(text, indent=18, terminal=terminal)
+    yield "  " + typer.style(line[2:6], fg=COLOURS[check.level]) + line[6:]
     if check.remedy and check.level is not Level.OK:
-        yield fitted(f"      -> {check.remedy}", indent=9, terminal=terminal)
+        yield fitted(f"        -> {check.remedy}", indent=11, terminal=terminal)
 
 
 def _sum(found: Found) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from mlxoss.checks import Check
 from mlxoss.cli.options import read_config
 from mlxoss.cluster.hostfile import BACKENDS, Hostfile, read_hostfile
-from mlxoss.cluster.hosts import Host
 from mlxoss.config import Config
 from mlxoss.errors import ConfigError
 
@@ -65,11 +64,10 @@ def check_hosts(group: Hostfile, config: Config, say: Callable[[str], None]) -> 
     say(f"Asking {len(group.hosts)} hosts ...")
     backend, model = backend_of(group, config), _for_all(config.model)
     found = check_cluster(group, backend, model, links=False)
-    return [_named(group.hosts[each.rank], each.check) for each in found.findings]
-
-
-def _named(host: Host, check: Check) -> Check:
-    return replace(check, name=f"{host}: {check.name}", detail=f"{host}: {check.detail}")
+    return [
+        replace(each.check, detail=f"{group.hosts[each.rank]}: {each.check.detail}")
+        for each in found.findings
+    ]
 
 
 def _for_all(model: str | None) -> str | None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlxoss.checks import Check, Level
+from mlxoss.checks import OVERHEAD, Check, Level
 from mlxoss.cli.machine import Machine
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url as to_url
@@ -25,7 +25,6 @@ from mlxoss.config import ENV_PREFIX, Config
 from mlxoss.engine.loader import resolve_model
 from mlxoss.errors import MlxossError
 from mlxoss.keys import read_local_token
-from mlxoss.service.checks import OVERHEAD
 from mlxoss.service.status import Verdict
 
 NAME = "speed"

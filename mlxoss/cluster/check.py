@@ -23,7 +23,7 @@ from mlxoss.cluster.judge import (
     on_one_machine,
     ways,
 )
-from mlxoss.cluster.link import PATIENCE_S, Link
+from mlxoss.cluster.link import COME_S, PATIENCE_S, Link
 from mlxoss.cluster.remote import Asking, Remote
 from mlxoss.cluster.report import Report, parse_report
 from mlxoss.cluster.trouble import Trouble
@@ -31,7 +31,7 @@ from mlxoss.cluster.trouble import Trouble
 REPORT_S = 30.0
 DEEP_S = 3600.0
 """How long a host may take to read all of its weights."""
-_LINK_S = 4 * PATIENCE_S
+_LINK_S = COME_S + 2 * PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)

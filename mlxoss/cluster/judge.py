@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlxoss.checks import Check, Level
+from mlxoss.checks import OVERHEAD, Check, Level
 from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.link import Link
 from mlxoss.cluster.report import Model, Report
 from mlxoss.cluster.trouble import Trouble
 
 GB = 1_000_000_000
-OVERHEAD = 1.15
-"""A shard in memory against its files, with a cache for a context of a few thousand tokens."""
 _OTHER = "Choose another model, or another number of hosts: mlxoss models list"
 SLOW_ROUND_TRIP_S = 0.0015
 SLOW_BYTES_PER_S = 90e6

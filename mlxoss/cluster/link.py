@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 PINGS = 100
 PATIENCE_S = 5.0
-"""How long to wait for the other end: to come, to connect, to say something."""
+"""How long to wait for the other end to connect, or to say something."""
+COME_S = 20.0
+"""How long to listen: the other end is only being started."""
 _PING_S = 1.0
 _BULK_S = 0.7
 _CHUNK = bytes(1 << 18)
@@ -40,7 +42,7 @@ def listen(host: str, secret: str, tell: Callable[[int], None]) -> int:
     """
     with socket.create_server((host, 0)) as server:
         tell(server.getsockname()[1])
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + COME_S
         while True:
             server.settimeout(max(0.001, end - time.monotonic()))
             caller, _ = server.accept()

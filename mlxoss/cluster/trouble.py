@@ -71,6 +71,6 @@ def _shown(said: str, words: str = "") -> str:
     """The line with these words, else the last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     line = next((line for line in lines if words in line), "") if words else ""
-    line = (line or (lines[-1] if lines else "it said nothing")).strip("@ ")
+    line = (line or (lines[-1] if lines else "it said nothing")).strip("@ ").removeprefix("ssh: ")
     text = "".join(c if c.isprintable() else "?" for c in line)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlxoss.checks import Check, Level
+from mlxoss.checks import OVERHEAD, Check, Level
 from mlxoss.errors import ServiceError
 from mlxoss.service.binding import port_problem
 from mlxoss.service.health import Answered, Health, Refused
@@ -19,8 +19,6 @@ GB = 1_000_000_000
 NEEDED_DISK_BYTES = 500_000_000
 """Logs turned over in full, launchd's own, the demo model and room to spare."""
 MOST_LOG_BYTES = 200_000_000
-OVERHEAD = 1.15
-"""Weights in memory against their files, with a cache for a context of a few thousand tokens."""
 
 
 def check_program(found: Program | ServiceError) -> Check:

@@ -117,7 +117,7 @@ def test_variables_of_the_hostfile_hold_on_every_host(network: Network, tmp_path
     assert of(found, 1, "model").level is Level.OK
     screen = click.unstyle(to_table(read_hostfile(path), "ring", found))
     assert screen.startswith(f"2 hosts over ring, {path}\n")
-    assert "\nok     1 mac-b  reach     by ssh without a password\n" in screen
+    assert "\nrank 1  mac-b\n  ok    reach     by ssh without a password\n" in screen
     assert re.search(r"\nReady: each rank holds 0\.\d GB of 0\.\d GB of weights\.$", screen)
 
 
