@@ -15,6 +15,7 @@
     │       └── TooManyOfKey     this key has as many requests in progress as it may
     ├── EngineError              the request was fine, the engine was not
     │   ├── ModelUnavailable     503: loading failed, or the daemon is stopping
+    │   │   └── RanksLost        a part of the model is gone, and the process is ending
     │   ├── GenerationFailed     500: an exception while this request ran
     │   ├── ClientTooSlow        never a status: an event in a stream that was read too slowly
     │   ├── TurnTimedOut         504: the request took longer than the server's bound
@@ -135,6 +136,10 @@ class EngineError(MlxossError):
 
 class ModelUnavailable(EngineError):
     """No model to answer with: loading failed, or the daemon is stopping (HTTP 503)."""
+
+
+class RanksLost(ModelUnavailable):
+    """A machine that holds a part of the model is gone: the process ends, to be started anew."""
 
 
 class GenerationFailed(EngineError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
@@ -48,6 +48,15 @@ WARM_STEP_TOKENS = 128
 """What a request that comes while a prompt is warmed has to wait for."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """What clocks and grammars decide of a step: ``chunk_tokens`` of each prompt are prefilled, and
+    row by row ``runs`` are fed along with the id that is due."""
+
+    chunk_tokens: int
+    runs: list[list[int]]
+
+
 class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
@@ -67,7 +76,7 @@ class MlxBackend:
         prefixes: PrefixCache | None = None,
         room: Room | None = None,
     ) -> None:
-        self._model = LastLogits(model)
+        self._model = model if isinstance(model, LastLogits) else LastLogits(model)
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
@@ -96,7 +105,7 @@ class MlxBackend:
         room = self._room
         if room is None or not self._rows or len(request.prompt_ids) >= room.most_tokens:
             return True
-        requests = [*(row.request for row in self._rows.values()), self._cut(request)]
+        requests = [*(row.request for row in self._rows.values()), self.cut(request)]
         return room.holds([len(each.prompt_ids) + each.max_tokens for each in requests])
 
     def insert(self, uid: int, request: GenerationRequest) -> int:
@@ -104,7 +113,7 @@ class MlxBackend:
         ``ContextLengthExceeded`` for a prompt that the memory cannot hold.
         """
         self._check(request)
-        request = self._cut(request)
+        request = self.cut(request)
         follower = None
         if request.grammar is not None:
             follower = Follower(request.grammar.make_guard())
@@ -137,7 +146,16 @@ class MlxBackend:
 
     def step(self) -> Sequence[StepOutput]:
         """See ``Backend``. A failure inside a row's own processors or sampler fails that row."""
-        self._generator.prefill_step_size = self._chunk_tokens()
+        return self.run_step(self.plan_step())
+
+    def plan_step(self) -> StepPlan:
+        """What the next step will do; nothing else may come between."""
+        return StepPlan(self._chunk_tokens(), self._generator.decoding.plan_runs())
+
+    def run_step(self, plan: StepPlan) -> Sequence[StepOutput]:
+        """Do what was planned, here or on another rank."""
+        self._generator.prefill_step_size = plan.chunk_tokens
+        self._generator.decoding.set_runs(plan.runs)
         prompts, responses = self._generator.next()
         if chunk := self._generator.take_chunk():
             self._pace.measured(*chunk)
@@ -153,11 +171,15 @@ class MlxBackend:
 
     def warm(self, prompt_ids: tuple[int, ...]) -> bool:
         """See ``Backend``."""
-        self._check_ids(prompt_ids)
-        if self.most_tokens is not None and len(prompt_ids) > self.most_tokens:
+        if not self.can_warm(prompt_ids):
             return False
         with mx.stream(self._stream):
             return self._prefixes.advance(prompt_ids, self._model, WARM_STEP_TOKENS)
+
+    def can_warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        """Whether the memory holds it."""
+        self._check_ids(prompt_ids)
+        return self.most_tokens is None or len(prompt_ids) <= self.most_tokens
 
     def rest(self) -> None:
         """See ``Backend``."""
@@ -209,7 +231,7 @@ class MlxBackend:
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
         return min(tokens, max(LEAST_TOKENS, left))
 
-    def _cut(self, request: GenerationRequest) -> GenerationRequest:
+    def cut(self, request: GenerationRequest) -> GenerationRequest:
         """``request`` with an answer that the memory holds."""
         most = self.most_tokens
         if most is None:

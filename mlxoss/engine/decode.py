@@ -26,11 +26,24 @@ from mlxoss.engine.rows import Row
 class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
     """Sequences that decode. Every row's processors are a tuple of its ``Row``."""
 
+    _planned: list[list[int]] | None = None
+
+    def plan_runs(self) -> list[list[int]]:
+        """Ids that ``next`` will feed along with those that are due; none may leave until then."""
+        if self._planned is None:
+            self._planned = self._forced_runs() if self.uids else []
+        return self._planned
+
+    def set_runs(self, runs: list[list[int]]) -> None:
+        """Have ``next`` feed these."""
+        self._planned = runs
+
     def next(self) -> list[Any]:
         """Responses of one step: one per row, or one per row and id of the forced runs."""
         if not self.uids:
             return []
-        runs = self._forced_runs()
+        runs = self.plan_runs()
+        self._planned = None
         ids, logprobs = self._run_step(runs)
         responses: list[Any] = []
         keep: list[int] = []
@@ -125,6 +138,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
             # Samplers need no sum over the vocabulary, but numbers that are safe to raise e to.
             scores = logits - mx.max(logits, axis=-1, keepdims=True)
             chosen = restriction.settle(_sample(rows, restriction.mask(scores)), fed)
+        chosen = self.model.agree(chosen, logits)
         self._next_tokens, self._next_logprobs = chosen, wanted
         results = [chosen, *(w for w in wanted if w is not None), *contexts]
         mx.async_eval(results)  # type: ignore[no-untyped-call]
@@ -217,6 +231,12 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
             model, self.sampler, prefill_step_size=self.prefill_step_size
         )
         self._generation_batch = GuardedGeneration.empty(model, self.sampler)
+
+    @property
+    def decoding(self) -> GuardedGeneration:
+        """The sequences that decode."""
+        generation: GuardedGeneration = self._generation_batch
+        return generation
 
     def take_chunk(self) -> tuple[int, float] | None:
         """The prefill chunk since the last call: its tokens, padding included, and its seconds."""

@@ -29,8 +29,8 @@ from mlxoss.engine.scheduler import (
     Unload,
     Warm,
 )
-from mlxoss.engine.state import EngineState, EngineStatus, Phase
-from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull
+from mlxoss.engine.state import EngineState, EngineStatus, Phase, Ranks
+from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull, RanksLost
 
 if TYPE_CHECKING:  # llguidance and openai-harmony: only once they are needed
     from mlxoss.harmony.guards import Guards
@@ -85,6 +85,15 @@ class Engine:
         self._exited = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_fatal: OnFatal | None = None
+        self._ranks: Ranks | None = None
+
+    def lead(self, ranks: Ranks) -> None:
+        """Be rank 0 of ``ranks``: when they are lost the engine is, whatever its thread waits for.
+
+        Call before ``start``.
+        """
+        self._ranks = ranks
+        ranks.on_lost = lambda error: self._post(self._ran, error)
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         """Start the thread, which loads the model in the background. Call once.
@@ -169,6 +178,7 @@ class Engine:
             prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
             refused=self._refused,
             prefix_cache=self._scheduler.prefix_cache,
+            ranks=None if self._ranks is None else self._ranks.status(),
         )
 
     @property
@@ -191,7 +201,8 @@ class Engine:
             self._commands.put(Close())
         if self._thread.ident is not None:
             await self._exited.wait()
-            self._thread.join()
+            if self._ranks is None or not self._ranks.is_lost:  # else it may wait for ever
+                self._thread.join()
 
     def _cancel(self, uid: int) -> None:
         del self._open[uid]
@@ -224,7 +235,9 @@ class Engine:
                 is_known = isinstance(error, MlxossError)
                 trace = None if is_known else error
                 logger.error("the model could not be loaded: %s", error, exc_info=trace)
-                self._post(self._load_failed, error)
+                # Ranks may be there the next time, unlike what else is missing.
+                ended = self._ran if isinstance(error, RanksLost) else self._load_failed
+                self._post(ended, error)
                 return
             self._post(self._change, EngineState.LOADING, EngineState.OK)
             is_idle, died = self._run(backend)

@@ -32,8 +32,9 @@ class LastLogits:
     last position's are ever used, and the vocabulary is what an id costs most for.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
+        self.args = model.args
 
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
         """See ``Model``."""
@@ -48,3 +49,7 @@ class LastLogits:
     def make_cache(self) -> list[Any]:
         """See ``Model``."""
         return self._model.make_cache()
+
+    def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
+        """The ids (rows,) that the next step feeds, given those chosen here by ``logits``."""
+        return ids

@@ -18,7 +18,7 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.ledger import Ledger, RateMeter
 from mlxoss.engine.line import Line
-from mlxoss.errors import GenerationFailed, MlxossError
+from mlxoss.errors import GenerationFailed, MlxossError, RanksLost
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +292,8 @@ class Scheduler:
 
 def _to_failure(error: Exception) -> MlxossError:
     """An error for one caller. Each gets its own: a raised exception carries its traceback."""
+    if isinstance(error, RanksLost):
+        return RanksLost(str(error))
     if isinstance(error, MlxossError):
         return error
     failure = GenerationFailed(f"The model failed on this request: {type(error).__name__}: {error}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from mlxoss.engine.backend import PrefixCacheStatus
+from mlxoss.engine.ranks.values import RanksStatus
+from mlxoss.errors import RanksLost
 
 
 class EngineState(StrEnum):
@@ -33,7 +37,7 @@ class EngineStatus:
 
     The rates are means over the last minute (or since the start), idle time included.
     ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
-    last step, ``None`` before the model is loaded.
+    last step, ``None`` before the model is loaded. ``ranks`` is ``None`` where there is one.
     """
 
     state: EngineState
@@ -45,6 +49,21 @@ class EngineStatus:
     prefill_tokens_per_s: float
     refused: int
     prefix_cache: PrefixCacheStatus | None
+    ranks: RanksStatus | None = None
+
+
+class Ranks(Protocol):
+    """The machines that share a model, as the engine sees them."""
+
+    on_lost: Callable[[RanksLost], None]
+    """Called once, on any thread, when they cannot go on."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether they cannot go on."""
+
+    def status(self) -> RanksStatus:
+        """A reading. Any thread."""
 
 
 class Phase:

@@ -1,0 +1,156 @@
+"""Rank 0's backend: an ``MlxBackend`` whose every step the other ranks take too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from mlxoss.core import GenerationRequest
+from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceFailed, StepOutput
+from mlxoss.engine.batch import MlxBackend
+from mlxoss.engine.loader import ModelSource
+from mlxoss.engine.memory import Budget, make_room
+from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.ranks.group import Ranks
+from mlxoss.engine.ranks.logits import LeadingLogits
+from mlxoss.engine.ranks.messages import (
+    Begin,
+    Insert,
+    Kept,
+    Load,
+    Measure,
+    Remove,
+    Rest,
+    Step,
+    Unload,
+    Warm,
+)
+from mlxoss.engine.ranks.probe import Sums, measure, read_sums
+from mlxoss.engine.ranks.shard import load_part
+from mlxoss.errors import ModelError, RanksLost
+
+
+def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
+    """Load the model on all ranks; what all of them have room for is what there is.
+
+    Starts them the first time. Raises ``ModelError`` and ``RanksLost``. The engine's thread.
+    """
+    ranks.start()
+    ranks.tell(Load())
+    model, own = load_part(source, budget, ranks.group)
+    parts = [own, *ranks.ask()]
+    for rank, part in enumerate(parts):
+        if part.model != own.model:
+            raise ModelError(
+                f"Rank {rank} on {ranks.plan.hosts[rank].ssh} has another model of that name: "
+                "pull the same revision on all machines."
+            )
+    prefix_bytes = min(part.prefix_bytes for part in parts)
+    total_bytes = mx.get_active_memory() + min(part.room_bytes for part in parts) - prefix_bytes
+    with ranks.working():
+        ranks.tell(Begin(max_batch, prefix_bytes))
+        room = make_room(model, total_bytes, max_batch)
+    inner = MlxBackend(
+        LeadingLogits(model, ranks.group),
+        max_batch=max_batch,
+        prefixes=PrefixCache(prefix_bytes),
+        room=room,
+    )
+    return LeadingBackend(ranks, inner, read_sums(model))
+
+
+class LeadingBackend:
+    """A ``Backend`` on all of ``ranks``, of which ``inner`` is this one's part.
+
+    What needs all ranks at once is told before it is begun here, anything else once it went well
+    here. A step that fails leaves the ranks apart, so nothing is rebuilt: they are lost.
+    """
+
+    def __init__(self, ranks: Ranks, inner: MlxBackend, sums: Sums) -> None:
+        self._ranks = ranks
+        self._inner = inner
+        self._sums = sums
+        self._measure()
+        self._warmed: tuple[int, ...] | None = None
+
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus | None:
+        """See ``Backend``: this rank's, and the others have the same."""
+        return self._inner.prefix_cache
+
+    @property
+    def most_tokens(self) -> int | None:
+        """See ``Backend``."""
+        return self._inner.most_tokens
+
+    def has_room(self, request: GenerationRequest) -> bool:
+        """See ``Backend``."""
+        return self._inner.has_room(request)
+
+    def insert(self, uid: int, request: GenerationRequest) -> int:
+        """See ``Backend``."""
+        cached_tokens = self._inner.insert(uid, request)
+        max_tokens = self._inner.cut(request).max_tokens
+        stop_ids = tuple(sorted(request.stop_ids))
+        kept = read_kept(self._inner)
+        self._ranks.tell(
+            Insert(uid, request.prompt_ids, max_tokens, stop_ids, cached_tokens, kept)
+        )
+        return cached_tokens
+
+    def remove(self, uid: int) -> None:
+        """See ``Backend``."""
+        self._inner.remove(uid)
+        self._ranks.tell(Remove(uid))
+
+    def step(self) -> Sequence[StepOutput]:
+        """See ``Backend``. Raises ``RanksLost``."""
+        plan = self._inner.plan_step()
+        runs = tuple(tuple(run) for run in plan.runs) if any(plan.runs) else ()
+        with self._ranks.working():
+            self._ranks.tell(Step(plan.chunk_tokens, runs, read_kept(self._inner)))
+            outputs = self._inner.run_step(plan)
+        for output in outputs:
+            if isinstance(output, SequenceFailed):
+                self._ranks.tell(Remove(output.uid))
+        return outputs
+
+    def warm(self, prompt_ids: tuple[int, ...]) -> bool:
+        """See ``Backend``."""
+        if not self._inner.can_warm(prompt_ids):
+            return False
+        new = None if prompt_ids == self._warmed else prompt_ids
+        with self._ranks.working():
+            self._ranks.tell(Warm(new, read_kept(self._inner)))
+            self._warmed = prompt_ids
+            return self._inner.warm(prompt_ids)
+
+    def rest(self) -> None:
+        """See ``Backend``. Measures what a step communicates too."""
+        self._ranks.tell(Rest())
+        self._inner.rest()
+        self._measure()
+
+    def rebuild(self) -> None:
+        """See ``Backend``. Raises ``RanksLost``."""
+        self._ranks.lose("a step failed on rank 0")
+        raise RanksLost("The ranks no longer compute the same.")
+
+    def close(self) -> None:
+        """See ``Backend``."""
+        if self._ranks.is_lost:
+            return  # what waits for the others would wait for ever
+        self._ranks.tell(Unload())
+        self._inner.close()
+
+    def _measure(self) -> None:
+        with self._ranks.working():
+            self._ranks.tell(Measure())
+            self._ranks.communication_s = measure(self._sums, self._ranks.group)
+
+
+def read_kept(backend: MlxBackend) -> Kept:
+    """What its prefix cache holds: snapshots, bytes."""
+    cache = backend.prefix_cache
+    return (cache.entries, cache.bytes) if cache is not None else (0, 0)

@@ -1,0 +1,43 @@
+"""A sharded model as the batch runs it: what it computes is the same, but rank 0 alone chooses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+
+from mlxoss.engine.model import LanguageModel, LastLogits
+
+
+class LeadingLogits(LastLogits):
+    """Rank 0's: it has the logits, and what it chooses is what all have chosen."""
+
+    def __init__(self, model: LanguageModel, group: Any) -> None:
+        super().__init__(model)
+        self._group = group
+
+    def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
+        """See ``LastLogits``. The sum comes after the forward pass's on all ranks."""
+        ordered = mx.depends(ids, logits)
+        assert isinstance(ordered, mx.array)
+        return mx.distributed.all_sum(ordered.astype(mx.uint32), group=self._group)
+
+
+class FollowingLogits(LeadingLogits):
+    """Another rank's: in the logits' place it has the last hidden state, without the head's cost.
+
+    What is chosen by that is of no account: it goes into the sum as nothing.
+    """
+
+    def __init__(self, model: Any, group: Any) -> None:
+        super().__init__(model, group)
+        self._hidden = model.model
+
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        """See ``Model``."""
+        hidden: mx.array = self._hidden(inputs, cache)[:, -1:]
+        return hidden
+
+    def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
+        """See ``LastLogits``."""
+        return super().agree(mx.zeros_like(ids), logits)

@@ -1,0 +1,64 @@
+"""Forming MLX's group: the variables that ``mlx.launch`` sets, without ``mlx.launch``.
+
+mlx 0.32's launcher turns around without pause as long as what it started runs (two thirds of a
+core), cannot end what is stopped, and leaves what it started behind when it is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+VERSIONED = ("mlxoss", "mlx", "mlx-lm")
+"""What must be the same on all ranks."""
+
+
+def read_versions() -> dict[str, str]:
+    """The versions of what must be the same on all ranks."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in VERSIONED}
+
+
+def free_addresses(ips: Sequence[str]) -> tuple[str, ...]:
+    """An address on each of this machine's ``ips`` that nobody listens on.
+
+    Raises ``OSError`` where one is not this machine's.
+    """
+    return tuple(_free_address(ip) for ip in ips)
+
+
+def _free_address(ip: str) -> str:
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((ip, 0))
+        return f"{ip}:{probe.getsockname()[1]}"
+
+
+def join(
+    backend: str,
+    rank: int,
+    addresses: Sequence[Sequence[str]],
+    rdma: Sequence[Sequence[object]],
+) -> Any:
+    """MLX's group, with this process as ``rank``. Waits for the others; ``RuntimeError`` if not.
+
+    ``addresses`` are each rank's in order. Once per process.
+    """
+    import mlx.core as mx
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        is_ring = backend == "ring"
+        json.dump(addresses if is_ring else rdma, file)
+        file.flush()
+        os.environ["MLX_RANK"] = str(rank)
+        if is_ring:
+            os.environ["MLX_HOSTFILE"] = file.name
+        else:
+            os.environ["MLX_IBV_DEVICES"] = file.name
+            os.environ["MLX_JACCL_COORDINATOR"] = addresses[0][0]
+        return mx.distributed.init(strict=True, backend=backend)
