@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -17,10 +18,12 @@ import typer
 
 from mlxoss import paths
 from mlxoss.cli import notice
+from mlxoss.cli.sharing import read_plan
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.engine.model_files import ModelFiles
+from mlxoss.engine.ranks.group import Ranks
 from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.keys import read_keys
 from mlxoss.logs import log_failure, set_up_logging
@@ -61,33 +64,39 @@ def run(config: Config) -> int:
     raise_file_limit(config.max_connections)
     checks = [log_problem, watch_descriptors(config.max_connections)]
     config = replace(config, max_connections=fit_connections(config.max_connections))
+    plan = read_plan(config)
     source = resolve_model(config.model)
     files = ModelFiles(source.folder)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     guards = _Guards()
+    ranks = None if plan is None else Ranks(plan)
     engine = Engine(
-        lambda: _load_backend(source, files, config),
+        lambda: _load_backend(source, files, config, ranks),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
         load_guards=guards if config.guard == "on" else None,
     )
-    return run_server(
-        config,
-        engine,
-        lambda config: open_state(paths.data_dir(), config, (*checks, files.problem)),
-        model=source.info,
-        on_listening=lambda host, port: typer.echo(
-            notice.address(
-                notice.url(replace(config, host=host, port=port)),
-                source.info.name,
-                needs_key=has_keys,
-                certificate=config.tls_cert,
+    with contextlib.ExitStack() as ending:
+        if ranks is not None:
+            engine.lead(ranks)
+            ending.callback(ranks.stop)
+        return run_server(
+            config,
+            engine,
+            lambda config: open_state(paths.data_dir(), config, (*checks, files.problem)),
+            model=source.info,
+            on_listening=lambda host, port: typer.echo(
+                notice.address(
+                    notice.url(replace(config, host=host, port=port)),
+                    source.info.name,
+                    needs_key=has_keys,
+                    certificate=config.tls_cert,
+                ),
+                err=True,
             ),
-            err=True,
-        ),
-    )
+        )
 
 
 def leave(code: int) -> NoReturn:
@@ -129,13 +138,20 @@ def log_problem() -> Problem | None:
     return Problem("log_lost", message, remedy, failure.since)
 
 
-def _load_backend(source: ModelSource, files: ModelFiles, config: Config) -> Backend:
+def _load_backend(
+    source: ModelSource, files: ModelFiles, config: Config, ranks: Ranks | None
+) -> Backend:
     from mlxoss.engine.batch import MlxBackend
     from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
     from mlxoss.engine.prefixes import PrefixCache
 
-    limit_reuse()
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
+    if ranks is not None:
+        from mlxoss.engine.ranks.leading import load_leading
+
+        files.note()
+        return load_leading(ranks, source, budget, config.max_batch)
+    limit_reuse()
     budget.check_weights(source.weights_bytes)
     files.note()
     model = source.load(fp16=config.fp16)

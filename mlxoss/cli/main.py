@@ -25,6 +25,7 @@ from mlxoss.cli import (
     logs,
     models,
     privacy,
+    rank,
     serve,
     service,
     status,
@@ -74,6 +75,7 @@ app.command("doctor")(doctor.doctor)
 app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")
+app.command("rank", hidden=True)(rank.rank)
 
 
 def _print_version(wanted: bool) -> None:

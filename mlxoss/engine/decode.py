@@ -35,14 +35,14 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         return self._planned
 
     def set_runs(self, runs: list[list[int]]) -> None:
-        """Have ``next`` feed these."""
+        """Have ``next`` feed these; none at all for no row if there are no lists."""
         self._planned = runs
 
     def next(self) -> list[Any]:
         """Responses of one step: one per row, or one per row and id of the forced runs."""
         if not self.uids:
             return []
-        runs = self.plan_runs()
+        runs = self.plan_runs() or [[] for _ in self.uids]
         self._planned = None
         ids, logprobs = self._run_step(runs)
         responses: list[Any] = []

@@ -7,6 +7,7 @@ follows is neither encrypted nor signed, as is what MLX sends: the ranks' networ
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -55,10 +56,8 @@ class Channel:
 
     def close(self) -> None:
         """Close the connection; whoever receives gets ``OSError``."""
-        try:
+        with contextlib.suppress(OSError):  # the other side was first
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other side was first
         self._socket.close()
 
 

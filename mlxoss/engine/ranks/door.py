@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -56,10 +57,9 @@ class Door:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes who accepts
-        except OSError:
-            pass  # a Mac says so of every listening socket, and wakes it all the same
+        # Wakes who accepts. A Mac calls it an error for a socket that listens, and wakes it too.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _accept(self) -> None:

@@ -103,9 +103,7 @@ class Following:
         # Rank 0 finds out what a sequence takes, for which it runs one token.
         logits = FollowingLogits(self._model, self._group)
         mx.eval(logits(mx.array([[0]]), cache=self._model.make_cache()))
-        self._backend = MlxBackend(
-            logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes)
-        )
+        self._backend = MlxBackend(logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes))
 
     def _insert(self, message: Insert) -> None:
         request = GenerationRequest(
@@ -123,8 +121,7 @@ class Following:
         from mlxoss.engine.batch import StepPlan
 
         self._compare(kept)
-        rows = [list(run) for run in runs] or [[] for _ in range(self._backend.decoding)]
-        self._backend.run_step(StepPlan(chunk_tokens, rows))
+        self._backend.run_step(StepPlan(chunk_tokens, [list(run) for run in runs]))
 
     def _compare(self, kept: Kept) -> None:
         from mlxoss.engine.ranks.leading import read_kept

@@ -94,9 +94,7 @@ class LeadingBackend:
         max_tokens = self._inner.cut(request).max_tokens
         stop_ids = tuple(sorted(request.stop_ids))
         kept = read_kept(self._inner)
-        self._ranks.tell(
-            Insert(uid, request.prompt_ids, max_tokens, stop_ids, cached_tokens, kept)
-        )
+        self._ranks.tell(Insert(uid, request.prompt_ids, max_tokens, stop_ids, cached_tokens, kept))
         return cached_tokens
 
     def remove(self, uid: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 import subprocess
@@ -44,11 +45,9 @@ class RankProcess:
         assert self._process.stdin is not None
         self._log = threading.Thread(target=self._pass_on, name=f"rank {self.rank}", daemon=True)
         self._log.start()
-        try:
+        with contextlib.suppress(OSError):  # it has ended already, which is noticed
             self._process.stdin.write(seat.to_line())
             self._process.stdin.flush()
-        except OSError:
-            pass  # it has ended already, which is noticed
 
     @property
     def ended(self) -> str | None:

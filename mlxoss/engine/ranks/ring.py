@@ -43,7 +43,7 @@ def join(
     backend: str,
     rank: int,
     addresses: Sequence[Sequence[str]],
-    rdma: Sequence[Sequence[object]],
+    rdma: Sequence[Sequence[Sequence[str]]],
 ) -> Any:
     """MLX's group, with this process as ``rank``. Waits for the others; ``RuntimeError`` if not.
 
@@ -53,7 +53,7 @@ def join(
 
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         is_ring = backend == "ring"
-        json.dump(addresses if is_ring else rdma, file)
+        json.dump(addresses if is_ring else [_devices(each) for each in rdma], file)
         file.flush()
         os.environ["MLX_RANK"] = str(rank)
         if is_ring:
@@ -62,3 +62,8 @@ def join(
             os.environ["MLX_IBV_DEVICES"] = file.name
             os.environ["MLX_JACCL_COORDINATOR"] = addresses[0][0]
         return mx.distributed.init(strict=True, backend=backend)
+
+
+def _devices(rdma: Sequence[Sequence[str]]) -> list[object]:
+    """One rank's row of ``MLX_IBV_DEVICES``: no, one or several devices to each other one."""
+    return [None if not each else each[0] if len(each) == 1 else list(each) for each in rdma]

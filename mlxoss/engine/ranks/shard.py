@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from mlxoss.engine.memory import Budget
 
 _CUT = ("q_proj", "k_proj", "v_proj", "o_proj", "experts")
-_BLOCK = {"mxfp4": 32, "mxfp8": 32, "nvfp4": 16}
-_OPENAI_BLOCK = 32
+_COUNTS = {
+    "num_key_value_heads": "key-value heads",
+    "num_attention_heads": "attention heads",
+    "intermediate_size": "inner units of each expert",
+}
 _PIECES = 16
 _PIECE_BYTES = 1 << 16
 
@@ -30,61 +34,49 @@ _PIECE_BYTES = 1 << 16
 def check_cut(folder: Path, size: int) -> None:
     """Raise ``ModelError`` for a checkpoint that cannot be cut into ``size`` equal parts."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-    for count, what in ((kv_heads, "key-value heads"), (heads, "attention heads")):
-        if count % size:
+    for key, what in _COUNTS.items():
+        if config[key] % size:
             raise ModelError(
-                f"The model's {count} {what} cannot be shared evenly by {size} ranks: "
-                f"use a number of ranks that divides {count}."
+                f"The model's {config[key]} {what} cannot be shared evenly by {size} ranks: "
+                f"use a number of ranks that divides {config[key]}."
             )
-    width, block = config["intermediate_size"], _expert_block(config)
-    if width % (size * block):
-        raise ModelError(
-            f"The experts' width of {width}, quantised in blocks of {block}, cannot be shared "
-            f"evenly by {size} ranks: {width // block} blocks are no multiple of {size}."
-            if block > 1
-            else f"The experts' width of {width} cannot be shared evenly by {size} ranks."
-        )
+    for tensor in _tensors(folder):
+        # Quantised rows are cut between the blocks that share a scale.
+        if _is_cut_across(tensor.name) and tensor.shape[-1] % size:
+            raise ModelError(
+                f"{tensor.name} has rows of {tensor.shape[-1]}, which cannot be shared evenly by "
+                f"{size} ranks: use a number of ranks that divides {tensor.shape[-1]}."
+            )
 
 
-def _expert_block(config: dict[str, Any]) -> int:
-    """How many weights of an expert's rows share a scale, 1 if none do."""
-    quantised = config.get("quantization") or config.get("quantization_config")
-    if not quantised:
-        return 1
-    if quantised.get("quant_method") == "mxfp4":
-        return _OPENAI_BLOCK
-    blocks = [_block(quantised)]
-    blocks += [
-        _block(own)
-        for name, own in quantised.items()
-        if isinstance(own, dict) and ".experts." in name
-    ]
-    return max(blocks)
-
-
-def _block(quantised: dict[str, Any]) -> int:
-    mode = quantised.get("mode", "affine")
-    return int(quantised.get("group_size") or _BLOCK.get(mode, 64))
+def _is_cut_across(name: str) -> bool:
+    return ("down_proj" in name or "o_proj" in name) and not name.endswith("bias")
 
 
 def shard_bytes(folder: Path, size: int) -> int:
     """About what one of ``size`` ranks holds in memory."""
-    total = 0
-    for name, length in _tensors(folder):
-        total += length // size if any(part in name for part in _CUT) else length
-    return total
+    return sum(
+        tensor.nbytes // size if any(part in tensor.name for part in _CUT) else tensor.nbytes
+        for tensor in _tensors(folder)
+    )
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, int]]:
-    """Names and bytes (the safetensors format: a length, a JSON header, the data)."""
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    name: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+def _tensors(folder: Path) -> Iterator[_Tensor]:
+    """What the weight files' headers say (safetensors: a length, a header in JSON, the data)."""
     for file in weight_files(folder, "pull it anew"):
         with file.open("rb") as weights:
             header = json.loads(weights.read(int.from_bytes(weights.read(8), "little")))
         for name, tensor in header.items():
             if name != "__metadata__":
                 begin, end = tensor["data_offsets"]
-                yield name, end - begin
+                yield _Tensor(name, tuple(tensor["shape"]), end - begin)
 
 
 def read_contents(folder: Path) -> str:

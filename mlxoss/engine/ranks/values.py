@@ -6,24 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
-
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A rank's machine, as mlx.launch's hostfile has it: ``ssh`` reaches it, ``ips`` are its own.
-
-    ``rdma`` names, for each rank, the device that leads there (JACCL alone).
+    """A rank's machine: ``ssh`` reaches it unless it ``is_local``, this machine, and ``ips`` are
+    its own. ``rdma`` names, for each rank, the devices that lead there (JACCL alone).
     """
 
     ssh: str
     ips: tuple[str, ...]
-    rdma: tuple[object, ...] = ()
-
-    @property
-    def is_local(self) -> bool:
-        """Whether its rank is a process of this machine, started without ssh."""
-        return self.ssh in LOCAL
+    is_local: bool
+    rdma: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,7 @@ class Seat:
     size: int
     ips: tuple[str, ...]
     backend: str
-    rdma: tuple[tuple[object, ...], ...]
+    rdma: tuple[tuple[tuple[str, ...], ...], ...]
     leader: tuple[str, int]
     secret: str
     timeout_s: float
@@ -71,10 +64,13 @@ def parse_seat(line: bytes) -> Seat:
     try:
         found = json.loads(line)
         host, port = found.pop("leader")
-        ips, rdma = tuple(found.pop("ips")), tuple(tuple(each) for each in found.pop("rdma"))
+        ips = tuple(found.pop("ips"))
+        rdma = tuple(tuple(map(tuple, each)) for each in found.pop("rdma"))
         return Seat(leader=(host, port), ips=ips, rdma=rdma, **found)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"this is for mlxoss to run, with a line on standard input: {error}") from error
+        raise ValueError(
+            f"this is for mlxoss to run, with a line on standard input: {error}"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

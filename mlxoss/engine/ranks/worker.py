@@ -108,6 +108,8 @@ class Worker:
                 self._heard_at = time.monotonic()
                 if not isinstance(message, Beat):
                     self._messages.put(message)
+                if isinstance(message, Bye):
+                    return
         except OSError as error:
             self._end(f"rank 0 is gone: {error}")
 

@@ -1,0 +1,65 @@
+"""``--hostfile``: the ranks that it describes, as the engine wants them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from mlxoss.cluster.hostfile import Hostfile, read_hostfile
+from mlxoss.config import Config
+from mlxoss.engine.ranks.values import Host, Plan
+from mlxoss.errors import ConfigError
+
+
+def read_plan(config: Config) -> Plan | None:
+    """The ranks that the settings ask for, ``None`` without a hostfile.
+
+    Puts the hostfile's variables into this process's environment, where MLX will look for them.
+    Raises ``ConfigError``.
+    """
+    if config.hostfile is None:
+        if config.backend is not None:
+            raise _refuse("backend", "is what several hosts are connected by: give a hostfile too")
+        return None
+    if config.fp16:
+        raise _refuse("fp16", "cannot be had with a hostfile: each host would try it by itself")
+    hostfile = read_hostfile(config.hostfile, config.backend)
+    _check_first(hostfile)
+    envs = dict(each.split("=", 1) for each in hostfile.envs)
+    os.environ.update(envs)
+    return Plan(
+        hosts=tuple(Host(each.ssh, each.ips, each.is_local, each.rdma) for each in hostfile.hosts),
+        backend=config.backend or hostfile.backend or "ring",
+        timeout_s=float(config.rank_timeout),
+        envs=envs,
+        model=_for_all(config.model),
+        memory_limit=config.memory_limit,
+        prefix_bytes=config.prefix_cache_bytes,
+    )
+
+
+def _check_first(hostfile: Hostfile) -> None:
+    first = hostfile.hosts[0]
+    for ip in first.ips:
+        try:
+            with socket.create_server((ip, 0)):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"The first host of {hostfile.path} must be this machine, and {ip} is no address "
+                f"of it ({error.strerror}): run this on {first.ssh}, or list this machine first.",
+                key="hostfile",
+                source=str(hostfile.path),
+            ) from None
+
+
+def _for_all(model: str | None) -> str | None:
+    """A folder by its whole path, but for ``~``, which every machine reads for itself."""
+    if model is None or model.startswith("~") or not Path(model).is_dir():
+        return model
+    return str(Path(model).resolve())
+
+
+def _refuse(key: str, why: str) -> ConfigError:
+    return ConfigError(f"{key} {why}.", key=key)
