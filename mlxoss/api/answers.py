@@ -192,6 +192,26 @@ class FinishedRequests(Answer):
     data: list[FinishedRequest]
 
 
+class Rank(Answer):
+    """One of the hosts that share the model; ``memory`` is MLX's, in bytes."""
+
+    rank: int
+    host: str
+    pid: int | None
+    memory: dict[str, int]
+    silent_s: float
+
+
+class Ranks(Answer):
+    """The hosts that share the model. ``communication_s_per_step`` is what the sums of a step of
+    one sequence take one after the other, measured when nothing else ran.
+    """
+
+    backend: Literal["ring", "jaccl"]
+    communication_s_per_step: float | None
+    ranks: list[Rank]
+
+
 class Health(Answer):
     """Whether the server can work and how busy it is; without a needed key the status alone."""
 
@@ -213,5 +233,6 @@ class Health(Answer):
     memory: Memory = maybe_absent()
     problems: list[Problem] = maybe_absent()
     prefix_cache: PrefixCache = maybe_absent()
+    ranks: Ranks = maybe_absent()
     store: StoreCounts = maybe_absent()
     error: str | None = maybe_absent()

@@ -51,7 +51,7 @@ def _number(report: Any, name: str) -> int:
 
 
 def _memory(before: Any, after: Any) -> str:
-    from mlxoss.cli.status_view import to_bytes
+    from mlxoss.cli.units import to_bytes
 
     was, now = (_number(report.get("memory", {}), "process_bytes") for report in (before, after))
     return f"the server holds {to_bytes(now)} (before: {to_bytes(was)})"

@@ -107,7 +107,7 @@ def _kept(config: Config) -> Iterator[Kept]:
 
 
 def _store_time(config: Config) -> str:
-    from mlxoss.cli.status_view import to_bytes
+    from mlxoss.cli.units import to_bytes
     from mlxoss.store.values import Bounds
 
     if config.responses_store == "off":
@@ -120,7 +120,7 @@ def _store_time(config: Config) -> str:
 
 
 def _snapshots_time(config: Config) -> str:
-    from mlxoss.cli.status_view import to_bytes
+    from mlxoss.cli.units import to_bytes
     from mlxoss.engine.disk_files import MAX_AGE_S
 
     if not config.snapshots_limit_bytes:

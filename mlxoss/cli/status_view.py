@@ -12,6 +12,8 @@ from typing import Any
 
 from mlxoss.cli.notice import url
 from mlxoss.cli.process import Process
+from mlxoss.cli.ranks_view import ranks_rows
+from mlxoss.cli.units import to_bytes
 from mlxoss.config import Config
 from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job, JobState
@@ -149,6 +151,7 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         yield "requests", _requests(report, view.config)
         yield "speed", _speed(report)
     yield from _memory_rows(view)
+    yield from ranks_rows(report.get("ranks"))
     yield "address", f"{url(view.config)}/v1"
     yield "settings", tilde(view.config_file)
     yield "log", tilde(view.log)
@@ -221,13 +224,6 @@ def _detail(key: str, value: object) -> str:
     if key.endswith("bytes") and isinstance(value, int):
         return f"{key.removesuffix('bytes').replace('_', ' ').strip()} {to_bytes(value)}".strip()
     return f"{key.replace('_', ' ')} {value}"
-
-
-def to_bytes(count: int) -> str:
-    """A size for people, in decimal units."""
-    if count >= 1e9:
-        return f"{count / 1e9:.1f} GB"
-    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def to_duration(seconds: int) -> str:

@@ -38,6 +38,7 @@ def add_health_route(app: App, services: Services) -> None:
     the disk is slow its figures are those of an earlier moment, or missing before the first.
     ``problems`` (``mlxoss.problems.Problem``) tells what is wrong although the server serves.
     ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
+    ``ranks`` (``mlxoss.engine.ranks.values.RanksStatus``) is there where several hosts share it.
     Who has no key where one is needed is told the status alone.
     """
     counts = StoreCounts(services)
@@ -77,6 +78,8 @@ def _to_json(
     }
     if engine.prefix_cache is not None:
         report["prefix_cache"] = asdict(engine.prefix_cache)
+    if engine.ranks is not None:
+        report["ranks"] = asdict(engine.ranks)
     if store is not None:
         report["store"] = store
     if status is ServerStatus.FAILED:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mlxoss.cli.process import Process, parse_ps
-from mlxoss.cli.status_view import View, to_bytes, to_duration, to_json, to_lines
+from mlxoss.cli.status_view import View, to_duration, to_json, to_lines
+from mlxoss.cli.units import to_bytes
 from mlxoss.config import Config
 from mlxoss.exits import LastExit
 from mlxoss.service.health import Answered, Health, Refused, Silent

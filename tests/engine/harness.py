@@ -15,10 +15,12 @@ from mlx_lm.generate import generate_step
 
 from mlxoss.core import GenerationRequest, SamplingParams, TokenOutput
 from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput, StepOutput
-from mlxoss.engine.batch import LanguageModel
+from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
+from mlxoss.engine.prefixes import Boundaries, PrefixCache
 from mlxoss.errors import GenerationCancelled, MlxossError
+from mlxoss.harmony.boundaries import find_boundaries
 
 GREEDY = SamplingParams(temperature=0.0)
 SMALL_VOCAB = 2000
@@ -94,6 +96,20 @@ async def until(condition: Callable[[], bool]) -> None:
     """Let the event loop run until ``condition`` holds (the caller's timeout bounds it)."""
     while not condition():
         await asyncio.sleep(0.001)
+
+
+def make_backend(
+    model: LanguageModel,
+    *,
+    limit_bytes: int = 0,
+    boundaries: Boundaries = find_boundaries,
+    **options: Any,
+) -> MlxBackend:
+    """A backend for ``model`` with a prefix cache; a model may know how to make its own."""
+    make: Callable[..., MlxBackend] | None = getattr(model, "make_backend", None)
+    if make is not None:
+        return make(limit_bytes=limit_bytes, boundaries=boundaries, **options)
+    return MlxBackend(model, prefixes=PrefixCache(limit_bytes, boundaries), **options)
 
 
 def drain(backend: Backend, uids: Iterable[int]) -> dict[int, Outcome]:

@@ -19,6 +19,7 @@ from tests.engine.harness import (
     drain,
     greedy_reference,
     logits_after,
+    make_backend,
     make_request,
     random_prompt,
     run_batch,
@@ -33,7 +34,7 @@ PROMPT_LENGTHS = (5, 127, 128, 129, 400, 1, 60, 250)
 @pytest.mark.parametrize("length", PROMPT_LENGTHS)
 def test_greedy_alone_equals_mlx_lm(model: LanguageModel, length: int) -> None:
     request = make_request(random_prompt(length), max_tokens=24)
-    (outcome,) = run_batch(MlxBackend(model), [request])
+    (outcome,) = run_batch(make_backend(model), [request])
     assert outcome.ids == greedy_reference(model, request)
 
 
@@ -45,7 +46,7 @@ def test_greedy_in_a_mixed_batch_equals_mlx_lm(
         make_request(random_prompt(length), max_tokens=80 if length == 60 else 6 + 4 * i)
         for i, length in enumerate(PROMPT_LENGTHS)
     ]
-    backend = MlxBackend(model, max_batch=8, prefill_step_tokens=prefill_step_tokens)
+    backend = make_backend(model, max_batch=8, prefill_step_tokens=prefill_step_tokens)
     outcomes = run_batch(backend, requests)
     assert [o.ids for o in outcomes] == [greedy_reference(model, r) for r in requests]
 
@@ -54,7 +55,7 @@ def test_greedy_with_arrivals_and_departures_equals_mlx_lm(model: LanguageModel)
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
-    backend = MlxBackend(model, max_batch=8, prefill_step_tokens=rng.choice([32, 300]))
+    backend = make_backend(model, max_batch=8, prefill_step_tokens=rng.choice([32, 300]))
     waiting = [
         make_request(random_prompt(rng.randint(1, 250), seed), max_tokens=rng.randint(1, 50))
         for _ in range(12)
@@ -88,7 +89,7 @@ def test_one_token_and_stop_ids(model: LanguageModel) -> None:
     ids = greedy_reference(model, base)
     position = next(i for i in range(3, 12) if ids[i] not in ids[:i])
     one, first, later, both, missed = run_batch(
-        MlxBackend(model),
+        make_backend(model),
         [
             make_request(base.prompt_ids, max_tokens=1),
             make_request(base.prompt_ids, max_tokens=12, stop_ids=[ids[0]]),
@@ -147,7 +148,7 @@ def test_a_long_prompt_is_not_padded_for_a_short_one(model: LanguageModel) -> No
 
 def test_chunks_of_one_token_and_of_more_take_turns(model: LanguageModel) -> None:
     """Windows that went round are put in order for the next chunk, also in shorter rows."""
-    backend = MlxBackend(model, prefill_step_tokens=16)
+    backend = make_backend(model, prefill_step_tokens=16)
     requests = [
         with_sampling(make_request(random_prompt(length), max_tokens=count), top_logprobs=0)
         for length, count in ((3, 400), (250, 3), (100, 3), (30, 3), (20, 3))
@@ -170,7 +171,7 @@ def test_chunks_of_one_token_and_of_more_take_turns(model: LanguageModel) -> Non
 
 
 def test_remove_in_prefill_and_decode(model: LanguageModel) -> None:
-    backend = MlxBackend(model, prefill_step_tokens=64)
+    backend = make_backend(model, prefill_step_tokens=64)
     kept = make_request(random_prompt(200), max_tokens=20)
     backend.insert(0, kept)
     backend.insert(1, make_request(random_prompt(300), max_tokens=20))
@@ -201,7 +202,7 @@ def test_remove_in_prefill_and_decode(model: LanguageModel) -> None:
 def test_insert_refuses_what_cannot_run(
     model: LanguageModel, prompt: list[int], sampling: SamplingParams, error: type[Exception]
 ) -> None:
-    backend = MlxBackend(model)
+    backend = make_backend(model)
     request = make_request(random_prompt(4))
     backend.insert(0, request)
     with pytest.raises(error):
@@ -275,7 +276,7 @@ def test_close_gives_the_memory_of_caches_and_model_back(model: LanguageModel) -
     request = make_request(random_prompt(400), max_tokens=200)
     mx.clear_cache()
     before = mx.get_active_memory()
-    backend = MlxBackend(model)
+    backend = make_backend(model)
     for uid in range(8):
         backend.insert(uid, request)
     for _ in range(20):

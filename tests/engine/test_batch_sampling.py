@@ -12,6 +12,7 @@ from tests.engine.harness import (
     SMALL_VOCAB,
     greedy_reference,
     logits_after,
+    make_backend,
     make_request,
     random_prompt,
     run_batch,
@@ -24,7 +25,7 @@ AT_ONE = SamplingParams(temperature=1.0)
 
 def test_sampled_alike_requests_share_steps_and_differ(model: LanguageModel) -> None:
     request = make_request(random_prompt(9), 12, AT_ONE)
-    outcomes = run_batch(MlxBackend(model), [request] * 4)
+    outcomes = run_batch(make_backend(model), [request] * 4)
     assert len({tuple(outcome.ids) for outcome in outcomes}) == 4
 
 
@@ -32,11 +33,13 @@ def test_a_seed_gives_the_same_tokens_whatever_runs_beside_it(model: LanguageMod
     def seeded(seed: int | None) -> GenerationRequest:
         return make_request(random_prompt(12), 16, SamplingParams(temperature=0.8, seed=seed))
 
-    (alone,) = run_batch(MlxBackend(model), [seeded(7)])
+    (alone,) = run_batch(make_backend(model), [seeded(7)])
     mates = [make_request(random_prompt(n), 5 + n, AT_ONE) for n in (3, 40, 150)]
-    beside = run_batch(MlxBackend(model), [mates[0], seeded(7), *mates[1:], seeded(8), seeded(-1)])
-    unseeded = run_batch(MlxBackend(model), [seeded(None)]) + run_batch(
-        MlxBackend(model), [seeded(None)]
+    beside = run_batch(
+        make_backend(model), [mates[0], seeded(7), *mates[1:], seeded(8), seeded(-1)]
+    )
+    unseeded = run_batch(make_backend(model), [seeded(None)]) + run_batch(
+        make_backend(model), [seeded(None)]
     )
     assert beside[1].ids == alone.ids
     others = [beside[4], beside[5], *unseeded]
@@ -44,7 +47,7 @@ def test_a_seed_gives_the_same_tokens_whatever_runs_beside_it(model: LanguageMod
 
 
 def test_a_seed_does_not_drain_the_batch(model: LanguageModel) -> None:
-    backend = MlxBackend(model)
+    backend = make_backend(model)
     backend.insert(0, make_request(random_prompt(5), 60, AT_ONE))
     while not tokens_of(backend.step(), 0):
         pass
@@ -77,7 +80,7 @@ def test_penalties_and_bias_as_written_out_in_numpy(
     prompt = random_prompt(6) * 2
     request = with_sampling(make_request(prompt, max_tokens=14), **changes, top_logprobs=2)
     mate = make_request(random_prompt(150), max_tokens=20)
-    penalised, plain = run_batch(MlxBackend(model), [request, mate])
+    penalised, plain = run_batch(make_backend(model), [request, mate])
     assert plain.ids == greedy_reference(model, mate)
     generated: list[int] = []
     for token in penalised.tokens:
@@ -113,7 +116,7 @@ def test_repetition_without_penalty_is_what_the_penalties_prevent(model: Languag
     stuck = with_sampling(make_request([5], max_tokens=12), logit_bias={42: 60.0})
     freed = with_sampling(stuck, presence_penalty=80.0)
     counted = with_sampling(stuck, frequency_penalty=20.0)
-    first, second, third = run_batch(MlxBackend(model), [stuck, freed, counted])
+    first, second, third = run_batch(make_backend(model), [stuck, freed, counted])
     assert first.ids == [42] * 12
     assert second.ids.count(42) == 1
     assert 1 < third.ids.count(42) < 6
@@ -125,7 +128,7 @@ def test_logprobs_are_the_models_log_softmax(
 ) -> None:
     base = make_request(random_prompt(130), 6, sampling)
     asked, bare, mate = run_batch(
-        MlxBackend(model),
+        make_backend(model),
         [
             with_sampling(base, top_logprobs=5),
             with_sampling(base, top_logprobs=0),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
-from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.loader import load_folder
 from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.guard import Guard, GuardError
@@ -23,6 +23,7 @@ from tests.engine.harness import (
     Outcome,
     WatchedModel,
     drain,
+    make_backend,
     make_request,
     run_batch,
     with_sampling,
@@ -42,10 +43,6 @@ def encoding() -> Encoding:
 def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     folder = Path(tmp_path_factory.mktemp("full"))
     return Leaning(load_folder(write_checkpoint(folder, TinyModel(hidden=16))))
-
-
-def make_backend(model: LanguageModel, **options: Any) -> MlxBackend:
-    return MlxBackend(model, **options)
 
 
 def guarded(

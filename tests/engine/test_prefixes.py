@@ -14,7 +14,7 @@ import pytest
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
-from mlxoss.engine.prefixes import PrefixCache
+from tests.engine import harness
 from tests.engine.harness import (
     SMALL_VOCAB,
     Outcome,
@@ -51,7 +51,7 @@ def text(length: int, seed: int = 0) -> list[int]:
 
 
 def make_backend(model: LanguageModel, limit_bytes: int = PLENTY, **options: Any) -> MlxBackend:
-    return MlxBackend(model, prefixes=PrefixCache(limit_bytes, cut_at_marks), **options)
+    return harness.make_backend(model, limit_bytes=limit_bytes, boundaries=cut_at_marks, **options)
 
 
 def run_one(backend: MlxBackend, request: GenerationRequest) -> tuple[int, list[int]]:

@@ -10,11 +10,10 @@ import pytest
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.loader import load_folder
-from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.guards import Guards
 from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import drain
+from tests.engine.harness import drain, make_backend
 from tests.engine.leaning import Leaning
 from tests.harmony.guarded_turns import MODES, check_turn
 
@@ -44,8 +43,8 @@ def test_a_guarded_conversation_equals_a_cold_one(
     model: LanguageModel, guards: Guards, encoding: Encoding, mode: str
 ) -> None:
     rng = random.Random(mode)
-    warm = MlxBackend(model, prefixes=PrefixCache(LIMIT_BYTES))
-    cold = MlxBackend(model)
+    warm = make_backend(model, limit_bytes=LIMIT_BYTES)
+    cold = make_backend(model)
     assistant = encoding.encode_text("assistant")
     ids = [START, *encoding.encode_text("system<harbour>"), END]
     computed = 0

@@ -43,6 +43,7 @@ class Following:
         self._model: Any = None
         self._backend: Any = None
         self._warmed: tuple[int, ...] = ()
+        self._cuts: tuple[int, ...] = ()
 
     def take(self, message: Message) -> Loaded | Failed | None:
         """Carry out a message; what is to be answered. Raises whatever goes wrong."""
@@ -103,12 +104,15 @@ class Following:
         # Rank 0 finds out what a sequence takes, for which it runs one token.
         logits = FollowingLogits(self._model, self._group)
         mx.eval(logits(mx.array([[0]]), cache=self._model.make_cache()))
-        self._backend = MlxBackend(logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes))
+        self._backend = MlxBackend(
+            logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes, lambda *_: self._cuts)
+        )
 
     def _insert(self, message: Insert) -> None:
         request = GenerationRequest(
             message.prompt_ids, message.max_tokens, frozenset(message.stop_ids), GREEDY
         )
+        self._cuts = message.cuts
         cached_tokens = self._backend.insert(message.uid, request)
         if cached_tokens != message.cached_tokens:
             raise Divergence(

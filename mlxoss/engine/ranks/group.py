@@ -168,7 +168,13 @@ class Ranks:
         now, host = time.monotonic(), self.plan.hosts[0]
         own = RankStatus(0, host.ssh, os.getpid(), read_mlx_memory(), 0.0)
         others = [
-            RankStatus(peer.rank, peer.host.ssh, peer.process.pid, peer.memory, now - peer.heard_at)
+            RankStatus(
+                peer.rank,
+                peer.host.ssh,
+                peer.process.pid,
+                peer.memory,
+                round(now - peer.heard_at, 3),
+            )
             for peer in self._peers
         ]
         return RanksStatus(self.plan.backend, self.communication_s, (own, *others))

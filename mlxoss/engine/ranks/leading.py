@@ -11,7 +11,7 @@ from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceFailed, St
 from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.loader import ModelSource
 from mlxoss.engine.memory import Budget, make_room
-from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.prefixes import Boundaries, PrefixCache
 from mlxoss.engine.ranks.group import Ranks
 from mlxoss.engine.ranks.logits import LeadingLogits
 from mlxoss.engine.ranks.messages import (
@@ -29,6 +29,7 @@ from mlxoss.engine.ranks.messages import (
 from mlxoss.engine.ranks.probe import Sums, measure, read_sums
 from mlxoss.engine.ranks.shard import load_part
 from mlxoss.errors import ModelError, RanksLost
+from mlxoss.harmony.boundaries import find_boundaries
 
 
 def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
@@ -51,13 +52,27 @@ def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: i
     with ranks.working():
         ranks.tell(Begin(max_batch, prefix_bytes))
         room = make_room(model, total_bytes, max_batch)
+    cuts = Cuts()
     inner = MlxBackend(
         LeadingLogits(model, ranks.group),
         max_batch=max_batch,
-        prefixes=PrefixCache(prefix_bytes),
+        prefixes=PrefixCache(prefix_bytes, cuts),
         room=room,
     )
-    return LeadingBackend(ranks, inner, read_sums(model))
+    return LeadingBackend(ranks, inner, cuts, read_sums(model))
+
+
+class Cuts:
+    """Where snapshots of the latest prompt are kept, for the other ranks; a ``Boundaries``."""
+
+    def __init__(self, find: Boundaries = find_boundaries) -> None:
+        self.latest: tuple[int, ...] = ()
+        self._find = find
+
+    def __call__(self, ids: Sequence[int], known: int) -> Sequence[int]:
+        """See ``Boundaries``."""
+        self.latest = tuple(self._find(ids, known))
+        return self.latest
 
 
 class LeadingBackend:
@@ -67,9 +82,10 @@ class LeadingBackend:
     here. A step that fails leaves the ranks apart, so nothing is rebuilt: they are lost.
     """
 
-    def __init__(self, ranks: Ranks, inner: MlxBackend, sums: Sums) -> None:
+    def __init__(self, ranks: Ranks, inner: MlxBackend, cuts: Cuts, sums: Sums) -> None:
         self._ranks = ranks
         self._inner = inner
+        self._cuts = cuts
         self._sums = sums
         self._measure()
         self._warmed: tuple[int, ...] | None = None
@@ -91,10 +107,17 @@ class LeadingBackend:
     def insert(self, uid: int, request: GenerationRequest) -> int:
         """See ``Backend``."""
         cached_tokens = self._inner.insert(uid, request)
-        max_tokens = self._inner.cut(request).max_tokens
-        stop_ids = tuple(sorted(request.stop_ids))
-        kept = read_kept(self._inner)
-        self._ranks.tell(Insert(uid, request.prompt_ids, max_tokens, stop_ids, cached_tokens, kept))
+        self._ranks.tell(
+            Insert(
+                uid=uid,
+                prompt_ids=request.prompt_ids,
+                max_tokens=self._inner.cut(request).max_tokens,
+                stop_ids=tuple(sorted(request.stop_ids)),
+                cuts=self._cuts.latest,
+                cached_tokens=cached_tokens,
+                kept=read_kept(self._inner),
+            )
+        )
         return cached_tokens
 
     def remove(self, uid: int) -> None:

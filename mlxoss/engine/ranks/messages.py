@@ -46,12 +46,16 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Admit a sequence, of which the prefix cache held ``cached_tokens``."""
+    """Admit a sequence, of which the prefix cache held ``cached_tokens``.
+
+    Snapshots are to be kept at the lengths ``cuts``.
+    """
 
     uid: int
     prompt_ids: tuple[int, ...]
     max_tokens: int
     stop_ids: tuple[int, ...]
+    cuts: tuple[int, ...]
     cached_tokens: int
     kept: Kept
 

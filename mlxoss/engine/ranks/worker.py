@@ -77,6 +77,7 @@ class Worker:
     def _follow(self, following: Following) -> None:
         while not isinstance(message := self._messages.get(), Bye):
             if (reply := following.take(message)) is not None:
+                self._channel.send(Beat(read_mlx_memory()))
                 self._channel.send(reply)
 
     def _connect(self) -> Channel:
