@@ -24,6 +24,7 @@ class TinyModel:
     hidden: int = 64
     layers: int = 2
     seed: int = 0
+    kv_heads: int = 2
 
 
 def write_checkpoint(folder: Path, size: TinyModel | None = None) -> Path:
@@ -86,7 +87,7 @@ def make_config(size: TinyModel) -> dict[str, Any]:
         "num_experts_per_tok": EXPERTS,
         "head_dim": HEAD_DIM,
         "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_key_value_heads": size.kv_heads,
         "sliding_window": 128,
         "rms_norm_eps": 1e-05,
         "rope_theta": 150000,
@@ -123,7 +124,7 @@ def _weights(size: TinyModel) -> dict[str, NDArray[np.float32]]:
 
 
 def _layer(size: TinyModel, normal: Any) -> dict[str, NDArray[np.float32]]:
-    hidden, q, kv = size.hidden, 4 * HEAD_DIM, 2 * HEAD_DIM
+    hidden, q, kv = size.hidden, 4 * HEAD_DIM, size.kv_heads * HEAD_DIM
     layer = {
         "input_layernorm.weight": 1 + normal(hidden, scale=0.1),
         "post_attention_layernorm.weight": 1 + normal(hidden, scale=0.1),

@@ -24,6 +24,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.engine.model_files import ModelFiles
 from mlxoss.engine.ranks.group import Ranks
+from mlxoss.engine.ranks.shard import check_cut
 from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.keys import read_keys
 from mlxoss.logs import log_failure, set_up_logging
@@ -66,6 +67,8 @@ def run(config: Config) -> int:
     config = replace(config, max_connections=fit_connections(config.max_connections))
     plan = read_plan(config)
     source = resolve_model(config.model)
+    if plan is not None and source.folder is not None:
+        check_cut(source.folder, len(plan.hosts))
     files = ModelFiles(source.folder)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)

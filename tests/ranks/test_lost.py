@@ -21,13 +21,18 @@ ENDLESS = {"200002": -100, "200012": -100}
 """Keeps the demo from ending its turn."""
 
 
+def write_hosts(folder: Path, size: int) -> Path:
+    """A hostfile of ranks that all run here."""
+    hostfile = folder / "hosts.json"
+    hostfile.write_text(json.dumps([{"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}] * size))
+    return hostfile
+
+
 @contextlib.contextmanager
 def group(folder: Path, size: int = 2, *flags: str) -> Iterator[Daemon]:
     """A daemon whose demo model ``size`` ranks share, loaded."""
-    hostfile = folder / "hosts.json"
-    hostfile.write_text(json.dumps([{"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}] * size))
-    timeout = ("--rank-timeout", str(TIMEOUT_S))
-    with start_daemon(folder, "--hostfile", str(hostfile), *timeout, *flags) as daemon:
+    own = ("--hostfile", str(write_hosts(folder, size)), "--rank-timeout", str(TIMEOUT_S))
+    with start_daemon(folder, *own, *flags) as daemon:
         daemon.wait_until_loaded()
         yield daemon
 

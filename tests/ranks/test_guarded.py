@@ -1,0 +1,53 @@
+"""Turns under a grammar, with a model that two ranks share: rank 0 alone knows the grammar."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.harmony.guards import Guards
+from tests.engine.harness import make_backend, run_batch
+from tests.engine.leaning import Leaning
+from tests.engine.test_guarded import (
+    check,
+    guarded,
+    test_a_cut_turn_ends_by_length,
+    test_what_cannot_be_followed_fails_its_own_request,
+)
+from tests.harmony.guarded_turns import MODES
+from tests.ranks.shared import SharedModel
+
+__all__ = [
+    "test_a_cut_turn_ends_by_length",
+    "test_what_cannot_be_followed_fails_its_own_request",
+]
+
+
+@pytest.fixture(scope="module")
+def encoding() -> Encoding:
+    return load_encoding()
+
+
+@pytest.fixture
+def model(model: SharedModel) -> SharedModel:
+    return replace(model, wrap=Leaning)
+
+
+def test_greedy_turns_are_those_of_one_process(
+    model: SharedModel, guards: Guards, encoding: Encoding
+) -> None:
+    """Alone, forced ids are fed together and travel in the step's message; together one by one."""
+    requests = {
+        mode: guarded(guards, rules, max_tokens=100, temperature=0.0)
+        for mode, rules in MODES.items()
+    }
+    one_process = Leaning(model.whole)
+    expected = [run_batch(make_backend(one_process), [each])[0] for each in requests.values()]
+    together = run_batch(make_backend(model, max_batch=len(MODES)), list(requests.values()))
+    assert [outcome.ids for outcome in together] == [outcome.ids for outcome in expected]
+    for mode in ("named", "schema"):
+        (alone,) = run_batch(make_backend(model), [requests[mode]])
+        check(encoding, MODES[mode], alone)
+        assert alone.ids == expected[list(requests).index(mode)].ids
