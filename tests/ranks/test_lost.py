@@ -32,7 +32,7 @@ def write_hosts(folder: Path, size: int) -> Path:
 def group(folder: Path, size: int = 2, *flags: str) -> Iterator[Daemon]:
     """A daemon whose demo model ``size`` ranks share, loaded."""
     own = ("--hostfile", str(write_hosts(folder, size)), "--rank-timeout", str(TIMEOUT_S))
-    with start_daemon(folder, *own, *flags) as daemon:
+    with start_daemon(folder, *own, *flags) as daemon:  # the later one of two flags counts
         daemon.wait_until_loaded()
         yield daemon
 
