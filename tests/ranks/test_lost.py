@@ -8,7 +8,9 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,25 +115,41 @@ def test_rank_0_that_dies_or_is_stopped_leaves_no_orphan(tmp_path: Path, number:
         wait_until(lambda: not is_there(worker))
 
 
-def test_a_gentle_end_waits_for_the_answers_and_ends_the_ranks(tmp_path: Path) -> None:
+def ask(daemon: Daemon, max_tokens: int = 12) -> str:
+    client = OpenAI(base_url=f"{daemon.url}/v1", api_key="-", max_retries=0)
+    done = client.completions.create(
+        model="-", prompt="Hello", temperature=0, max_tokens=max_tokens, logit_bias=ENDLESS
+    )
+    return done.choices[0].text
+
+
+def tell(daemon: Daemon, what: str) -> None:
+    urllib.request.urlopen(f"{daemon.url}/mlxoss/{what}", data=b"", timeout=60).close()
+
+
+def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
     with group(tmp_path) as daemon:
         _, worker = pids(daemon)
-        client = OpenAI(base_url=f"{daemon.url}/v1", api_key="-", max_retries=0)
-        with client.completions.create(
-            model="-", prompt="Hello", stream=True, max_tokens=60, logit_bias=ENDLESS
-        ) as stream:
-            next(iter(stream))
-            daemon.process.send_signal(signal.SIGTERM)
-            *_, last = stream
-        assert last.choices[0].finish_reason == "length"
-        assert daemon.process.wait(60) == 0
-        assert not is_there(worker)
-
-
-def test_idle_ranks_take_no_time_and_are_told_apart(tmp_path: Path) -> None:
-    with group(tmp_path) as daemon:
         found = daemon.health()["ranks"]
         assert found["backend"] == "ring"
         assert found["communication_s_per_step"] > 0
         assert [rank["rank"] for rank in found["ranks"]] == [0, 1]
-        assert all(rank["memory"]["active_bytes"] > 0 for rank in found["ranks"])
+        held = [rank["memory"]["active_bytes"] for rank in found["ranks"]]
+        said = ask(daemon)
+        tell(daemon, "unload")
+        wait_until(lambda: rank_memory(daemon) < held[1] / 2)
+        assert daemon.health()["status"] == "unloaded"
+        assert ask(daemon) == said
+        assert pids(daemon)[1] == worker
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(ask, daemon, 60)
+            daemon.wait_until(lambda: daemon.health()["active_requests"] == 1)
+            daemon.process.send_signal(signal.SIGTERM)
+            assert len(answer.result()) > len(said)
+        assert daemon.process.wait(60) == 0
+        assert not is_there(worker)
+
+
+def rank_memory(daemon: Daemon) -> int:
+    active: int = daemon.health()["ranks"]["ranks"][1]["memory"]["active_bytes"]
+    return active

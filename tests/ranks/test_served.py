@@ -15,7 +15,7 @@ from tests.cli.daemon import Daemon, start_daemon
 from tests.cli.runner import mlxoss
 from tests.ranks.test_lost import group, pids, write_hosts
 
-TOOL = {
+TOOL: Any = {
     "type": "function",
     "function": {
         "name": "look",
@@ -45,7 +45,7 @@ def answers(daemon: Daemon) -> dict[str, Any]:
         done = client.chat.completions.create(
             model="-",
             messages=[{"role": "user", "content": "Look at the harbour."}],
-            tools=[TOOL],  # type: ignore[list-item]
+            tools=[TOOL],
             tool_choice="required",
             parallel_tool_calls=False,
             max_completion_tokens=40,

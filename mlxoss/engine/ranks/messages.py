@@ -178,7 +178,7 @@ def parse_message(data: bytes) -> Message:
     try:
         name, *values = json.loads(data)
         made: Any = _CLASSES[name](*(_frozen(value) for value in values))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"no message: {data[:80]!r}") from error
     message: Message = made
     return message

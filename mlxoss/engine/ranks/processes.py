@@ -63,7 +63,7 @@ class RankProcess:
         """End it now, also where it is stopped. Within seconds."""
         is_there = self._process.poll() is None
         self._process.kill()
-        self._process.wait()
+        self.close()
         if self.host.is_local or self.pid is None or not is_there:
             return
         command = [*SSH, self.host.ssh, f"kill -9 {self.pid}"]
@@ -71,6 +71,16 @@ class RankProcess:
             subprocess.run(command, capture_output=True, timeout=_KILL_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             logger.warning("rank %d on %s may still run: %s", self.rank, self.host.ssh, error)
+
+    def close(self) -> None:
+        """Wait for its end, and let go of it."""
+        self._process.wait()
+        self._log.join(1.0)  # longer where ssh has left a connection behind for others
+        for pipe in (self._process.stdin, self._process.stderr):
+            assert pipe is not None
+            if not self._log.is_alive():
+                with contextlib.suppress(OSError):  # what it never read
+                    pipe.close()
 
     def _pass_on(self) -> None:
         assert self._process.stderr is not None
@@ -94,3 +104,5 @@ def end_all(processes: Sequence[RankProcess], patience_s: float) -> None:
     for process in processes:
         if process.ended is None:
             process.kill()
+        else:
+            process.close()

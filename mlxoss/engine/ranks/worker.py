@@ -33,7 +33,7 @@ _OTHERS_S = 1.0
 def run_rank() -> NoReturn:
     """Be the rank that a line on standard input describes; never returns.
 
-    Exit code 0 when rank 0 says so, 2 without such a line, 1 for anything else.
+    Exit code 0 when rank 0 says so, 1 for anything else. Raises ``MlxossError`` without a line.
     """
     try:
         seat = parse_seat(sys.stdin.buffer.readline(_MOST_SEAT_BYTES))
