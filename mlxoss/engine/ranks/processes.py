@@ -18,7 +18,12 @@ logger = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-P", "-m", "mlxoss", "rank")
 """The same program in the same place on every machine."""
 
-SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--")
+SSH = (
+    *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"),
+    *("-o", "ClearAllForwardings=yes", "--"),
+)
+"""No terminal, no question, no forwarding."""
+
 _MOST_LINE = 2000
 _KILL_S = 5.0
 
