@@ -31,6 +31,7 @@ from mlxoss.engine.memory import PREFILL_TOKENS, give_back, most_pairs, wants_wi
 from mlxoss.engine.model import LanguageModel, LastLogits
 from mlxoss.engine.pace import LEAST_TOKENS, Pace
 from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.requests import check_ids, check_request
 from mlxoss.engine.rows import Row
 from mlxoss.engine.sampling import (
     LogitsProcessor,
@@ -39,8 +40,8 @@ from mlxoss.engine.sampling import (
     os_entropy,
     to_token_logprob,
 )
-from mlxoss.errors import InvalidRequest, MemoryExceeded
-from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
+from mlxoss.errors import MemoryExceeded
+from mlxoss.harmony.encoding import RETURN
 
 __all__ = ["WARM_STEP_TOKENS", "LanguageModel", "MlxBackend"]
 
@@ -112,7 +113,7 @@ class MlxBackend:
         """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary and
         ``ContextLengthExceeded`` for a prompt that the memory cannot hold.
         """
-        self._check(request)
+        check_request(request, self._vocab_size)
         request = self.cut(request)
         follower = None
         if request.grammar is not None:
@@ -178,7 +179,7 @@ class MlxBackend:
 
     def can_warm(self, prompt_ids: tuple[int, ...]) -> bool:
         """Whether the memory holds it."""
-        self._check_ids(prompt_ids)
+        check_ids(prompt_ids, self._vocab_size)
         return self.most_tokens is None or len(prompt_ids) <= self.most_tokens
 
     def rest(self) -> None:
@@ -240,24 +241,6 @@ class MlxBackend:
         if left < 1:
             raise MemoryExceeded(len(request.prompt_ids), most)
         return replace(request, max_tokens=min(request.max_tokens, left))
-
-    def _check_ids(self, ids: tuple[int, ...]) -> None:
-        if not ids:
-            raise ValueError("the prompt is empty")
-        # MLX does not check indices: one beyond the table reads other memory.
-        if min(ids) < 0 or max(ids) >= self._vocab_size:
-            raise ValueError(f"a prompt id is outside the vocabulary of {self._vocab_size}")
-
-    def _check(self, request: GenerationRequest) -> None:
-        self._check_ids(request.prompt_ids)
-        if request.grammar is not None and self._vocab_size != VOCAB_SIZE:
-            raise ValueError(f"grammars are about {VOCAB_SIZE} tokens, not {self._vocab_size}")
-        for token_id in request.sampling.logit_bias:
-            if not 0 <= token_id < self._vocab_size:
-                raise InvalidRequest(
-                    f"Token id {token_id} is outside the vocabulary of {self._vocab_size}.",
-                    param="logit_bias",
-                )
 
     def make_processors(self, request: GenerationRequest) -> Sequence[LogitsProcessor]:
         """The request's logits processors, in their order."""

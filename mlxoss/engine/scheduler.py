@@ -292,10 +292,8 @@ class Scheduler:
 
 def _to_failure(error: Exception) -> MlxossError:
     """An error for one caller. Each gets its own: a raised exception carries its traceback."""
-    if isinstance(error, RanksLost):
-        return RanksLost(str(error))
     if isinstance(error, MlxossError):
-        return error
+        return RanksLost(str(error)) if isinstance(error, RanksLost) else error
     failure = GenerationFailed(f"The model failed on this request: {type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
