@@ -13,7 +13,7 @@ from openai import OpenAI
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.cli.daemon import Daemon, start_daemon
 from tests.cli.runner import mlxoss
-from tests.ranks.test_lost import group, pids, write_hosts
+from tests.ranks.served import group, pids, write_hosts
 
 TOOL: Any = {
     "type": "function",

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.daemon import start_daemon
 from tests.cluster.conftest import network
 from tests.cluster.sshd import Network
-from tests.ranks.test_lost import TIMEOUT_S, Talk, ask, is_there, pids, wait_until
+from tests.ranks.served import TIMEOUT_S, Talk, ask, is_there, pids, wait_until
 
 __all__ = ["network"]
 

@@ -1,0 +1,19 @@
+"""Without rank 0 the others end by themselves."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.ranks.served import Talk, group, is_there, pids, wait_until
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_rank_0_that_dies_or_is_stopped_leaves_no_orphan(tmp_path: Path, number: int) -> None:
+    with group(tmp_path) as daemon:
+        _, worker = pids(daemon)
+        Talk(daemon)
+        daemon.process.send_signal(number)
+        wait_until(lambda: not is_there(worker))

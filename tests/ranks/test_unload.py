@@ -1,0 +1,43 @@
+"""A shared model leaves the memory of all ranks and comes back; a gentle end ends them all."""
+
+from __future__ import annotations
+
+import signal
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.cli.daemon import Daemon
+from tests.ranks.served import ask, group, is_there, pids, wait_until
+
+
+def tell(daemon: Daemon, what: str) -> None:
+    urllib.request.urlopen(f"{daemon.url}/mlxoss/{what}", data=b"", timeout=60).close()
+
+
+def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
+    with group(tmp_path, 2, "--rank-timeout", "60") as daemon:
+        _, worker = pids(daemon)
+        found = daemon.health()["ranks"]
+        assert found["backend"] == "ring"
+        assert found["communication_s_per_step"] > 0
+        assert [rank["rank"] for rank in found["ranks"]] == [0, 1]
+        held = [rank["memory"]["active_bytes"] for rank in found["ranks"]]
+        said = ask(daemon)
+        tell(daemon, "unload")
+        wait_until(lambda: rank_memory(daemon) < held[1] / 2)
+        assert daemon.health()["status"] == "unloaded"
+        assert ask(daemon) == said
+        assert pids(daemon)[1] == worker
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(ask, daemon, 60)
+            daemon.wait_until(lambda: daemon.health()["active_requests"] == 1)
+            daemon.process.send_signal(signal.SIGTERM)
+            assert len(answer.result()) > len(said)
+        assert daemon.process.wait(60) == 0
+        assert not is_there(worker)
+
+
+def rank_memory(daemon: Daemon) -> int:
+    active: int = daemon.health()["ranks"]["ranks"][1]["memory"]["active_bytes"]
+    return active
