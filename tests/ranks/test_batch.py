@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlx.utils import tree_flatten
 
 from mlxoss.engine.backend import SequenceOutput
+from mlxoss.engine.memory import make_room
+from mlxoss.engine.ranks.messages import Begin
+from mlxoss.engine.ranks.shard import shard_bytes
 from tests.engine.harness import greedy_reference, make_backend, make_request, random_prompt
 from tests.engine.test_batch import (
     test_greedy_with_arrivals_and_departures_equals_mlx_lm,
@@ -83,3 +91,22 @@ def test_fifty_random_cancels_change_nothing_for_the_others(model: SharedModel) 
                 got[output.uid].append(output.token.token_id)
                 if output.token.finish is not None:
                     assert got[output.uid] == expected[running.pop(output.uid)]
+
+
+def test_a_rank_counts_its_own_heads_and_layers(model: SharedModel) -> None:
+    total_bytes = 1 << 32
+    with model.ranks.working():
+        model.ranks.tell(Begin(8, 0))
+        shared = make_room(model.shard, total_bytes, 8)
+    whole = make_room(model.whole, total_bytes, 8)
+    assert shared.sizes.token == whole.sizes.token // 2
+    assert shared.sizes.window == whole.sizes.window // 2
+    assert shared.most_tokens > whole.most_tokens
+
+
+def test_a_shard_is_about_as_large_as_the_files_say(model: SharedModel) -> None:
+    folder = Path(str(model.ranks.plan.model))
+    weights: Any = tree_flatten(model.shard.parameters())
+    held = sum(array.nbytes for _, array in weights)
+    assert held == pytest.approx(shard_bytes(folder, 2), rel=0.01)
+    assert shard_bytes(folder, 1) > shard_bytes(folder, 2)

@@ -135,8 +135,7 @@ class Ranks:
         with self._change:
             self._change.wait_for(lambda: self._lost is not None, _WHY_S)
         self.lose(f"the ranks lost each other: {error}")
-        assert self._lost is not None
-        return RanksLost(str(self._lost))
+        return RanksLost(str(self._lost or "The ranks are told to end."))
 
     def lose(self, why: str) -> None:
         """The group cannot go on; the first reason counts."""
