@@ -62,5 +62,5 @@ def _sum(found: Found) -> str:
         return f"{failed} of {len(found.findings)} checks failed."
     model = found.reports[0].model
     assert model is not None  # else a check has failed
-    each = model.shard_bytes(len(found.reports)) / GB
+    each = model.shard_bytes / GB
     return f"Ready: each rank holds {each:.1f} GB of {model.weights_bytes / GB:.1f} GB of weights."

@@ -15,9 +15,9 @@ from mlxoss.cli.speed import check_speed
 from mlxoss.cli.status import read_view
 from mlxoss.cli.status_view import View
 from mlxoss.cli.supervised import metal_problem
-from mlxoss.cluster.weights import describe_model
 from mlxoss.config import Config
 from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.ranks.shard import shard_bytes
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.service.checks import (
     check_definition,
@@ -124,7 +124,7 @@ def _own_bytes(config: Config, folder: Path) -> int:
     if group is None:
         return weights_bytes(folder)
     together = sum(host.is_local for host in group.hosts)
-    return describe_model("", folder).shard_bytes(len(group.hosts)) * together
+    return shard_bytes(folder, len(group.hosts)) * together
 
 
 def _service(machine: Machine, view: View, program: Program | ServiceError) -> Iterator[Check]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -21,7 +20,7 @@ from mlxoss import __version__
 from mlxoss.cli.memory import free_bytes, memory_limits
 from mlxoss.cluster.link import listen, measure
 from mlxoss.cluster.report import Memory, Model, Report, to_answer, to_line
-from mlxoss.cluster.weights import describe_model
+from mlxoss.cluster.weights import find_commit, hash_weights
 from mlxoss.errors import ConfigError, MlxossError, ModelError, ServiceError
 from mlxoss.service.run import run_command
 
@@ -64,7 +63,7 @@ def _measure(question: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _report(question: Mapping[str, Any]) -> Mapping[str, Any]:
     os.environ.update(each.partition("=")[::2] for each in question["envs"])
-    model = _model(question["model"], deep=bool(question["deep"]))
+    model = _model(question["model"], int(question["ranks"]), deep=bool(question["deep"]))
     limit, total = memory_limits()
     return to_answer(
         Report(
@@ -89,16 +88,23 @@ def read_versions() -> dict[str, str]:
     return found | {"python": ".".join(platform.python_version_tuple()[:2])}
 
 
-def _model(name: str | None, *, deep: bool) -> Model | str:
-    """The model of that name, or why it cannot be used."""
+def _model(name: str | None, ranks: int, *, deep: bool) -> Model | str:
+    """The model of that name, or why it cannot be used by so many ranks."""
     from mlxoss.engine.loader import resolve_model
+    from mlxoss.engine.ranks.shard import check_cut, read_contents, shard_bytes
 
     try:
         source = resolve_model(name)
-        if source.folder is None:  # the demo comes with the package
-            digest = hashlib.sha256(__version__.encode()).hexdigest()
-            return Model(source.info.name, None, digest, 0, 0)
-        return describe_model(source.info.name, source.folder, deep=deep)
+        folder = source.find_folder()
+        check_cut(folder, ranks)
+        return Model(
+            name=source.info.name,
+            commit=find_commit(folder),
+            digest=read_contents(folder),
+            weights_bytes=source.weights_bytes,
+            shard_bytes=shard_bytes(folder, ranks),
+            contents=hash_weights(folder) if deep else None,
+        )
     except (ModelError, ConfigError, OSError, ValueError) as error:
         return str(error)
 

@@ -74,14 +74,15 @@ def check_cluster(
     ``deep`` has each host read all weights. Without ``links`` no link is measured.
     """
     found, hosts = Found(), hostfile.hosts
-    question = {"ask": "report", "model": model, "deep": deep, "envs": list(hostfile.envs)}
+    envs, ranks = list(hostfile.envs), len(hosts)
+    question = {"ask": "report", "model": model, "ranks": ranks, "deep": deep, "envs": envs}
     with ThreadPoolExecutor(len(hosts)) as pool:
         limit_s = DEEP_S if deep else REPORT_S
         told = list(pool.map(lambda host: _ask_report(host, question, limit_s), hosts))
     found.reports.update((n, each) for n, each in enumerate(told) if isinstance(each, Report))
     found.findings.append(Finding(0, judge_place(_foreign(hosts[0]))))
     for host, answer in zip(hosts, told, strict=True):
-        checks = _judge_host(host, answer, found.reports, backend, len(hosts))
+        checks = _judge_host(host, answer, found.reports, backend)
         found.findings.extend(Finding(host.rank, check) for check in checks)
     if links:
         _check_links(hosts, backend, found)
@@ -119,7 +120,6 @@ def _judge_host(
     answer: Report | Trouble,
     reports: Mapping[int, Report],
     backend: str,
-    ranks: int,
 ) -> list[Check]:
     if isinstance(answer, Trouble):
         return [Check("reach", Level.FAIL, answer.detail, answer.remedy)]
@@ -128,7 +128,7 @@ def _judge_host(
         _judge_reach(host),
         judge_versions(first, answer, host),
         judge_model(first, answer, host),
-        judge_memory(answer, ranks, on_one_machine(reports)[host.rank], host),
+        judge_memory(answer, on_one_machine(reports)[host.rank], host),
     ]
     return [*checks, judge_rdma(answer, host)] if backend != "ring" else checks
 

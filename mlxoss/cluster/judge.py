@@ -47,7 +47,7 @@ def judge_model(first: Report, there: Report, host: Host) -> Check:
     differing = _difference(wanted, found)
     if differing:
         return Check("model", Level.FAIL, f"{found.name}: {differing}", _pull(wanted, host))
-    how = "read whole" if found.contents else "by its headers"
+    how = "read whole" if found.contents else "by parts of its files"
     at = f" at {found.commit[:12]}" if found.commit else ""
     return Check("model", Level.OK, f"{found.name}{at}, {found.digest[:12]} {how}")
 
@@ -56,7 +56,7 @@ def _difference(wanted: Model, found: Model) -> str | None:
     if wanted.commit and found.commit and wanted.commit != found.commit:
         return f"it is at {found.commit[:12]}, rank 0's at {wanted.commit[:12]}"
     if wanted.digest != found.digest:
-        return "its configuration, names or sizes are not those of rank 0's"
+        return "it is not rank 0's (its configuration, its files' sizes or parts of them)"
     if wanted.contents != found.contents:
         return "its weights are not those of rank 0's, though they look alike"
     return None
@@ -70,12 +70,12 @@ def _pull(wanted: Model, host: Host) -> str:
     return host.to_command(pull)
 
 
-def judge_memory(there: Report, ranks: int, together: int, host: Host) -> Check:
+def judge_memory(there: Report, together: int, host: Host) -> Check:
     """Whether the shards of the ``together`` ranks on that machine fit, with room to compute."""
     name, memory = "memory", there.memory
     if there.model is None:
         return Check(name, Level.SKIP, "the model's size is unknown")
-    shards = there.model.shard_bytes(ranks) * together
+    shards = there.model.shard_bytes * together
     needed = shards * OVERHEAD
     detail = (
         f"{_ranks(together)} about {needed / GB:.1f} GB, {memory.limit_bytes / GB:.1f} of "

@@ -19,21 +19,17 @@ _MARK = "mlxoss-probe:"
 class Model:
     """The model that a host would load.
 
-    ``digest`` tells it from others without reading the weights, ``contents`` by reading them.
-    ``commit`` is that of the Hugging Face cache. Of its ``weights_bytes`` every rank holds
-    ``whole_bytes`` and a part of the rest.
+    ``digest`` tells it from others by reading some of the weights, ``contents`` by reading all.
+    ``commit`` is that of the Hugging Face cache. Of its ``weights_bytes`` each rank of the group
+    holds ``shard_bytes``.
     """
 
     name: str
     commit: str | None
     digest: str
     weights_bytes: int
-    whole_bytes: int
+    shard_bytes: int
     contents: str | None = None
-
-    def shard_bytes(self, ranks: int) -> int:
-        """The bytes of weights that each of so many ranks holds."""
-        return self.whole_bytes + (self.weights_bytes - self.whole_bytes) // ranks
 
 
 @dataclass(frozen=True, slots=True)

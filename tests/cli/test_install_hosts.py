@@ -47,6 +47,17 @@ def test_the_hostfile_becomes_a_setting_and_is_missed_when_it_is_gone(mac: Mac) 
     assert "the service does not start like this" in said
 
 
+def test_two_hosts_serve_as_a_service(mac: Mac) -> None:
+    path = write_hosts(mac, GROUP)
+    mac.install("--hostfile", str(path))
+    mac.loaded()
+    question = mac.ok("chat", "--max-tokens", "3", "Hello!") if False else "Hello!"
+    told = json.loads(mac("doctor", "--json").stdout)
+    assert question
+    assert told
+    mac.ok("uninstall")
+
+
 def test_nothing_is_touched_for_hosts_that_are_not_fit(mac: Mac) -> None:
     gone = mac.home / "gone.json"
     wrong = write_hosts(mac, [GROUP[0], {"ssh": "mac-b", "ip": ["10.0.0.2"]}])

@@ -97,7 +97,7 @@ def test_another_revision_of_the_model_or_none(network: Network, tmp_path: Path)
     told = of(found["b"], 1, "model")
     assert (told.level, told.remedy) == (Level.FAIL, f"ssh mac-b {pull}")
     assert f"it is at {COMMITS[1][:12]}, rank 0's at {COMMITS[0][:12]}" in told.detail
-    assert "names or sizes are not those of rank 0's" in of(found["c"], 1, "model").detail
+    assert "it is not rank 0's" in of(found["c"], 1, "model").detail
     assert of(found["d"], 1, "model").level is Level.OK
     assert "though they look alike" in of(deep, 1, "model").detail
     told = of(found["e"], 1, "model")
@@ -106,6 +106,15 @@ def test_another_revision_of_the_model_or_none(network: Network, tmp_path: Path)
     model = found["b"].reports[0].model
     assert model is not None
     assert model.weights_bytes == (here / "model.safetensors").stat().st_size
+
+
+def test_a_model_that_so_many_ranks_cannot_share(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", SMALL)
+    names = ("mac-a", "127.0.0.1", "localhost")
+    told = of(check(write_hostfile(tmp_path, group(*names)), str(folder)), 2, "model")
+    assert told.level is Level.FAIL
+    assert "2 key-value heads cannot be shared evenly by 3 ranks" in told.detail
+    assert "another number of hosts" in str(told.remedy)
 
 
 def test_variables_of_the_hostfile_hold_on_every_host(network: Network, tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from mlxoss.checks import Check, Level
 from mlxoss.cli.memory import free_bytes, parse_meminfo, parse_vm_stat
@@ -24,12 +21,10 @@ from mlxoss.cluster.report import (
     to_line,
 )
 from mlxoss.cluster.trouble import Trouble, explain
-from mlxoss.cluster.weights import describe_model
-from tests.checkpoints import TinyModel, write_checkpoint
 
 GB = 1_000_000_000
 B = Host(1, "mac-b", ("10.0.0.2",))
-MODEL = Model("big", None, "d", 65 * GB, 3 * GB)
+MODEL = Model("big", None, "d", 65 * GB, 34 * GB)
 REPORT = Report({"mlxoss": "1"}, "boot", Memory(48 * GB, 64 * GB, None), MODEL, rdma=("rdma_en2",))
 
 CHANGED = """@@@@@@@@@@@@@
@@ -46,21 +41,20 @@ def told(check: Check) -> Level:
 
 
 @pytest.mark.parametrize(
-    ("ranks", "together", "memory", "expected"),
+    ("together", "memory", "expected"),
     [
-        (2, 1, Memory(48 * GB, 64 * GB, 60 * GB), Level.OK),
-        (2, 1, Memory(48 * GB, 64 * GB, None), Level.OK),
-        (2, 1, Memory(48 * GB, 64 * GB, 30 * GB), Level.WARN),  # something else takes it
-        (2, 1, Memory(36 * GB, 48 * GB, 40 * GB), Level.WARN),  # no room to compute
-        (2, 1, Memory(33 * GB, 48 * GB, 40 * GB), Level.FAIL),
-        (2, 1, Memory(24 * GB, 32 * GB, 30 * GB), Level.FAIL),
-        (4, 1, Memory(24 * GB, 32 * GB, 30 * GB), Level.OK),
-        (2, 2, Memory(48 * GB, 64 * GB, 60 * GB), Level.FAIL),
-        (2, 2, Memory(96 * GB, 128 * GB, 120 * GB), Level.OK),
+        (1, Memory(48 * GB, 64 * GB, 60 * GB), Level.OK),
+        (1, Memory(48 * GB, 64 * GB, None), Level.OK),
+        (1, Memory(48 * GB, 64 * GB, 30 * GB), Level.WARN),  # something else takes it
+        (1, Memory(36 * GB, 48 * GB, 40 * GB), Level.WARN),  # no room to compute
+        (1, Memory(33 * GB, 48 * GB, 40 * GB), Level.FAIL),
+        (1, Memory(24 * GB, 32 * GB, 30 * GB), Level.FAIL),
+        (2, Memory(48 * GB, 64 * GB, 60 * GB), Level.FAIL),
+        (2, Memory(96 * GB, 128 * GB, 120 * GB), Level.OK),
     ],
 )
-def test_a_shard_fits_or_not(ranks: int, together: int, memory: Memory, expected: Level) -> None:
-    found = judge_memory(replace(REPORT, memory=memory), ranks, together, B)
+def test_a_shard_fits_or_not(together: int, memory: Memory, expected: Level) -> None:
+    found = judge_memory(replace(REPORT, memory=memory), together, B)
     assert told(found) is expected, found
 
 
@@ -115,26 +109,6 @@ def test_trouble_has_a_remedy(code: int, said: str, expected: str) -> None:
     assert expected in found.remedy
     assert found.detail.isprintable()
     assert len(found.detail) < 250
-
-
-def test_what_is_whole_on_every_rank(tmp_path: Path) -> None:
-    folder = write_checkpoint(tmp_path / "tiny", TinyModel(hidden=8))
-    split = whole = 0
-    for name, tensor in load_file(folder / "model.safetensors").items():
-        parts = ("_proj.", "experts.")
-        size = int(np.prod(tensor.shape)) * tensor.dtype.itemsize
-        split, whole = (
-            (split + size, whole) if any(p in name for p in parts) else (split, whole + size)
-        )
-    found = describe_model("tiny", folder)
-    assert found.whole_bytes == whole
-    header = found.weights_bytes - split - whole
-    assert 0 < header < 10_000
-    assert found.shard_bytes(2) == whole + (split + header) // 2
-    assert describe_model("other", folder).digest == found.digest
-    (folder / "model.safetensors").write_bytes(b"\xff" * 100)
-    with pytest.raises(ValueError, match="is no safetensors file"):
-        describe_model("tiny", folder)
 
 
 def test_reports_travel_behind_whatever_a_shell_prints() -> None:
