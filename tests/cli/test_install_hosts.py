@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 from tests.cli.mac import Mac
-from tests.service.box import free_port
+from tests.service.box import free_port, is_alive, until
 
 GROUP = [{"ssh": "this", "ips": ["127.0.0.1"]}, {"ssh": "localhost", "ips": ["127.0.0.2"]}]
 
@@ -47,15 +49,30 @@ def test_the_hostfile_becomes_a_setting_and_is_missed_when_it_is_gone(mac: Mac) 
     assert "the service does not start like this" in said
 
 
-def test_two_hosts_serve_as_a_service(mac: Mac) -> None:
+def test_two_hosts_serve_and_a_lost_one_is_started_again(mac: Mac) -> None:
     path = write_hosts(mac, GROUP)
-    mac.install("--hostfile", str(path))
-    mac.loaded()
-    question = mac.ok("chat", "--max-tokens", "3", "Hello!") if False else "Hello!"
-    told = json.loads(mac("doctor", "--json").stdout)
-    assert question
-    assert told
+    mac.ok("install", "--port", str(mac.port), "--hostfile", str(path))
+    first = mac.loaded()["job"]["pid"]
+    assert "2 + 3 = 5." in mac.ok("chat", "--hide-reasoning", "What is 2 + 3?")
+    (rank,) = children(first)
+    os.kill(rank, signal.SIGKILL)
+    second = until(lambda: (mac.status()["job"] or {}).get("pid") not in (None, first), 60)
+    assert second
+    found = mac.loaded()["job"]
+    assert "2 + 3 = 5." in mac.ok("chat", "--hide-reasoning", "What is 2 + 3?")
+    assert not is_alive(first)
+
+    path.unlink()
+    assert mac("restart").returncode == 1
+    assert "it does not exist" in mac.status()["last_exit"]["reason"]
+    until(lambda: not any(map(is_alive, (rank, found["pid"]))))
     mac.ok("uninstall")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in listed for child in file.read_text().split()]
 
 
 def test_nothing_is_touched_for_hosts_that_are_not_fit(mac: Mac) -> None:
