@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from mlxoss import __version__
-from mlxoss.cli.memory import free_bytes, memory_limits
+from mlxoss.cli.memory import free_bytes, memory_limits, weights_bytes
 from mlxoss.cluster.link import listen, measure
 from mlxoss.cluster.report import Memory, Model, Report, to_answer, to_line
 from mlxoss.cluster.weights import find_commit, hash_weights
@@ -101,7 +101,7 @@ def _model(name: str | None, ranks: int, *, deep: bool) -> Model | str:
             name=source.info.name,
             commit=find_commit(folder),
             digest=read_contents(folder),
-            weights_bytes=source.weights_bytes,
+            weights_bytes=weights_bytes(folder),
             shard_bytes=shard_bytes(folder, ranks),
             contents=hash_weights(folder) if deep else None,
         )
