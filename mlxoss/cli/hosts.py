@@ -44,7 +44,7 @@ def find_cluster(asked: Asked) -> tuple[Hostfile, str, str | None]:
     if group is None:
         message = "There is no hostfile: give one, or `mlxoss config set hostfile FILE`."
         raise ConfigError(message, key="hostfile")
-    return group, backend_of(group, config), _for_all(config.model)
+    return group, backend_of(group, config), for_all(config.model)
 
 
 def find_group(config: Config) -> Hostfile | None:
@@ -62,7 +62,7 @@ def check_hosts(group: Hostfile, config: Config, say: Callable[[str], None]) -> 
     from mlxoss.cluster.check import check_cluster
 
     say(f"Asking {len(group.hosts)} hosts ...")
-    backend, model = backend_of(group, config), _for_all(config.model)
+    backend, model = backend_of(group, config), for_all(config.model)
     found = check_cluster(group, backend, model, links=False)
     return [
         replace(each.check, detail=f"{group.hosts[each.rank]}: {each.check.detail}")
@@ -70,7 +70,7 @@ def check_hosts(group: Hostfile, config: Config, say: Callable[[str], None]) -> 
     ]
 
 
-def _for_all(model: str | None) -> str | None:
+def for_all(model: str | None) -> str | None:
     """A folder by its whole path, but for ``~``, which every machine reads for itself."""
     if model is None or model.startswith("~") or not Path(model).is_dir():
         return model

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
-from pathlib import Path
 
+from mlxoss.cli.hosts import backend_of, for_all
 from mlxoss.cluster.hostfile import Hostfile, read_hostfile
+from mlxoss.cluster.hosts import foreign_ips
 from mlxoss.config import Config
 from mlxoss.engine.ranks.values import Host, Plan
 from mlxoss.errors import ConfigError
@@ -30,10 +30,10 @@ def read_plan(config: Config) -> Plan | None:
     os.environ.update(envs)
     return Plan(
         hosts=tuple(Host(each.ssh, each.ips, each.is_local, each.rdma) for each in hostfile.hosts),
-        backend=config.backend or hostfile.backend or "ring",
+        backend=backend_of(hostfile, config),
         timeout_s=float(config.rank_timeout),
         envs=envs,
-        model=_for_all(config.model),
+        model=for_all(config.model),
         memory_limit=config.memory_limit,
         prefix_bytes=config.prefix_cache_bytes,
     )
@@ -41,24 +41,13 @@ def read_plan(config: Config) -> Plan | None:
 
 def _check_first(hostfile: Hostfile) -> None:
     first = hostfile.hosts[0]
-    for ip in first.ips:
-        try:
-            with socket.create_server((ip, 0)):
-                pass
-        except OSError as error:
-            raise ConfigError(
-                f"The first host of {hostfile.path} must be this machine, and {ip} is no address "
-                f"of it ({error.strerror}): run this on {first.ssh}, or list this machine first.",
-                key="hostfile",
-                source=str(hostfile.path),
-            ) from None
-
-
-def _for_all(model: str | None) -> str | None:
-    """A folder by its whole path, but for ``~``, which every machine reads for itself."""
-    if model is None or model.startswith("~") or not Path(model).is_dir():
-        return model
-    return str(Path(model).resolve())
+    for ip in foreign_ips(first):
+        raise ConfigError(
+            f"The first host of {hostfile.path} must be this machine, and {ip} is no address of "
+            f"it: run this on {first.ssh}, or list this machine first.",
+            key="hostfile",
+            source=str(hostfile.path),
+        )
 
 
 def _refuse(key: str, why: str) -> ConfigError:

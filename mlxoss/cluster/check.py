@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from mlxoss.checks import Check, Level
 from mlxoss.cluster.hostfile import Hostfile
-from mlxoss.cluster.hosts import Host
+from mlxoss.cluster.hosts import Host, foreign_ips
 from mlxoss.cluster.judge import (
     judge_link,
     judge_memory,
@@ -80,7 +79,7 @@ def check_cluster(
         limit_s = DEEP_S if deep else REPORT_S
         told = list(pool.map(lambda host: _ask_report(host, question, limit_s), hosts))
     found.reports.update((n, each) for n, each in enumerate(told) if isinstance(each, Report))
-    found.findings.append(Finding(0, judge_place(_foreign(hosts[0]))))
+    found.findings.append(Finding(0, judge_place(foreign_ips(hosts[0]))))
     for host, answer in zip(hosts, told, strict=True):
         checks = _judge_host(host, answer, found.reports, backend)
         found.findings.extend(Finding(host.rank, check) for check in checks)
@@ -100,19 +99,6 @@ def _ask_report(host: Host, question: Mapping[str, Any], limit_s: float) -> Repo
             f"its mlxoss is of another version: {versions}", "Bring both to one version."
         )
     return report
-
-
-def _foreign(host: Host) -> list[str]:
-    """The addresses of a host that this machine has not."""
-    return [ip for ip in host.ips if not _is_own(ip)]
-
-
-def _is_own(ip: str) -> bool:
-    try:
-        with socket.create_server((ip, 0)):
-            return True
-    except OSError:
-        return False
 
 
 def _judge_host(

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import re
 import shlex
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,19 @@ class Host:
         if self.is_local:
             return command
         return f"ssh {self.ssh} {shlex.quote(command) if '|' in command else command}"
+
+
+def foreign_ips(host: Host) -> list[str]:
+    """The addresses of ``host`` that are not this machine's."""
+    return [ip for ip in host.ips if not _is_own(ip)]
+
+
+def _is_own(ip: str) -> bool:
+    try:
+        with socket.create_server((ip, 0)):
+            return True
+    except OSError:
+        return False
 
 
 @dataclass(slots=True)

@@ -12,17 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import Backend, SequenceOutput
+from mlxoss.engine.backend import Backend
+from mlxoss.engine.callers import Callers
 from mlxoss.engine.generation import MOST_UNREAD, Generation
 from mlxoss.engine.ledger import Ledger
 from mlxoss.engine.load_failure import explain_load_failure
 from mlxoss.engine.scheduler import (
-    Admitted,
     Cancel,
     Close,
     Command,
     Delivery,
-    Ended,
     Load,
     Scheduler,
     Submit,
@@ -78,7 +77,7 @@ class Engine:
         )
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
-        self._open: dict[int, Generation] = {}
+        self._callers = Callers(self._ledger)
         self._phase = Phase()
         self._error: str | None = None
         self._refused = 0
@@ -119,7 +118,7 @@ class Engine:
             )
         unread = MOST_UNREAD // (1 + (request.sampling.top_logprobs or 0))
         generation = Generation(lambda: self._cancel(uid), unread)
-        self._open[uid] = generation
+        self._callers.add(uid, generation)
         self._commands.put(Submit(uid, request))
         return generation
 
@@ -149,8 +148,7 @@ class Engine:
         """Have the model leave the memory; return once it is given back. Raises as ``load``.
 
         Requests that run are answered first; those that wait or come meanwhile have the model
-        loaded again. Cancelling
-        takes the wish back unless others have it too.
+        loaded again. Cancelling takes the wish back unless others have it too.
         """
         if self._phase.now is EngineState.UNLOADED:
             return
@@ -197,7 +195,7 @@ class Engine:
         """
         if self._phase.now is not EngineState.CLOSED:
             self._phase.enter(EngineState.CLOSED)
-            self._end_all(self._unavailable)
+            self._callers.end_all(self._unavailable)
             self._commands.put(Close())
         if self._thread.ident is not None:
             await self._exited.wait()
@@ -205,8 +203,7 @@ class Engine:
                 self._thread.join()
 
     def _cancel(self, uid: int) -> None:
-        del self._open[uid]
-        self._ledger.leave(uid)
+        self._callers.cancel(uid)
         self._commands.put(Cancel(uid))
 
     async def _reach(self, wanted: EngineState) -> None:
@@ -218,12 +215,6 @@ class Engine:
         if self._phase.now is EngineState.CLOSED:
             return ModelUnavailable("The server is stopping.")
         return ModelUnavailable(f"The model is not available: {self._error}")
-
-    def _end_all(self, make_error: Callable[[], MlxossError]) -> None:
-        for uid, generation in self._open.items():
-            self._ledger.leave(uid)
-            generation.end(make_error())
-        self._open.clear()
 
     # From here to the callbacks: the engine's thread.
 
@@ -267,7 +258,7 @@ class Engine:
         return is_idle, died
 
     def _post_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        self._post(self._hand_out, deliveries)
+        self._post(self._callers.hand_out, deliveries)
 
     def _post(self, callback: Callable[..., None], *args: object) -> None:
         assert self._loop is not None
@@ -300,21 +291,4 @@ class Engine:
         self._error = why
         if self._phase.now is not EngineState.CLOSED:
             self._phase.enter(EngineState.FAILED)
-        self._end_all(self._unavailable)
-
-    def _hand_out(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            generation = self._open.get(delivery.uid)
-            if generation is None:
-                continue
-            match delivery:
-                case Admitted(_, wait_s, cached_tokens):
-                    generation.wait_s = wait_s
-                    generation.cached_tokens = cached_tokens
-                case SequenceOutput(uid, token):
-                    generation.push(token)
-                    if token.finish is not None:
-                        del self._open[uid]
-                case Ended(uid, error):
-                    del self._open[uid]
-                    generation.end(error)
+        self._callers.end_all(self._unavailable)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -100,3 +102,34 @@ def test_the_first_host_is_this_machine(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "must be this machine, and 203.0.113.1 is no address of it" in done.stderr
     assert "backend" in mlxoss(tmp_path, "serve", "--backend", "jaccl").stderr
+
+
+OTHER_SSH = """#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+shift 2
+PYTHONPATH={folder} exec sh -c "$*"
+"""
+OTHER_VERSIONS = """
+import importlib.metadata as metadata
+true = metadata.version
+metadata.version = lambda name: "0.0.1" if name == "mlx-lm" else true(name)
+"""
+
+
+def test_a_host_with_another_version_leaves_the_server_up_and_says_so(tmp_path: Path) -> None:
+    """A machine behind ssh has another mlx-lm: starting again would not help."""
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(OTHER_SSH.format(folder=tmp_path))
+    ssh.chmod(0o755)
+    (tmp_path / "sitecustomize.py").write_text(OTHER_VERSIONS)
+    hostfile = tmp_path / "hosts.json"
+    hosts = [{"ssh": name, "ips": ["127.0.0.1"]} for name in ("127.0.0.1", "other-mac")]
+    hostfile.write_text(json.dumps(hosts))
+    env = {"PATH": f"{ssh.parent}:{os.environ['PATH']}"}
+    with start_daemon(tmp_path / "home", "--hostfile", str(hostfile), env=env) as daemon:
+        daemon.wait_until(lambda: daemon.health()["status"] == "failed")
+        error = daemon.health()["error"]
+        assert "Rank 1 on other-mac has " in error
+        assert "mlx-lm 0.0.1, and rank 0 " in error
+        assert daemon.stop(signal.SIGTERM) == 0

@@ -10,7 +10,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -201,8 +201,10 @@ class Ranks:
         for peer in self._peers:
             assert peer.ready is not None
             if peer.ready.versions != versions:
-                self.lose(f"{peer.name} has {peer.ready.versions}, and rank 0 {versions}")
-                self._check()
+                raise ModelError(
+                    f"{peer.name[0].upper()}{peer.name[1:]} has {_show(peer.ready.versions)}, and "
+                    f"rank 0 {_show(versions)}: install the same on both, then `mlxoss restart`."
+                )
             found.append(peer.ready.addresses)
         return found
 
@@ -271,6 +273,10 @@ class Ranks:
                     self.lose(f"{peer.name} stopped answering {timeout_s:.0f} s ago")
             if busy_since is not None and now - busy_since > timeout_s:
                 self.lose(f"the ranks are there, but a step takes longer than {timeout_s:.0f} s")
+
+
+def _show(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def read_mlx_memory() -> dict[str, int]:
