@@ -126,6 +126,7 @@ def test_who_knows_the_secret_comes_in_and_is_heard() -> None:
         struct.pack(">I", 3) + b"[1]",
         struct.pack(">I", 27) + b'[1, "00", "not even hex!!"]',
         struct.pack(">I", 14) + b'["x", 1, null]',
+        struct.pack(">I", 22) + b'[Infinity, "00", "aa"]',
         struct.pack(">I", MOST_BYTES),
         b"",
     ],

@@ -82,7 +82,7 @@ def welcome(sock: socket.socket, secret: bytes) -> int:
         if not hmac.compare_digest(str(proof).encode(), wanted.encode()):
             raise ValueError("a wrong proof")
         answer = _proof(secret, "rank 0", bytes.fromhex(nonce))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ConnectionError(f"a stranger: {error}") from error
     _write_frame(sock, answer.encode())
     return int(rank)
