@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,30 @@ def group(folder: Path, size: int = 2, *flags: str) -> Iterator[Daemon]:
     own = ("--hostfile", str(write_hosts(folder, size)), "--rank-timeout", str(TIMEOUT_S))
     with start_daemon(folder, *own, *flags) as daemon:  # the later one of two flags counts
         daemon.wait_until_loaded()
+        yield daemon
+
+
+OTHER_SSH = """#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+shift 2
+PYTHONPATH={folder} exec sh -c "$*"
+"""
+
+
+@contextlib.contextmanager
+def group_with_other(folder: Path, first: str, *, ip: str = "127.0.0.1") -> Iterator[Daemon]:
+    """A daemon and a machine behind ssh whose Python runs ``first`` before anything else."""
+    ssh = folder / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(OTHER_SSH.format(folder=folder))
+    ssh.chmod(0o755)
+    (folder / "sitecustomize.py").write_text(first)
+    hostfile = folder / "hosts.json"
+    hosts = (("127.0.0.1", "127.0.0.1"), ("other-mac", ip))
+    hostfile.write_text(json.dumps([{"ssh": name, "ips": [each]} for name, each in hosts]))
+    flags = ("--hostfile", str(hostfile), "--rank-timeout", str(TIMEOUT_S))
+    env = {"PATH": f"{ssh.parent}:{os.environ['PATH']}"}
+    with start_daemon(folder / "home", *flags, env=env) as daemon:
         yield daemon
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from openai import OpenAI
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.cli.daemon import Daemon, start_daemon
 from tests.cli.runner import mlxoss
-from tests.ranks.served import group, pids, write_hosts
+from tests.ranks.served import group, group_with_other, is_there, pids, write_hosts
 
 TOOL: Any = {
     "type": "function",
@@ -104,11 +103,6 @@ def test_the_first_host_is_this_machine(tmp_path: Path) -> None:
     assert "backend" in mlxoss(tmp_path, "serve", "--backend", "jaccl").stderr
 
 
-OTHER_SSH = """#!/bin/sh
-while [ "$1" != -- ]; do shift; done
-shift 2
-PYTHONPATH={folder} exec sh -c "$*"
-"""
 OTHER_VERSIONS = """
 import importlib.metadata as metadata
 true = metadata.version
@@ -118,18 +112,10 @@ metadata.version = lambda name: "0.0.1" if name == "mlx-lm" else true(name)
 
 def test_a_host_with_another_version_leaves_the_server_up_and_says_so(tmp_path: Path) -> None:
     """A machine behind ssh has another mlx-lm: starting again would not help."""
-    ssh = tmp_path / "bin" / "ssh"
-    ssh.parent.mkdir()
-    ssh.write_text(OTHER_SSH.format(folder=tmp_path))
-    ssh.chmod(0o755)
-    (tmp_path / "sitecustomize.py").write_text(OTHER_VERSIONS)
-    hostfile = tmp_path / "hosts.json"
-    hosts = [{"ssh": name, "ips": ["127.0.0.1"]} for name in ("127.0.0.1", "other-mac")]
-    hostfile.write_text(json.dumps(hosts))
-    env = {"PATH": f"{ssh.parent}:{os.environ['PATH']}"}
-    with start_daemon(tmp_path / "home", "--hostfile", str(hostfile), env=env) as daemon:
+    with group_with_other(tmp_path, OTHER_VERSIONS) as daemon:
         daemon.wait_until(lambda: daemon.health()["status"] == "failed")
         error = daemon.health()["error"]
         assert "Rank 1 on other-mac has " in error
         assert "mlx-lm 0.0.1, and rank 0 " in error
+        assert not is_there(pids(daemon)[1])  # so it holds no memory there
         assert daemon.stop(signal.SIGTERM) == 0

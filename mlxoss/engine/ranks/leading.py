@@ -35,8 +35,19 @@ from mlxoss.harmony.boundaries import find_boundaries
 def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
     """Load the model on all ranks; what all of them have room for is what there is.
 
-    Starts them the first time. Raises ``ModelError`` and ``RanksLost``. The engine's thread.
+    Starts them the first time, and ends them where the model cannot be loaded, so that no machine
+    keeps its part. Raises ``ModelError`` and ``RanksLost``. The engine's thread.
     """
+    try:
+        return _load(ranks, source, budget, max_batch)
+    except RanksLost:
+        raise
+    except Exception:
+        ranks.stop()
+        raise
+
+
+def _load(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
     ranks.start()
     ranks.tell(Load())
     model, own = load_part(source, budget, ranks.group)
