@@ -50,7 +50,7 @@ class Following:
         match message:
             case Join(addresses):
                 seat = self._seat
-                self._group = join(seat.backend, seat.rank, addresses, seat.rdma)
+                self._group = join(seat.backend, seat.rank, addresses, seat.rdma, seat.timeout_s)
             case Load():
                 return self._load()
             case Begin(max_batch, prefix_bytes):

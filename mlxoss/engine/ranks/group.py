@@ -94,7 +94,9 @@ class Ranks:
         self.tell(Join(addresses))
         rdma = [host.rdma for host in self.plan.hosts]
         with self.working():
-            self.group = join(self.plan.backend, 0, addresses, rdma)
+            timeout_s = self.plan.timeout_s
+            logger.info("the ranks find each other, or this ends after %.0f s", timeout_s)
+            self.group = join(self.plan.backend, 0, addresses, rdma, timeout_s)
 
     def tell(self, message: Message) -> None:
         """Send ``message`` to all."""
@@ -157,9 +159,8 @@ class Ranks:
         with self._change:
             self._is_stopping = True
         if not self.is_lost:
-            for channel in self.others:
-                with contextlib.suppress(OSError):
-                    channel.send(Bye())
+            # One that is stopped takes nothing, and whoever sends to it waits for that.
+            threading.Thread(target=self._say_goodbye, name="goodbye", daemon=True).start()
         end_all([peer.process for peer in self._peers], 0.0 if self.is_lost else _GOODBYE_S)
 
     def status(self) -> RanksStatus:
@@ -223,6 +224,11 @@ class Ranks:
 
     # Threads of our own.
 
+    def _say_goodbye(self) -> None:
+        for channel in self.others:
+            with contextlib.suppress(OSError):
+                channel.send(Bye())
+
     def _admit(self, rank: int, channel: Channel) -> bool:
         """A rank has come; it is listened to on the calling thread from here on."""
         peer = next((p for p in self._peers if p.rank == rank and p.channel is None), None)
@@ -233,7 +239,7 @@ class Ranks:
             while True:
                 self._hear(peer, channel.receive())
         except OSError:
-            ended = peer.process.ended
+            ended = peer.process.wait(_WHY_S)
             self.lose(f"{peer.name} ended{f' ({ended})' if ended else ''}")
         return True
 

@@ -64,6 +64,12 @@ class RankProcess:
         how = f"exit status {code}" if code >= 0 else f"signal {-code}"
         return f"{how}: {self.last_line}" if self.last_line else how
 
+    def wait(self, patience_s: float) -> str | None:
+        """``ended`` once it has, or after ``patience_s``."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience_s)
+        return self.ended
+
     def kill(self) -> None:
         """End it now, also where it is stopped. Within seconds."""
         is_there = self._process.poll() is None

@@ -6,6 +6,7 @@ core), cannot end what is stopped, and leaves what it started behind when it is 
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import socket
@@ -15,6 +16,8 @@ from typing import Any
 
 VERSIONED = ("mlxoss", "mlx", "mlx-lm")
 """What must be the same on all ranks."""
+
+_STDERR = 2
 
 
 def read_versions() -> dict[str, str]:
@@ -35,7 +38,10 @@ def free_addresses(ips: Sequence[str]) -> tuple[str, ...]:
 def _free_address(ip: str) -> str:
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((ip, 0))
+        try:
+            probe.bind((ip, 0))
+        except OSError as error:
+            raise OSError(f"{ip} is no address of this machine ({error.strerror})") from error
         return f"{ip}:{probe.getsockname()[1]}"
 
 
@@ -44,10 +50,12 @@ def join(
     rank: int,
     addresses: Sequence[Sequence[str]],
     rdma: Sequence[Sequence[Sequence[str]]],
+    timeout_s: float,
 ) -> Any:
     """MLX's group, with this process as ``rank``. Waits for the others; ``RuntimeError`` if not.
 
-    ``addresses`` are each rank's in order. Once per process.
+    ``addresses`` are each rank's in order. Once per process, which ends with 1 after ``timeout_s``:
+    MLX keeps the interpreter's lock while it waits, so no thread here could see who is gone.
     """
     import mlx.core as mx
 
@@ -61,7 +69,11 @@ def join(
         else:
             os.environ["MLX_IBV_DEVICES"] = file.name
             os.environ["MLX_JACCL_COORDINATOR"] = addresses[0][0]
-        return mx.distributed.init(strict=True, backend=backend)
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=_STDERR)
+        try:
+            return mx.distributed.init(strict=True, backend=backend)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _devices(rdma: Sequence[Sequence[str]]) -> list[object]:

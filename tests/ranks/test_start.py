@@ -1,0 +1,71 @@
+"""A group that does not come about ends, on both sides, and says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mlxoss.engine.ranks.group import Ranks, _Peer
+from mlxoss.engine.ranks.messages import Insert, Join, Ready
+from mlxoss.engine.ranks.ring import free_addresses
+from mlxoss.errors import RanksLost
+from tests.ranks.served import group_with_other, is_there, wait_until
+from tests.ranks.shared import HERE, make_plan
+from tests.ranks.test_channel import wait_for_end, worker
+
+DIES_WHEN_TOLD_TO_JOIN = """
+import os, signal
+import mlxoss.engine.ranks.ring as ring
+ring.join = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_rank_that_is_lost_while_the_group_forms(tmp_path: Path) -> None:
+    """MLX holds the interpreter's lock meanwhile, so neither /health nor a signal gets through."""
+    with group_with_other(tmp_path, DIES_WHEN_TOLD_TO_JOIN) as daemon:
+        assert daemon.process.wait(60) == 1
+        wait_until(lambda: "Timeout" in "".join(daemon.said))
+        assert "the ranks find each other, or this ends after 5 s" in "".join(daemon.said)
+
+
+def test_a_rank_whose_group_never_forms_ends() -> None:
+    with worker(timeout_s=1.0) as (process, channel, hall):
+        own = hall.next(Ready).addresses
+        channel.send(Join((free_addresses(HERE.ips), own)))
+        assert wait_for_end(process).startswith("exit status 1")
+
+
+def test_an_address_that_is_not_the_hosts(tmp_path: Path) -> None:
+    with group_with_other(tmp_path, "", ip="203.0.113.1") as daemon:
+        assert daemon.process.wait(60) == 1
+        wait_until(lambda: "203.0.113.1 is no address of this machine" in "".join(daemon.said))
+
+
+def test_a_group_ends_though_a_rank_takes_no_message(tmp_path: Path) -> None:
+    """Whoever sends to it waits, and holds the connection meanwhile."""
+    ranks = Ranks(make_plan(tmp_path))
+    large = Insert(0, tuple(range(4_000_000)), 1, (), (), 0, (0, 0))
+
+    def send() -> None:
+        with pytest.raises(RanksLost):
+            ranks.tell(large)
+
+    with worker() as (process, channel, hall):
+        process.pid = hall.next(Ready).pid
+        ranks._peers.append(_Peer(1, HERE, process, time.monotonic(), channel))
+        os.kill(process.pid, signal.SIGSTOP)
+        sending, stopping = (
+            threading.Thread(target=each, daemon=True) for each in (send, ranks.stop)
+        )
+        sending.start()
+        wait_until(channel._lock.locked)
+        stopping.start()
+        for thread in (stopping, sending):
+            thread.join(60)
+            assert not thread.is_alive()
+        assert not is_there(process.pid)
