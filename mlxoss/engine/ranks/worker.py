@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import queue
@@ -62,6 +63,8 @@ class Worker:
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
         try:
             addresses = free_addresses(self._seat.ips)
+            # Takes a while, and whoever is not there at once is tried again only seconds later.
+            importlib.import_module("mlx.core")
             self._channel.send(Ready(os.getpid(), addresses, read_versions()))
             self._follow(Following(self._seat))
         except OSError as error:
