@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 from mlxoss.engine.ranks.group import Ranks, _Peer
 from mlxoss.engine.ranks.messages import Insert, Join, Ready
 from mlxoss.engine.ranks.ring import free_addresses
 from mlxoss.errors import RanksLost
+from tests.cli.daemon import start_daemon
 from tests.ranks.served import group_with_other, is_there, wait_until
 from tests.ranks.shared import HERE, make_plan
 from tests.ranks.test_channel import wait_for_end, worker
@@ -38,6 +41,19 @@ def test_a_rank_whose_group_never_forms_ends() -> None:
         own = hall.next(Ready).addresses
         channel.send(Join((free_addresses(HERE.ips), own)))
         assert wait_for_end(process).startswith("exit status 1")
+
+
+@pytest.mark.skipif(mx.distributed.is_available("jaccl"), reason="there is JACCL here")
+def test_a_backend_that_is_not_there_is_no_reason_to_start_again(tmp_path: Path) -> None:
+    hosts = (((), ("rdma_en5",)), (("rdma_en5",), ()))
+    rows = [{"ssh": "127.0.0.1", "ips": ["127.0.0.1"], "rdma": list(rdma)} for rdma in hosts]
+    hostfile = tmp_path / "hosts.json"
+    hostfile.write_text(json.dumps(rows))
+    flags = ("--hostfile", str(hostfile), "--backend", "jaccl")
+    with start_daemon(tmp_path, *flags) as daemon:
+        daemon.wait_until(lambda: daemon.health()["status"] == "failed")
+        assert "MLX has no jaccl on this machine" in daemon.health()["error"]
+        assert daemon.stop(signal.SIGTERM) == 0
 
 
 def test_an_address_that_is_not_the_hosts(tmp_path: Path) -> None:

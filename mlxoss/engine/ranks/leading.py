@@ -27,6 +27,7 @@ from mlxoss.engine.ranks.messages import (
     Warm,
 )
 from mlxoss.engine.ranks.probe import Sums, measure, read_sums
+from mlxoss.engine.ranks.ring import check_backend
 from mlxoss.engine.ranks.shard import load_part
 from mlxoss.errors import ModelError, RanksLost
 from mlxoss.harmony.boundaries import find_boundaries
@@ -48,6 +49,7 @@ def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: i
 
 
 def _load(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
+    check_backend(ranks.plan.backend)
     ranks.start()
     ranks.tell(Load())
     model, own = load_part(source, budget, ranks.group)

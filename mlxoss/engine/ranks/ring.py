@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from mlxoss.errors import ModelError
+
 VERSIONED = ("mlxoss", "mlx", "mlx-lm")
 """What must be the same on all ranks."""
 
@@ -25,6 +27,17 @@ def read_versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in VERSIONED}
+
+
+def check_backend(backend: str) -> None:
+    """Raise ``ModelError`` where MLX on this machine cannot connect ranks by ``backend``."""
+    import mlx.core as mx
+
+    if not mx.distributed.is_available(backend):
+        raise ModelError(
+            f"MLX has no {backend} on this machine: JACCL needs RDMA over Thunderbolt, which macOS "
+            "26.2 brought; the backend ring works everywhere."
+        )
 
 
 def free_addresses(ips: Sequence[str]) -> tuple[str, ...]:
