@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -29,6 +30,11 @@ def encode_event(data: Any, *, event: str | None = None) -> bytes:
     """One event: ``data`` as JSON (which never holds a raw newline), optionally named."""
     name = b"" if event is None else b"event: %b\n" % event.encode()
     return b"%bdata: %b\n\n" % (name, encode_json(data))
+
+
+def encode_named(events: Iterable[Mapping[str, Any]]) -> bytes:
+    """Events one after the other, each by the name that is its ``type``."""
+    return b"".join(encode_event(event, event=event["type"]) for event in events)
 
 
 def _replace_surrogates(value: Any) -> Any:

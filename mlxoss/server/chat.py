@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +16,12 @@ from mlxoss.api.chat_messages import issued_call_ids
 from mlxoss.api.chat_prompt import to_turn_request
 from mlxoss.api.chat_request import ChatRequest, parse_chat_request
 from mlxoss.api.chat_stream import ChatHeader, ChatStream
-from mlxoss.api.sse import DONE, encode_event
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.server.event_answer import send_chunks
 from mlxoss.server.final_text import TurnOutput
-from mlxoss.server.http import json_response, new_id, read_json_object, to_error
+from mlxoss.server.http import json_response, new_id, read_json_object
 from mlxoss.server.request_log import RequestLog
 from mlxoss.server.services import Services
-from mlxoss.server.stream import EventStream
 from mlxoss.server.turn import Turn, check_choices, start_turn
 from mlxoss.server.turn_end import close_turn
 from mlxoss.server.turn_memory import TurnMemory, recall_turns
@@ -97,12 +95,14 @@ class _ChatAnswer:
         return fold.to_completion(last)
 
     async def batches(self) -> AsyncIterator[list[Chunk]]:
-        """The chunks that each step brings."""
+        """The chunks that each step brings, if any."""
         async for outputs in self.turn:
             chunks = self._to_chunks(outputs)
             await self.memory.keep()
+            if chunks:
+                yield chunks
+        if chunks := self.stream.finish(self.turn.usage):
             yield chunks
-        yield self.stream.finish(self.turn.usage)
 
     def _to_chunks(self, outputs: list[TurnOutput]) -> list[Chunk]:
         self.log.note_tokens()
@@ -111,22 +111,3 @@ class _ChatAnswer:
             self.memory.index = output.index
             chunks += self.stream.feed(output.index, output.event, output.logprob)
         return chunks
-
-
-async def send_chunks(
-    request: Request, services: Services, batches: AsyncIterator[list[Chunk]], log: RequestLog
-) -> None:
-    """Send each batch in one write; a failure is raised before the first byte, else an event."""
-    async with EventStream(request, heartbeat_s=services.heartbeat_s) as events:
-        try:
-            async with aclosing(batches) as open_batches:  # type: ignore[type-var]
-                async for chunks in open_batches:
-                    if chunks:
-                        await events.send(b"".join(encode_event(chunk) for chunk in chunks))
-        except Exception as error:
-            if not events.has_begun:
-                raise
-            log.failure = error
-            await events.send(encode_event(to_error(request, error).body, event="error"))
-        else:
-            await events.send(DONE)

@@ -21,7 +21,7 @@ from mlxoss.api.completions_stream import CompletionStream, fold_completion
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.turn_request import RawRequest
 from mlxoss.harmony.encoding import END_OF_TEXT, Encoding, is_special
-from mlxoss.server.chat import send_chunks
+from mlxoss.server.event_answer import send_chunks
 from mlxoss.server.http import json_response, new_id, read_json_object
 from mlxoss.server.raw_turn import start_raw_turn
 from mlxoss.server.request_log import RequestLog
@@ -101,12 +101,14 @@ def _make_stream(
 async def _to_batches(
     turn: Turn, stream: CompletionStream, log: RequestLog
 ) -> AsyncIterator[Chunks]:
-    """The chunks that each step brings, the first when there is a token."""
+    """The chunks that each step brings, if any, the first when there is a token."""
     begun = stream.begin()
     async for outputs in turn:
         log.note_tokens()
         chunks, begun = begun, []
         for output in outputs:
             chunks += stream.feed(output.index, output.event, output.logprob)
+        if chunks:
+            yield chunks
+    if chunks := stream.finish(turn.usage):
         yield chunks
-    yield stream.finish(turn.usage)

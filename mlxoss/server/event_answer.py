@@ -1,15 +1,15 @@
-"""Batches of named events as one SSE answer."""
+"""Batches of events as one SSE answer."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from sanic import Request
 
-from mlxoss.api.sse import DONE, encode_event
+from mlxoss.api.sse import DONE, encode_event, encode_named
 from mlxoss.server.http import to_error
+from mlxoss.server.request_log import RequestLog
 from mlxoss.server.services import Services
 from mlxoss.server.stream import EventStream
 
@@ -20,19 +20,27 @@ Batches = AsyncIterator[Sequence[dict[str, Any]]]
 
 
 async def send_events(http: Request, services: Services, batches: Batches) -> None:
-    """Send each batch in one write, and ``[DONE]`` after the last.
+    """Send named events, and ``[DONE]`` after the last; see ``EventStream.send_batches``."""
 
-    A failure is raised before the first byte; after it, it is an ``error`` event.
-    """
+    def to_failure(error: Exception) -> bytes:
+        return encode_named([{**to_error(http, error).body["error"], "type": "error"}])
+
     async with EventStream(http, heartbeat_s=services.heartbeat_s, headers=_HEADERS) as stream:
-        try:
-            async with aclosing(batches) as open_batches:  # type: ignore[type-var]
-                async for events in open_batches:
-                    await stream.send(b"".join(encode_event(e, event=e["type"]) for e in events))
-        except Exception as error:
-            if not stream.has_begun:
-                raise
-            body = to_error(http, error).body["error"]
-            event = {**body, "type": "error"}
-            await stream.send(encode_event(event, event="error"))
+        await stream.send_batches(batches, encode_named, to_failure)
         await stream.send(DONE)
+
+
+async def send_chunks(http: Request, services: Services, batches: Batches, log: RequestLog) -> None:
+    """Send chunks without names, and ``[DONE]`` if nothing failed."""
+
+    def to_failure(error: Exception) -> bytes:
+        log.failure = error
+        return encode_event(to_error(http, error).body, event="error")
+
+    async with EventStream(http, heartbeat_s=services.heartbeat_s) as stream:
+        if await stream.send_batches(batches, _encode_chunks, to_failure):
+            await stream.send(DONE)
+
+
+def _encode_chunks(chunks: Sequence[dict[str, Any]]) -> bytes:
+    return b"".join(map(encode_event, chunks))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from sanic import HTTPResponse, Request
 
@@ -20,7 +18,7 @@ from mlxoss.api.messages_request import (
     parse_messages_request,
 )
 from mlxoss.api.messages_stream import PING, MessagesStream, Show, StreamEvent
-from mlxoss.api.sse import encode_event
+from mlxoss.api.sse import encode_named
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.server.http import json_response, new_id, read_json_object, to_body, to_error
@@ -119,21 +117,12 @@ class _Answer:
         yield self.stream.finish(self.turn.usage)
 
     async def send(self, request: Request, *, heartbeat_s: float) -> None:
-        """Send the events; a failure is raised before the first byte, and an event after it."""
-        beat = _encode([PING])
+        """Send the events; see ``EventStream.send_batches`` for a failure."""
+
+        def to_failure(error: Exception) -> bytes:
+            self.log.failure = error
+            return encode_named([to_body(request, to_error(request, error))])
+
+        beat = encode_named([PING])
         async with EventStream(request, heartbeat_s=heartbeat_s, beat=beat) as out:
-            try:
-                async with aclosing(self.batches()) as batches:  # type: ignore[type-var]
-                    async for events in batches:
-                        await out.send(_encode(events))
-            except Exception as error:
-                if not out.has_begun:
-                    raise
-                self.log.failure = error
-                body = to_body(request, to_error(request, error))
-                await out.send(_encode([body]))
-
-
-def _encode(events: list[dict[str, Any]]) -> bytes:
-    """One write for all of them."""
-    return b"".join(encode_event(event, event=event["type"]) for event in events)
+            await out.send_batches(self.batches(), encode_named, to_failure)

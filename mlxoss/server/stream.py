@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sanic import HTTPResponse, Request
 
@@ -13,6 +14,8 @@ from mlxoss.api.sse import COMMENT
 
 if TYPE_CHECKING:
     from typing import Self
+
+Batch = TypeVar("Batch")
 
 _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -58,6 +61,27 @@ class EventStream:
                 assert self._response is not None
             await self._response.send(data)
             self._sent_at = self._loop.time()
+
+    async def send_batches(
+        self,
+        batches: AsyncIterator[Batch],
+        encode: Callable[[Batch], bytes],
+        encode_failure: Callable[[Exception], bytes],
+    ) -> bool:
+        """Send each batch in one write, to the last; whether nothing failed.
+
+        A failure is raised before the first byte; after it, it is sent as ``encode_failure`` says.
+        """
+        try:
+            async with aclosing(batches) as open_batches:  # type: ignore[type-var]
+                async for batch in open_batches:
+                    await self.send(encode(batch))
+        except Exception as error:
+            if not self.has_begun:
+                raise
+            await self.send(encode_failure(error))
+            return False
+        return True
 
     async def __aenter__(self) -> Self:
         self._heart = self._loop.create_task(self._beat())
