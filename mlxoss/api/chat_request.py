@@ -34,13 +34,20 @@ def to_parts(value: Any) -> Any:
     )
 
 
-def to_stops(value: Any) -> Any:
+def _to_stops(value: Any) -> Any:
     """``stop`` as a list, before it is validated."""
     if isinstance(value, str):
         return [value]
     if value is None or isinstance(value, list):
         return value
     raise PydanticCustomError("stop_type", "input should be a string or an array of strings")
+
+
+Stops = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)]
+StopField = Annotated[
+    Stops | None, BeforeValidator(_to_stops, json_schema_input_type=str | list[str] | None)
+]
+"""``stop``, which may be one text."""
 
 
 class ContentPart(StrictModel):
@@ -122,10 +129,7 @@ class ChatRequest(SamplingFields):
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: Annotated[
-        Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None,
-        BeforeValidator(to_stops, json_schema_input_type=str | list[str] | None),
-    ] = None
+    stop: StopField = None
     logprobs: bool | None = None
 
     modalities: list[str] | None = None

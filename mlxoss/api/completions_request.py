@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from mlxoss.api.chat_request import MAX_CHOICES, MAX_STOPS, ChatStreamOptions, to_stops
+from mlxoss.api.chat_request import MAX_CHOICES, ChatStreamOptions, StopField
 from mlxoss.api.fields import Refused, invalid, missing, unsupported
 from mlxoss.api.sampling import VOCABULARY_SIZE, SamplingFields, check_sampling
 from mlxoss.api.validation import read_later, validate
@@ -32,10 +32,7 @@ class CompletionRequest(SamplingFields):
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     best_of: int | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: Annotated[
-        Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None,
-        BeforeValidator(to_stops, json_schema_input_type=str | list[str] | None),
-    ] = None
+    stop: StopField = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
     echo: bool | None = None
     suffix: Refused = None

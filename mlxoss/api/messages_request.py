@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlxoss.api.chat_request import MAX_STOPS, to_parts
+from mlxoss.api.chat_request import Stops, to_parts
 from mlxoss.api.fields import EffortWord, Refused, invalid, unsupported
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
@@ -162,9 +162,7 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
     """The whole request. ``None`` means the default everywhere."""
 
     max_tokens: Annotated[int, Field(ge=1)]
-    stop_sequences: (
-        Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None
-    ) = None
+    stop_sequences: Stops | None = None
     stream: bool | None = None
 
 
