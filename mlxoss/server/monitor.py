@@ -22,7 +22,7 @@ _REQUESTS = Endpoint(
     "requests",
     "GET",
     "/mlxoss/requests",
-    "The last requests for a turn: sizes and times, no words.",
+    "The last requests for a turn: sizes and times, and words if the settings ask for them.",
     answer="FinishedRequests",
 )
 
