@@ -16,11 +16,11 @@ from typing import Any
 
 import typer
 
-from mlxoss import __version__
 from mlxoss.cli.memory import free_bytes, memory_limits, weights_bytes
 from mlxoss.cluster.link import listen, measure
 from mlxoss.cluster.report import Memory, Model, Report, to_answer, to_line
 from mlxoss.cluster.weights import find_commit, hash_weights
+from mlxoss.engine.ranks.ring import VERSIONED
 from mlxoss.errors import ConfigError, MlxossError, ModelError, ServiceError
 from mlxoss.service.run import run_command
 
@@ -79,8 +79,8 @@ def _report(question: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def read_versions() -> dict[str, str]:
     """The versions of what must be the same on every host."""
-    found = {"mlxoss": __version__}
-    for name in ("mlx", "mlx-lm"):
+    found: dict[str, str] = {}
+    for name in VERSIONED:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,13 +18,10 @@ from typing import Any
 from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.report import PROBE, find_answer
 from mlxoss.cluster.trouble import Trouble, explain
+from mlxoss.ssh import over_ssh, own_command, to_exec
 
 CONNECT_S = 5
-_OPTIONS = (
-    *("-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "LogLevel=ERROR"),
-    *("-o", "ClearAllForwardings=yes", "-o", "ServerAliveInterval=5"),
-)
-"""No terminal, no question, no forwarding; a host that vanishes is noticed."""
+_NOTICE_LOSS = ("-o", "ServerAliveInterval=5")
 _MOST_SAID = 8192
 _MOST_LINE = 1 << 20
 
@@ -45,7 +41,7 @@ class Remote:
     def needs_agent(self) -> bool:
         """Whether ssh gets there only with the agent of this shell, which no service has."""
         env = {name: text for name, text in os.environ.items() if name != "SSH_AUTH_SOCK"}
-        command = ["ssh", *_OPTIONS, self.host.ssh, "exit 0"]
+        command = self._over_ssh("exit 0")
         try:
             done = subprocess.run(
                 command, env=env, capture_output=True, timeout=4 * CONNECT_S, check=False
@@ -56,10 +52,11 @@ class Remote:
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """What to run here so that ``arguments`` run there."""
-        words = [self.python, "-P", "-m", "mlxoss", *arguments]
-        if self.host.is_local:
-            return words
-        return ["ssh", *_OPTIONS, self.host.ssh, f"exec {shlex.join(words)}"]
+        words = own_command(*arguments, python=self.python)
+        return words if self.host.is_local else self._over_ssh(to_exec(words))
+
+    def _over_ssh(self, command: str) -> list[str]:
+        return over_ssh(self.host.ssh, command, connect_s=CONNECT_S, options=_NOTICE_LOSS)
 
 
 class Asking:

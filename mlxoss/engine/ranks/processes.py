@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 
 from mlxoss.engine.ranks.values import Host, Seat
+from mlxoss.ssh import over_ssh, own_command, to_exec
 
 logger = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-P", "-m", "mlxoss", "rank")
-"""The same program in the same place on every machine."""
-
-SSH = (
-    *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"),
-    *("-o", "ClearAllForwardings=yes", "--"),
-)
-"""No terminal, no question, no forwarding."""
-
+_CONNECT_S = 10
 _MOST_LINE = 2000
 _KILL_S = 5.0
 
@@ -77,7 +68,7 @@ class RankProcess:
         self.close()
         if self.host.is_local or self.pid is None or not is_there:
             return
-        command = [*SSH, self.host.ssh, f"kill -9 {self.pid}"]
+        command = over_ssh(self.host.ssh, f"kill -9 {self.pid}", connect_s=_CONNECT_S)
         try:
             subprocess.run(command, capture_output=True, timeout=_KILL_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -102,9 +93,8 @@ class RankProcess:
 
 
 def _command(host: Host) -> list[str]:
-    if host.is_local:
-        return list(COMMAND)
-    return [*SSH, host.ssh, f"exec {shlex.join(COMMAND)}"]
+    words = own_command("rank")
+    return words if host.is_local else over_ssh(host.ssh, to_exec(words), connect_s=_CONNECT_S)
 
 
 def end_all(processes: Sequence[RankProcess], patience_s: float) -> None:
