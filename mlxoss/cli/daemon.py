@@ -18,13 +18,10 @@ import typer
 
 from mlxoss import paths
 from mlxoss.cli import notice
-from mlxoss.cli.sharing import read_plan
 from mlxoss.config import Config
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.loader import ModelSource, resolve_model
 from mlxoss.engine.model_files import ModelFiles
-from mlxoss.engine.ranks.group import Ranks
-from mlxoss.engine.ranks.shard import check_cut
 from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.keys import read_keys
 from mlxoss.logs import log_failure, set_up_logging
@@ -39,6 +36,8 @@ if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
     from mlxoss.engine.disk_tier import DiskTier
     from mlxoss.engine.model import LanguageModel
+    from mlxoss.engine.ranks.group import Ranks
+    from mlxoss.engine.ranks.values import Plan
     from mlxoss.harmony.guards import Guards
 
 logger = logging.getLogger(__name__)
@@ -65,15 +64,13 @@ def run(config: Config) -> int:
     raise_file_limit(config.max_connections)
     checks = [log_problem, watch_descriptors(config.max_connections)]
     config = replace(config, max_connections=fit_connections(config.max_connections))
-    plan = read_plan(config)
+    plan = _read_plan(config)
     source = resolve_model(config.model)
-    if plan is not None and source.folder is not None:
-        check_cut(source.folder, len(plan.hosts))
     files = ModelFiles(source.folder)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     guards = _Guards()
-    ranks = None if plan is None else Ranks(plan)
+    ranks = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
         lambda: _load_backend(source, files, config, ranks),
         max_batch=config.max_batch,
@@ -100,6 +97,24 @@ def run(config: Config) -> int:
                 err=True,
             ),
         )
+
+
+def _read_plan(config: Config) -> Plan | None:
+    """The ranks that are asked for; whoever serves alone starts without what they import."""
+    if config.hostfile is None and config.backend is None:
+        return None
+    from mlxoss.cli.sharing import read_plan
+
+    return read_plan(config)
+
+
+def _make_ranks(plan: Plan, source: ModelSource) -> Ranks:
+    from mlxoss.engine.ranks.group import Ranks
+    from mlxoss.engine.ranks.shard import check_cut
+
+    if source.folder is not None:
+        check_cut(source.folder, len(plan.hosts))
+    return Ranks(plan)
 
 
 def leave(code: int) -> NoReturn:
