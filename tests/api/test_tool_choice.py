@@ -153,6 +153,14 @@ def test_strict_functions_follow_their_schema() -> None:
     assert not turn(tools=tools, parallel_tool_calls=False).rules.parallel_calls
 
 
+def test_strict_functions_without_arguments_get_none() -> None:
+    for parameters in ({}, {"type": "object"}, {"type": "object", "properties": {}}):
+        (rule,) = turn(tools=[function("f", parameters=parameters, strict=True)]).rules.calls
+        assert rule.body == Json(SCHEMA), parameters
+        (rule,) = turn(tools=[function("f", parameters=parameters)]).rules.calls
+        assert rule.body == ANY, parameters
+
+
 def test_formats_are_the_finals_form() -> None:
     assert turn(response_format={"type": "json_object"}).rules.final == ANY
     for strict in (True, False, None):
