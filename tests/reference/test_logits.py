@@ -167,9 +167,7 @@ def test_after_a_forced_run_its_snapshot(
 
 
 @pytest.mark.anyio
-async def test_on_the_engines_own_thread(
-    folder: Path, reference: Golden, guards: Guards
-) -> None:
+async def test_on_the_engines_own_thread(folder: Path, reference: Golden, guards: Guards) -> None:
     async with running_engine(lambda: MlxBackend(load_folder(folder)), max_batch=4) as running:
         generations = [running.engine.submit(ask(reference, position)) for position in SHORT]
         generations.append(running.engine.submit(follow(reference, guards, 90, 130)))

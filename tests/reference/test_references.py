@@ -43,7 +43,9 @@ def test_the_numpy_model_says_the_same(weights: Weights, reference: Golden) -> N
 def test_made_anew_they_are_the_same(name: str, weights: Weights, reference: Golden) -> None:
     """Slow: about 10 s and 3 GB."""
     if not is_there("torch", PACKAGES[name]):
-        pytest.skip(f"torch and {PACKAGES[name]} are not installed (tests/reference/make_golden.py)")
+        pytest.skip(
+            f"torch and {PACKAGES[name]} are not installed (tests/reference/make_golden.py)"
+        )
     anew = MAKERS[name](weights, reference.ids)
     made = golden.gather(reference.weights, [anew, anew])
     one = NAMES.index(name)
