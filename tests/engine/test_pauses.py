@@ -5,15 +5,19 @@ from __future__ import annotations
 import random
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 
-from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
+from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
 from mlxoss.engine.backend import SequenceOutput, SequencePaused
-from mlxoss.engine.batch import LanguageModel
+from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.loader import load_folder
+from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import (
     GREEDY,
     collect,
@@ -27,10 +31,12 @@ from tests.engine.harness import (
     until,
     with_sampling,
 )
-from tests.engine.pausing import Interrupted, Measured, same, serve, with_places
+from tests.engine.pausing import Interrupted, Measured, Served, alone, check_same, with_places
 
 PLENTY = 1 << 30
 AT_ONE = SamplingParams(temperature=1.0, seed=3)
+VARIED = replace(GREEDY, frequency_penalty=1.0)
+"""Never ends up in a loop."""
 KINDS: dict[str, SamplingParams] = {
     "greedy": GREEDY,
     "seeded": AT_ONE,
@@ -57,9 +63,22 @@ def seeded_rng() -> random.Random:
     return random.Random(seed)
 
 
-def alone(model: LanguageModel, requests: list[GenerationRequest]) -> list[Any]:
-    """What each says when it runs by itself and nothing is kept."""
-    return [run_batch(make_backend(model), [request])[0].tokens for request in requests]
+def check_all(
+    model: LanguageModel, requests: Sequence[GenerationRequest], got: Sequence[Any]
+) -> None:
+    """Each said what it says alone."""
+    for request, tokens in zip(requests, got, strict=True):
+        check_same(model, request, tokens, alone(model, request))
+
+
+def endless(
+    request: GenerationRequest, said: Sequence[TokenOutput], most_tokens: int, *, least: int
+) -> GenerationRequest:
+    """Without ``max_tokens``: it ends by an id of its own, the first after ``least`` tokens."""
+    ids = [token.token_id for token in said]
+    stop = next(id_ for at, id_ in enumerate(ids) if at > least and id_ not in ids[:at])
+    left = most_tokens - len(request.prompt_ids)
+    return replace(request, max_tokens=left, stop_ids=frozenset([stop]))
 
 
 def mixed(rng: random.Random, most_tokens: int = 40) -> list[GenerationRequest]:
@@ -79,11 +98,9 @@ def mixed(rng: random.Random, most_tokens: int = 40) -> list[GenerationRequest]:
 def test_pauses_anywhere_change_nothing(model: LanguageModel, limit_bytes: int) -> None:
     rng = seeded_rng()
     requests = mixed(rng)
-    expected = alone(model, requests)
     backend = make_backend(model, limit_bytes=limit_bytes, max_batch=9, prefill_step_tokens=40)
     batch = Interrupted(backend, rng)
-    for got, wanted in zip(batch.run(requests, 0.4), expected, strict=True):
-        same(got, wanted)
+    check_all(model, requests, batch.run(requests, 0.4))
     assert batch.pauses > 0
     assert batch.pauses_in_prefill > 0
 
@@ -91,10 +108,8 @@ def test_pauses_anywhere_change_nothing(model: LanguageModel, limit_bytes: int) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pause_at_every_token_changes_nothing(model: LanguageModel, kind: str) -> None:
     request = make_request(random_prompt(120), 20, KINDS[kind])
-    (expected,) = alone(model, [request])
     batch = Interrupted(make_backend(model, limit_bytes=PLENTY), random.Random(0))
-    (got,) = batch.run([request], 1.0)
-    same(got, expected)
+    check_all(model, [request], batch.run([request], 1.0))
     assert batch.pauses > 10
 
 
@@ -115,17 +130,17 @@ def test_a_pause_delivers_what_was_sampled_and_computes_one_token(model: Languag
     assert backend.insert(0, paused.request) == len(paused.request.prompt_ids) - 1
     assert backend.prefix_cache.hits == hits
     got += drain(backend, [0])[0].ids
-    assert got == [token.token_id for token in alone(model, [request])[0]]
+    assert got == [token.token_id for token in alone(model, request)]
 
 
 @pytest.mark.parametrize("ends", [FinishReason.LENGTH, FinishReason.STOP])
 def test_a_pause_at_the_last_token_is_its_end(model: LanguageModel, ends: FinishReason) -> None:
     request = make_request(random_prompt(30), 6)
-    (expected,) = alone(model, [request])
+    expected = alone(model, request)
     if ends is FinishReason.STOP:
         stop = next(t.token_id for t in expected[3:] if t not in expected[:3])
         request = make_request(random_prompt(30), 50, stop_ids=[stop])
-        (expected,) = alone(model, [request])
+        expected = alone(model, request)
         assert expected[-1].finish is FinishReason.STOP
     backend = make_backend(model, limit_bytes=PLENTY)
     backend.insert(0, request)
@@ -149,7 +164,7 @@ def test_what_is_prefilled_is_kept(model: LanguageModel) -> None:
     assert isinstance(paused, SequencePaused)
     assert paused.request == request
     assert backend.insert(0, request) == 192
-    assert drain(backend, [0])[0].tokens == alone(model, [request])[0]
+    assert drain(backend, [0])[0].tokens == alone(model, request)
 
 
 def test_what_a_pause_keeps_is_given_up_last(model: LanguageModel) -> None:
@@ -188,7 +203,7 @@ def test_what_was_paused_goes_on_after_the_batch_was_lost(model: LanguageModel) 
     assert isinstance(paused, SequencePaused)
     backend.insert(0, paused.request)
     got += drain(backend, [0])[0].tokens
-    same(got, alone(model, requests[:1])[0])
+    check_same(model, requests[0], got, alone(model, requests[0]))
 
 
 def test_a_full_room_pauses_and_all_end_as_alone(model: LanguageModel) -> None:
@@ -198,12 +213,10 @@ def test_a_full_room_pauses_and_all_end_as_alone(model: LanguageModel) -> None:
         make_request(random_prompt(235 + n), 40, sampling)
         for n, sampling in enumerate(KINDS.values())
     ]
-    expected = alone(model, requests)
     for limit_bytes in (0, PLENTY):
         backend = Measured(make_backend(model, limit_bytes=limit_bytes, room=room), room)
-        served = serve(backend, requests)
-        for uid, wanted in enumerate(expected):
-            same(served.outcomes[uid].tokens, wanted)
+        served = Served(requests).run(backend)
+        check_all(model, requests, [served.outcomes[uid].tokens for uid in range(len(requests))])
         assert served.most_at_once == 4
         assert served.pauses >= 2
         assert served.admitted == list(range(len(requests)))
@@ -224,42 +237,80 @@ def test_arrivals_and_cancels_in_a_small_room(model: LanguageModel) -> None:
         )
         for uid in range(20)
     ]
-    expected = alone(model, requests)
+    expected = [alone(model, request) for request in requests]
     times = sorted(rng.randrange(300) for _ in requests)
     cancels = {uid: rng.randrange(1, 100) for uid in range(20) if rng.random() < 0.3}
     limit_bytes = rng.choice((0, 400_000, PLENTY))
     options: dict[str, Any] = {"limit_bytes": limit_bytes, "prefill_step_tokens": 50}
     backend = Measured(make_backend(model, room=room, **options), room)
-    served = serve(backend, requests, arrives=times.__getitem__, cancelled=cancels.get)
+    served = Served(requests, arrivals=times, cancels=cancels).run(backend)
     for uid, wanted in enumerate(expected):
         got = served.outcomes[uid].tokens
-        same(got, wanted[: len(got)])
         assert len(got) == min(len(wanted), cancels.get(uid, len(wanted)))
+        check_same(model, requests[uid], got, wanted[: len(got)])
     foreground = [uid for uid in served.admitted if not requests[uid].is_background]
     assert foreground == sorted(foreground)
+
+
+def test_a_pause_takes_no_second_batch(tmp_path: Path) -> None:
+    """What is copied is never there twice but for a layer."""
+    model = load_folder(write_checkpoint(tmp_path, TinyModel(vocab_size=2000, layers=16)))
+    backend = make_backend(model, limit_bytes=PLENTY, boundaries=lambda ids, known: [])
+    for uid in range(4):
+        backend.insert(uid, make_request(random_prompt(1000, uid), 50))
+    started: set[int] = set()
+    while len(started) < 4:
+        started |= {o.uid for o in backend.step() if isinstance(o, SequenceOutput)}
+    mx.synchronize()
+    batch_bytes = backend._generator.prompt_cache_nbytes
+    kept_bytes = backend.prefix_cache.bytes
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    backend.pause(3)
+    kept_bytes = backend.prefix_cache.bytes - kept_bytes
+    assert kept_bytes > 0
+    assert mx.get_peak_memory() - before < kept_bytes + batch_bytes / 4
+    assert mx.get_active_memory() < before + kept_bytes - batch_bytes / 8
 
 
 @pytest.mark.anyio
 async def test_four_without_max_tokens_run_together_in_a_room_for_63_000(
     checkpoint: Path, model: LanguageModel
 ) -> None:
-    from mlxoss.engine.batch import MlxBackend
-    from mlxoss.engine.loader import load_folder
-
     room = replace(with_places(63_000), soon_tokens=512)
-    most = room.most_tokens
     requests = []
     for uid in range(4):
-        prompt = random_prompt(30 + uid)
-        said = alone(model, [make_request(prompt, 60, replace(AT_ONE, seed=uid))])[0]
-        ids = [token.token_id for token in said]
-        stop = next(id_ for at, id_ in enumerate(ids) if at > 40 and id_ not in ids[:at])
-        requests.append(make_request(prompt, most - len(prompt), replace(AT_ONE, seed=uid), [stop]))
-    expected = alone(model, requests)
+        request = make_request(random_prompt(30 + uid), 60, VARIED)
+        requests.append(endless(request, alone(model, request), room.most_tokens, least=40))
     async with running_engine(lambda: MlxBackend(load_folder(checkpoint), room=room)) as running:
         generations = [running.engine.submit(request) for request in requests]
         await until(lambda: running.engine.status().active == 4)
         assert running.engine.status().waiting == 0
-        for generation, wanted in zip(generations, expected, strict=True):
-            same((await collect(generation)).tokens, wanted)
+        outcomes = [await collect(generation) for generation in generations]
         assert running.engine.status().pauses == 0
+    check_all(model, requests, [outcome.tokens for outcome in outcomes])
+
+
+def test_four_that_outgrow_a_room_for_63_000_end_as_alone(model: LanguageModel) -> None:
+    """Long conversations that begin alike, so that only the first one's beginning is computed."""
+    room = replace(with_places(63_000), soon_tokens=512)
+    assert not room.holds([15_360] * 4)
+    beginning = random_prompt(14_800)
+    options: dict[str, Any] = {
+        "limit_bytes": PLENTY,
+        "boundaries": lambda ids, known: [14_800] if known < 14_800 else [],
+    }
+    one_by_one = make_backend(model, **options)
+    requests, expected = [], []
+    for uid in range(4):
+        request = make_request([*beginning, *random_prompt(20, uid)], 700, VARIED)
+        said = run_batch(one_by_one, [request])[0].tokens
+        requests.append(endless(request, said, room.most_tokens, least=560))
+        expected.append(run_batch(one_by_one, requests[-1:])[0].tokens)
+        assert len(request.prompt_ids) + len(expected[-1]) > 15_360
+    backend = make_backend(model, room=room, **options)
+    served = Served(requests).run(backend)
+    for uid in range(4):
+        check_same(model, requests[uid], served.outcomes[uid].tokens, expected[uid])
+    assert served.most_at_once == 4
+    assert served.pauses > 0
