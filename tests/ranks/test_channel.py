@@ -25,6 +25,7 @@ from mlxoss.engine.ranks.messages import (
     Join,
     Loaded,
     Message,
+    Pause,
     Ready,
     Step,
     Warm,

@@ -9,7 +9,7 @@ import pytest
 
 from mlxoss.engine.loader import load_folder
 from mlxoss.engine.ranks.following import Divergence, Following
-from mlxoss.engine.ranks.messages import Begin, Insert, Pause, Step, Warm
+from mlxoss.engine.ranks.messages import Begin, Insert, Step, Warm
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import random_prompt
 from tests.ranks.test_channel import make_seat
@@ -35,7 +35,6 @@ def test_what_is_the_same_goes_on(following: Following) -> None:
     [
         replace(INSERT, cached_tokens=7),
         replace(INSERT, kept=(1, 4096)),
-        Pause(0, (1, 4096)),
         Step(32, (), (1, 4096)),
         Warm((1, 2, 3), (0, 1)),
     ],

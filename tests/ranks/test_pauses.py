@@ -6,13 +6,11 @@ import os
 
 from tests.engine.test_pauses import (
     test_a_full_room_pauses_and_all_end_as_alone,
-    test_pauses_anywhere_change_nothing,
     test_what_a_pause_keeps_is_given_up_last,
 )
 
 __all__ = [
     "test_a_full_room_pauses_and_all_end_as_alone",
-    "test_pauses_anywhere_change_nothing",
     "test_what_a_pause_keeps_is_given_up_last",
 ]
 
@@ -22,5 +20,6 @@ if os.environ.get("TEST_RANKS") == "all":
         test_a_pause_at_the_last_token_is_its_end,
         test_a_pause_delivers_what_was_sampled_and_computes_one_token,
         test_arrivals_and_cancels_in_a_small_room,
+        test_pauses_anywhere_change_nothing,
         test_what_is_prefilled_is_kept,
     )
