@@ -222,6 +222,8 @@ class Health(Answer):
     uptime_s: float = maybe_absent()
     active_requests: int = maybe_absent()
     queued_requests: int = maybe_absent()
+    paused_requests: int = maybe_absent()
+    pauses: int = maybe_absent()
     context_tokens: int = maybe_absent()
     oldest_wait_s: float = maybe_absent()
     max_active_requests: int = maybe_absent()
