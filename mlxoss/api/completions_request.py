@@ -11,8 +11,9 @@ from pydantic import Field
 
 from mlxoss.api.chat_request import MAX_CHOICES, ChatStreamOptions, StopField
 from mlxoss.api.fields import Refused, invalid, missing, unsupported
-from mlxoss.api.sampling import VOCABULARY_SIZE, SamplingFields, check_sampling
+from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import read_later, validate
+from mlxoss.core import VOCAB_SIZE
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
@@ -83,8 +84,8 @@ def _to_prompt(value: Any, param: str) -> Prompt:
 def _to_ids(value: list[Any], param: str) -> tuple[int, ...]:
     for position, token_id in enumerate(value):
         is_id = isinstance(token_id, int) and not isinstance(token_id, bool)
-        if not (is_id and 0 <= token_id < VOCABULARY_SIZE):
+        if not (is_id and 0 <= token_id < VOCAB_SIZE):
             raise invalid(
-                f"{param}[{position}]", f"a token id is an integer from 0 to {VOCABULARY_SIZE - 1}"
+                f"{param}[{position}]", f"a token id is an integer from 0 to {VOCAB_SIZE - 1}"
             )
     return tuple(value)

@@ -19,8 +19,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Reasoning
 
-KEY_BYTES = 32
-
 _PREFIX = "mlxoss1."
 _NONCE_BYTES = 12
 
@@ -29,9 +27,10 @@ _COMPACTION = b"mlxoss compaction 1"
 
 
 class ContentSeal:
-    """Seals and opens contents under ``key`` (32 bytes). Immutable; any thread may use it.
+    """Seals and opens contents under ``key``. Immutable; any thread may use it.
 
-    ``random_bytes`` gives that many unpredictable bytes (``os.urandom``).
+    The key has ``KEY_BYTES`` (``mlxoss.core``). ``random_bytes`` gives that many unpredictable
+    bytes (``os.urandom``).
     """
 
     def __init__(self, key: bytes, random_bytes: Callable[[int], bytes]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlxoss.core import TokenLogprob
-
-_LEAST_LOGPROB = -9999.0
+from mlxoss.core import LEAST_LOGPROB, TokenLogprob
 
 
 def to_logprob_entry(
@@ -21,7 +19,7 @@ def to_logprob_entry(
 
 def least_logprob(value: float) -> float:
     """``value``, or the least that JSON and OpenAI's clients take for "never"."""
-    return max(value, _LEAST_LOGPROB)
+    return max(value, LEAST_LOGPROB)
 
 
 def _to_token(token: bytes, logprob: float) -> dict[str, Any]:

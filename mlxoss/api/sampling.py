@@ -13,10 +13,7 @@ from pydantic import Field
 
 from mlxoss.api.fields import Temperature, TopLogprobs, TopP, invalid
 from mlxoss.api.validation import StrictModel
-from mlxoss.core import SamplingParams
-
-VOCABULARY_SIZE = 201_088
-"""Rows of gpt-oss's embedding (``vocab_size`` of its config.json)."""
+from mlxoss.core import VOCAB_SIZE, SamplingParams
 
 _SEED_BITS = 64
 
@@ -43,10 +40,10 @@ class SamplingFields(StrictModel):
 def check_sampling(fields: SamplingFields) -> None:
     """Raise InvalidRequest for what the types alone do not show."""
     for key in fields.logit_bias or {}:
-        if int(key) >= VOCABULARY_SIZE:
+        if int(key) >= VOCAB_SIZE:
             raise invalid(
                 f"logit_bias.{key}",
-                f"{key} is not a token id; the vocabulary has {VOCABULARY_SIZE} tokens",
+                f"{key} is not a token id; the vocabulary has {VOCAB_SIZE} tokens",
             )
 
 

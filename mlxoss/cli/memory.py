@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.run import Run, run_command
+from mlxoss.service.subprocess import Run, run_command
 
 SYSCTL = "/usr/sbin/sysctl"
 VM_STAT = "/usr/bin/vm_stat"

@@ -14,7 +14,7 @@ import typer
 from mlxoss import paths
 from mlxoss.cli.complete import completing
 from mlxoss.config import Config, ConfigFile, Setting, find_config_file, load_config, settings
-from mlxoss.settings import Choice
+from mlxoss.config.kinds import Choice
 
 LoadConfig = Callable[[], Config]
 

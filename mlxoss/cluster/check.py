@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlxoss.checks import Check, Level
 from mlxoss.cluster.hostfile import Hostfile
-from mlxoss.cluster.hosts import Host, foreign_ips
+from mlxoss.cluster.hosts import foreign_ips
 from mlxoss.cluster.judge import (
     judge_link,
     judge_memory,
@@ -26,6 +25,8 @@ from mlxoss.cluster.link import COME_S, PATIENCE_S, Link
 from mlxoss.cluster.remote import Asking, Remote
 from mlxoss.cluster.report import Report, parse_report
 from mlxoss.cluster.trouble import Trouble
+from mlxoss.findings import Check, Level
+from mlxoss.hosts import Host
 
 REPORT_S = 30.0
 DEEP_S = 3600.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlxoss.checks import OVERHEAD, Check, Level
-from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.link import Link
 from mlxoss.cluster.report import Model, Report
 from mlxoss.cluster.trouble import Trouble
+from mlxoss.findings import OVERHEAD, Check, Level
+from mlxoss.hosts import Host
 
 GB = 1_000_000_000
 _OTHER = "Choose another model, or another number of hosts: mlxoss models list"

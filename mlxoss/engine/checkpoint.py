@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlxoss.core import VOCAB_SIZE
 from mlxoss.errors import ModelError
 
-VOCAB_SIZE = 201088
 CONTEXT_TOKENS = 131072
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model*.safetensors"

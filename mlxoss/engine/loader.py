@@ -18,7 +18,7 @@ from mlxoss import paths
 from mlxoss.core import ModelInfo
 from mlxoss.engine.checkpoint import Checkpoint, read_checkpoint, weight_files
 from mlxoss.errors import ModelError
-from mlxoss.pins import read_pins
+from mlxoss.model_pins import read_pins
 
 if TYPE_CHECKING:
     from mlxoss.engine.batch import LanguageModel

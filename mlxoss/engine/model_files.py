@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mlxoss.engine.checkpoint import read_checkpoint
 from mlxoss.errors import ModelError
-from mlxoss.problems import Problem
+from mlxoss.files import Stamp, stamp
+from mlxoss.findings import Problem
 
-_Stamp = tuple[int, int, int] | None
-_Stamps = tuple[tuple[Path, _Stamp], ...]
+_Stamps = tuple[tuple[Path, Stamp], ...]
 _ADVICE = "put the files back, or pull the model anew"
 
 
@@ -58,13 +58,4 @@ class ModelFiles:
 
 
 def _stamp_all(files: Iterable[Path]) -> _Stamps:
-    return tuple((file, _stamp(file)) for file in files)
-
-
-def _stamp(file: Path) -> _Stamp:
-    """Size, time and inode, links followed; opens nothing."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return tuple((file, stamp(file)) for file in files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import resource
 import time
 from typing import Any
 
@@ -35,7 +34,6 @@ so it has stopped, or reads slower than the model writes by far."""
 MAX_HEAD_BYTES = 16_384
 """Sanic takes no more."""
 
-_SPARE_FILES = 256
 _FULL = HttpError(
     503,
     "The server has too many open connections; try again, or raise max_connections.",
@@ -153,16 +151,3 @@ class BoundedProtocol(WebSocketProtocol):
         )
         transport.write(head.encode() + body)
         transport.close()
-
-
-def raise_file_limit(max_connections: int) -> None:
-    """Let this process open as many files as its connections take, as far as it may.
-
-    launchd gives a process 256 at first, and any number if it asks.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max_connections + _SPARE_FILES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -8,9 +8,22 @@ import resource
 import time
 from collections.abc import Callable
 
-from mlxoss.problems import Problem
+from mlxoss.findings import Problem
 
 _SPARE_FILES = 256
+
+
+def raise_file_limit(max_connections: int) -> None:
+    """Let this process open as many files as its connections take, as far as it may.
+
+    launchd gives a process 256 at first, and any number if it asks.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max_connections + _SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def fit_connections(wanted: int) -> int:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlxoss.errors import StoreError
-from mlxoss.keys import (
+from mlxoss.api_key_file import (
     KEYS_FILE,
     TOKEN_FILE,
     hash_token,
@@ -21,20 +19,20 @@ from mlxoss.keys import (
     read_local_token,
     write_uses,
 )
+from mlxoss.errors import StoreError
+from mlxoss.files import Stamp, stamp
 
 logger = logging.getLogger(__name__)
 
 NOTE_S = 60.0
 """Uses are written down at most so often."""
 
-_Stamp = tuple[int, int, int] | None
-
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What the files said, and by what to see that they changed."""
 
-    stamps: tuple[_Stamp, _Stamp] = (None, None)
+    stamps: tuple[Stamp, Stamp] = (None, None)
     hashes: tuple[str, ...] = ()
     local: str | None = None
 
@@ -135,13 +133,5 @@ class Keyring:
             logger.warning("the use of API keys could not be noted: %s", error)
 
 
-def _stamps(folder: Path) -> tuple[_Stamp, _Stamp]:
-    return _stamp(folder / KEYS_FILE), _stamp(folder / TOKEN_FILE)
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+def _stamps(folder: Path) -> tuple[Stamp, Stamp]:
+    return stamp(folder / KEYS_FILE), stamp(folder / TOKEN_FILE)

@@ -18,7 +18,7 @@ from mlxoss.config import Config
 from mlxoss.errors import ServiceError
 from mlxoss.server.bounds import HEAD_S, BoundedProtocol
 from mlxoss.server.http import App
-from mlxoss.service.binding import IPV4_ALONE, bind, bind_unix, is_other_half
+from mlxoss.sockets import IPV4_ALONE, bind, bind_unix, is_other_half
 from mlxoss.tls import make_server_context
 
 _BACKLOG = 1024

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import stat
 import time
@@ -13,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlxoss.config import Config
+from mlxoss.core import KEY_BYTES
 from mlxoss.errors import StoreDamaged, StoreError, StoreRefused
-from mlxoss.problems import Problem
+from mlxoss.files import PRIVATE, make_file
+from mlxoss.findings import Problem
 from mlxoss.server.keyring import Keyring
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 DATABASE = "responses.db"
 KEY_FILE = "content.key"
-KEY_BYTES = 32
-_PRIVATE = 0o600
 
 _MEMORY_BYTES = 64 * 1024 * 1024
 _PASSING_TURNS = 1_000
@@ -139,9 +138,9 @@ def load_key(path: Path) -> bytes:
     """The key in the file ``path``, a new one if there is none. Its owner's alone (0600)."""
     try:
         if not path.exists():
-            _make_key(path)
-        elif stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
-            path.chmod(_PRIVATE)
+            make_file(path, secrets.token_bytes(KEY_BYTES))  # whole or not at all, the first stays
+        elif stat.S_IMODE(path.stat().st_mode) != PRIVATE:
+            path.chmod(PRIVATE)
         key = path.read_bytes()
     except OSError as error:
         raise StoreError(f"The key {path} cannot be used: {error.strerror or error}.") from error
@@ -151,23 +150,6 @@ def load_key(path: Path) -> bytes:
             "start with a new one; contents sealed under the old one cannot be read then."
         )
     return key
-
-
-def _make_key(path: Path) -> None:
-    """Write a whole key or none; of two processes at once the first one's stays."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
 
 
 def _bounds(config: Config) -> Bounds:

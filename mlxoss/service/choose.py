@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlxoss.errors import ServiceError
 from mlxoss.service.launchd import Launchd
-from mlxoss.service.run import Run, run_command
+from mlxoss.service.subprocess import Run, run_command
 from mlxoss.service.supervisor import Supervisor
 from mlxoss.service.systemd import Systemd
 

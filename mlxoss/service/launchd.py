@@ -12,8 +12,8 @@ from mlxoss.errors import ServiceError
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.launchctl import Code, parse_disabled, parse_print
 from mlxoss.service.plist import plist_path, read_plist, render_plist
-from mlxoss.service.run import Ran, Run, run_command
 from mlxoss.service.spec import LABEL, Definition, ServiceSpec
+from mlxoss.service.subprocess import Ran, Run, run_command
 from mlxoss.service.supervisor import Pace
 
 HOMEBREW_LABEL = "homebrew.mxcl.mlxoss"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlxoss.exits import LastExit
+from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health
 from mlxoss.service.job import Found, Job, JobState
 from mlxoss.service.supervisor import Pace

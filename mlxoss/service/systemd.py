@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlxoss.errors import ServiceError
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
-from mlxoss.service.run import Ran, Run, run_command
 from mlxoss.service.spec import Definition, ServiceSpec
+from mlxoss.service.subprocess import Ran, Run, run_command
 from mlxoss.service.supervisor import Pace
 from mlxoss.service.unit import SHOWN, UNIT, parse_show, read_unit, render_unit
 

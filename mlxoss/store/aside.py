@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from mlxoss.problems import Problem
+from mlxoss.findings import Problem
 
 SUFFIXES = ("", "-wal", "-shm")
 """Of a database's files: itself, its write-ahead log and that one's index."""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from mlxoss.problems import Problem
+from mlxoss.findings import Problem
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from mlxoss.errors import NotFound, StoreDamaged, StoreError, StoreUnavailable
-from mlxoss.problems import Problem
+from mlxoss.findings import Problem
 from mlxoss.store.failures import is_of_the_disk, store_errors, to_problem
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlxoss.errors import StoreError
-from mlxoss.problems import Problem
+from mlxoss.findings import Problem
 from mlxoss.store import contents, conversations, events, lookup, responses, retention
 from mlxoss.store.calendar import Calendar, steady_s
 from mlxoss.store.database import Database

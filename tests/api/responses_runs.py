@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlxoss.api.encrypted_content import KEY_BYTES, ContentSeal
+from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import HttpError
 from mlxoss.api.responses_object import ResponseHeader, ResponseShape
 from mlxoss.api.responses_request import parse_responses_request
 from mlxoss.api.responses_stream import ResponsesStream, StreamSetup
 from mlxoss.api.responses_tools import read_tools
 from mlxoss.api.turn_request import Usage
-from mlxoss.core import TokenLogprob
+from mlxoss.core import KEY_BYTES, TokenLogprob
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.events import Event, TurnEndReason
 from mlxoss.harmony.parser import TurnParser

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from mlxoss.api.chat_messages import issued_call_ids
 from mlxoss.api.chat_prompt import to_turn_request
 from mlxoss.api.chat_request import parse_chat_request
-from mlxoss.api.encrypted_content import KEY_BYTES, ContentSeal
+from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.exact_turns import ExactTurns
+from mlxoss.core import KEY_BYTES
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     Conversation,

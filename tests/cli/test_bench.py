@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.cli.bench_stream import Timing
-from mlxoss.cli.bench_table import Report, to_decode_row, to_row
+from mlxoss.cli.bench.table import Report, to_decode_row, to_row
+from mlxoss.cli.bench.timing import Timing
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.cli.daemon import start_daemon
 from tests.cli.runner import mlxoss

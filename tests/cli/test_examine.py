@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from mlxoss.checks import Level
-from mlxoss.cli.examine import check_system
+from mlxoss.cli.doctor.checks import check_system
+from mlxoss.cli.doctor.speed import compare
 from mlxoss.cli.memory import memory_limits
-from mlxoss.cli.speed import compare
-from mlxoss.service.run import Ran
+from mlxoss.findings import Level
+from mlxoss.service.subprocess import Ran
 
 
 def test_elsewhere_the_checks_of_a_mac_are_skipped() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlxoss.checks import Check, Level
 from mlxoss.cluster.check import Found, check_cluster
 from mlxoss.cluster.hostfile import read_hostfile
+from mlxoss.findings import Check, Level
 
 
 def write_hostfile(folder: Path, hosts: Sequence[object], **more: object) -> Path:

@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlxoss.checks import Check, Level
 from mlxoss.cli.memory import free_bytes, parse_meminfo, parse_vm_stat
-from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.judge import judge_link, judge_memory, on_one_machine, ways
 from mlxoss.cluster.link import Link
 from mlxoss.cluster.report import (
@@ -21,6 +19,8 @@ from mlxoss.cluster.report import (
     to_line,
 )
 from mlxoss.cluster.trouble import Trouble, explain
+from mlxoss.findings import Check, Level
+from mlxoss.hosts import Host
 
 GB = 1_000_000_000
 B = Host(1, "mac-b", ("10.0.0.2",))

@@ -11,7 +11,7 @@ import pytest
 
 from mlxoss.api.body import MAX_DEPTH
 from mlxoss.config import Config
-from mlxoss.server.bounds import raise_file_limit
+from mlxoss.server.descriptors import raise_file_limit
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Server, ask, chat_body, eventually, post, send_chat

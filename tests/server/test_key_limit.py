@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
+from mlxoss.api_key_file import create_key, read_local_token
 from mlxoss.config import Config
-from mlxoss.keys import create_key, read_local_token
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Answer, Server, ask, chat_body, eventually, set_at_last

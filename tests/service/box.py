@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from mlxoss.exits import read_last_exit
+from mlxoss.last_exit import read_last_exit
 from mlxoss.service.health import Health, probe
 from mlxoss.service.job import Job
 from mlxoss.service.launchd import Launchd
