@@ -66,7 +66,7 @@ def test_a_machine_without_ipv6() -> None:
     """A network namespace whose loopback has IPv4 alone."""
     script = (
         "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && ip link set lo up && exec "
-        f"{sys.executable} -c 'from tests.service.test_binding import bound; "
+        f"{sys.executable} -c 'from tests.test_sockets import bound; "
         'print(bound("localhost"))\''
     )
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"]).returncode:

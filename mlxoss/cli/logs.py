@@ -61,8 +61,8 @@ def _print(line: str, as_json: bool) -> None:
 
 def _follow(path: Path, as_json: bool) -> None:
     from mlxoss.service.logtail import follow
-    from mlxoss.service.supervisor import Pace
+    from mlxoss.service.supervisor import Polling
 
-    for line in follow(path, Pace(poll_s=0.2)):
+    for line in follow(path, Polling(poll_s=0.2)):
         if line:
             _print(line, as_json)

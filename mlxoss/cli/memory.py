@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.subprocess import Run, run_command
+from mlxoss.service.subprocess import RunCommand, run_command
 
 SYSCTL = "/usr/sbin/sysctl"
 VM_STAT = "/usr/bin/vm_stat"
@@ -17,7 +17,7 @@ _SHARE = 0.75
 thirds on small ones)."""
 
 
-def memory_limits(run: Run = run_command) -> tuple[int, int]:
+def memory_limits(run: RunCommand = run_command) -> tuple[int, int]:
     """Return what a model may take and all there is, in bytes.
 
     On a Mac the first is the limit of wired memory that ``iogpu.wired_limit_mb`` sets, or
@@ -34,7 +34,7 @@ def memory_limits(run: Run = run_command) -> tuple[int, int]:
     return int(said) * 1_048_576 or int(total * _SHARE), total
 
 
-def free_bytes(run: Run = run_command) -> int | None:
+def free_bytes(run: RunCommand = run_command) -> int | None:
     """Return what could be taken now, in bytes; ``None`` where that cannot be told."""
     try:
         return parse_meminfo(MEMINFO.read_text())

@@ -18,7 +18,7 @@ from mlxoss.service.choose import choose_supervisor
 from mlxoss.service.health import Health, probe
 from mlxoss.service.manager import Manager, read_definition
 from mlxoss.service.program import Program, find_program, stable_program
-from mlxoss.service.ready import NotReady, Ready, wait_ready
+from mlxoss.service.ready import ServiceNotReady, ServiceReady, wait_ready
 from mlxoss.service.spec import INHERITED, ServiceSpec, make_environment
 
 _WHERE_MODELS_ARE = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
@@ -81,7 +81,7 @@ class Machine:
             certificate=config.tls_cert,
         )
 
-    def wait_ready(self, config: Config, limit_s: float = 60.0) -> Ready | NotReady:
+    def wait_ready(self, config: Config, limit_s: float = 60.0) -> ServiceReady | ServiceNotReady:
         """Wait until the service answers or will not."""
         return wait_ready(
             self.manager.supervisor.query,

@@ -108,7 +108,7 @@ class Switch(Kind):
         return value
 
 
-class Choice(Kind):
+class OneOf(Kind):
     """One of a few words, in any case; the value is the lower-case one."""
 
     def __init__(self, *words: str) -> None:
@@ -217,7 +217,7 @@ class HostName(Kind):
             raise self.refuse(value) from None
 
 
-class Origin(Kind):
+class WebOrigin(Kind):
     """A web origin (RFC 6454) as browsers send it, or ``*`` for any.
 
     ``null`` is none: every sandboxed frame and every local file has it.

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from mlxoss.addresses import to_url
 from mlxoss.config.kinds import (
-    Choice,
     Day,
     FilePath,
     HostName,
     Integer,
     Kind,
     ListOf,
-    Origin,
+    OneOf,
     Switch,
     Text,
+    WebOrigin,
 )
 
 ENV_PREFIX = "MLXOSS_"
@@ -49,7 +49,7 @@ class Config:
     backend: str | None = field(
         default=None,
         metadata=_about(
-            Choice("ring", "jaccl"),
+            OneOf("ring", "jaccl"),
             "What the hosts are connected by, ring (TCP) or jaccl (RDMA over Thunderbolt); else "
             "the hostfile's, else ring.",
         ),
@@ -98,7 +98,7 @@ class Config:
     allow_origin: tuple[str, ...] = field(
         default=(),
         metadata=_about(
-            ListOf(Origin()), "Web pages' origins that may use the server (CORS); * is any."
+            ListOf(WebOrigin()), "Web pages' origins that may use the server (CORS); * is any."
         ),
     )
     insecure_no_auth: bool = field(
@@ -184,7 +184,7 @@ class Config:
     guard: str = field(
         default="on",
         metadata=_about(
-            Choice("on", "off"), "Let the model write only what its form and the request allow."
+            OneOf("on", "off"), "Let the model write only what its form and the request allow."
         ),
     )
     loop_guard: int = field(
@@ -200,7 +200,7 @@ class Config:
     responses_store: str = field(
         default="on",
         metadata=_about(
-            Choice("on", "off"), "Keep responses on disk; off keeps them until the daemon ends."
+            OneOf("on", "off"), "Keep responses on disk; off keeps them until the daemon ends."
         ),
     )
     responses_store_max_items: int = field(
@@ -214,13 +214,13 @@ class Config:
     reasoning_summary: str = field(
         default="on",
         metadata=_about(
-            Choice("on", "off"), "Give the reasoning as its summary to clients that ask for one."
+            OneOf("on", "off"), "Give the reasoning as its summary to clients that ask for one."
         ),
     )
     log_level: str = field(
         default="info",
         metadata=_about(
-            Choice("debug", "info", "warning", "error", "critical"), "The least that is logged."
+            OneOf("debug", "info", "warning", "error", "critical"), "The least that is logged."
         ),
     )
     log_file: Path | None = field(

@@ -17,7 +17,7 @@ from mlxoss.errors import ServiceError
 from mlxoss.files import take_lock, write_if_changed
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.spec import Definition, ServiceSpec
-from mlxoss.service.supervisor import Pace, Supervisor
+from mlxoss.service.supervisor import Polling, Supervisor
 
 DEFINITION_MODE = 0o644
 """Set after writing, whatever the umask: launchd refuses a file that others may write."""
@@ -48,7 +48,7 @@ class Manager:
 
     supervisor: Supervisor
     state_folder: Path
-    pace: Pace = field(default_factory=Pace)
+    pace: Polling = field(default_factory=Polling)
     drain_s: float = 40.0
     lock_s: float = 60.0
 

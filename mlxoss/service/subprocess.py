@@ -13,7 +13,7 @@ from mlxoss.errors import ServiceError
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class CommandResult:
     """How a command ended: its exit status (negative: a signal) and what it said."""
 
     code: int
@@ -26,15 +26,15 @@ class Ran:
         return next(iter((self.err or self.out).strip().splitlines()), f"exit status {self.code}")
 
 
-class Run(Protocol):
+class RunCommand(Protocol):
     """Runs one command to its end; raises ``ServiceError`` if that is not possible."""
 
-    def __call__(self, command: Sequence[str], *, timeout_s: float = 30.0) -> Ran:
+    def __call__(self, command: Sequence[str], *, timeout_s: float = 30.0) -> CommandResult:
         """Run ``command``."""
         ...
 
 
-def run_command(command: Sequence[str], *, timeout_s: float = 30.0) -> Ran:
+def run_command(command: Sequence[str], *, timeout_s: float = 30.0) -> CommandResult:
     """Run ``command`` with English messages and without input.
 
     Raises ``ServiceError`` when it does not exist or takes longer than ``timeout_s``.
@@ -55,4 +55,4 @@ def run_command(command: Sequence[str], *, timeout_s: float = 30.0) -> Ran:
         raise ServiceError(f"{name} did not answer within {timeout_s:g} s") from None
     except OSError as exc:
         raise ServiceError(f"{command[0]} cannot be run: {exc.strerror}") from exc
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)

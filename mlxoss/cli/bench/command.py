@@ -48,12 +48,12 @@ def bench(
     First token, prefill, decode with 1, 4 and 8 streams, second turns. A key is sent from
     MLXOSS_API_KEY, or with --url from OPENAI_API_KEY.
     """
-    from mlxoss.cli.bench.measure import Wish, measure
+    from mlxoss.cli.bench.measure import BenchOptions, measure
     from mlxoss.cli.printing import explained
 
-    wish = Wish(url, model, tokens, restart, in_process)
+    options = BenchOptions(url, model, tokens, restart, in_process)
     with explained():
-        report = measure(wish)
+        report = measure(options)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:

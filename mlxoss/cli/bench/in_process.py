@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlxoss.cli.bench.table import Row
+from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.options import read_config
 from mlxoss.engine.loader import ModelSource, resolve_model
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """The model, and how it is measured."""
 
     model: LanguageModel
     rounds: int
     tokens: int
 
-    def beside(self, row: Row, streams: int) -> Row:
+    def beside(self, row: BenchRow, streams: int) -> BenchRow:
         """``row`` with what the model does by itself on as many tokens, and the share of that."""
         from mlxoss.engine.limit import decode_rate, prefill_rate
 
@@ -62,14 +62,14 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
     return f"In-process: not measured, {why}."
 
 
-def load(source: ModelSource, rounds: int, tokens: int) -> Loaded:
+def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
     from mlxoss.engine.limit import decode_rate, wire_memory
 
     wire_memory()
     model = source.load(fp16=read_config({}).fp16)
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
-    return Loaded(model, rounds, tokens)
+    return LoadedModel(model, rounds, tokens)
 
 
 def _has_room_for_two(source: ModelSource) -> bool:

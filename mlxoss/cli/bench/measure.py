@@ -14,12 +14,12 @@ from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.bench import cases
 from mlxoss.cli.bench.cases import STREAMS, Target
 from mlxoss.cli.bench.in_process import find_model, load
-from mlxoss.cli.bench.table import Report, Row, to_decode_row, to_row
+from mlxoss.cli.bench.table import BenchReport, BenchRow, to_decode_row, to_row
 from mlxoss.cli.client.http import Server, find_server
 from mlxoss.cli.this_machine import Machine, this_machine
 from mlxoss.config import API_KEY_VARIABLE
 from mlxoss.errors import ConfigError, MlxossError
-from mlxoss.service.ready import NotReady
+from mlxoss.service.ready import ServiceNotReady
 
 ROUNDS = 3
 _OTHER_KEY = "OPENAI_API_KEY"
@@ -28,7 +28,7 @@ Done = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BenchOptions:
     """The options. ``url`` is ``None`` for this machine's own server, ``model`` for its first."""
 
     url: str | None
@@ -38,34 +38,36 @@ class Wish:
     in_process: bool | None
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: BenchOptions) -> BenchReport:
     """Ask for everything. Raises ``MlxossError`` with a sentence that says what to do."""
-    server = _find(wish)
-    model, is_mlxoss = _find_model(server, wish.model)
-    target = Target(server, model, is_mlxoss, wish.tokens)
-    report = Report(server.url, model, ROUNDS)
-    source = find_model(model, asked_for=wish.in_process is True) if _wants_limit(wish) else None
+    server = _find(options)
+    model, is_mlxoss = _find_model(server, options.model)
+    target = Target(server, model, is_mlxoss, options.tokens)
+    report = BenchReport(server.url, model, ROUNDS)
+    source = (
+        find_model(model, asked_for=options.in_process is True) if _wants_limit(options) else None
+    )
     if isinstance(source, str):
         report.notes.append(source)
         source = None
     kinds = _kinds(target)
-    steps = ROUNDS * len(kinds) + wish.restart + (len(STREAMS) + 2 if source else 0)
+    steps = ROUNDS * len(kinds) + options.restart + (len(STREAMS) + 2 if source else 0)
     with _progress(steps) as done:
         _measure_server(target, report, kinds, done)
-        if wish.restart:
+        if options.restart:
             report.rows.append(_after_restart(target, report, done))
         if source is not None:
             done("loading the model in-process")
-            loaded = load(source, ROUNDS, wish.tokens)
+            loaded = load(source, ROUNDS, options.tokens)
             for number, streams in enumerate((*STREAMS, 1)):
                 done("in-process")
                 report.rows[number] = loaded.beside(report.rows[number], streams)
     return report
 
 
-def _wants_limit(wish: Wish) -> bool:
+def _wants_limit(options: BenchOptions) -> bool:
     """By default only for this machine's own server."""
-    return wish.url is None if wish.in_process is None else wish.in_process
+    return options.url is None if options.in_process is None else options.in_process
 
 
 def _kinds(target: Target) -> list[tuple[str, Callable[[], Any]]]:
@@ -84,7 +86,7 @@ def _streams(count: int) -> str:
 
 
 def _measure_server(
-    target: Target, report: Report, kinds: list[tuple[str, Callable[[], Any]]], done: Done
+    target: Target, report: BenchReport, kinds: list[tuple[str, Callable[[], Any]]], done: Done
 ) -> None:
     """Round by round, so that the moods of a busy machine meet all cases."""
     cases.decode(target, 1)  # whatever the first request has to wait for
@@ -98,7 +100,7 @@ def _measure_server(
         report.rows.append((to_decode_row if is_decode else to_row)(name, found[name]))
 
 
-def _after_restart(target: Target, report: Report, done: Done) -> Row:
+def _after_restart(target: Target, report: BenchReport, done: Done) -> BenchRow:
     """The second turn of a conversation that began before the service was restarted."""
     done("restart")
 
@@ -107,7 +109,7 @@ def _after_restart(target: Target, report: Report, done: Done) -> Row:
         began = time.perf_counter()
         machine.manager.restart()
         ready = machine.wait_ready(machine.config())
-        if isinstance(ready, NotReady):
+        if isinstance(ready, ServiceNotReady):
             raise MlxossError(f"The service does not run: {ready.why}; try: mlxoss logs")
         server = replace(target.server, key=_key(machine))
         server.ask("POST", "/mlxoss/load")
@@ -118,18 +120,18 @@ def _after_restart(target: Target, report: Report, done: Done) -> Row:
     return to_row("second turn, restarted", [cases.second_turn(target, restart)])
 
 
-def _find(wish: Wish) -> Server:
-    if wish.restart:
-        if wish.url is not None:
+def _find(options: BenchOptions) -> Server:
+    if options.restart:
+        if options.url is not None:
             raise ConfigError("--restart is for the installed service: leave --url out.")
         machine = this_machine()
         if not machine.manager.is_installed():
             raise MlxossError("There is no service to restart; try: mlxoss install")
         config = machine.config()
         return Server(config.url, _key(machine), config.tls_cert)
-    server = find_server(wish.url)
-    if wish.url is not None and server.key is None:
-        return Server(wish.url, os.environ.get(_OTHER_KEY) or None, key_variable=_OTHER_KEY)
+    server = find_server(options.url)
+    if options.url is not None and server.key is None:
+        return Server(options.url, os.environ.get(_OTHER_KEY) or None, key_variable=_OTHER_KEY)
     return server
 
 

@@ -14,7 +14,7 @@ _WIDTHS = (24, 7, 7, 13, 12, 12, 14)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchRow:
     """A case: medians over the rounds. Rates are tokens per second, of all streams together.
 
     ``limit_per_s`` is what the model does in-process, ``of_limit`` the share of it that the
@@ -32,13 +32,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """All of it. ``notes`` are sentences about what is missing and what was seen beside."""
 
     url: str
     model: str
     rounds: int
-    rows: list[Row] = field(default_factory=list)
+    rows: list[BenchRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,9 +51,9 @@ class Report:
         return [head, _line(_COLUMNS), *(_to_line(row) for row in self.rows), *self.notes]
 
 
-def to_row(case: str, rounds: Sequence[Timing]) -> Row:
+def to_row(case: str, rounds: Sequence[Timing]) -> BenchRow:
     """A case of one stream that is about its first token."""
-    return Row(
+    return BenchRow(
         case,
         round(_median(timing.prompt_tokens for timing in rounds)),
         round(_median(timing.cached_tokens for timing in rounds)),
@@ -62,10 +62,10 @@ def to_row(case: str, rounds: Sequence[Timing]) -> Row:
     )
 
 
-def to_decode_row(case: str, rounds: Sequence[Sequence[Timing]]) -> Row:
+def to_decode_row(case: str, rounds: Sequence[Sequence[Timing]]) -> BenchRow:
     """A case of streams that decode at the same time."""
     all_of_them = [timing for timings in rounds for timing in timings]
-    return Row(
+    return BenchRow(
         case,
         round(_median(timing.prompt_tokens for timing in all_of_them)),
         round(_median(timing.cached_tokens for timing in all_of_them)),
@@ -78,7 +78,7 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
-def _to_line(row: Row) -> str:
+def _to_line(row: BenchRow) -> str:
     return _line(
         (
             row.case,

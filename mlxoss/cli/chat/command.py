@@ -47,7 +47,7 @@ def chat(
     from mlxoss import paths
     from mlxoss.cli.chat.printer import Printer, question
     from mlxoss.cli.chat.session import HISTORY_FILE, Session, converse
-    from mlxoss.cli.client.chat import Message, stream_chat
+    from mlxoss.cli.client.chat import PromptMessage, stream_chat
     from mlxoss.cli.client.http import find_server
 
     server = find_server(url)
@@ -59,4 +59,4 @@ def chat(
         converse(Session(server, printer, effort), paths.data_dir() / HISTORY_FILE)
         return
     text = question(words or [], sys.stdin)
-    printer().show(stream_chat(server, [Message("user", text)], effort))
+    printer().show(stream_chat(server, [PromptMessage("user", text)], effort))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO, TextIO
 
 from mlxoss.cli.chat.markdown import Markdown
-from mlxoss.cli.client.chat import Content, Finished, Piece, Reasoning
+from mlxoss.cli.client.chat import ContentPiece, EndPiece, Piece, ReasoningPiece
 from mlxoss.errors import ConfigError
 
 _MOST_BYTES = 10_000_000
@@ -68,7 +68,7 @@ class Printer:
         try:
             for piece in pieces:
                 self._show(piece)
-                if isinstance(piece, Content):
+                if isinstance(piece, ContentPiece):
                     answer.append(piece.text)
         finally:
             if self._markdown is not None:
@@ -81,22 +81,22 @@ class Printer:
 
     def _show(self, piece: Piece) -> None:
         match piece:
-            case Reasoning(text):
+            case ReasoningPiece(text):
                 if self._show_reasoning:
                     self._write(
                         self._notes, f"{_DIM}{_shown(text)}{_PLAIN}" if self._dim else _shown(text)
                     )
                     self._reasoned = True
-            case Content(text):
+            case ContentPiece(text):
                 if self._reasoned:
                     self._write(self._notes, "\n\n")
                     self._reasoned = False
                 self._write(self._out, self._styled(text))
                 self._last = text
-            case Finished("length"):
+            case EndPiece("length"):
                 self._write(self._notes, "\n(cut off at the limit of tokens)\n")
                 self._reasoned = False
-            case Finished():
+            case EndPiece():
                 pass
 
     def _styled(self, text: str) -> str:

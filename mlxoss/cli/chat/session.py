@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from mlxoss.cli.chat.printer import Printer
-from mlxoss.cli.client.chat import Message, stream_chat
+from mlxoss.cli.client.chat import PromptMessage, stream_chat
 from mlxoss.cli.client.http import Server
 from mlxoss.errors import MlxossError
 
@@ -35,7 +35,7 @@ class Session:
         self._server = server
         self._make_printer = make_printer
         self._effort = effort
-        self._said: list[Message] = []
+        self._said: list[PromptMessage] = []
 
     def take(self, line: str) -> None:
         """Obey a line that is a command; ask anything else."""
@@ -59,7 +59,7 @@ class Session:
 
     def _ask(self, text: str) -> None:
         """Ask ``text``; a turn that fails or is cancelled was never said."""
-        messages = [*self._said, Message("user", text)]
+        messages = [*self._said, PromptMessage("user", text)]
         try:
             with closing(stream_chat(self._server, messages, self._effort)) as pieces:
                 answer = self._make_printer().show(pieces)
@@ -68,7 +68,7 @@ class Session:
         except KeyboardInterrupt:
             _note("(cancelled)")
         else:
-            self._said = [*messages, Message("assistant", answer)]
+            self._said = [*messages, PromptMessage("assistant", answer)]
 
 
 def converse(session: Session, history: Path) -> None:

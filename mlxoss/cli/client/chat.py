@@ -12,31 +12,31 @@ CHAT = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoning:
+class ReasoningPiece:
     """A piece of the model's reasoning."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentPiece:
     """A piece of the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class EndPiece:
     """The end, with OpenAI's ``finish_reason``."""
 
     reason: str
 
 
-Piece = Reasoning | Content | Finished
+Piece = ReasoningPiece | ContentPiece | EndPiece
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PromptMessage:
     """What was said: ``role`` is ``user`` or ``assistant``."""
 
     role: str
@@ -44,7 +44,7 @@ class Message:
 
 
 def stream_chat(
-    server: Server, messages: Sequence[Message], effort: str | None = None
+    server: Server, messages: Sequence[PromptMessage], effort: str | None = None
 ) -> Generator[Piece, None, None]:
     """The answer to ``messages``.
 
@@ -65,8 +65,8 @@ def _pieces(chunk: Any) -> Iterator[Piece]:
     for choice in chunk.get("choices", []):
         delta = choice.get("delta", {})
         if reasoning := delta.get("reasoning"):
-            yield Reasoning(reasoning)
+            yield ReasoningPiece(reasoning)
         if content := delta.get("content"):
-            yield Content(content)
+            yield ContentPiece(content)
         if reason := choice.get("finish_reason"):
-            yield Finished(reason)
+            yield EndPiece(reason)

@@ -18,7 +18,7 @@ import typer
 
 from mlxoss.cli.memory import free_bytes, memory_limits, weights_bytes
 from mlxoss.cluster.link import listen, measure
-from mlxoss.cluster.report import Memory, Model, Report, to_answer, to_line
+from mlxoss.cluster.report import HostMemory, HostModel, HostReport, to_answer, to_line
 from mlxoss.cluster.weights import find_commit, hash_weights
 from mlxoss.engine.ranks.ring import VERSIONED
 from mlxoss.errors import ConfigError, MlxossError, ModelError, ServiceError
@@ -66,10 +66,10 @@ def _report(question: Mapping[str, Any]) -> Mapping[str, Any]:
     model = _model(question["model"], int(question["ranks"]), deep=bool(question["deep"]))
     limit, total = memory_limits()
     return to_answer(
-        Report(
+        HostReport(
             versions=read_versions(),
             machine=_machine(),
-            memory=Memory(limit, total, free_bytes()),
+            memory=HostMemory(limit, total, free_bytes()),
             model=None if isinstance(model, str) else model,
             model_error=model if isinstance(model, str) else None,
             rdma=_rdma_devices(),
@@ -88,7 +88,7 @@ def read_versions() -> dict[str, str]:
     return found | {"python": ".".join(platform.python_version_tuple()[:2])}
 
 
-def _model(name: str | None, ranks: int, *, deep: bool) -> Model | str:
+def _model(name: str | None, ranks: int, *, deep: bool) -> HostModel | str:
     """The model of that name, or why it cannot be used by so many ranks."""
     from mlxoss.engine.loader import resolve_model
     from mlxoss.engine.ranks.shard import check_cut, read_contents, shard_bytes
@@ -97,7 +97,7 @@ def _model(name: str | None, ranks: int, *, deep: bool) -> Model | str:
         source = resolve_model(name)
         folder = source.find_folder()
         check_cut(folder, ranks)
-        return Model(
+        return HostModel(
             name=source.info.name,
             commit=find_commit(folder),
             digest=read_contents(folder),

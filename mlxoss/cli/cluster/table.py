@@ -9,13 +9,13 @@ from dataclasses import asdict
 import typer
 
 from mlxoss.cli.printing import LEVEL_COLOURS, fitted
-from mlxoss.cluster.check import Finding, Found
+from mlxoss.cluster.check import ClusterFindings, Finding
 from mlxoss.cluster.hostfile import Hostfile
 from mlxoss.cluster.judge import GB
 from mlxoss.findings import Check, Level
 
 
-def to_json(hostfile: Hostfile, backend: str, found: Found) -> str:
+def to_json(hostfile: Hostfile, backend: str, found: ClusterFindings) -> str:
     """Everything as one JSON object; what could not be had is ``null``."""
     reports = {rank: asdict(report) for rank, report in found.reports.items()}
     document = {
@@ -37,7 +37,9 @@ def _flat(hostfile: Hostfile, finding: Finding) -> dict[str, object]:
     return {"rank": finding.rank, "host": host, **asdict(finding.check)}
 
 
-def to_table(hostfile: Hostfile, backend: str, found: Found, *, terminal: bool = False) -> str:
+def to_table(
+    hostfile: Hostfile, backend: str, found: ClusterFindings, *, terminal: bool = False
+) -> str:
     """For each host a line for each check in columns, its remedy below it; what it comes to."""
     lines = [f"{len(hostfile.hosts)} hosts over {backend}, {hostfile.path}"]
     for host in hostfile.hosts:
@@ -55,7 +57,7 @@ def _rows(check: Check, *, terminal: bool) -> Iterator[str]:
         yield fitted(f"        -> {check.remedy}", indent=11, terminal=terminal)
 
 
-def _sum(found: Found) -> str:
+def _sum(found: ClusterFindings) -> str:
     failed = sum(finding.check.level is Level.FAIL for finding in found.findings)
     if failed:
         return f"{failed} of {len(found.findings)} checks failed."

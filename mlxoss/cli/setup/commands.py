@@ -45,12 +45,12 @@ def install(
     Everything is checked before anything is touched. Settings that are given here go to
     the configuration file. A second run changes nothing; a changed option restarts it.
     """
-    from mlxoss.cli.setup.install import Wish, parse_variables
+    from mlxoss.cli.setup.install import InstallOptions, parse_variables
     from mlxoss.cli.setup.install import install as run
 
     with explained():
-        wish = Wish(flags, parse_variables(env or []), not no_start, yes)
-        installed = run(wish, _aside if as_json else typer.echo)
+        options = InstallOptions(flags, parse_variables(env or []), not no_start, yes)
+        installed = run(options, _aside if as_json else typer.echo)
     if as_json:
         typer.echo(json.dumps(installed))
 
@@ -117,7 +117,7 @@ def plist(as_json: _JSON = False) -> None:
 def _change(change: Callable[[Machine], Outcome], as_json: bool, *, nothing: str) -> None:
     """Make a change after which the service must answer."""
     from mlxoss.cli.this_machine import this_machine
-    from mlxoss.service.ready import NotReady
+    from mlxoss.service.ready import ServiceNotReady
 
     with explained():
         machine = this_machine()
@@ -125,7 +125,7 @@ def _change(change: Callable[[Machine], Outcome], as_json: bool, *, nothing: str
         outcome = change(machine)
         ready = machine.wait_ready(config)
         _show(outcome, as_json, nothing=nothing)
-        if isinstance(ready, NotReady):
+        if isinstance(ready, ServiceNotReady):
             hint = f"mlxoss logs; {machine.manager.supervisor.log_hint}"
             raise ServiceError(f"The service does not run: {ready.why}.", remedy=hint)
 

@@ -37,7 +37,7 @@ from mlxoss.service.config_edit import change_config_file
 from mlxoss.service.job import Job
 from mlxoss.service.manager import Outcome
 from mlxoss.service.program import Program
-from mlxoss.service.ready import NotReady, Ready
+from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.tls import make_server_context
 
@@ -45,7 +45,7 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECA
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class InstallOptions:
     """What was asked for: settings as texts, variables, and whether to start and to pull."""
 
     flags: Mapping[str, object]
@@ -72,7 +72,7 @@ def parse_variables(entries: list[str]) -> dict[str, str]:
     return found
 
 
-def install(wish: Wish, say: Callable[[str], None]) -> dict[str, object]:
+def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, object]:
     """Do it, and return what became of it as JSON values.
 
     ``say`` gets the lines for people. Raises ``MlxossError`` before anything was touched if a
@@ -80,14 +80,14 @@ def install(wish: Wish, say: Callable[[str], None]) -> dict[str, object]:
     """
     before = this_machine()
     found = this_program()
-    spec = make_spec(found.path, _kept(before), wish.variables)
+    spec = make_spec(found.path, _kept(before), options.variables)
     machine = Machine(before.manager, spec.environment)
-    config = machine.config(wish.flags)
-    _check(machine, before, config, found, wish, say)
-    changed = change_config_file(machine.config_file.path, _changes(wish.flags))
+    config = machine.config(options.flags)
+    _check(machine, before, config, found, options, say)
+    changed = change_config_file(machine.config_file.path, _changes(options.flags))
     if changed:
         say(f"wrote {tilde(machine.config_file.path)}")
-    outcome = machine.manager.install(spec, start=wish.start, settings_changed=changed)
+    outcome = machine.manager.install(spec, start=options.start, settings_changed=changed)
     _report(outcome, say)
     if not changed and not outcome.done:
         say("Nothing to change: the service is installed and runs as asked.")
@@ -95,7 +95,7 @@ def install(wish: Wish, say: Callable[[str], None]) -> dict[str, object]:
         say(LOCAL_NETWORK)
     for name in unheeded(os.environ, spec):
         say(f"Note: {name} is set in this shell and does not reach the service.")
-    ready = _await(machine, config, say) if wish.start else None
+    ready = _await(machine, config, say) if options.start else None
     if ready is None:
         say("It starts at the next login, or with `mlxoss start`.")
     return {
@@ -140,13 +140,13 @@ def _check(
     before: Machine,
     config: Config,
     found: Program,
-    wish: Wish,
+    options: InstallOptions,
     say: Callable[[str], None],
 ) -> None:
     """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
     make_server_context(config.tls_cert, config.tls_key)
     group = find_group(config)
-    source = _find_model(config, machine, wish, say)
+    source = _find_model(config, machine, options, say)
     checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
     if group:
         checks += check_hosts(group, config, say)
@@ -180,7 +180,7 @@ def _check_memory(source: ModelSource) -> Check:
 
 
 def _find_model(
-    config: Config, machine: Machine, wish: Wish, say: Callable[[str], None]
+    config: Config, machine: Machine, options: InstallOptions, say: Callable[[str], None]
 ) -> ModelSource:
     """Find the model; offer to pull one that is named by its id and is not here."""
     look_where_it_looks(machine)
@@ -189,7 +189,7 @@ def _find_model(
     except ModelError:
         if not config.model or "/" not in config.model or Path(config.model).is_absolute():
             raise
-        if not (wish.yes or (sys.stdin.isatty() and _wanted(config.model))):
+        if not (options.yes or (sys.stdin.isatty() and _wanted(config.model))):
             raise
     from mlxoss.hub.cache import Hub
     from mlxoss.hub.pull import pull
@@ -207,10 +207,10 @@ def _report(outcome: Outcome, say: Callable[[str], None]) -> None:
         say(tilde(line) if line.startswith("/") else line.replace(str(Path.home()), "~"))
 
 
-def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> Ready:
+def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> ServiceReady:
     """Wait for the answer and say where things are. The model may still be loading."""
     ready = machine.wait_ready(config)
-    if isinstance(ready, NotReady):
+    if isinstance(ready, ServiceNotReady):
         hint = f"mlxoss logs; {machine.manager.supervisor.log_hint}"
         raise ServiceError(f"The service does not run: {ready.why}.", remedy=hint)
     model = ready.health.document.get("model", "the model")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.subprocess import Run, run_command
+from mlxoss.service.subprocess import RunCommand, run_command
 
 _ROW = re.compile(r"\s*(\d+)\s+(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)\s*")
 
@@ -19,7 +19,7 @@ class Process:
     age_s: int
 
 
-def read_process(pid: int, run: Run = run_command) -> Process | None:
+def read_process(pid: int, run: RunCommand = run_command) -> Process | None:
     """Ask ``ps``; ``None`` if the process has gone or cannot be seen."""
     try:
         return parse_ps(run(["ps", "-o", "rss=,etime=", "-p", str(pid)], timeout_s=2.0).out)
