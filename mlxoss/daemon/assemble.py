@@ -20,9 +20,9 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.engine import Engine
-from mlxoss.engine.loader import ModelSource, resolve_model
-from mlxoss.engine.model_files import ModelFiles
 from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.findings import Problem
 from mlxoss.logs import log_failure, set_up_logging
@@ -184,7 +184,7 @@ def _load_backend(
 
 def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:
     """The prefix cache's disk tier; without a limit what an earlier one left is removed."""
-    from mlxoss.engine.checkpoint import read_revision
+    from mlxoss.engine.checkpoint.folder import read_revision
     from mlxoss.engine.disk_files import wipe
     from mlxoss.engine.disk_tier import DiskTier
     from mlxoss.engine.host_arrays import read_form

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.options import read_config
-from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError
 from mlxoss.findings import OVERHEAD
 

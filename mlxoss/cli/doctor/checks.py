@@ -22,7 +22,7 @@ from mlxoss.cli.this_machine import (
 from mlxoss.cluster.group import find_group
 from mlxoss.config import Config
 from mlxoss.daemon.supervised import metal_problem
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.ranks.shard import shard_bytes
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.findings import Check, Level

@@ -21,7 +21,7 @@ from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.status.screen import View
 from mlxoss.cli.this_machine import Machine
 from mlxoss.config import ENV_PREFIX, Config
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.errors import MlxossError
 from mlxoss.findings import OVERHEAD, Check, Level
 from mlxoss.service.status import Verdict

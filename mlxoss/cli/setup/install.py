@@ -24,7 +24,7 @@ from mlxoss.cli.this_machine import (
 )
 from mlxoss.cluster.group import find_group
 from mlxoss.config import ENV_PREFIX, Config, settings
-from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.findings import Check, Level
 from mlxoss.service.checks import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlxoss.core import GenerationRequest, SamplingParams
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.ranks.messages import (
     Begin,
     Failed,

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceFailed, StepOutput
 from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import ModelSource
+from mlxoss.engine.checkpoint.loader import ModelSource
 from mlxoss.engine.memory import Budget, make_room
 from mlxoss.engine.prefixes import Boundaries, PrefixCache
 from mlxoss.engine.ranks.group import Ranks
