@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+GB = 1_000_000_000
+
 OVERHEAD = 1.15
 """Weights in memory against their files, with a cache for a context of a few thousand tokens."""
 

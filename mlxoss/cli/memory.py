@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
+from mlxoss.findings import OVERHEAD
 from mlxoss.service.subprocess import RunCommand, run_command
 
 SYSCTL = "/usr/sbin/sysctl"
@@ -62,3 +63,8 @@ def parse_vm_stat(text: str) -> int | None:
 def weights_bytes(folder: Path) -> int:
     """Return the size of a checkpoint's weights."""
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def has_room_for_two(folder: Path | None) -> bool:
+    """Whether the checkpoint in ``folder``, ``None`` for the demo, fits into memory twice."""
+    return folder is None or 2 * OVERHEAD * weights_bytes(folder) < memory_limits()[0]

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from mlxoss.cluster.link import LinkSpeed
 from mlxoss.cluster.report import HostModel, HostReport
 from mlxoss.cluster.trouble import Trouble
-from mlxoss.findings import OVERHEAD, Check, Level
+from mlxoss.findings import GB, OVERHEAD, Check, Level
 from mlxoss.hosts import Host
 
-GB = 1_000_000_000
 _OTHER = "Choose another model, or another number of hosts: mlxoss models list"
 SLOW_ROUND_TRIP_S = 0.0015
 SLOW_BYTES_PER_S = 90e6

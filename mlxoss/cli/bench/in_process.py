@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlxoss.cli.bench.table import BenchRow
-from mlxoss.cli.memory import memory_limits, weights_bytes
+from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.options import read_config
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError
-from mlxoss.findings import OVERHEAD
 
 if TYPE_CHECKING:
     from mlxoss.engine.batch import LanguageModel
@@ -53,7 +52,7 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
     source = resolve_model(read_config({}).model)
     if source.info.name != served:
         why = f"the configuration's model is {source.info.name}, the server's {served}"
-    elif not asked_for and not _has_room_for_two(source):
+    elif not asked_for and not has_room_for_two(source.folder):
         return "In-process: not measured, there is no room for the model a second time."
     else:
         return source
@@ -70,8 +69,3 @@ def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     model = source.load(fp16=read_config({}).fp16)
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
     return LoadedModel(model, rounds, tokens)
-
-
-def _has_room_for_two(source: ModelSource) -> bool:
-    folder = source.folder
-    return folder is None or 2 * OVERHEAD * weights_bytes(folder) < memory_limits()[0]

@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from mlxoss.cli.memory import free_bytes, memory_limits, weights_bytes
+from mlxoss.cli.memory import SYSCTL, free_bytes, memory_limits, weights_bytes
 from mlxoss.cluster.link import listen, measure
 from mlxoss.cluster.report import HostMemory, HostModel, HostReport, to_answer, to_line
 from mlxoss.cluster.weights import find_commit, hash_weights
@@ -26,7 +26,6 @@ from mlxoss.service.subprocess import run_command
 
 _MOST_QUESTION = 1 << 16
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SYSCTL = "/usr/sbin/sysctl"
 
 
 def answer_question() -> None:
@@ -116,7 +115,7 @@ def _machine() -> str:
     except OSError:
         pass
     try:
-        return run_command([_SYSCTL, "-n", "kern.bootsessionuuid"], timeout_s=5.0).out.strip()
+        return run_command([SYSCTL, "-n", "kern.bootsessionuuid"], timeout_s=5.0).out.strip()
     except ServiceError:
         return platform.node()
 

@@ -11,8 +11,7 @@ import typer
 from mlxoss.cli.printing import LEVEL_COLOURS, fitted
 from mlxoss.cluster.check import ClusterFindings, Finding
 from mlxoss.cluster.hostfile import Hostfile
-from mlxoss.cluster.judge import GB
-from mlxoss.findings import Check, Level
+from mlxoss.findings import GB, Check, Level
 
 
 def to_json(hostfile: Hostfile, backend: str, found: ClusterFindings) -> str:

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.client.http import connect
-from mlxoss.cli.memory import memory_limits, weights_bytes
+from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.status.screen import View
 from mlxoss.cli.this_machine import Machine
-from mlxoss.config import ENV_PREFIX, Config
+from mlxoss.config import ENV_PREFIX
 from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.errors import MlxossError
-from mlxoss.findings import OVERHEAD, Check, Level
+from mlxoss.findings import Check, Level
 from mlxoss.service.status import Verdict
 
 NAME = "speed"
@@ -44,7 +44,8 @@ def check_speed(machine: Machine, view: View) -> Check:
     if view.config.hostfile is not None:
         return Check(NAME, Level.SKIP, "a second group of hosts is not started to compare with")
     try:
-        if not _room_for_two(machine, view.config):
+        source = resolve_model(view.config.model, env=machine.env)
+        if not has_room_for_two(source.folder):
             return Check(NAME, Level.SKIP, "there is no room for the model a second time")
         token = read_local_token(machine.state)
         certificate = view.config.tls_cert
@@ -94,11 +95,6 @@ def _prefill_once(
     if answer.status != 200:
         raise MlxossError(f"HTTP {answer.status}")
     return time.monotonic() - started
-
-
-def _room_for_two(machine: Machine, config: Config) -> bool:
-    folder = resolve_model(config.model, env=machine.env).folder
-    return folder is None or 2 * OVERHEAD * weights_bytes(folder) < memory_limits()[0]
 
 
 @contextmanager
