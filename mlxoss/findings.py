@@ -31,7 +31,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class DaemonProblem:
     """What is wrong although the daemon serves: told in ``/health`` and by ``mlxoss status``.
 
     ``code`` is a word for programs, ``message`` and ``remedy`` are sentences for people, without

@@ -24,7 +24,7 @@ from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.engine import Engine
 from mlxoss.errors import ConfigError, MlxossError
-from mlxoss.findings import Problem
+from mlxoss.findings import DaemonProblem
 from mlxoss.logs import log_failure, set_up_logging
 from mlxoss.server.descriptors import fit_connections, raise_file_limit, watch_descriptors
 from mlxoss.server.exposure import check_exposure
@@ -145,14 +145,14 @@ class _Guards:
             return self._guards
 
 
-def log_problem() -> Problem | None:
+def log_problem() -> DaemonProblem | None:
     """Whether the log is lost."""
     failure = log_failure()
     if failure is None:
         return None
     message = f"The log {failure.file} cannot be written ({failure.why}): lines are lost."
     remedy = "Make room, or the folder writable; nothing needs to be restarted."
-    return Problem("log_lost", message, remedy, failure.since)
+    return DaemonProblem("log_lost", message, remedy, failure.since)
 
 
 def _load_backend(

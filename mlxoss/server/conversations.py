@@ -36,7 +36,7 @@ async def create(http: Request, services: Services) -> HTTPResponse:
         raise StoreUnavailable("Conversations cannot be kept at the moment.")
     request = parse_conversation_request(await read_json_object(http))
     items = await _read_items(services, request.items or [], Context(services.date))
-    conversation = kept.Conversation(
+    conversation = kept.StoredConversation(
         new_id("conv_"), int(time.time()), to_text(request.metadata or {})
     )
     await services.state.store.create_conversation(conversation, items)
@@ -96,12 +96,12 @@ async def delete_item(
 
 async def _read_items(
     services: Services, values: Sequence[Any], context: Context
-) -> tuple[kept.Item, ...]:
+) -> tuple[kept.StoredItem, ...]:
     own = await load_input(services.state.store, values, context, name="items")
     check_items(context.items, own.items, field="items")
     return to_kept_items(own.items)
 
 
-def _conversation_response(conversation: kept.Conversation) -> HTTPResponse:
+def _conversation_response(conversation: kept.StoredConversation) -> HTTPResponse:
     metadata = json.loads(conversation.metadata_json)
     return json_response(to_conversation_object(conversation.id, conversation.created_at, metadata))

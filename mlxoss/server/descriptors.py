@@ -8,7 +8,7 @@ import resource
 import time
 from collections.abc import Callable
 
-from mlxoss.findings import Problem
+from mlxoss.findings import DaemonProblem
 
 _SPARE_FILES = 256
 
@@ -39,11 +39,11 @@ def fit_connections(wanted: int) -> int:
 
 def watch_descriptors(
     wanted: int, clock: Callable[[], float] = time.time
-) -> Callable[[], Problem | None]:
+) -> Callable[[], DaemonProblem | None]:
     """A check of whether files can be opened, and ``wanted`` connections taken."""
     began, fitting = clock(), fit_connections(wanted)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = Problem(
+    few = DaemonProblem(
         "few_connections",
         f"Of {wanted} connections only {fitting} are taken at a time: this process may open "
         f"no more than {soft} files.",
@@ -51,12 +51,12 @@ def watch_descriptors(
         began,
     )
 
-    def check() -> Problem | None:
+    def check() -> DaemonProblem | None:
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                return Problem("no_files", *_EXHAUSTED, clock())
+                return DaemonProblem("no_files", *_EXHAUSTED, clock())
         return few if fitting < wanted else None
 
     return check

@@ -36,7 +36,7 @@ def add_health_route(app: App, services: Services) -> None:
     It never waits for the model, and for the disk a hundredth of a second. ``memory`` is as
     ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
     the disk is slow its figures are those of an earlier moment, or missing before the first.
-    ``problems`` (``mlxoss.findings.Problem``) tells what is wrong although the server serves.
+    ``problems`` (``mlxoss.findings.DaemonProblem``) tells what is wrong although the server serves.
     ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
     ``ranks`` (``mlxoss.engine.ranks.values.RanksStatus``) is there where several hosts share it.
     Who has no key where one is needed is told the status alone.

@@ -18,7 +18,7 @@ from mlxoss.store.store import Store
 logger = logging.getLogger(__name__)
 
 
-async def remember_passing(passing: Store, turn: kept.Turn) -> None:
+async def remember_passing(passing: Store, turn: kept.StoredTurn) -> None:
     """Remember ``turn`` if it made calls. Never raises StoreError."""
     if turn.call_ids:
         try:
@@ -27,7 +27,7 @@ async def remember_passing(passing: Store, turn: kept.Turn) -> None:
             logger.warning("a turn could not be remembered: %s", error)
 
 
-async def recall_passing(passing: Store, items: Iterable[Item]) -> tuple[kept.Turn, ...]:
+async def recall_passing(passing: Store, items: Iterable[Item]) -> tuple[kept.StoredTurn, ...]:
     """The turns that made the calls among ``items``, as far as they are remembered."""
     call_ids = issued_call_ids(items)
     found = await passing.turns_of_calls(call_ids) if call_ids else {}

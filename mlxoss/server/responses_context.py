@@ -27,7 +27,7 @@ class Context:
 
     date: datetime.date
     items: tuple[Item, ...] = ()
-    turns: tuple[kept.Turn, ...] = ()
+    turns: tuple[kept.StoredTurn, ...] = ()
     is_kept: bool = True
 
 
@@ -44,7 +44,7 @@ class InputItems:
     """A request's own items, and the exact turns that the store knows of them."""
 
     items: tuple[Item, ...]
-    turns: tuple[kept.Turn, ...] = field(default=())
+    turns: tuple[kept.StoredTurn, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def load_context(
     return _of_chain(await store.chain(origin.previous_response_id))
 
 
-def _of_chain(links: Sequence[kept.Link]) -> Context:
+def _of_chain(links: Sequence[kept.ChainLink]) -> Context:
     last = links[-1]
     if not last.status.answered:
         raise invalid(
@@ -116,5 +116,5 @@ async def _find(store: Store, item_ids: Sequence[str]) -> kept.History:
     return kept.History(tuple(item for part in parts for item in part.items), ())
 
 
-def _read(items: Sequence[kept.Item]) -> tuple[Item, ...]:
+def _read(items: Sequence[kept.StoredItem]) -> tuple[Item, ...]:
     return read_items(read_jsons(items))

@@ -22,14 +22,14 @@ def to_text(value: Any) -> str:
     return encode_json(value).decode()
 
 
-def to_kept_items(items: Iterable[Item]) -> tuple[kept.Item, ...]:
+def to_kept_items(items: Iterable[Item]) -> tuple[kept.StoredItem, ...]:
     """Items as they are kept."""
-    return tuple(kept.Item(item.id, to_text(item.to_json())) for item in items)
+    return tuple(kept.StoredItem(item.id, to_text(item.to_json())) for item in items)
 
 
-def to_kept_output(output: Iterable[Mapping[str, Any]]) -> tuple[kept.Item, ...]:
+def to_kept_output(output: Iterable[Mapping[str, Any]]) -> tuple[kept.StoredItem, ...]:
     """Output items as they are kept."""
-    return tuple(kept.Item(item["id"], to_text(item)) for item in output)
+    return tuple(kept.StoredItem(item["id"], to_text(item)) for item in output)
 
 
 def to_kept_events(events: Iterable[Mapping[str, Any]]) -> tuple[kept.Event, ...]:
@@ -37,7 +37,7 @@ def to_kept_events(events: Iterable[Mapping[str, Any]]) -> tuple[kept.Event, ...
     return tuple(kept.Event(event["sequence_number"], to_text(event)) for event in events)
 
 
-def read_jsons(items: Sequence[kept.Item]) -> list[dict[str, Any]]:
+def read_jsons(items: Sequence[kept.StoredItem]) -> list[dict[str, Any]]:
     """Kept items as JSON."""
     return [json.loads(item.json) for item in items]
 
@@ -47,7 +47,7 @@ def read_jsons_of_events(events: Sequence[kept.Event]) -> list[dict[str, Any]]:
     return [json.loads(event.json) for event in events]
 
 
-def to_object(response: kept.Response) -> dict[str, Any]:
+def to_object(response: kept.StoredResponse) -> dict[str, Any]:
     """The public object of a kept response."""
     return {**json.loads(response.object_json), "output": read_jsons(response.output_items)}
 
@@ -57,7 +57,7 @@ def to_object_text(response: Mapping[str, Any]) -> str:
     return to_text({**response, "output": []})
 
 
-def to_failure(response: kept.Response, sequence: int) -> kept.Failure:
+def to_failure(response: kept.StoredResponse, sequence: int) -> kept.Failure:
     """What becomes of a response whose process died; ``sequence`` is its next event's number."""
     failed = to_failed(to_object(response), _INTERRUPTED)
     event = to_failed_event(failed, sequence)

@@ -202,14 +202,14 @@ class ResponseRun:
         marked = [{**one, "response": {**one["response"], "store": False}} for one in last]
         return self.stream.put_error_before(marked, _NOT_STORED)
 
-    def to_kept(self) -> kept.Response:
+    def to_kept(self) -> kept.StoredResponse:
         """The response as it stands, for the store."""
         request, own = self.request, self.prompted.own.items
         status = kept.Status(self.stream.response["status"])
         history = () if self.prompted.context.is_kept else self.prompted.context.items
         previous = request.previous_response_id if self.prompted.context.is_kept else None
         turn = self._kept_turn()
-        return kept.Response(
+        return kept.StoredResponse(
             id=self.id,
             created_at=self.header.created_at,
             status=status,
@@ -239,10 +239,10 @@ class ResponseRun:
             ),
         )
 
-    def _kept_turn(self) -> kept.Turn:
+    def _kept_turn(self) -> kept.StoredTurn:
         (token_ids,) = self.turn.token_ids
         item_ids = tuple(item["id"] for item in self.stream.output)
-        return kept.Turn(tuple(token_ids), item_ids, self.stream.call_ids)
+        return kept.StoredTurn(tuple(token_ids), item_ids, self.stream.call_ids)
 
 
 async def start_run(

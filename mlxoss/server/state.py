@@ -15,11 +15,11 @@ from mlxoss.config import Config
 from mlxoss.core import KEY_BYTES
 from mlxoss.errors import StoreDamaged, StoreError, StoreRefused
 from mlxoss.files import PRIVATE, make_file
-from mlxoss.findings import Problem
+from mlxoss.findings import DaemonProblem
 from mlxoss.server.keyring import Keyring
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Failure, Response
+from mlxoss.store.values import Bounds, Failure, StoredResponse
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _SWEEP_S = 60.0
 _IN_MEMORY = "kept in memory until the daemon ends"
 
 
-Check = Callable[[], Problem | None]
+Check = Callable[[], DaemonProblem | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class State:
     key: bytes
     passing: Store
     keyring: Keyring
-    found: tuple[Problem, ...] = ()
+    found: tuple[DaemonProblem, ...] = ()
     checks: tuple[Check, ...] = ()
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[DaemonProblem]:
         """What the owner should know of. Microseconds, on the event loop's thread."""
         at_the_moment = [problem for check in self.checks if (problem := check())]
         return [*self.found, *self.store.problems(), *at_the_moment]
@@ -82,7 +82,7 @@ def open_state(folder: Path, config: Config, checks: tuple[Check, ...] = ()) -> 
     file is damaged or not for this version, and where keys cannot be read: nobody may be let
     in for that.
     """
-    found: list[Problem] = []
+    found: list[DaemonProblem] = []
     keyring = Keyring(folder)
     if keyring.problem is not None:
         what = "This machine's own commands count as strangers where keys are needed"
@@ -97,7 +97,7 @@ def open_state(folder: Path, config: Config, checks: tuple[Check, ...] = ()) -> 
     return State(store, key, _open_passing(), keyring, tuple(found), checks)
 
 
-def _load_or_make_key(path: Path, found: list[Problem]) -> bytes:
+def _load_or_make_key(path: Path, found: list[DaemonProblem]) -> bytes:
     try:
         return load_key(path)
     except StoreDamaged:
@@ -109,7 +109,7 @@ def _load_or_make_key(path: Path, found: list[Problem]) -> bytes:
         return secrets.token_bytes(KEY_BYTES)
 
 
-def _open_store_or_stand_in(path: Path, config: Config, found: list[Problem]) -> Store:
+def _open_store_or_stand_in(path: Path, config: Config, found: list[DaemonProblem]) -> Store:
     try:
         return open_store(path, _bounds(config), time.time)
     except StoreRefused:
@@ -119,9 +119,9 @@ def _open_store_or_stand_in(path: Path, config: Config, found: list[Problem]) ->
         return _open_memory_store(config, stands_in=True)
 
 
-def _to_problem(code: str, what: str, error: StoreError) -> Problem:
+def _to_problem(code: str, what: str, error: StoreError) -> DaemonProblem:
     remedy = "Mend that, then `mlxoss restart`."
-    return Problem(code, f"{what}: {error}", remedy, time.time())
+    return DaemonProblem(code, f"{what}: {error}", remedy, time.time())
 
 
 def _open_memory_store(config: Config, *, stands_in: bool = False) -> Store:
@@ -182,7 +182,7 @@ async def sweep_forever(store: Store) -> None:
         await asyncio.sleep(_SWEEP_S)
 
 
-def _to_failure(response: Response, sequence: int) -> Failure:
+def _to_failure(response: StoredResponse, sequence: int) -> Failure:
     # Only where something was interrupted: pydantic's models take their time.
     from mlxoss.server.responses_kept import to_failure
 

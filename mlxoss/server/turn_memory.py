@@ -46,7 +46,7 @@ class TurnMemory:
         """Keep the turns that made calls and have ended, each once. Never raises StoreError."""
         for index in [index for index in self._call_ids if self._turn.has_ended(index)]:
             token_ids = tuple(self._turn.token_ids[index])
-            turn = kept.Turn(token_ids, call_ids=tuple(self._call_ids.pop(index)))
+            turn = kept.StoredTurn(token_ids, call_ids=tuple(self._call_ids.pop(index)))
             try:
                 await self._store.remember_turn(turn)
             except StoreError as error:
@@ -55,7 +55,7 @@ class TurnMemory:
 
 async def recall_turns(store: Store, encoding: Encoding, call_ids: Sequence[str]) -> ExactTurns:
     """The turns that made these calls, as far as they are known. Never raises StoreError."""
-    found: dict[str, kept.Turn] = {}
+    found: dict[str, kept.StoredTurn] = {}
     if call_ids:
         try:
             found = await store.turns_of_calls(call_ids)

@@ -100,7 +100,7 @@ def read_status(
 
 
 def problems_of(health: Health) -> list[Mapping[str, Any]]:
-    """What the daemon says is wrong although it serves (``mlxoss.findings.Problem`` each)."""
+    """What the daemon says is wrong although it serves (``mlxoss.findings.DaemonProblem`` each)."""
     found = health.document.get("problems") if isinstance(health, Answered) else None
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
