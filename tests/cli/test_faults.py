@@ -19,7 +19,8 @@ from typing import Any
 import openai
 import pytest
 
-from mlxoss.cli.status.screen import View, to_lines
+from mlxoss.cli.status.screen import to_lines
+from mlxoss.cli.status.view import View
 from mlxoss.config import Config
 from mlxoss.service.health import Answered
 from mlxoss.service.job import Job, JobState

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mlxoss.cli.status.screen import YOUNG_S
+from mlxoss.cli.status.view import YOUNG_S
 from mlxoss.service.plist import HOMEBREW_SESSIONS
 from mlxoss.service.spec import LABEL
 from tests.cli.mac import Mac

@@ -11,7 +11,8 @@ import pytest
 
 from mlxoss.cli.printing import to_bytes
 from mlxoss.cli.status.process import Process, parse_ps
-from mlxoss.cli.status.screen import View, to_duration, to_json, to_lines
+from mlxoss.cli.status.screen import to_duration, to_json, to_lines
+from mlxoss.cli.status.view import View
 from mlxoss.config import Config
 from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health, Refused, Silent

@@ -10,8 +10,7 @@ from pathlib import Path
 from mlxoss.cli.cluster.hosts import UNSET
 from mlxoss.cli.doctor.speed import check_speed
 from mlxoss.cli.memory import memory_limits, weights_bytes
-from mlxoss.cli.status.command import read_view
-from mlxoss.cli.status.screen import View
+from mlxoss.cli.status.view import View, read_view
 from mlxoss.cli.this_machine import (
     Machine,
     look_where_it_looks,

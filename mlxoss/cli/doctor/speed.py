@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.client.http import connect
 from mlxoss.cli.memory import has_room_for_two
-from mlxoss.cli.status.screen import View
+from mlxoss.cli.status.view import View
 from mlxoss.cli.this_machine import Machine
 from mlxoss.config import ENV_PREFIX
 from mlxoss.engine.checkpoint.loader import resolve_model

@@ -6,17 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxoss.errors import ConfigError, ServiceError
+from mlxoss.errors import ServiceError
 
 if TYPE_CHECKING:
-    from mlxoss.cli.status.screen import View
-    from mlxoss.config import Config
+    from mlxoss.cli.status.view import View
 
 UNKNOWN = 4
 _WATCH_S = 2.0
@@ -28,6 +25,7 @@ EPILOG = "Exit status: 0 healthy, 1 running but unhealthy, 3 not running, 4 cann
 
 def status(watch: _WATCH = False, as_json: _JSON = False) -> None:
     """Show how the service is."""
+    from mlxoss.cli.status.view import read_view
     from mlxoss.service.status import EXIT_STATUS
 
     try:
@@ -39,61 +37,6 @@ def status(watch: _WATCH = False, as_json: _JSON = False) -> None:
         typer.echo(f"mlxoss: {error}\n  {error.remedy or ''}".rstrip(), err=True)
         raise typer.Exit(UNKNOWN) from None
     raise typer.Exit(EXIT_STATUS[view.verdict])
-
-
-def read_view(patience_s: float = 0.0) -> View:
-    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service.
-
-    ``patience_s`` is how much longer a daemon that has just started may take to answer.
-    """
-    from mlxoss.cli.status.process import read_process
-    from mlxoss.cli.status.screen import View
-    from mlxoss.cli.this_machine import this_machine
-    from mlxoss.service.job import Job
-    from mlxoss.service.status import read_status
-
-    machine = this_machine()
-    try:
-        config, spoilt = machine.config(), None
-    except ConfigError as error:
-        config, spoilt = machine.address(), error
-    found = read_status(
-        machine.manager,
-        lambda: machine.ask(config),
-        machine.last_exit,
-        _program(),
-    )
-    pid = found.job.pid if isinstance(found.job, Job) else None
-    process = read_process(pid) if pid else None
-    if spoilt:
-        why = f"Its settings are wrong, so it cannot start again: {spoilt}"
-        found = replace(found, concerns=(why, *found.concerns))
-    elif config.hostfile and (concern := _hostfile_concern(config)):
-        found = replace(found, concerns=(concern, *found.concerns))
-    view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
-    if patience_s and view.is_starting:
-        found = replace(found, health=machine.ask(config, patience_s))
-    return replace(view, status=found)
-
-
-def _hostfile_concern(config: Config) -> str | None:
-    from mlxoss.cli.cluster.hosts import UNSET
-    from mlxoss.cluster.group import find_group
-
-    try:
-        find_group(config)
-    except ConfigError as error:
-        return f"It cannot start again: {error} {UNSET}"
-    return None
-
-
-def _program() -> Path | None:
-    from mlxoss.cli.this_machine import this_program
-
-    try:
-        return this_program().path
-    except ServiceError:
-        return None
 
 
 def to_screen(view: View) -> str:
@@ -112,6 +55,8 @@ def _to_line(view: View) -> str:
 
 def _watch(view: View, show: Callable[[View], str]) -> None:
     """Redraw until interrupted. In a pipe one screen follows the other, in JSON one line."""
+    from mlxoss.cli.status.view import read_view
+
     if not sys.stdout.isatty() or show is _to_line:
         while True:
             typer.echo(show(view) + ("" if show is _to_line else "\n"))

@@ -5,20 +5,17 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from mlxoss.cli.printing import WIDTH, tilde, to_bytes
-from mlxoss.cli.status.process import Process
 from mlxoss.cli.status.ranks import ranks_rows
+from mlxoss.cli.status.view import View
 from mlxoss.config import Config
-from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job, JobState
 from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict, problems_of
 
 _NAME_WIDTH = 14
-YOUNG_S = 10
 COLOURS = {
     Verdict.HEALTHY: "green",
     Verdict.UNHEALTHY: "red",
@@ -26,65 +23,6 @@ COLOURS = {
     Verdict.NOT_INSTALLED: "yellow",
     Verdict.UNKNOWN: "red",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything that the screen shows."""
-
-    status: ServiceStatus
-    config: Config
-    process: Process | None
-    config_file: Path
-    log: Path
-    at: float = field(default_factory=time.time)
-
-    @property
-    def since(self) -> float | None:
-        """When the service's process started (Unix time in seconds, as ``at``)."""
-        return self.at - self.process.age_s if self.process else None
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether it is silent but started only now: loading the vocabulary stops all else."""
-        young = self.process is not None and self.process.age_s < YOUNG_S
-        return young and isinstance(self.status.health, Silent)
-
-    @property
-    def verdict(self) -> Verdict:
-        """That of the three sources, but one that has just started need not answer yet."""
-        if self.is_starting:
-            return Verdict.HEALTHY
-        return self.status.verdict
-
-    @property
-    def report(self) -> Mapping[str, Any]:
-        """What ``/health`` said."""
-        health = self.status.health
-        return health.document if isinstance(health, Answered) else {}
-
-    @property
-    def headline(self) -> str:
-        """The verdict, with what stands against it."""
-        verdict, health = self.status.verdict, self.status.health
-        if self.is_starting:
-            return "running, starting"
-        if verdict is Verdict.HEALTHY:
-            words = ["running"] if health_status(self) == "ok" else ["running", health_status(self)]
-            if count := len(problems_of(health)):
-                words.append(f"with {count} problem{'s' if count > 1 else ''}")
-            return ", ".join(words)
-        if verdict is Verdict.UNHEALTHY and isinstance(health, Silent):
-            return f"running, but it hangs: {health.why}"
-        if verdict is Verdict.UNHEALTHY:
-            said = health_status(self) or getattr(health, "why", "")
-            return f"running, but not healthy: {said}"
-        return str(verdict)
-
-
-def health_status(view: View) -> str:
-    """The daemon's own word, ``""`` if it does not answer."""
-    return view.status.health.status if isinstance(view.status.health, Answered) else ""
 
 
 def to_lines(view: View) -> list[str]:
