@@ -142,6 +142,11 @@ Normal = Callable[..., NDArray[np.float32]]
 """A shape to values; ``scale`` is their spread, ``None`` for what keeps a product's."""
 
 
+def make_weights(size: TinyModel) -> dict[str, NDArray[np.float32]]:
+    """The random weights of ``size`` under mlx-lm's names."""
+    return _weights(size, _make_normal(size.seed))
+
+
 def _make_normal(seed: int) -> Normal:
     rng = np.random.default_rng(seed)
 

@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -20,10 +21,11 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.engine import Engine
-from mlxoss.errors import ConfigError, MlxossError
+from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
 from mlxoss.findings import DaemonProblem
 from mlxoss.logs import log_failure, set_up_logging
 from mlxoss.server.descriptors import fit_connections, raise_file_limit, watch_descriptors
@@ -77,6 +79,8 @@ def run(config: Config) -> int:
         idle_unload_s=60.0 * config.idle_unload or None,
         load_guards=guards if config.guard == "on" else None,
     )
+    if ranks is None:  # what other machines hold is known once they are there
+        engine.expect(_expect_tokens(source, config))
     with contextlib.ExitStack() as ending:
         if ranks is not None:
             engine.lead(ranks)
@@ -86,16 +90,49 @@ def run(config: Config) -> int:
             engine,
             lambda config: open_state(paths.data_dir(), config, (*checks, files.problem)),
             model=source.info,
-            on_listening=lambda host, port: typer.echo(
-                notice.address(
-                    replace(config, host=host, port=port).url,
-                    source.info.name,
-                    needs_key=has_keys,
-                    certificate=config.tls_cert,
-                ),
-                err=True,
-            ),
+            on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
         )
+
+
+class _Greeting:
+    """Tells where the server is, and a command to try once the model can answer it.
+
+    Called on the event loop's thread. Why there is no model is left to the log.
+    """
+
+    def __init__(self, config: Config, engine: Engine, model: str, *, needs_key: bool) -> None:
+        self._config = config
+        self._engine = engine
+        self._model = model
+        self._needs_key = needs_key
+        self._waiting: asyncio.Task[None] | None = None
+
+    def __call__(self, host: str, port: int) -> None:
+        base = replace(self._config, host=host, port=port).url
+        typer.echo(notice.address(base, self._model), err=True)
+        self._waiting = asyncio.get_running_loop().create_task(self._tell_when_loaded(base))
+
+    async def _tell_when_loaded(self, base: str) -> None:
+        with contextlib.suppress(ModelUnavailable):
+            await self._engine.load()
+            certificate = self._config.tls_cert
+            said = notice.try_it(
+                base, self._model, needs_key=self._needs_key, certificate=certificate
+            )
+            typer.echo(said, err=True)
+
+
+def _expect_tokens(source: ModelSource, config: Config) -> int | None:
+    """What the memory will hold once the model is loaded; ``None`` where that is not known."""
+    has_metal = sys.platform == "darwin"
+    room = expect_room(
+        source.footprint(has_metal=has_metal),
+        config.memory_limit or device_bytes(),
+        config.prefix_cache_bytes,
+        config.max_batch,
+        has_metal=has_metal,
+    )
+    return room.most_tokens or None
 
 
 def _read_plan(config: Config) -> Plan | None:
@@ -158,6 +195,8 @@ def log_problem() -> DaemonProblem | None:
 def _load_backend(
     source: ModelSource, files: ModelFiles, config: Config, ranks: Ranks | None
 ) -> Backend:
+    import mlx.core as mx
+
     from mlxoss.engine.batch import MlxBackend
     from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
     from mlxoss.engine.prefixes import PrefixCache
@@ -169,7 +208,8 @@ def _load_backend(
         files.note()
         return load_leading(ranks, source, budget, config.max_batch)
     limit_reuse()
-    budget.check_weights(source.weights_bytes)
+    has_metal = mx.metal.is_available()
+    budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
     model = source.load(fp16=config.fp16)
     limit_bytes = budget.spare_bytes()

@@ -6,11 +6,17 @@ the checkpoint folder that is loaded like any other model's.
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 DEMO_NAME = "mlxoss-demo"
 
 DEMO_CONTEXT_TOKENS = 4096
+
+DEMO_BYTES = 64_000_000
+"""What its weights take in memory at most."""
 
 DEMO_CREATED = 1_795_305_600
 """Unix time in seconds: the day it was trained; ``/v1/models`` shows it."""
@@ -25,3 +31,10 @@ def expand_demo(cache_dir: Path) -> Path:
     from mlxoss.demo.expand import expand
 
     return expand(cache_dir)
+
+
+def read_demo_config() -> dict[str, Any]:
+    """The ``config.json`` that `expand_demo` will write."""
+    manifest = resources.files("mlxoss.demo") / "data" / "manifest.json"
+    config: dict[str, Any] = json.loads(manifest.read_text("utf-8"))["config"]
+    return config

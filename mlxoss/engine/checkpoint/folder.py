@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlxoss.core import VOCAB_SIZE
+from mlxoss.engine.capacity import Footprint
 from mlxoss.engine.checkpoint.config import (
     MODEL_TYPE,
     ModelConfig,
@@ -25,6 +27,10 @@ from mlxoss.engine.checkpoint.layout import (
 )
 from mlxoss.engine.checkpoint.tensors import WEIGHTS, Tensors, read_tensors, weight_files
 from mlxoss.errors import ModelError
+
+_HALVES = ("BF16", "F16")
+_COMPUTED = re.compile(r"norm\.(weight|scale)$|(_proj|qkv)\.bias$|embed")
+"""Parameters whose type is the one that keys and values are computed in."""
 
 _MXFP4 = {"quantization_config": {"quant_method": "mxfp4"}}
 
@@ -48,6 +54,25 @@ class Checkpoint:
     def weights_bytes(self) -> int:
         """What the weights take on the disk, and about that in memory."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def has_plain_experts(self) -> bool:
+        """Whether the experts are not quantised."""
+        plain = ("F32", *_HALVES)
+        experts = (name for name in self.tensors if ".experts." in name and "bias" not in name)
+        return all(self.tensors[name].dtype in plain for name in experts) and (
+            self.layout is not Layout.ORIGINAL
+        )
+
+    def footprint(self, *, has_metal: bool) -> Footprint:
+        """What it takes once loaded."""
+        tensors = self.tensors.items()
+        is_wide = any(t.dtype == "F32" and _COMPUTED.search(name) for name, t in tensors)
+        if self.has_plain_experts and not has_metal:
+            # They are computed in float32 there, and so is all else.
+            doubled = sum(tensor.nbytes for _, tensor in tensors if tensor.dtype in _HALVES)
+            return Footprint(self.config, self.weights_bytes + doubled, 4)
+        return Footprint(self.config, self.weights_bytes, 4 if is_wide else 2)
 
     def to_mlx_lm(self) -> dict[str, Any]:
         """The configuration in the words that mlx-lm reads."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from mlxoss import paths
 from mlxoss.core import ModelInfo
+from mlxoss.engine.capacity import Footprint
+from mlxoss.engine.checkpoint.config import read_config
 from mlxoss.engine.checkpoint.folder import NOT_SERVED, Checkpoint, read_checkpoint
 from mlxoss.errors import ModelError
 from mlxoss.model_pins import read_pins
@@ -43,6 +45,14 @@ class ModelSource:
     def weights_bytes(self) -> int:
         """What the weights take on the disk, and about that in memory; 0 for the bundled demo."""
         return 0 if self.checkpoint is None else self.checkpoint.weights_bytes
+
+    def footprint(self, *, has_metal: bool) -> Footprint:
+        """What it takes once loaded, by its headers; the demo's by what it was made with."""
+        if self.checkpoint is not None:
+            return self.checkpoint.footprint(has_metal=has_metal)
+        from mlxoss.demo import DEMO_BYTES, read_demo_config
+
+        return Footprint(read_config(read_demo_config()), DEMO_BYTES, 4)
 
     def load(self, *, fp16: bool = False) -> LanguageModel:
         """Read the weights into memory. The engine's thread; seconds for a real model.

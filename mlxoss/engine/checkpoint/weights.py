@@ -76,14 +76,9 @@ def _make(folder: Path, checkpoint: Checkpoint) -> Any:
         model_config=checkpoint.to_mlx_lm(),
         get_model_classes=lambda config: (Renamed, gpt_oss.ModelArgs),
     )[0]
-    if checkpoint.layout is Layout.UNQUANTISED and not mx.metal.is_available():
-        _widen(model)
+    if checkpoint.has_plain_experts and not mx.metal.is_available():
+        model.set_dtype(mx.float32)  # MLX's gathered products know nothing else on a CPU
     return model
-
-
-def _widen(model: Any) -> None:
-    """MLX's gathered products know float32 alone on a CPU."""
-    model.set_dtype(mx.float32)
 
 
 def _to_mlx_lm(weights: dict[str, mx.array], checkpoint: Checkpoint) -> dict[str, mx.array]:

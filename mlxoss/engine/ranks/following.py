@@ -65,8 +65,10 @@ class Following:
         match message:
             case Insert():
                 self._insert(message)
-            case Remove(uid):
+            case Remove(uid, is_spoiled):
                 self._backend.remove(uid)
+                if is_spoiled:
+                    self._backend.distrust()
             case Step(chunk_tokens, runs, kept):
                 self._step(chunk_tokens, runs, kept)
             case Warm(prompt_ids, kept):

@@ -29,7 +29,7 @@ from mlxoss.engine.ranks.messages import (
 from mlxoss.engine.ranks.probe import Sums, measure, read_sums
 from mlxoss.engine.ranks.ring import check_backend
 from mlxoss.engine.ranks.shard import load_part
-from mlxoss.errors import ModelError, RanksLost
+from mlxoss.errors import ModelError, NotANumber, RanksLost
 from mlxoss.harmony.boundaries import find_boundaries
 
 
@@ -147,7 +147,8 @@ class LeadingBackend:
             outputs = self._inner.run_step(plan)
         for output in outputs:
             if isinstance(output, SequenceFailed):
-                self._ranks.tell(Remove(output.uid))
+                is_spoiled = isinstance(output.error, NotANumber)
+                self._ranks.tell(Remove(output.uid, is_spoiled))
         return outputs
 
     def warm(self, prompt_ids: tuple[int, ...]) -> bool:
