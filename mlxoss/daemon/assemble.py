@@ -122,8 +122,12 @@ class _Greeting:
             typer.echo(said, err=True)
 
 
-def _expect_tokens(source: ModelSource, config: Config) -> int | None:
-    """What the memory will hold once the model is loaded; ``None`` where that is not known."""
+_LEAST_CONTEXT = 255
+"""What a model has room for that is served at all."""
+
+
+def _expect_tokens(source: ModelSource, config: Config) -> int:
+    """What the memory will hold once the model is loaded, or somewhat less."""
     has_metal = sys.platform == "darwin"
     room = expect_room(
         source.footprint(has_metal=has_metal),
@@ -132,7 +136,7 @@ def _expect_tokens(source: ModelSource, config: Config) -> int | None:
         config.max_batch,
         has_metal=has_metal,
     )
-    return room.most_tokens or None
+    return max(room.most_tokens, _LEAST_CONTEXT)
 
 
 def _read_plan(config: Config) -> Plan | None:

@@ -1,7 +1,7 @@
-"""A gpt-oss-20b of random weights in OpenAI's format: ``python -m tests.benchmarks.true_shape DIR``.
+"""A gpt-oss-20b of random weights: ``python -m tests.benchmarks.true_shape FOLDER``.
 
-24 layers of 32 experts, 12 GB: what loading, memory, context and speed depend on is that of the
-real one, and its text is noise. ``--layers N`` makes a smaller one of the same width.
+In OpenAI's format, 24 layers of 32 experts, 12 GB: what loading, memory, context and speed depend
+on is that of the real one, and its text is noise. ``--layers N`` makes a smaller one of that width.
 """
 
 from __future__ import annotations

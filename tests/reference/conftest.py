@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlxoss.engine.batch import LanguageModel
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from tests.reference import golden
 from tests.reference.checkpoint import Weights, make_weights, write_checkpoint
 from tests.reference.golden import Golden

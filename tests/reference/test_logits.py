@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mlxoss.core import SamplingParams
 from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.disk_tier import LEAST_TOKENS
-from mlxoss.engine.loader import load_folder
 from mlxoss.engine.model import LastLogits
 from mlxoss.harmony.guards import Guards
 from tests.engine.harness import (
