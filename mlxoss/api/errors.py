@@ -1,4 +1,7 @@
-"""The exception tree as HTTP, in OpenAI's and Anthropic's error shapes. The one place for it."""
+"""The exception tree as HTTP, in OpenAI's and Anthropic's error shapes. The one place for it.
+
+Beside it are the makers of errors that name a field.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ from mlxoss.errors import (
 
 SERVER_FAILURE = "The server had an error while processing your request."
 """What a client reads when something broke that is not its fault; details go to the log."""
+
+CLIENT_LEFT = 499
+"""The status noted for a client that closed the connection (nginx's number for it)."""
 
 _MESSAGES_TYPES: MappingProxyType[int, str] = MappingProxyType(
     {
@@ -76,6 +82,14 @@ class HttpError:
         return {"type": "error", "error": fields, "request_id": request_id}
 
 
+class HttpRefusal(Exception):
+    """A request refused for its HTTP, not for what it asks."""
+
+    def __init__(self, error: HttpError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 def to_http_error(error: BaseException) -> HttpError:
     """Map ``error`` as ``mlxoss.errors`` draws it; anything unknown is a 500 without details."""
     match error:
@@ -110,3 +124,22 @@ def to_http_error(error: BaseException) -> HttpError:
             return HttpError(503, str(error), type="server_error", code="store_unavailable")
         case _:
             return HttpError(500, SERVER_FAILURE, type="server_error", code="server_error")
+
+
+def unsupported(param: str, reason: str) -> InvalidRequest:
+    """The error for a value that would change the answer and cannot be honoured."""
+    return InvalidRequest(
+        f"Unsupported value for '{param}': {reason}.", param=param, code="unsupported_value"
+    )
+
+
+def missing(param: str) -> InvalidRequest:
+    """The error for a field that has to be there."""
+    return InvalidRequest(
+        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+    )
+
+
+def invalid(param: str, reason: str) -> InvalidRequest:
+    """The error for a value that makes no sense in its place."""
+    return InvalidRequest(f"Invalid '{param}': {reason}.", param=param, code="invalid_value")

@@ -26,11 +26,11 @@ from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.keys import read_keys
 from mlxoss.logs import log_failure, set_up_logging
 from mlxoss.problems import Problem
-from mlxoss.server.bounds import raise_file_limit
-from mlxoss.server.descriptors import fit_connections, watch_descriptors
-from mlxoss.server.exposure import check_exposure
-from mlxoss.server.run import run_server
-from mlxoss.server.state import open_state
+from mlxoss.server.access.exposure import check_exposure
+from mlxoss.server.http.file_limits import fit_connections, raise_file_limit, watch_descriptors
+from mlxoss.server.lifecycle import run_server
+from mlxoss.server.storage import open_storage
+from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
@@ -76,7 +76,6 @@ def run(config: Config) -> int:
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
-        load_guards=guards if config.guard == "on" else None,
     )
     with contextlib.ExitStack() as ending:
         if ranks is not None:
@@ -84,9 +83,8 @@ def run(config: Config) -> int:
             ending.callback(ranks.stop)
         return run_server(
             config,
-            engine,
-            lambda config: open_state(paths.data_dir(), config, (*checks, files.problem)),
-            model=source.info,
+            ServedModel(engine, source.info, guards if config.guard == "on" else None),
+            lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=lambda host, port: typer.echo(
                 notice.address(
                     notice.url(replace(config, host=host, port=port)),

@@ -53,7 +53,7 @@ def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss.cli.supervised import SERVICE_LOG, default_log
     from mlxoss.exits import FILE_NAME
     from mlxoss.keys import KEYS_FILE, TOKEN_FILE, USES_FILE
-    from mlxoss.server.state import DATABASE, KEY_FILE
+    from mlxoss.server.storage import DATABASE, KEY_FILE
     from mlxoss.store.aside import SUFFIXES, find_aside
 
     data, logs = paths.data_dir(), paths.log_dir()

@@ -18,15 +18,14 @@ from openai.types.responses import (
     ResponseStreamEvent,
 )
 
-from mlxoss.api.conversations import to_conversation_object, to_deleted_conversation
 from mlxoss.api.errors import HttpError
-from mlxoss.api.items_page import PageQuery, parse_page_query
-from mlxoss.api.items_parse import parse_items
-from mlxoss.api.responses_compact import to_compacted_items
-from mlxoss.api.responses_object import (
+from mlxoss.api.responses.conversations import to_conversation_object, to_deleted_conversation
+from mlxoss.api.responses.item_list import PageQuery, parse_page_query
+from mlxoss.api.responses.object import (
     ResponseHeader,
     ResponseShape,
     ResponseStatus,
+    to_compacted_items,
     to_compaction,
     to_deleted_response,
     to_failed,
@@ -34,8 +33,9 @@ from mlxoss.api.responses_object import (
     to_input_tokens,
     to_item_list,
 )
-from mlxoss.api.responses_request import parse_responses_request
-from mlxoss.api.responses_tools import read_tools
+from mlxoss.api.responses.parse_items import parse_items
+from mlxoss.api.responses.request import parse_responses_request
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.errors import InvalidRequest
 from tests.api.responses_runs import FAILURE, SEAL, TOOLS, USAGE, make_ids
 from tests.api.strict import check, check_response

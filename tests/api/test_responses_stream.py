@@ -115,7 +115,7 @@ def test_a_cancelled_response_keeps_what_there_was(encoding: Encoding) -> None:
 
 def test_an_error_comes_before_the_last_event_without_a_gap(encoding: Encoding) -> None:
     stream = make_stream(encoding, RUNS["final"])
-    first = stream.start()
+    first = stream.begin(USAGE)
     last = stream.put_error_before(stream.finish(USAGE), FAILURE)
     assert [e["type"] for e in last] == ["error", "response.completed"]
     assert [e["sequence_number"] for e in first + last] == [0, 1, 2, 3]

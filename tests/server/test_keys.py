@@ -25,7 +25,7 @@ from mlxoss.keys import (
     read_uses,
     revoke_key,
 )
-from mlxoss.server.exposure import check_exposure
+from mlxoss.server.access.exposure import check_exposure
 from tests.server.conftest import Serve
 from tests.server.harness import Answer, Server, ask, chat_body, eventually
 from tests.server.scripts import HELLO

@@ -18,7 +18,7 @@ from websockets.typing import Origin
 
 from mlxoss.config import Config
 from mlxoss.keys import create_key
-from mlxoss.server.listeners import open_listeners
+from mlxoss.server.http.listeners import open_listeners
 from mlxoss.service.binding import bind_unix, port_problem
 from mlxoss.service.health import Answered, Foreign, Silent, probe
 from tests.certificates import Pair, make_pair

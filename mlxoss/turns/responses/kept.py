@@ -1,0 +1,64 @@
+"""Responses on their way into the store and out of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mlxoss.api.errors import HttpError
+from mlxoss.api.responses.items import Item
+from mlxoss.api.responses.object import to_failed, to_failed_event
+from mlxoss.api.sse import encode_json
+from mlxoss.store import values as kept
+
+_INTERRUPTED = HttpError(
+    500, "The server stopped while this response was in progress.", type="server_error"
+)
+
+
+def to_text(value: Any) -> str:
+    """JSON text for the store."""
+    return encode_json(value).decode()
+
+
+def to_kept_items(items: Iterable[Item]) -> tuple[kept.Item, ...]:
+    """Items as they are kept."""
+    return tuple(kept.Item(item.id, to_text(item.to_json())) for item in items)
+
+
+def to_kept_output(output: Iterable[Mapping[str, Any]]) -> tuple[kept.Item, ...]:
+    """Output items as they are kept."""
+    return tuple(kept.Item(item["id"], to_text(item)) for item in output)
+
+
+def to_kept_events(events: Iterable[Mapping[str, Any]]) -> tuple[kept.Event, ...]:
+    """Stream events as they are kept."""
+    return tuple(kept.Event(event["sequence_number"], to_text(event)) for event in events)
+
+
+def read_jsons(items: Sequence[kept.Item]) -> list[dict[str, Any]]:
+    """Kept items as JSON."""
+    return [json.loads(item.json) for item in items]
+
+
+def read_jsons_of_events(events: Sequence[kept.Event]) -> list[dict[str, Any]]:
+    """Kept events as JSON."""
+    return [json.loads(event.json) for event in events]
+
+
+def to_object(response: kept.Response) -> dict[str, Any]:
+    """The public object of a kept response."""
+    return {**json.loads(response.object_json), "output": read_jsons(response.output_items)}
+
+
+def to_object_text(response: Mapping[str, Any]) -> str:
+    """The object as it is kept: its output stands beside it."""
+    return to_text({**response, "output": []})
+
+
+def to_failure(response: kept.Response, sequence: int) -> kept.Failure:
+    """What becomes of a response whose process died; ``sequence`` is its next event's number."""
+    failed = to_failed(to_object(response), _INTERRUPTED)
+    event = to_failed_event(failed, sequence)
+    return kept.Failure(to_object_text(failed), kept.Event(sequence, to_text(event)))
