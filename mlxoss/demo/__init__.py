@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DEMO_NAME = "mlxoss-demo"
+from mlxoss.demo.about import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 
-DEMO_CONTEXT_TOKENS = 4096
-
-DEMO_CREATED = 1_795_305_600
-"""Unix time in seconds: the day it was trained; ``/v1/models`` shows it."""
+__all__ = ["DEMO_CONTEXT_TOKENS", "DEMO_CREATED", "DEMO_NAME", "expand_demo"]
 
 
 def expand_demo(cache_dir: Path) -> Path:

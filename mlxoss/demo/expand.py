@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from mlxoss.demo import DEMO_NAME
+from mlxoss.demo.about import DEMO_NAME
 from mlxoss.errors import ModelError
 
 _LAYOUT = 1
