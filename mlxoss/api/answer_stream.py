@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from mlxoss.api.answers import Error
 from mlxoss.api.errors import HttpError
 from mlxoss.api.sse import COMMENT, DONE, encode_event
 from mlxoss.api.turn_request import TurnOutput, Usage
 
 EventT = TypeVar("EventT", bound=Mapping[str, Any])
+ChunkT = TypeVar("ChunkT", bound=Mapping[str, Any])
 EventT_contra = TypeVar("EventT_contra", bound=Mapping[str, Any], contravariant=True)
 
 
@@ -65,7 +67,7 @@ class AnswerStream(ABC, Generic[EventT]):
         return b""
 
 
-class ChunkStream(AnswerStream[dict[str, Any]]):
+class ChunkStream(AnswerStream[ChunkT | Error], Generic[ChunkT]):
     """A stream of chunks without names, as chat completions and completions have it.
 
     It ends with ``[DONE]`` unless the turn broke: then with an event ``error``.
@@ -73,12 +75,12 @@ class ChunkStream(AnswerStream[dict[str, Any]]):
 
     _has_failed = False
 
-    def fail(self, error: HttpError, usage: Usage) -> list[dict[str, Any]]:
+    def fail(self, error: HttpError, usage: Usage) -> list[ChunkT | Error]:
         """The error in OpenAI's shape."""
         self._has_failed = True
         return [error.body]
 
-    def encode(self, events: Sequence[dict[str, Any]]) -> bytes:
+    def encode(self, events: Sequence[ChunkT | Error]) -> bytes:
         """Chunks have no names, errors have."""
         return b"".join(
             encode_event(event, event="error" if "error" in event else None) for event in events

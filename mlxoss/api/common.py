@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from mlxoss.api.answers import Answer
 from mlxoss.api.turn_request import Usage
 from mlxoss.api.validation import StrictModel
 
@@ -58,19 +58,19 @@ class CompletionHeader:
     model: str
 
 
-class CachedTokens(Answer):
+class CachedTokens(TypedDict):
     """Of a prompt's tokens those that were not computed anew."""
 
     cached_tokens: int
 
 
-class ReasoningTokens(Answer):
+class ReasoningTokens(TypedDict):
     """Of an answer's tokens those of its reasoning."""
 
     reasoning_tokens: int
 
 
-class CompletionUsage(Answer):
+class CompletionUsage(TypedDict):
     """Token counts; completion tokens of all choices."""
 
     prompt_tokens: int
@@ -80,7 +80,7 @@ class CompletionUsage(Answer):
     completion_tokens_details: ReasoningTokens
 
 
-def to_usage(usage: Usage) -> dict[str, Any]:
+def to_usage(usage: Usage) -> CompletionUsage:
     """OpenAI's ``usage`` object."""
     return {
         "prompt_tokens": usage.prompt_tokens,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
+from mlxoss.api.answers import Error, MessagesError, MessagesErrorType
 from mlxoss.errors import (
     ClientTooSlow,
     ContextLengthExceeded,
@@ -28,7 +28,7 @@ SERVER_FAILURE = "The server had an error while processing your request."
 CLIENT_LEFT = 499
 """The status noted for a client that closed the connection (nginx's number for it)."""
 
-_MESSAGES_TYPES: MappingProxyType[int, str] = MappingProxyType(
+_MESSAGES_TYPES: MappingProxyType[int, MessagesErrorType] = MappingProxyType(
     {
         401: "authentication_error",
         403: "permission_error",
@@ -58,19 +58,20 @@ class HttpError:
     prompt_excess: tuple[int, int] | None = None
 
     @property
-    def body(self) -> dict[str, Any]:
+    def body(self) -> Error:
         """The JSON of the answer, or of an ``error`` event inside a stream."""
-        fields = {
-            "message": self.message,
-            "type": self.type,
-            "param": self.param,
-            "code": self.code,
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
         }
-        return {"error": fields}
 
-    def to_messages_body(self, request_id: str) -> dict[str, Any]:
+    def to_messages_body(self, request_id: str) -> MessagesError:
         """The same in Anthropic's shape, which names no field but in the message."""
-        other = "invalid_request_error" if self.status < 500 else "api_error"
+        other: MessagesErrorType = "invalid_request_error" if self.status < 500 else "api_error"
         message = self.message
         if self.prompt_excess is not None:
             # These are the words that clients look for before they shorten the conversation.
@@ -78,8 +79,11 @@ class HttpError:
             message = f"prompt is too long: {tokens} tokens > {most} maximum. {message}"
         elif self.param is not None and self.param not in message:
             message = f"{self.param}: {message}"
-        fields = {"type": _MESSAGES_TYPES.get(self.status, other), "message": message}
-        return {"type": "error", "error": fields, "request_id": request_id}
+        return {
+            "type": "error",
+            "error": {"type": _MESSAGES_TYPES.get(self.status, other), "message": message},
+            "request_id": request_id,
+        }
 
 
 class HttpRefusal(Exception):

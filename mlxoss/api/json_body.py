@@ -7,11 +7,14 @@ from typing import Any
 
 from mlxoss.errors import InvalidRequest
 
+JsonObject = dict[str, Any]
+"""An object of a request, or one that is passed on as it came."""
+
 MAX_DEPTH = 128
 """Of arrays and objects within each other. What walks a request later does so by recursion."""
 
 
-def parse_json_object(body: bytes) -> dict[str, Any]:
+def parse_json_object(body: bytes) -> JsonObject:
     """The JSON object in ``body``. Raises InvalidRequest for anything else.
 
     NaN and infinities pass here, so that the model that knows the field can

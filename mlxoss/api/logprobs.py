@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from mlxoss.api.answers import Logprob, LogprobEntry
 from mlxoss.core import TokenLogprob
 
 _LEAST_LOGPROB = -9999.0
@@ -12,11 +12,10 @@ _LEAST_LOGPROB = -9999.0
 
 def to_logprob_entry(
     token_bytes: Callable[[int], bytes], token_id: int, logprob: TokenLogprob
-) -> dict[str, Any]:
+) -> LogprobEntry:
     """One token with its alternatives. ``token_bytes`` gives a token's bytes."""
-    entry = _to_token(token_bytes(token_id), logprob.logprob)
-    entry["top_logprobs"] = [_to_token(token_bytes(id_), value) for id_, value in logprob.top]
-    return entry
+    top = [_to_token(token_bytes(id_), value) for id_, value in logprob.top]
+    return {**_to_token(token_bytes(token_id), logprob.logprob), "top_logprobs": top}
 
 
 def least_logprob(value: float) -> float:
@@ -24,7 +23,7 @@ def least_logprob(value: float) -> float:
     return max(value, _LEAST_LOGPROB)
 
 
-def _to_token(token: bytes, logprob: float) -> dict[str, Any]:
+def _to_token(token: bytes, logprob: float) -> Logprob:
     return {
         "token": token.decode("utf-8", "replace"),
         "logprob": least_logprob(logprob),

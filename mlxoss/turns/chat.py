@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
+from mlxoss.api.answers import Error
+from mlxoss.api.chat.answers import ChatCompletionChunk
 from mlxoss.api.chat.items import issued_call_ids
 from mlxoss.api.chat.prompt import to_turn_request
 from mlxoss.api.chat.request import ChatRequest
@@ -21,7 +22,7 @@ from mlxoss.turns.start import check_choices, start_turn
 
 async def start_chat(
     context: TurnContext, request: ChatRequest, caller: Caller
-) -> TurnAnswer[dict[str, Any]]:
+) -> TurnAnswer[ChatCompletionChunk | Error]:
     """The turn that answers ``request``. Raises what is to be answered instead."""
     encoding = await context.encoding.get()
     store = context.storage.store

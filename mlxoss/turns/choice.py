@@ -35,7 +35,7 @@ CHECK_TOKENS = 128
 LEAST_REPEATS = 8
 
 
-class Choice:
+class TurnChoice:
     """One generation on its way from ids to outputs. Belongs to the event loop's thread."""
 
     def __init__(

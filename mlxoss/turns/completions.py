@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
 
+from mlxoss.api.answers import Error
 from mlxoss.api.common import CompletionHeader
+from mlxoss.api.completions.answers import Completion
 from mlxoss.api.completions.request import (
     DEFAULT_MAX_TOKENS,
     CompletionRequest,
@@ -26,7 +27,7 @@ from mlxoss.turns.start import check_choices, start_raw_turn
 
 async def start_completion(
     context: TurnContext, request: CompletionRequest, caller: Caller
-) -> TurnAnswer[dict[str, Any]]:
+) -> TurnAnswer[Completion | Error]:
     """The turn that answers ``request``. Raises what is to be answered instead."""
     prompts = to_prompts(request.prompt)
     check_choices(request.n or 1, context, "n")

@@ -16,7 +16,7 @@ from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.raw import RAW_STOP_IDS, RawParser
 from mlxoss.harmony.rules import FreeText
-from mlxoss.turns.choice import Choice, FinalTextGate
+from mlxoss.turns.choice import FinalTextGate, TurnChoice
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
 
@@ -73,7 +73,7 @@ async def _start(
         request.conversation,
         [prompt_ids],
         [
-            Choice(
+            TurnChoice(
                 generation,
                 TurnParser(encoding, functions),
                 FinalTextGate(index, request.stops),
@@ -149,7 +149,7 @@ def start_raw_turn(
         leave()
         raise
     choices = [
-        Choice(
+        TurnChoice(
             generation,
             RawParser(encoding),
             FinalTextGate(index, request.stops),

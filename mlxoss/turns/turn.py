@@ -10,25 +10,25 @@ from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenOutput
 from mlxoss.errors import GenerationCancelled, TurnTimedOut
 from mlxoss.harmony.conversation import Conversation
-from mlxoss.turns.choice import Choice
+from mlxoss.turns.choice import TurnChoice
 
 
 class Turn:
     """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
 
     Iterating yields lists of outputs: what a step brought, of all choices, or as much of it as
-    ``Choice.take`` takes at once. It raises what a generation raises, or TurnTimedOut ``limit_s``
-    from now; then the other choices are lost too. ``conversation`` is what it answers, ``None`` if
-    it goes on from raw prompts. ``prompts`` are token ids; all have as many choices, one prompt's
-    after the other's. ``close`` calls ``on_close``, which does nothing when called again. Belongs
-    to the event loop's thread.
+    ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut
+    ``limit_s`` from now; then the other choices are lost too. ``conversation`` is what it
+    answers, ``None`` if it goes on from raw prompts. ``prompts`` are token ids; all have as many
+    choices, one prompt's after the other's. ``close`` calls ``on_close``, which does nothing when
+    called again. Belongs to the event loop's thread.
     """
 
     def __init__(
         self,
         conversation: Conversation | None,
         prompts: Sequence[Sequence[int]],
-        choices: Sequence[Choice],
+        choices: Sequence[TurnChoice],
         limit_s: float | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -40,7 +40,7 @@ class Turn:
         self._is_over = False
         self.is_closed = False
         self._timer = limit_s and asyncio.get_running_loop().call_later(limit_s, self._time_out)
-        self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], Choice] = {}
+        self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], TurnChoice] = {}
 
     def __aiter__(self) -> Turn:
         return self
@@ -76,7 +76,7 @@ class Turn:
             return choice.take(await anext(choice.generation))
         return await self._next_of(open_choices)
 
-    async def _next_of(self, open_choices: Sequence[Choice]) -> list[TurnOutput]:
+    async def _next_of(self, open_choices: Sequence[TurnChoice]) -> list[TurnOutput]:
         expected = set(self._waiting.values())
         for choice in open_choices:
             if choice not in expected:

@@ -93,12 +93,12 @@ def make_stream(encoding: Encoding, run: Run) -> ResponsesStream:
 
 def play(
     encoding: Encoding, run: Run, batch: Callable[[Sequence[int]], Iterable[Sequence[int]]]
-) -> tuple[list[dict[str, Any]], ResponsesStream]:
+) -> tuple[list[Any], ResponsesStream]:
     """The events of ``run`` with its ids arriving in the batches that ``batch`` makes."""
     stream = make_stream(encoding, run)
     names = read_tools(parse_responses_request(run.body()).tools).names
     parser = TurnParser(encoding, names)
-    events = stream.queue() if run.is_background else []
+    events: list[Any] = stream.queue() if run.is_background else []
     events += stream.begin(USAGE)
     for ids in batch(encode_turn(encoding, run.written)):
         parsed = [event for token_id in ids for event in parser.feed(token_id)]
@@ -109,7 +109,7 @@ def play(
     return events + stream.finish(USAGE), stream
 
 
-def _feed(stream: ResponsesStream, parsed: Iterable[Event], run: Run) -> list[dict[str, Any]]:
+def _feed(stream: ResponsesStream, parsed: Iterable[Event], run: Run) -> list[Any]:
     logprob = TokenLogprob(-0.25, ((72, -0.25), (73, float("-inf")))) if run.has_logprobs else None
     return [one for event in parsed for one in stream.feed(TurnOutput(0, event, logprob))]
 

@@ -102,7 +102,7 @@ CASES: dict[str, tuple[list[Step], dict[str, Any]]] = {
 }
 
 
-def chunks_of(steps: Sequence[Step], options: dict[str, Any]) -> list[dict[str, Any]]:
+def chunks_of(steps: Sequence[Step], options: dict[str, Any]) -> list[Any]:
     numbers = itertools.count(1)
     stream = ChatStream(
         CompletionHeader("chatcmpl-1", 1_700_000_000, "model"),

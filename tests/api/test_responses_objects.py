@@ -19,12 +19,12 @@ from openai.types.responses import (
 )
 
 from mlxoss.api.errors import HttpError
+from mlxoss.api.responses.answers import ResponseStatus
 from mlxoss.api.responses.conversations import to_conversation_object, to_deleted_conversation
 from mlxoss.api.responses.item_list import PageQuery, parse_page_query
 from mlxoss.api.responses.object import (
     ResponseHeader,
     ResponseShape,
-    ResponseStatus,
     to_compacted_items,
     to_compaction,
     to_deleted_response,
@@ -114,7 +114,7 @@ def test_a_response_says_what_is_in_force() -> None:
         "prompt_cache_key": "k",
         "service_tier": "default",
     }
-    assert {name: value[name] for name in expected} == expected
+    assert {name: dict(value)[name] for name in expected} == expected
 
 
 def test_an_interrupted_response_becomes_a_failed_one() -> None:
@@ -166,8 +166,8 @@ def test_a_compaction_keeps_the_user_s_words_and_a_sealed_summary() -> None:
     ]
     # openai-python's type has no place for the messages that OpenAI's answers hold.
     check(CompactedResponse, to_compaction(HEADER, [compaction], USAGE))
-    sealed = compaction["encrypted_content"]
-    assert SEAL.open_compaction(sealed, param="input[0]") == "All is well."
+    sealed = dict(compaction)["encrypted_content"]
+    assert SEAL.open_compaction(str(sealed), param="input[0]") == "All is well."
 
 
 QUERIES: dict[str, tuple[dict[str, str], PageQuery]] = {

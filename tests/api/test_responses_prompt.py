@@ -278,7 +278,7 @@ class Answered:
 
 def answer(encoding: Encoding, written: str, **request: Any) -> Answered:
     _, stream = play(encoding, Run(written, request), all_at_once)
-    output = [dict(item) for item in stream.output]
+    output: list[Any] = [dict(item) for item in stream.output]
     ids = tuple(encode_turn(encoding, written))
     item_ids = tuple(item["id"] for item in output)
     return Answered(ids, output, Record(ids, item_ids, stream.call_ids))

@@ -1,47 +1,49 @@
-"""Shapes of what ``POST /v1/chat/completions`` answers, for ``/openapi.json``."""
+"""Shapes of what ``POST /v1/chat/completions`` answers."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
-from mlxoss.api.answers import Answer, TokenLogprob, maybe_absent
+from typing_extensions import TypedDict
+
+from mlxoss.api.answers import LogprobEntry
 from mlxoss.api.common import CompletionUsage
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 CallType = Literal["function", "custom"]
 
 
-class ChoiceLogprobs(Answer):
+class ChoiceLogprobs(TypedDict):
     """Of the final text's tokens."""
 
-    content: list[TokenLogprob]
+    content: list[LogprobEntry]
     refusal: None
 
 
-class ChatFunctionCall(Answer):
+class ChatFunctionCall(TypedDict):
     """The function that a call names."""
 
     name: str
     arguments: str
 
 
-class ChatCustomCall(Answer):
+class ChatCustomCall(TypedDict):
     """The custom tool that a call names."""
 
     name: str
     input: str
 
 
-class ChatToolCall(Answer):
+class ChatToolCall(TypedDict):
     """A call; the member that its type names is there."""
 
     id: str
     type: CallType
-    function: ChatFunctionCall = maybe_absent()
-    custom: ChatCustomCall = maybe_absent()
+    function: NotRequired[ChatFunctionCall]
+    custom: NotRequired[ChatCustomCall]
 
 
-class ChatMessage(Answer):
+class ChatMessage(TypedDict):
     """A whole answer of the model."""
 
     role: Literal["assistant"]
@@ -49,10 +51,10 @@ class ChatMessage(Answer):
     refusal: None
     reasoning: str | None
     reasoning_content: str | None
-    tool_calls: list[ChatToolCall] = maybe_absent()
+    tool_calls: NotRequired[list[ChatToolCall]]
 
 
-class ChatChoice(Answer):
+class ChatChoice(TypedDict):
     """One of the answers."""
 
     index: int
@@ -61,7 +63,7 @@ class ChatChoice(Answer):
     finish_reason: FinishReason
 
 
-class ChatCompletion(Answer):
+class ChatCompletion(TypedDict):
     """The answer when it is not streamed."""
 
     id: str
@@ -72,41 +74,41 @@ class ChatCompletion(Answer):
     usage: CompletionUsage
 
 
-class FunctionDelta(Answer):
+class FunctionDelta(TypedDict):
     """A function call's beginning, or more of its arguments."""
 
-    name: str = maybe_absent()
+    name: NotRequired[str]
     arguments: str
 
 
-class CustomDelta(Answer):
+class CustomDelta(TypedDict):
     """A custom call's beginning, or more of its input."""
 
-    name: str = maybe_absent()
+    name: NotRequired[str]
     input: str
 
 
-class CallDelta(Answer):
+class CallDelta(TypedDict):
     """A call's beginning, with its id and type, or more of it."""
 
     index: int
-    id: str = maybe_absent()
-    type: CallType = maybe_absent()
-    function: FunctionDelta = maybe_absent()
-    custom: CustomDelta = maybe_absent()
+    id: NotRequired[str]
+    type: NotRequired[CallType]
+    function: NotRequired[FunctionDelta]
+    custom: NotRequired[CustomDelta]
 
 
-class ChatDelta(Answer):
+class ChatDelta(TypedDict):
     """More of an answer."""
 
-    role: Literal["assistant"] = maybe_absent()
-    content: str = maybe_absent()
-    reasoning: str = maybe_absent()
-    reasoning_content: str = maybe_absent()
-    tool_calls: list[CallDelta] = maybe_absent()
+    role: NotRequired[Literal["assistant"]]
+    content: NotRequired[str]
+    reasoning: NotRequired[str]
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[CallDelta]]
 
 
-class ChunkChoice(Answer):
+class ChunkChoice(TypedDict):
     """More of one of the answers."""
 
     index: int
@@ -115,7 +117,7 @@ class ChunkChoice(Answer):
     finish_reason: FinishReason | None
 
 
-class ChatCompletionChunk(Answer):
+class ChatCompletionChunk(TypedDict):
     """One event of the stream; the last one has no choices if it has the usage."""
 
     id: str
@@ -123,4 +125,4 @@ class ChatCompletionChunk(Answer):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: CompletionUsage | None = maybe_absent()
+    usage: NotRequired[CompletionUsage | None]

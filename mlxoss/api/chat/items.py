@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlxoss.api.chat.request import ContentPart, Message
+from mlxoss.api.chat.request import ChatMessageParam, ContentPart
 from mlxoss.api.errors import missing
 from mlxoss.api.replay import ExactTurns
 from mlxoss.errors import InvalidRequest
@@ -30,7 +30,7 @@ _PART_SEPARATOR = "\n"
 _MESSAGE_SEPARATOR = "\n\n"
 
 
-def issued_call_ids(messages: Sequence[Message]) -> tuple[str, ...]:
+def issued_call_ids(messages: Sequence[ChatMessageParam]) -> tuple[str, ...]:
     """The ids of the calls whose exact turns still matter: those after the last answer."""
     return tuple(
         call.id for message in messages[_open_turn(messages) :] for call in message.tool_calls or ()
@@ -38,7 +38,7 @@ def issued_call_ids(messages: Sequence[Message]) -> tuple[str, ...]:
 
 
 def to_items(
-    messages: Sequence[Message], turns: ExactTurns | None = None
+    messages: Sequence[ChatMessageParam], turns: ExactTurns | None = None
 ) -> tuple[str | None, tuple[Item, ...]]:
     """The instructions, if any, and everything after them.
 
@@ -61,7 +61,7 @@ def to_items(
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), tuple(items)
 
 
-def _open_turn(messages: Sequence[Message]) -> int:
+def _open_turn(messages: Sequence[ChatMessageParam]) -> int:
     """Where the messages after the last answer begin."""
     answers = (
         i
@@ -72,7 +72,7 @@ def _open_turn(messages: Sequence[Message]) -> int:
 
 
 def _exact_turn(
-    message: Message, converted: Sequence[Item], turns: ExactTurns | None
+    message: ChatMessageParam, converted: Sequence[Item], turns: ExactTurns | None
 ) -> ExactTurn | None:
     calls = [item for item in converted if isinstance(item, FunctionCall)]
     ids = [call.id for call in message.tool_calls or ()]
@@ -89,7 +89,7 @@ class _Converter:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
-    def convert(self, message: Message, position: int) -> Iterator[Item]:
+    def convert(self, message: ChatMessageParam, position: int) -> Iterator[Item]:
         match message.role:
             case "system" | "developer":
                 yield DeveloperText(_required_text(message, position))
@@ -105,7 +105,7 @@ class _Converter:
                     raise missing(f"messages[{position}].name")
                 yield FunctionResult(message.name, _required_text(message, position))
 
-    def _assistant_items(self, message: Message, position: int) -> Iterator[Item]:
+    def _assistant_items(self, message: ChatMessageParam, position: int) -> Iterator[Item]:
         reasoning = message.reasoning or message.reasoning_content
         text = _optional_text(message, position) or message.refusal
         calls = list(self._calls(message))
@@ -117,14 +117,14 @@ class _Converter:
         if message.content is None and not (reasoning or text or calls):
             raise missing(f"messages[{position}].content")
 
-    def _calls(self, message: Message) -> Iterator[FunctionCall]:
+    def _calls(self, message: ChatMessageParam) -> Iterator[FunctionCall]:
         for call in message.tool_calls or []:
             self._names[call.id] = call.name
             yield FunctionCall(call.name, call.text)
         if message.function_call is not None:
             yield FunctionCall(message.function_call.name, message.function_call.arguments)
 
-    def _answered_function(self, message: Message, position: int) -> str:
+    def _answered_function(self, message: ChatMessageParam, position: int) -> str:
         param = f"messages[{position}].tool_call_id"
         if message.tool_call_id is None:
             raise missing(param)
@@ -139,14 +139,14 @@ class _Converter:
         return name
 
 
-def _required_text(message: Message, position: int) -> str:
+def _required_text(message: ChatMessageParam, position: int) -> str:
     text = _optional_text(message, position)
     if text is None:
         raise missing(f"messages[{position}].content")
     return text
 
 
-def _optional_text(message: Message, position: int) -> str | None:
+def _optional_text(message: ChatMessageParam, position: int) -> str | None:
     if message.content is None:
         return None
     parts = (

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from mlxoss.api.chat.tools import CalledFunction, Tool, ToolCall
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions, to_parts
 from mlxoss.api.errors import unsupported
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import EffortWord, FormatName, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
@@ -29,7 +30,7 @@ class ContentPart(StrictModel):
     refusal: str | None = None
 
 
-class Message(StrictModel):
+class ChatMessageParam(StrictModel):
     """A message of any role; the converter checks what its role needs."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -50,7 +51,7 @@ class JsonSchemaFormat(StrictModel):
     """The ``json_schema`` member of a response format."""
 
     name: FormatName
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: JsonObject = Field(alias="schema")
     description: str | None = None
     strict: bool | None = None
 
@@ -79,7 +80,7 @@ class ChatRequest(SamplingFields):
     """The whole request. ``None`` means the default everywhere, as in OpenAI's API."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessageParam], Field(min_length=1)]
     stream: bool | None = None
     stream_options: UsageOptions | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
@@ -105,7 +106,7 @@ class ChatRequest(SamplingFields):
     moderation: Refused = None
 
 
-def parse_chat_request(value: dict[str, Any]) -> ChatRequest:
+def parse_chat_request(value: JsonObject) -> ChatRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
     request = validate(ChatRequest, value)
     _check_combinations(request)

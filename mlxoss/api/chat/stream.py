@@ -10,11 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlxoss.api.answer_stream import ChunkStream
+from mlxoss.api.answers import Error, LogprobEntry
+from mlxoss.api.chat.answers import (
+    CallDelta,
+    ChatCompletionChunk,
+    ChatDelta,
+    ChunkChoice,
+    FinishReason,
+)
 from mlxoss.api.chat.fold import ChatFold
-from mlxoss.api.common import CompletionHeader, to_usage
+from mlxoss.api.common import CompletionHeader, CompletionUsage, to_usage
 from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.replay import BETWEEN_MESSAGES
 from mlxoss.api.turn_request import TurnOutput, Usage
@@ -74,7 +81,7 @@ class ChatOptions:
     has_logprobs: bool = False
 
 
-class ChatStream(ChunkStream):
+class ChatStream(ChunkStream[ChatCompletionChunk]):
     """One completion's chunks, choice by choice.
 
     ``token_bytes`` gives a token's bytes for log probabilities, ``make_call_id`` a fresh id for
@@ -95,15 +102,15 @@ class ChatStream(ChunkStream):
         self._options = options
         self._choices: dict[int, _Choice] = {}
 
-    def feed(self, output: TurnOutput) -> list[dict[str, Any]]:
+    def feed(self, output: TurnOutput) -> list[ChatCompletionChunk | Error]:
         """The chunks for ``output``."""
         index, event = output.index, output.event
         choice = self._choices.get(index)
         if choice is None:
             choice = self._choices[index] = _Choice(index)
-        chunks = (
-            [] if choice.started else [self._chunk(index, {"role": "assistant", "content": ""})]
-        )
+        chunks: list[ChatCompletionChunk | Error] = []
+        if not choice.started:
+            chunks.append(self._chunk(index, {"role": "assistant", "content": ""}))
         choice.started = True
         match event:
             case MessageStart():
@@ -117,7 +124,7 @@ class ChatStream(ChunkStream):
                 chunks.append(self._chunk(index, {}, finish_reason=_finish_reason(choice, event)))
         return chunks
 
-    def finish(self, usage: Usage) -> list[dict[str, Any]]:
+    def finish(self, usage: Usage) -> list[ChatCompletionChunk | Error]:
         """The chunks after every choice has ended."""
         if not self._options.include_usage:
             return []
@@ -127,22 +134,21 @@ class ChatStream(ChunkStream):
         """What makes the whole completion."""
         return ChatFold(logprobs=self._options.has_logprobs)
 
-    def _start_call(self, choice: _Choice, start: MessageStart) -> list[dict[str, Any]]:
+    def _start_call(self, choice: _Choice, start: MessageStart) -> list[ChatCompletionChunk]:
         if start.recipient is None:
             return []
-        kind, member = self._call_words(start.recipient)
-        call = {
-            "index": choice.calls,
-            "id": self._make_call_id(choice.index),
-            "type": kind,
-            kind: {"name": start.recipient, member: ""},
-        }
+        call_id, name = self._make_call_id(choice.index), start.recipient
+        call: CallDelta = {"index": choice.calls, "id": call_id}
+        if name in self._options.customs:
+            call |= {"type": "custom", "custom": {"name": name, "input": ""}}
+        else:
+            call |= {"type": "function", "function": {"name": name, "arguments": ""}}
         choice.calls += 1
         return [self._chunk(choice.index, {"tool_calls": [call]})]
 
     def _delta(
         self, choice: _Choice, delta: ContentDelta, logprob: TokenLogprob | None
-    ) -> list[dict[str, Any]]:
+    ) -> list[ChatCompletionChunk]:
         message = choice.open
         if message is None:
             return []
@@ -158,17 +164,19 @@ class ChatStream(ChunkStream):
         text = choice.content.append(delta.text)
         return [self._chunk(choice.index, {"content": text}, logprob=entry)]
 
-    def _call_words(self, name: str) -> tuple[str, str]:
-        return ("custom", "input") if name in self._options.customs else ("function", "arguments")
-
-    def _call_delta(self, choice: _Choice, delta: ContentDelta, name: str) -> list[dict[str, Any]]:
+    def _call_delta(
+        self, choice: _Choice, delta: ContentDelta, name: str
+    ) -> list[ChatCompletionChunk]:
         if not delta.text:
             return []
-        kind, member = self._call_words(name)
-        call = {"index": choice.calls - 1, kind: {member: delta.text}}
+        call: CallDelta = {"index": choice.calls - 1}
+        if name in self._options.customs:
+            call["custom"] = {"input": delta.text}
+        else:
+            call["function"] = {"arguments": delta.text}
         return [self._chunk(choice.index, {"tool_calls": [call]})]
 
-    def _reasoning_delta(self, choice: _Choice, delta: ContentDelta) -> list[dict[str, Any]]:
+    def _reasoning_delta(self, choice: _Choice, delta: ContentDelta) -> list[ChatCompletionChunk]:
         if self._options.hide_reasoning or not delta.text:
             return []
         text = choice.reasoning.append(delta.text)
@@ -177,12 +185,12 @@ class ChatStream(ChunkStream):
     def _chunk(
         self,
         index: int,
-        delta: dict[str, Any],
+        delta: ChatDelta,
         *,
-        finish_reason: str | None = None,
-        logprob: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        choice = {
+        finish_reason: FinishReason | None = None,
+        logprob: LogprobEntry | None = None,
+    ) -> ChatCompletionChunk:
+        choice: ChunkChoice = {
             "index": index,
             "delta": delta,
             "logprobs": None if logprob is None else {"content": [logprob], "refusal": None},
@@ -191,9 +199,9 @@ class ChatStream(ChunkStream):
         return self._envelope([choice])
 
     def _envelope(
-        self, choices: list[dict[str, Any]], *, usage: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        chunk: dict[str, Any] = {
+        self, choices: list[ChunkChoice], *, usage: CompletionUsage | None = None
+    ) -> ChatCompletionChunk:
+        chunk: ChatCompletionChunk = {
             "id": self._header.id,
             "object": "chat.completion.chunk",
             "created": self._header.created,
@@ -205,7 +213,7 @@ class ChatStream(ChunkStream):
         return chunk
 
 
-def _finish_reason(choice: _Choice, end: TurnEnd) -> str:
+def _finish_reason(choice: _Choice, end: TurnEnd) -> FinishReason:
     match end.reason:
         case TurnEndReason.LENGTH:
             return "length"

@@ -6,11 +6,12 @@ Source: OpenAI's API reference (chat completions).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mlxoss.api.errors import invalid, missing
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import FunctionName
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel
@@ -75,7 +76,7 @@ class FunctionDefinition(StrictModel):
 
     name: FunctionName
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JsonObject | None = None
     strict: bool | None = None
 
 

@@ -1,14 +1,17 @@
-"""Shapes of what ``POST /v1/completions`` answers, for ``/openapi.json``."""
+"""Shapes of what ``POST /v1/completions`` answers."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
-from mlxoss.api.answers import Answer, maybe_absent
+from typing_extensions import TypedDict
+
 from mlxoss.api.common import CompletionUsage
 
+FinishWord = Literal["stop", "length"]
 
-class CompletionLogprobs(Answer):
+
+class CompletionLogprobs(TypedDict):
     """Of each token: its text, how likely it was, the likeliest there, where its text begins."""
 
     tokens: list[str]
@@ -17,16 +20,16 @@ class CompletionLogprobs(Answer):
     text_offset: list[int]
 
 
-class CompletionChoice(Answer):
+class CompletionChoice(TypedDict):
     """One of the completions, or more of it."""
 
     index: int
     text: str
     logprobs: CompletionLogprobs | None
-    finish_reason: Literal["stop", "length"] | None
+    finish_reason: FinishWord | None
 
 
-class Completion(Answer):
+class Completion(TypedDict):
     """The answer, or one event of the stream; the last has no choices if it has the usage."""
 
     id: str
@@ -34,4 +37,4 @@ class Completion(Answer):
     created: int
     model: str
     choices: list[CompletionChoice]
-    usage: CompletionUsage | None = maybe_absent()
+    usage: NotRequired[CompletionUsage | None]

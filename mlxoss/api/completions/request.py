@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import Refused
 from mlxoss.api.sampling import VOCABULARY_SIZE, SamplingFields, check_sampling
 from mlxoss.api.validation import read_later, validate
@@ -39,7 +40,7 @@ class CompletionRequest(SamplingFields):
     suffix: Refused = None
 
 
-def parse_completion_request(value: dict[str, Any]) -> CompletionRequest:
+def parse_completion_request(value: JsonObject) -> CompletionRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
     request = validate(CompletionRequest, value)
     check_sampling(request)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from mlxoss.api.answer_stream import ChunkStream
-from mlxoss.api.common import CompletionHeader, to_usage
+from mlxoss.api.answers import Error
+from mlxoss.api.common import CompletionHeader, CompletionUsage, to_usage
+from mlxoss.api.completions.answers import (
+    Completion,
+    CompletionChoice,
+    CompletionLogprobs,
+    FinishWord,
+)
 from mlxoss.api.logprobs import least_logprob
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenLogprob
 from mlxoss.harmony.events import ContentDelta, TurnEnd, TurnEndReason
 
-Chunk = dict[str, Any]
+Chunk = Completion | Error
 
 
-class CompletionStream(ChunkStream):
+class CompletionStream(ChunkStream[Completion]):
     """One request's chunks, choice by choice.
 
     ``token_bytes`` gives a token's bytes. ``echoes`` are the prompts' texts, one for each choice,
@@ -54,7 +60,7 @@ class CompletionStream(ChunkStream):
                     self._token_starts[index] = self._sent_chars[index]
                 return [self._chunk(index, text, logprobs=entry)] if text or entry else []
             case TurnEnd(reason):
-                finish = "length" if reason is TurnEndReason.LENGTH else "stop"
+                finish: FinishWord = "length" if reason is TurnEndReason.LENGTH else "stop"
                 return [self._chunk(index, "", finish_reason=finish)]
         return []
 
@@ -66,7 +72,7 @@ class CompletionStream(ChunkStream):
         """What makes the whole completion."""
         return CompletionFold()
 
-    def _to_logprobs(self, token_id: int, logprob: TokenLogprob, offset: int) -> dict[str, Any]:
+    def _to_logprobs(self, token_id: int, logprob: TokenLogprob, offset: int) -> CompletionLogprobs:
         """OpenAI's columns, one token long; a token is among its own alternatives."""
         value = least_logprob(logprob.logprob)
         top = {self._spell(id_): least_logprob(one) for id_, one in logprob.top}
@@ -91,10 +97,10 @@ class CompletionStream(ChunkStream):
         index: int,
         text: str,
         *,
-        logprobs: dict[str, Any] | None = None,
-        finish_reason: str | None = None,
-    ) -> Chunk:
-        choice = {
+        logprobs: CompletionLogprobs | None = None,
+        finish_reason: FinishWord | None = None,
+    ) -> Completion:
+        choice: CompletionChoice = {
             "index": index,
             "text": text,
             "logprobs": logprobs,
@@ -103,47 +109,56 @@ class CompletionStream(ChunkStream):
         return self._envelope([choice])
 
     def _envelope(
-        self, choices: list[dict[str, Any]], *, usage: dict[str, Any] | None = None
-    ) -> Chunk:
-        chunk: Chunk = {
+        self, choices: list[CompletionChoice], *, usage: CompletionUsage | None = None
+    ) -> Completion:
+        chunk: Completion = {
             "id": self._header.id,
             "object": "text_completion",
             "created": self._header.created,
             "model": self._header.model,
             "choices": choices,
         }
-        return chunk | ({"usage": usage} if self._include_usage else {})
+        if self._include_usage:
+            chunk["usage"] = usage
+        return chunk
 
 
 class CompletionFold:
     """Collects a completion's chunks; the last one has the usage."""
 
     def __init__(self) -> None:
-        self._choices: dict[int, dict[str, Any]] = {}
+        self._choices: dict[int, CompletionChoice] = {}
         self._texts: dict[int, list[str]] = {}
-        self._last: Chunk = {}
+        self._last: Completion | None = None
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: Completion | Error) -> None:
         """Take in one chunk of CompletionStream."""
+        if "error" in chunk:
+            return
         self._last = chunk
         for more in chunk["choices"]:
-            choice = self._choices.setdefault(more["index"], more | {"logprobs": None})
+            choice = self._choices.setdefault(more["index"], {**more, "logprobs": None})
             self._texts.setdefault(more["index"], []).append(more["text"])
             choice["logprobs"] = _add(choice["logprobs"], more["logprobs"])
             choice["finish_reason"] = more["finish_reason"]
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Completion:
         """The ``text_completion`` object."""
-        whole = [
-            self._choices[index] | {"text": "".join(self._texts[index])}
+        assert self._last is not None
+        whole: list[CompletionChoice] = [
+            {**self._choices[index], "text": "".join(self._texts[index])}
             for index in sorted(self._choices)
         ]
-        return self._last | {"choices": whole}
+        return {**self._last, "choices": whole}
 
 
-def _add(columns: dict[str, Any] | None, more: dict[str, Any] | None) -> dict[str, Any] | None:
+def _add(
+    columns: CompletionLogprobs | None, more: CompletionLogprobs | None
+) -> CompletionLogprobs | None:
     if columns is None or more is None:
         return more if columns is None else columns
-    for name, values in more.items():
-        columns[name].extend(values)
+    columns["tokens"] += more["tokens"]
+    columns["token_logprobs"] += more["token_logprobs"]
+    columns["top_logprobs"] += more["top_logprobs"]
+    columns["text_offset"] += more["text_offset"]
     return columns

@@ -1,25 +1,26 @@
-"""Shapes of what ``POST /v1/messages`` and its neighbour answer, for ``/openapi.json``."""
+"""Shapes of what ``POST /v1/messages`` and its neighbour answer."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import RootModel
+from typing_extensions import TypeAliasType, TypedDict
 
-from mlxoss.api.answers import Answer
+from mlxoss.api.answers import SchemaExtra
+from mlxoss.api.json_body import JsonObject
 
 StopReason = Literal[
     "end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded"
 ]
 
 
-class ThinkingTokens(Answer):
+class ThinkingTokens(TypedDict):
     """Of an answer's tokens those of its thinking."""
 
     thinking_tokens: int
 
 
-class MessagesUsage(Answer):
+class MessagesUsage(TypedDict):
     """Token counts; those of the prompt are ``input_tokens`` and what was read from the cache."""
 
     input_tokens: int
@@ -29,14 +30,14 @@ class MessagesUsage(Answer):
     output_tokens_details: ThinkingTokens
 
 
-class TextBlock(Answer):
+class TextBlock(TypedDict):
     """Text for the user."""
 
     type: Literal["text"]
     text: str
 
 
-class ThinkingBlock(Answer):
+class ThinkingBlock(TypedDict):
     """Reasoning; ``signature`` brings it back to the token."""
 
     type: Literal["thinking"]
@@ -44,100 +45,106 @@ class ThinkingBlock(Answer):
     signature: str
 
 
-class ToolUseBlock(Answer):
+class ToolUseBlock(TypedDict):
     """A call."""
 
     type: Literal["tool_use"]
     id: str
     name: str
-    input: dict[str, Any]
+    input: JsonObject
 
 
-class MessagesMessage(Answer):
+MessagesBlock = TextBlock | ThinkingBlock | ToolUseBlock
+
+
+class MessagesMessage(TypedDict):
     """The answer when it is not streamed."""
 
     id: str
     type: Literal["message"]
     role: Literal["assistant"]
     model: str
-    content: list[TextBlock | ThinkingBlock | ToolUseBlock]
+    content: list[MessagesBlock]
     stop_reason: StopReason | None
     stop_sequence: str | None
     usage: MessagesUsage
 
 
-class MessageStartEvent(Answer):
+class MessageStartEvent(TypedDict):
     """The first event: the message without its content."""
 
     type: Literal["message_start"]
     message: MessagesMessage
 
 
-class PingEvent(Answer):
+class PingEvent(TypedDict):
     """Says nothing, in the first moment and in silence."""
 
     type: Literal["ping"]
 
 
-class BlockStartEvent(Answer):
+class BlockStartEvent(TypedDict):
     """A block begins, empty."""
 
     type: Literal["content_block_start"]
     index: int
-    content_block: TextBlock | ThinkingBlock | ToolUseBlock
+    content_block: MessagesBlock
 
 
-class TextDelta(Answer):
+class TextDelta(TypedDict):
     """More text."""
 
     type: Literal["text_delta"]
     text: str
 
 
-class ThinkingDelta(Answer):
+class ThinkingDelta(TypedDict):
     """More reasoning."""
 
     type: Literal["thinking_delta"]
     thinking: str
 
 
-class SignatureDelta(Answer):
+class SignatureDelta(TypedDict):
     """The signature of the reasoning, whole."""
 
     type: Literal["signature_delta"]
     signature: str
 
 
-class InputDelta(Answer):
+class InputDelta(TypedDict):
     """More of a call's input."""
 
     type: Literal["input_json_delta"]
     partial_json: str
 
 
-class BlockDeltaEvent(Answer):
+BlockDelta = TextDelta | ThinkingDelta | SignatureDelta | InputDelta
+
+
+class BlockDeltaEvent(TypedDict):
     """More of a block."""
 
     type: Literal["content_block_delta"]
     index: int
-    delta: TextDelta | ThinkingDelta | SignatureDelta | InputDelta
+    delta: BlockDelta
 
 
-class BlockStopEvent(Answer):
+class BlockStopEvent(TypedDict):
     """A block is complete."""
 
     type: Literal["content_block_stop"]
     index: int
 
 
-class StopFields(Answer):
+class StopFields(TypedDict):
     """Why the message ended."""
 
     stop_reason: StopReason
     stop_sequence: str | None
 
 
-class MessageDeltaEvent(Answer):
+class MessageDeltaEvent(TypedDict):
     """How the message ended, and its counts."""
 
     type: Literal["message_delta"]
@@ -145,52 +152,28 @@ class MessageDeltaEvent(Answer):
     usage: MessagesUsage
 
 
-class MessageStopEvent(Answer):
+class MessageStopEvent(TypedDict):
     """The last event."""
 
     type: Literal["message_stop"]
 
 
-class MessagesEvent(
-    RootModel[
+MessagesEvent = TypeAliasType(
+    "MessagesEvent",
+    Annotated[
         MessageStartEvent
         | PingEvent
         | BlockStartEvent
         | BlockDeltaEvent
         | BlockStopEvent
         | MessageDeltaEvent
-        | MessageStopEvent
-    ]
-):
-    """An event of the stream."""
+        | MessageStopEvent,
+        SchemaExtra(description="An event of the stream."),
+    ],
+)
 
 
-class MessagesTokenCount(Answer):
+class MessagesTokenCount(TypedDict):
     """How long a prompt is."""
 
     input_tokens: int
-
-
-class MessagesErrorFields(Answer):
-    """What went wrong; the message names the field to blame."""
-
-    type: Literal[
-        "invalid_request_error",
-        "authentication_error",
-        "permission_error",
-        "not_found_error",
-        "request_too_large",
-        "rate_limit_error",
-        "api_error",
-        "timeout_error",
-        "overloaded_error",
-    ]
-    message: str
-
-
-class MessagesError(Answer):
-    """The answer to a request that cannot be served as asked, or an event in a stream."""
-
-    type: Literal["error"]
-    error: MessagesErrorFields
-    request_id: str

@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic_core import from_json
+
+from mlxoss.api.answers import MessagesError
+from mlxoss.api.json_body import JsonObject
+from mlxoss.api.messages.answers import BlockDelta, MessagesBlock, MessagesEvent, MessagesMessage
 
 
 class MessageFold:
     """Collects the events of MessagesStream."""
 
     def __init__(self) -> None:
-        self._message: dict[str, Any] = {}
-        self._blocks: list[dict[str, Any]] = []
-        self._deltas: list[list[dict[str, Any]]] = []
+        self._message: MessagesMessage | None = None
+        self._blocks: list[MessagesBlock] = []
+        self._deltas: list[list[BlockDelta]] = []
 
-    def add(self, event: dict[str, Any]) -> None:
+    def add(self, event: MessagesEvent | MessagesError) -> None:
         """Take in one event."""
-        match event:
-            case {"type": "message_start", "message": begun}:
-                self._message = begun
-            case {"type": "content_block_start", "content_block": block}:
-                self._blocks.append(block)
-                self._deltas.append([])
-            case {"type": "content_block_delta", "index": index, "delta": delta}:
-                self._deltas[index].append(delta)
-            case {"type": "message_delta", "delta": delta, "usage": usage}:
-                self._message = {**self._message, **delta, "usage": usage}
+        if event["type"] == "message_start":
+            self._message = event["message"]
+        elif event["type"] == "content_block_start":
+            self._blocks.append(event["content_block"])
+            self._deltas.append([])
+        elif event["type"] == "content_block_delta":
+            self._deltas[event["index"]].append(event["delta"])
+        elif event["type"] == "message_delta":
+            assert self._message is not None
+            self._message = {**self._message, **event["delta"], "usage": event["usage"]}
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> MessagesMessage:
         """The message."""
+        assert self._message is not None
         content = [_fill(*filled) for filled in zip(self._blocks, self._deltas, strict=True)]
         return {**self._message, "content": content}
 
 
-def _fill(block: dict[str, Any], deltas: list[dict[str, Any]]) -> dict[str, Any]:
+def _fill(block: MessagesBlock, deltas: list[BlockDelta]) -> MessagesBlock:
     """``block`` with what its ``deltas`` add."""
-    if block["type"] == "tool_use":
-        return block | {"input": to_input("".join(delta["partial_json"] for delta in deltas))}
-    texts: dict[str, list[str]] = {name: [] for name in ("text", "thinking", "signature")}
+    texts: dict[str, list[str]] = {}
     for delta in deltas:
-        for name in texts.keys() & delta.keys():
-            texts[name].append(delta[name])
-    return block | {name: "".join(texts[name]) for name in texts.keys() & block.keys()}
+        texts.setdefault(delta["type"], []).append(_text(delta))
+    whole = {kind: "".join(parts) for kind, parts in texts.items()}
+    if block["type"] == "tool_use":
+        return {**block, "input": to_input(whole.get("input_json_delta", ""))}
+    if block["type"] == "text":
+        return {**block, "text": whole.get("text_delta", "")}
+    return {
+        **block,
+        "thinking": whole.get("thinking_delta", ""),
+        "signature": whole.get("signature_delta", ""),
+    }
 
 
-def to_input(arguments: str) -> dict[str, Any]:
+def _text(delta: BlockDelta) -> str:
+    if delta["type"] == "text_delta":
+        return delta["text"]
+    if delta["type"] == "thinking_delta":
+        return delta["thinking"]
+    if delta["type"] == "signature_delta":
+        return delta["signature"]
+    return delta["partial_json"]
+
+
+def to_input(arguments: str) -> JsonObject:
     """A call's arguments as the object that ``input`` has to be.
 
     Of arguments that a limit cut it is the beginning; without the guard a model may write what

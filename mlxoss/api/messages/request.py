@@ -6,12 +6,13 @@ tiers, telemetry) is accepted and changes nothing; sampling has the fields of th
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
@@ -37,7 +38,7 @@ class Block(ResultBlock):
     data: str | None = None
     id: str | None = None
     name: ToolName | None = None
-    input: dict[str, Any] | None = None
+    input: JsonObject | None = None
     tool_use_id: str | None = None
     content: Annotated[
         list[ResultBlock] | None,
@@ -65,7 +66,7 @@ class MessagesTool(StrictModel):
     name: ToolName
     type: str | None = None
     description: str | None = None
-    input_schema: dict[str, Any] | None = None
+    input_schema: JsonObject | None = None
     strict: bool | None = None
     allowed_callers: list[str] | None = None
 
@@ -110,7 +111,7 @@ class OutputFormat(StrictModel):
     """The schema that the answer's text follows."""
 
     type: Literal["json_schema"]
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: JsonObject = Field(alias="schema")
 
 
 class OutputConfig(StrictModel):
@@ -167,7 +168,7 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
     stream: bool | None = None
 
 
-def parse_messages_request(value: dict[str, Any]) -> MessagesRequest:
+def parse_messages_request(value: JsonObject) -> MessagesRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
     request = validate(MessagesRequest, value)
     _check_prompt(request)
@@ -177,7 +178,7 @@ def parse_messages_request(value: dict[str, Any]) -> MessagesRequest:
     return request
 
 
-def parse_count_tokens_request(value: dict[str, Any]) -> MessagesPromptFields:
+def parse_count_tokens_request(value: JsonObject) -> MessagesPromptFields:
     """As :func:`parse_messages_request`, for what makes the prompt alone."""
     request = validate(MessagesPromptFields, value)
     _check_prompt(request)

@@ -9,10 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from mlxoss.api.answer_stream import AnswerStream
+from mlxoss.api.answers import MessagesError
 from mlxoss.api.errors import HttpError
+from mlxoss.api.messages.answers import (
+    BlockDelta,
+    BlockDeltaEvent,
+    MessagesBlock,
+    MessagesEvent,
+    MessagesMessage,
+    MessagesUsage,
+    PingEvent,
+    SignatureDelta,
+    StopFields,
+    StopReason,
+)
 from mlxoss.api.messages.fold import MessageFold
 from mlxoss.api.sse import encode_named
 from mlxoss.api.turn_request import TurnOutput, Usage
@@ -25,9 +37,9 @@ from mlxoss.harmony.events import (
     TurnEndReason,
 )
 
-StreamEvent = dict[str, Any]
+StreamEvent = MessagesEvent | MessagesError
 
-PING: StreamEvent = {"type": "ping"}
+PING: PingEvent = {"type": "ping"}
 """Says nothing; clients skip it."""
 
 
@@ -88,7 +100,7 @@ class MessagesStream(AnswerStream[StreamEvent]):
 
     def begin(self, usage: Usage) -> list[StreamEvent]:
         """The events before any of the turn's."""
-        message: dict[str, Any] = {
+        message: MessagesMessage = {
             "id": self._header.id,
             "type": "message",
             "role": "assistant",
@@ -96,7 +108,7 @@ class MessagesStream(AnswerStream[StreamEvent]):
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": to_usage(usage),
+            "usage": _to_usage(usage),
         }
         return [{"type": "message_start", "message": message}, PING]
 
@@ -117,9 +129,12 @@ class MessagesStream(AnswerStream[StreamEvent]):
 
     def finish(self, usage: Usage) -> list[StreamEvent]:
         """The events after all of the turn's."""
-        delta = {"stop_reason": self._stop_reason(usage), "stop_sequence": self._end.stop}
+        delta: StopFields = {
+            "stop_reason": self._stop_reason(usage),
+            "stop_sequence": self._end.stop,
+        }
         return [
-            {"type": "message_delta", "delta": delta, "usage": to_usage(usage)},
+            {"type": "message_delta", "delta": delta, "usage": _to_usage(usage)},
             {"type": "message_stop"},
         ]
 
@@ -135,7 +150,7 @@ class MessagesStream(AnswerStream[StreamEvent]):
         """Events by their names."""
         return encode_named(events)
 
-    def _stop_reason(self, usage: Usage) -> str:
+    def _stop_reason(self, usage: Usage) -> StopReason:
         match self._end.reason:
             case TurnEndReason.LENGTH:
                 is_full = usage.prompt_tokens + usage.completion_tokens >= self._context_tokens
@@ -150,7 +165,7 @@ class MessagesStream(AnswerStream[StreamEvent]):
         block = self._block(opened.start)
         return [{"type": "content_block_start", "index": opened.index, "content_block": block}]
 
-    def _block(self, start: MessageStart) -> dict[str, Any]:
+    def _block(self, start: MessageStart) -> MessagesBlock:
         if start.recipient is not None:
             self._calls += 1
             return {
@@ -171,14 +186,8 @@ class MessagesStream(AnswerStream[StreamEvent]):
         if start.is_reasoning:
             opened.text.append(delta.text)
             opened.token_ids += [] if delta.token_id is None else [delta.token_id]
-            is_shown = self._show is Show.TEXT
-            shown = {"type": "thinking_delta", "thinking": delta.text} if is_shown else None
-        elif start.recipient is not None:
-            shown = {"type": "input_json_delta", "partial_json": delta.text}
-        else:
-            shown = {"type": "text_delta", "text": delta.text}
-        if shown is not None and delta.text:
-            events.append(_more(opened, shown))
+        if delta.text and not (start.is_reasoning and self._show is not Show.TEXT):
+            events.append(_more(opened, _to_delta(start, delta.text)))
         return events
 
     def _stop(self, closed: _Open) -> list[StreamEvent]:
@@ -187,16 +196,28 @@ class MessagesStream(AnswerStream[StreamEvent]):
         events: list[StreamEvent] = []
         if closed.start.is_reasoning:
             reasoning = Reasoning("".join(closed.text), tuple(closed.token_ids) or None)
-            signature = {"type": "signature_delta", "signature": self._seal(reasoning)}
+            signature: SignatureDelta = {
+                "type": "signature_delta",
+                "signature": self._seal(reasoning),
+            }
             events.append(_more(closed, signature))
         return [*events, {"type": "content_block_stop", "index": closed.index}]
 
 
-def _more(opened: _Open, delta: dict[str, Any]) -> StreamEvent:
+def _to_delta(start: MessageStart, text: str) -> BlockDelta:
+    if start.is_reasoning:
+        return {"type": "thinking_delta", "thinking": text}
+    if start.recipient is not None:
+        return {"type": "input_json_delta", "partial_json": text}
+    return {"type": "text_delta", "text": text}
+
+
+def _more(opened: _Open, delta: BlockDelta) -> BlockDeltaEvent:
+    assert opened.index is not None
     return {"type": "content_block_delta", "index": opened.index, "delta": delta}
 
 
-def to_usage(usage: Usage) -> dict[str, Any]:
+def _to_usage(usage: Usage) -> MessagesUsage:
     """Anthropic's ``usage``: its ``input_tokens`` are those that had to be computed."""
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,

@@ -10,15 +10,17 @@ import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+
+from pydantic import BaseModel
 
 from mlxoss.api.answers import Error
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.openapi.endpoint import ALWAYS, Endpoint, NamedEndpoint
-from mlxoss.api.openapi.schemas import Schemas
+from mlxoss.api.openapi.schemas import Schemas, Shape
 
 _PARAMETER = re.compile(r"<(\w+):\w+>")
 
-QUERY: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
+QUERY: MappingProxyType[str, JsonObject] = MappingProxyType(
     {
         "after": {"description": "Begin behind this item.", "schema": {"type": "string"}},
         "limit": {
@@ -41,7 +43,7 @@ QUERY: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 )
 """What an endpoint may name as its query."""
 
-_HEADERS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
+_HEADERS: MappingProxyType[str, JsonObject] = MappingProxyType(
     {
         "x-request-id": {
             "description": "The request's own header if it is sane, else a fresh id.",
@@ -75,11 +77,18 @@ _KEYS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
 )
 
 
-def make_document(endpoints: Sequence[NamedEndpoint], *, version: str) -> dict[str, Any]:
+class OpenApi(BaseModel):
+    """This document."""
+
+    openapi: str
+    paths: JsonObject
+
+
+def make_document(endpoints: Sequence[NamedEndpoint], *, version: str) -> JsonObject:
     """The document, the same for the same endpoints. Takes a tenth of a second."""
     described = [_Described(named) for named in endpoints]
     schemas = Schemas(each for one in described for each in one.types)
-    paths: dict[str, Any] = {}
+    paths: JsonObject = {}
     for one in described:
         path = _PARAMETER.sub(r"{\1}", one.endpoint.path)
         for method in one.endpoint.methods:
@@ -114,7 +123,7 @@ class _Described:
         assert has_body == named.endpoint.reads_body, named.name
 
     @property
-    def types(self) -> Iterator[type]:
+    def types(self) -> Iterator[Shape]:
         """All that go over it."""
         yield self._error
         if (shapes := self._shapes) is not None:
@@ -124,10 +133,10 @@ class _Described:
     def _error(self) -> type:
         return (self._shapes and self._shapes.error) or Error
 
-    def to_operation(self, schemas: Schemas, method: str) -> dict[str, Any]:
+    def to_operation(self, schemas: Schemas, method: str) -> JsonObject:
         """The endpoint as one method answers it."""
         endpoint, is_head = self.endpoint, method == "HEAD"
-        operation: dict[str, Any] = {
+        operation: JsonObject = {
             "operationId": f"{self._named.name}-head" if is_head else self._named.name,
             "tags": [self._named.group],
             "summary": endpoint.summary,
@@ -145,9 +154,9 @@ class _Described:
                 answer.pop("content", None)
         return {**operation, "responses": answers}
 
-    def _to_answer(self, schemas: Schemas, status: int) -> dict[str, Any]:
+    def _to_answer(self, schemas: Schemas, status: int) -> JsonObject:
         endpoint, shapes = self.endpoint, self._shapes
-        answer: dict[str, Any] = {
+        answer: JsonObject = {
             "description": HTTPStatus(status).phrase,
             "headers": {
                 name: {"$ref": f"#/components/headers/{name}"}
@@ -168,7 +177,7 @@ class _Described:
         return answer
 
 
-def _to_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+def _to_parameters(endpoint: Endpoint) -> list[JsonObject]:
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in _PARAMETER.findall(endpoint.path)
@@ -182,5 +191,5 @@ def _headers(endpoint: Endpoint, status: int) -> tuple[str, ...]:
     return ("x-request-id", *own, "openai-processing-ms", *retry)
 
 
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
+def _json(schema: JsonObject) -> JsonObject:
     return {"application/json": {"schema": schema}}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAliasType
 
 ALWAYS = (400, 401, 403, 408, 413, 500, 503)
 """The errors of every endpoint: a head that is none, is late or too long; a caller who may
@@ -25,9 +29,9 @@ class Shapes:
     with its errors (``None``: the error object of ``mlxoss.api.answers``).
     """
 
-    answer: type
+    answer: type | TypeAliasType
     body: type | None = None
-    events: type | None = None
+    events: type | TypeAliasType | None = None
     error: type | None = None
 
 

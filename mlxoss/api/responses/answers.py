@@ -1,28 +1,41 @@
-"""Shapes of what ``/v1/responses`` and ``/v1/conversations`` answer, for ``/openapi.json``."""
+"""Shapes of what ``/v1/responses`` and ``/v1/conversations`` answer."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Literal, NotRequired
 
-from mlxoss.api.answers import Answer, maybe_absent
-from mlxoss.api.responses.item_answers import Item, Part
-from mlxoss.api.responses.object import ResponseStatus
+from typing_extensions import TypedDict
+
+from mlxoss.api.json_body import JsonObject
+from mlxoss.api.responses.item_answers import ListedItem, ListedPart
 
 
-class InputTokensDetails(Answer):
+class ResponseStatus(StrEnum):
+    """Where a response stands."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class InputTokensDetails(TypedDict):
     """Of a prompt's tokens those that were not computed anew."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
-class OutputTokensDetails(Answer):
+class OutputTokensDetails(TypedDict):
     """Of an answer's tokens those of its reasoning."""
 
     reasoning_tokens: int
 
 
-class ResponseUsage(Answer):
+class ResponseUsage(TypedDict):
     """Token counts."""
 
     input_tokens: int
@@ -32,57 +45,48 @@ class ResponseUsage(Answer):
     total_tokens: int
 
 
-class ResponseError(Answer):
+ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+"""Those of OpenAI's codes that can happen here."""
+
+
+class ResponseError(TypedDict):
     """Why a response failed."""
 
-    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+    code: ErrorCode
     message: str
     param: str | None
     type: str
 
 
-class IncompleteDetails(Answer):
+class IncompleteDetails(TypedDict):
     """Why a response is incomplete."""
 
     reason: Literal["max_output_tokens"]
 
 
-class ConversationReference(Answer):
+class ConversationReference(TypedDict):
     """The conversation that a response belongs to."""
 
     id: str
 
 
-class ReasoningSettings(Answer):
+class ReasoningSettings(TypedDict):
     """The reasoning in force."""
 
     effort: Literal["low", "medium", "high"]
     summary: str | None
 
 
-class TextSettings(Answer):
+class TextSettings(TypedDict):
     """The format of the answer's text."""
 
-    format: dict[str, Any]
+    format: JsonObject
     verbosity: str
 
 
-class Response(Answer):
-    """A response, with the settings it was made with. What is always null is OpenAI's alone."""
+class SettingsInForce(TypedDict):
+    """The settings that a response was made with."""
 
-    id: str
-    object: Literal["response"]
-    created_at: int
-    status: ResponseStatus
-    completed_at: int | None
-    error: ResponseError | None
-    incomplete_details: IncompleteDetails | None
-    output: list[Item]
-    usage: ResponseUsage | None
-    model: str
-    instructions: str | None
-    previous_response_id: str | None
-    conversation: ConversationReference | None
     temperature: float
     top_p: float
     presence_penalty: float
@@ -90,8 +94,8 @@ class Response(Answer):
     top_logprobs: int
     max_output_tokens: int | None
     max_tool_calls: int | None
-    tools: list[dict[str, Any]]
-    tool_choice: str | dict[str, Any]
+    tools: list[JsonObject]
+    tool_choice: str | JsonObject
     parallel_tool_calls: bool
     reasoning: ReasoningSettings
     text: TextSettings
@@ -103,6 +107,11 @@ class Response(Answer):
     prompt_cache_key: str | None
     safety_identifier: str | None
     user: str | None
+
+
+class UnknownHere(TypedDict):
+    """What only OpenAI's own service has: always null."""
+
     access_programs: None
     image: None
     input_transformations: None
@@ -114,7 +123,38 @@ class Response(Answer):
     tool_usage: None
 
 
-class EventLogprob(Answer):
+class ResponseOrigin(TypedDict):
+    """What a response goes on from."""
+
+    model: str
+    instructions: str | None
+    previous_response_id: str | None
+    conversation: ConversationReference | None
+
+
+class ResponseConstants(ResponseOrigin, SettingsInForce, UnknownHere):
+    """What of a response stays the same from its beginning to its end."""
+
+
+class ResponseProgress(TypedDict):
+    """What a response is at a moment of its life."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: ResponseStatus
+    completed_at: int | None
+    error: ResponseError | None
+    incomplete_details: IncompleteDetails | None
+    output: list[ListedItem]
+    usage: ResponseUsage | None
+
+
+class ResponseObject(ResponseProgress, ResponseConstants):
+    """A response, with the settings it was made with. What is always null is OpenAI's alone."""
+
+
+class EventLogprob(TypedDict):
     """A token and how likely it was, the way events have it."""
 
     token: str
@@ -127,29 +167,34 @@ class EventTokenLogprob(EventLogprob):
     top_logprobs: list[EventLogprob]
 
 
-class ResponseEvent(Answer):
+class EventFields(TypedDict, total=False):
+    """What an event of a type has besides."""
+
+    response: ResponseObject
+    output_index: int
+    item_id: str
+    item: ListedItem
+    content_index: int
+    summary_index: int
+    part: ListedPart
+    delta: str
+    text: str
+    arguments: str
+    input: str
+    logprobs: list[EventTokenLogprob]
+    message: str
+    code: str | None
+    param: str | None
+
+
+class ResponseEvent(EventFields):
     """One event of the stream; its type says which of the fields are there."""
 
     type: str
-    sequence_number: int = maybe_absent()
-    response: Response = maybe_absent()
-    output_index: int = maybe_absent()
-    item_id: str = maybe_absent()
-    item: Item = maybe_absent()
-    content_index: int = maybe_absent()
-    summary_index: int = maybe_absent()
-    part: Part = maybe_absent()
-    delta: str = maybe_absent()
-    text: str = maybe_absent()
-    arguments: str = maybe_absent()
-    input: str = maybe_absent()
-    logprobs: list[EventTokenLogprob] = maybe_absent()
-    message: str = maybe_absent()
-    code: str | None = maybe_absent()
-    param: str | None = maybe_absent()
+    sequence_number: NotRequired[int]
 
 
-class DeletedResponse(Answer):
+class DeletedResponse(TypedDict):
     """The answer to a response's deletion."""
 
     id: str
@@ -157,24 +202,24 @@ class DeletedResponse(Answer):
     deleted: Literal[True]
 
 
-class InputTokens(Answer):
+class InputTokens(TypedDict):
     """The exact length of a prompt."""
 
     object: Literal["response.input_tokens"]
     input_tokens: int
 
 
-class Compaction(Answer):
+class Compaction(TypedDict):
     """A conversation summed up."""
 
     id: str
     object: Literal["response.compaction"]
     created_at: int
-    output: list[Item]
+    output: list[ListedItem]
     usage: ResponseUsage
 
 
-class Conversation(Answer):
+class ConversationObject(TypedDict):
     """A conversation without its items."""
 
     id: str
@@ -183,7 +228,7 @@ class Conversation(Answer):
     metadata: dict[str, str]
 
 
-class DeletedConversation(Answer):
+class DeletedConversation(TypedDict):
     """The answer to a conversation's deletion."""
 
     id: str

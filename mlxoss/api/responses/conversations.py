@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
+from mlxoss.api.json_body import JsonObject
+from mlxoss.api.responses.answers import ConversationObject, DeletedConversation
 from mlxoss.api.responses.items import InputItem
 from mlxoss.api.responses.request import Metadata
 from mlxoss.api.validation import StrictModel, validate
@@ -18,7 +20,7 @@ NewItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS)]
 
 
 class ConversationRequest(StrictModel):
-    """Create a conversation. ``items`` are read by ``parse_items.parse_items``."""
+    """Create a conversation. ``items`` are read by ``parse_items``."""
 
     items: NewItems | None = None
     metadata: Metadata | None = None
@@ -36,24 +38,24 @@ class ItemsRequest(StrictModel):
     items: Annotated[NewItems, Field(min_length=1)]
 
 
-def parse_conversation_request(value: dict[str, Any]) -> ConversationRequest:
+def parse_conversation_request(value: JsonObject) -> ConversationRequest:
     """Validate; raises InvalidRequest that names the field."""
     return validate(ConversationRequest, value)
 
 
-def parse_conversation_update(value: dict[str, Any]) -> ConversationUpdate:
+def parse_conversation_update(value: JsonObject) -> ConversationUpdate:
     """Validate; raises InvalidRequest that names the field."""
     return validate(ConversationUpdate, value)
 
 
-def parse_items_request(value: dict[str, Any]) -> ItemsRequest:
+def parse_items_request(value: JsonObject) -> ItemsRequest:
     """Validate; raises InvalidRequest that names the field."""
     return validate(ItemsRequest, value)
 
 
 def to_conversation_object(
     conversation_id: str, created_at: int, metadata: Mapping[str, str]
-) -> dict[str, Any]:
+) -> ConversationObject:
     """A conversation without its items; ``created_at`` is a Unix time in seconds."""
     return {
         "id": conversation_id,
@@ -63,6 +65,6 @@ def to_conversation_object(
     }
 
 
-def to_deleted_conversation(conversation_id: str) -> dict[str, Any]:
+def to_deleted_conversation(conversation_id: str) -> DeletedConversation:
     """The answer to its deletion."""
     return {"id": conversation_id, "object": "conversation.deleted", "deleted": True}

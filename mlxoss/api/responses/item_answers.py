@@ -1,75 +1,93 @@
-"""Shapes of the items that responses and conversations list, for ``/openapi.json``."""
+"""Shapes of the items that responses and conversations list."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field, RootModel
+from typing_extensions import TypeAliasType, TypedDict
 
-from mlxoss.api.answers import Answer, TokenLogprob, maybe_absent
-from mlxoss.api.responses.items import ItemStatus, Phase, Role
+from mlxoss.api.answers import LogprobEntry, SchemaExtra
+
+Role = Literal["user", "assistant", "system", "developer"]
+Phase = Literal["commentary", "final_answer"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
-class InputText(Answer):
+class InputText(TypedDict):
     """Text that was put in."""
 
     type: Literal["input_text"]
     text: str
 
 
-class OutputText(Answer):
+class OutputText(TypedDict):
     """Text that the model wrote."""
 
     type: Literal["output_text"]
     text: str
-    annotations: Annotated[list[Any], Field(max_length=0)]
-    logprobs: list[TokenLogprob]
+    annotations: Annotated[list[Any], SchemaExtra(maxItems=0)]
+    logprobs: list[LogprobEntry]
 
 
-class Refusal(Answer):
+class Refusal(TypedDict):
     """A refusal that a client put in."""
 
     type: Literal["refusal"]
     refusal: str
 
 
-class SummaryText(Answer):
+class SummaryText(TypedDict):
     """A summary of reasoning."""
 
     type: Literal["summary_text"]
     text: str
 
 
-class ReasoningText(Answer):
+class ReasoningText(TypedDict):
     """Reasoning itself."""
 
     type: Literal["reasoning_text"]
     text: str
 
 
-class ListedMessage(Answer):
-    """A message of any role."""
+class MessageHead(TypedDict):
+    """A message without its content."""
 
     id: str
     type: Literal["message"]
     status: ItemStatus
     role: Role
-    phase: Phase = maybe_absent()
+    phase: NotRequired[Phase]
+
+
+class ListedMessage(MessageHead):
+    """A message of any role."""
+
     content: list[InputText | OutputText | Refusal]
 
 
-class ListedReasoning(Answer):
+class ReasoningHead(TypedDict):
+    """Reasoning without its status, which stands last in what was put in."""
+
+    id: str
+    type: Literal["reasoning"]
+    summary: list[SummaryText]
+    content: NotRequired[list[ReasoningText]]
+    encrypted_content: NotRequired[str]
+
+
+class ListedReasoning(TypedDict):
     """Reasoning before an answer or a call."""
 
     id: str
     type: Literal["reasoning"]
     status: ItemStatus
     summary: list[SummaryText]
-    content: list[ReasoningText] = maybe_absent()
-    encrypted_content: str = maybe_absent()
+    content: NotRequired[list[ReasoningText]]
+    encrypted_content: NotRequired[str]
 
 
-class ListedFunctionCall(Answer):
+class ListedFunctionCall(TypedDict):
     """A call of a function."""
 
     id: str
@@ -78,10 +96,10 @@ class ListedFunctionCall(Answer):
     call_id: str
     name: str
     arguments: str
-    namespace: str = maybe_absent()
+    namespace: NotRequired[str]
 
 
-class ListedCustomCall(Answer):
+class ListedCustomCall(TypedDict):
     """A call of a custom tool."""
 
     id: str
@@ -90,10 +108,10 @@ class ListedCustomCall(Answer):
     call_id: str
     name: str
     input: str
-    namespace: str = maybe_absent()
+    namespace: NotRequired[str]
 
 
-class ListedCallOutput(Answer):
+class ListedCallOutput(TypedDict):
     """What a tool answered."""
 
     id: str
@@ -103,7 +121,7 @@ class ListedCallOutput(Answer):
     output: str | list[InputText]
 
 
-class ListedCompaction(Answer):
+class ListedCompaction(TypedDict):
     """A conversation's earlier part, summed up and sealed."""
 
     id: str
@@ -111,28 +129,28 @@ class ListedCompaction(Answer):
     encrypted_content: str
 
 
-ListedItem = (
-    ListedMessage
-    | ListedReasoning
-    | ListedFunctionCall
-    | ListedCustomCall
-    | ListedCallOutput
-    | ListedCompaction
+ListedItem = TypeAliasType(
+    "ListedItem",
+    Annotated[
+        ListedMessage
+        | ListedReasoning
+        | ListedFunctionCall
+        | ListedCustomCall
+        | ListedCallOutput
+        | ListedCompaction,
+        SchemaExtra(description="One item."),
+    ],
 )
 
 
-class Item(RootModel[ListedItem]):
-    """One item."""
-
-
-class ItemList(Answer):
+class ItemList(TypedDict):
     """A page of items."""
 
     object: Literal["list"]
-    data: list[Item]
+    data: list[ListedItem]
     first_id: str
     last_id: str
     has_more: bool
 
 
-Part = InputText | OutputText | Refusal | SummaryText | ReasoningText
+ListedPart = InputText | OutputText | Refusal | SummaryText | ReasoningText

@@ -13,12 +13,26 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import FunctionName
+from mlxoss.api.responses.item_answers import (
+    InputText,
+    ItemStatus,
+    ListedCallOutput,
+    ListedCompaction,
+    ListedCustomCall,
+    ListedFunctionCall,
+    ListedMessage,
+    ListedReasoning,
+    MessageHead,
+    OutputText,
+    Phase,
+    ReasoningHead,
+    Refusal,
+    Role,
+)
 from mlxoss.api.validation import StrictModel, read_later
 
-Role = Literal["user", "assistant", "system", "developer"]
-Phase = Literal["commentary", "final_answer"]
-ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -36,7 +50,7 @@ def _to_parts(value: Any) -> Any:
     )
 
 
-class Part(StrictModel):
+class ItemPart(StrictModel):
     """A part of a content or an output, of any type; ``parse_items`` takes the textual ones."""
 
     type: str
@@ -49,10 +63,12 @@ class Part(StrictModel):
         return self.text if self.text is not None else self.refusal or ""
 
 
-Parts = Annotated[list[Part], BeforeValidator(_to_parts, json_schema_input_type=str | list[Part])]
+Parts = Annotated[
+    list[ItemPart], BeforeValidator(_to_parts, json_schema_input_type=str | list[ItemPart])
+]
 
 
-def _without_id(schema: dict[str, Any]) -> None:
+def _without_id(schema: JsonObject) -> None:
     schema["required"].remove("id")
 
 
@@ -78,22 +94,27 @@ class MessageItem(_Item):
         """All of the content; parts are lines of their own."""
         return join_parts(self.content)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ListedMessage:
         """The item as it is listed."""
-        item = {"id": self.id, "type": self.type, "status": self.status or "completed"}
-        if self.role == "assistant":
-            content = [_output_part(part) for part in self.content]
-            phase = {} if self.phase is None else {"phase": self.phase}
-            return {**item, "role": self.role, **phase, "content": content}
-        return {**item, "role": self.role, "content": to_input_parts(self.content)}
+        head: MessageHead = {
+            "id": self.id,
+            "type": self.type,
+            "status": self.status or "completed",
+            "role": self.role,
+        }
+        if self.role != "assistant":
+            return {**head, "content": [*to_input_parts(self.content)]}
+        if self.phase is not None:
+            head["phase"] = self.phase
+        return {**head, "content": [_output_part(part) for part in self.content]}
 
 
 class ReasoningItem(_Item):
     """Earlier reasoning: its text, a summary, its sealed ids, or several of these."""
 
     type: Literal["reasoning"]
-    summary: list[Part] | None = None
-    content: list[Part] | None = None
+    summary: list[ItemPart] | None = None
+    content: list[ItemPart] | None = None
     encrypted_content: str | None = None
     status: ItemStatus | None = None
 
@@ -102,9 +123,9 @@ class ReasoningItem(_Item):
         """The reasoning's own text, else its summary's."""
         return join_parts(self.content or self.summary or ())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ListedReasoning:
         """The item as it is listed."""
-        item: dict[str, Any] = {
+        item: ReasoningHead = {
             "id": self.id,
             "type": self.type,
             "summary": [{"type": "summary_text", "text": part.said} for part in self.summary or ()],
@@ -128,17 +149,19 @@ class FunctionCallItem(_Item):
     namespace: str | None = None
     status: ItemStatus | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ListedFunctionCall:
         """The item as it is listed."""
-        return {
+        call: ListedFunctionCall = {
             "id": self.id,
             "type": self.type,
             "status": self.status or "completed",
             "call_id": self.call_id,
             "name": self.name,
             "arguments": self.arguments,
-            **_namespace(self.namespace),
         }
+        if self.namespace is not None:
+            call["namespace"] = self.namespace
+        return call
 
 
 class CustomCallItem(_Item):
@@ -151,17 +174,19 @@ class CustomCallItem(_Item):
     namespace: str | None = None
     status: ItemStatus | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ListedCustomCall:
         """The item as it is listed."""
-        return {
+        call: ListedCustomCall = {
             "id": self.id,
             "type": self.type,
             "status": self.status or "completed",
             "call_id": self.call_id,
             "name": self.name,
             "input": self.input,
-            **_namespace(self.namespace),
         }
+        if self.namespace is not None:
+            call["namespace"] = self.namespace
+        return call
 
 
 class CallOutputItem(_Item):
@@ -177,7 +202,7 @@ class CallOutputItem(_Item):
         """All of the output."""
         return join_parts(self.output)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ListedCallOutput:
         """The item as it is listed."""
         is_plain = [part.type for part in self.output] == [_PLAIN]
         output = self.text if is_plain else to_input_parts(self.output)
@@ -196,7 +221,7 @@ class CompactionItem(_Item):
     type: Literal["compaction"]
     encrypted_content: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ListedCompaction:
         """The item as it is listed."""
         return {
             "id": self.id,
@@ -223,24 +248,20 @@ class ItemReference(StrictModel):
 
 
 InputItem = Annotated[Any, read_later(Item | ItemReference)]
-"""An item as it comes in: ``parse_items.parse_items`` reads it."""
+"""An item as it comes in: ``parse_items`` reads it."""
 
 
-def join_parts(parts: Iterable[Part]) -> str:
+def join_parts(parts: Iterable[ItemPart]) -> str:
     """Their texts, each on lines of its own."""
     return "\n".join(part.said for part in parts)
 
 
-def to_input_parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
+def to_input_parts(parts: Iterable[ItemPart]) -> list[InputText]:
     """Parts as what was put in."""
     return [{"type": "input_text", "text": part.said} for part in parts]
 
 
-def _output_part(part: Part) -> dict[str, Any]:
+def _output_part(part: ItemPart) -> OutputText | Refusal:
     if part.type == "refusal":
         return {"type": "refusal", "refusal": part.said}
     return {"type": "output_text", "text": part.said, "annotations": [], "logprobs": []}
-
-
-def _namespace(namespace: str | None) -> dict[str, str]:
-    return {} if namespace is None else {"namespace": namespace}

@@ -6,50 +6,55 @@ Every field of OpenAI's schema is there. Numbers that Open Responses wants
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import HttpError
+from mlxoss.api.json_body import JsonObject
+from mlxoss.api.responses.answers import (
+    Compaction,
+    DeletedResponse,
+    ErrorCode,
+    InputTokens,
+    ResponseConstants,
+    ResponseError,
+    ResponseEvent,
+    ResponseObject,
+    ResponseStatus,
+    ResponseUsage,
+    SettingsInForce,
+    TextSettings,
+    UnknownHere,
+)
+from mlxoss.api.responses.item_answers import ItemList, ListedCompaction, ListedItem
 from mlxoss.api.responses.items import Item, MessageItem
 from mlxoss.api.responses.parse_items import MakeId
 from mlxoss.api.responses.request import FormatParam, ResponsesRequest, TextParam
 from mlxoss.api.responses.tools import ToolTable
 from mlxoss.api.turn_request import Usage
 
-_UNKNOWN_HERE: MappingProxyType[str, None] = MappingProxyType(
-    dict.fromkeys(
-        (
-            "access_programs",
-            "image",
-            "input_transformations",
-            "moderation",
-            "prompt",
-            "prompt_cache_diagnostics",
-            "prompt_cache_options",
-            "prompt_cache_retention",
-            "tool_usage",
-        )
-    )
+_ERROR_CODES: MappingProxyType[str, ErrorCode] = MappingProxyType(
+    {
+        "server_error": "server_error",
+        "rate_limit_exceeded": "rate_limit_exceeded",
+        "invalid_prompt": "invalid_prompt",
+    }
 )
-"""Fields for what only OpenAI's own service has: always null."""
-
-_ERROR_CODES = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
 """Those of the codes that OpenAI's schema allows in a response that can happen here."""
 
-
-class ResponseStatus(StrEnum):
-    """Where a response stands."""
-
-    QUEUED = "queued"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+_UNKNOWN_HERE: UnknownHere = {
+    "access_programs": None,
+    "image": None,
+    "input_transformations": None,
+    "moderation": None,
+    "prompt": None,
+    "prompt_cache_diagnostics": None,
+    "prompt_cache_options": None,
+    "prompt_cache_retention": None,
+    "tool_usage": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +76,8 @@ class ResponseShape:
     def __init__(self, header: ResponseHeader, request: ResponsesRequest, tools: ToolTable) -> None:
         conversation = request.conversation
         self.id = header.id
-        self._begin = {
-            "id": header.id,
-            "object": "response",
-            "created_at": header.created_at,
-        }
-        self._rest = {
+        self._created_at = header.created_at
+        self._constants: ResponseConstants = {
             "model": header.model,
             "instructions": request.instructions,
             "previous_response_id": request.previous_response_id,
@@ -88,28 +89,30 @@ class ResponseShape:
     def to_json(
         self,
         status: ResponseStatus,
-        output: Sequence[Mapping[str, Any]] = (),
+        output: Sequence[ListedItem] = (),
         *,
         usage: Usage | None = None,
         error: HttpError | None = None,
         completed_at: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> ResponseObject:
         """The object; ``completed_at`` (Unix seconds) is shown for a completed one only."""
         is_cut = status is ResponseStatus.INCOMPLETE
         is_complete = status is ResponseStatus.COMPLETED
         return {
-            **self._begin,
-            "status": status.value,
+            "id": self.id,
+            "object": "response",
+            "created_at": self._created_at,
+            "status": status,
             "completed_at": completed_at if is_complete else None,
             "error": None if error is None else to_response_error(error),
             "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
             "output": list(output),
-            "usage": None if usage is None else to_usage(usage),
-            **self._rest,
+            "usage": None if usage is None else to_response_usage(usage),
+            **self._constants,
         }
 
 
-def _settings(request: ResponsesRequest, tools: ToolTable, *, can_store: bool) -> dict[str, Any]:
+def _settings(request: ResponsesRequest, tools: ToolTable, *, can_store: bool) -> SettingsInForce:
     return {
         "temperature": _number(request.temperature, 1.0),
         "top_p": _number(request.top_p, 1.0),
@@ -138,14 +141,14 @@ def _number(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _to_text(text: TextParam | None) -> dict[str, Any]:
+def _to_text(text: TextParam | None) -> TextSettings:
     return {
         "format": _to_format(text.format if text else None),
         "verbosity": (text and text.verbosity) or "medium",
     }
 
 
-def _to_format(wanted: FormatParam | None) -> dict[str, Any]:
+def _to_format(wanted: FormatParam | None) -> JsonObject:
     if wanted is None:
         return {"type": "text"}
     if wanted.type != "json_schema":
@@ -159,7 +162,7 @@ def _to_format(wanted: FormatParam | None) -> dict[str, Any]:
     }
 
 
-def to_usage(usage: Usage) -> dict[str, Any]:
+def to_response_usage(usage: Usage) -> ResponseUsage:
     """The ``usage`` of a response."""
     return {
         "input_tokens": usage.prompt_tokens,
@@ -170,17 +173,17 @@ def to_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def to_failed(response: Mapping[str, Any], error: HttpError) -> dict[str, Any]:
+def to_failed(response: ResponseObject, error: HttpError) -> ResponseObject:
     """A kept response that was interrupted, as failed. ``output`` stays as it is."""
     return {
         **response,
-        "status": ResponseStatus.FAILED.value,
+        "status": ResponseStatus.FAILED,
         "completed_at": None,
         "error": to_response_error(error),
     }
 
 
-def to_failed_event(response: Mapping[str, Any], sequence_number: int) -> dict[str, Any]:
+def to_failed_event(response: ResponseObject, sequence_number: int) -> ResponseEvent:
     """The last event of such a response."""
     return {
         "type": "response.failed",
@@ -189,23 +192,23 @@ def to_failed_event(response: Mapping[str, Any], sequence_number: int) -> dict[s
     }
 
 
-def to_response_error(error: HttpError) -> dict[str, Any]:
+def to_response_error(error: HttpError) -> ResponseError:
     """The ``error`` of a failed response: one of OpenAI's codes, the rest as ``server_error``."""
-    code = error.code if error.code in _ERROR_CODES else "server_error"
+    code = _ERROR_CODES.get(error.code or "", "server_error")
     return {"code": code, "message": error.message, "param": error.param, "type": error.type}
 
 
-def to_input_tokens(count: int) -> dict[str, Any]:
+def to_input_tokens(count: int) -> InputTokens:
     """The answer of ``POST /v1/responses/input_tokens``."""
     return {"object": "response.input_tokens", "input_tokens": count}
 
 
-def to_deleted_response(response_id: str) -> dict[str, Any]:
+def to_deleted_response(response_id: str) -> DeletedResponse:
     """The answer of ``DELETE /v1/responses/{id}``."""
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-def to_item_list(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
+def to_item_list(items: Sequence[ListedItem], *, has_more: bool) -> ItemList:
     """A page of items in the order given."""
     return {
         "object": "list",
@@ -216,33 +219,31 @@ def to_item_list(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[
     }
 
 
-def to_compaction(
-    header: ResponseHeader, output: Sequence[Mapping[str, Any]], usage: Usage
-) -> dict[str, Any]:
+def to_compaction(header: ResponseHeader, output: Sequence[ListedItem], usage: Usage) -> Compaction:
     """The answer of ``POST /v1/responses/compact``; ``output``: ``to_compacted_items``."""
     return {
         "id": header.id,
         "object": "response.compaction",
         "created_at": header.created_at,
         "output": list(output),
-        "usage": to_usage(usage),
+        "usage": to_response_usage(usage),
     }
 
 
 def to_compacted_items(
     items: Sequence[Item], summary: str, *, seal: ContentSeal, make_id: MakeId
-) -> list[dict[str, Any]]:
+) -> list[ListedItem]:
     """The items that stand for ``items`` from now on.
 
     System, developer and user messages stay as they are; ``summary``, which the model
     wrote of everything, is sealed in a compaction item behind them.
     """
-    kept = [
+    kept: list[ListedItem] = [
         item.to_json()
         for item in items
         if isinstance(item, MessageItem) and item.role != "assistant"
     ]
-    compaction = {
+    compaction: ListedCompaction = {
         "id": make_id("cmp_"),
         "type": "compaction",
         "encrypted_content": seal.seal_compaction(summary),

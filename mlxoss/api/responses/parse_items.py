@@ -14,8 +14,8 @@ from mlxoss.api.responses.items import (
     CustomCallItem,
     FunctionCallItem,
     Item,
+    ItemPart,
     MessageItem,
-    Part,
     ReasoningItem,
 )
 from mlxoss.api.validation import to_param, validate
@@ -170,7 +170,7 @@ def _resolve(value: Mapping[str, Any], location: Location, find: FindItem) -> It
     return _parse(found, location, _no_id, lambda _: None)
 
 
-def _check_parts(parts: Sequence[Part], location: Location) -> None:
+def _check_parts(parts: Sequence[ItemPart], location: Location) -> None:
     for position, part in enumerate(parts):
         param = to_param((*location, position))
         if part.type in _TEXTUAL:

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import EffortWord, FormatName, Refused, json_object_format, to_effort
 from mlxoss.api.responses.items import InputItem
 from mlxoss.api.responses.tools import ToolParam
@@ -76,7 +77,7 @@ class FormatParam(StrictModel):
 
     type: Literal["text", "json_object", "json_schema"]
     name: FormatName | None = None
-    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    schema_: JsonObject | None = Field(None, alias="schema")
     description: str | None = None
     strict: bool | None = None
 
@@ -216,7 +217,7 @@ _CHAT_ONLY: MappingProxyType[str, str] = MappingProxyType(
 """Words of chat completions: ignored like other unknown keys, they would change the answer."""
 
 
-def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
+def parse_responses_request(value: JsonObject) -> ResponsesRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
 
     ``input`` and ``tools`` are looked into by ``parse_items`` and
@@ -243,14 +244,14 @@ def parse_responses_request(value: dict[str, Any]) -> ResponsesRequest:
     return request
 
 
-def parse_input_tokens_request(value: dict[str, Any]) -> PromptFields:
+def parse_input_tokens_request(value: JsonObject) -> PromptFields:
     """Validate the request of ``POST /v1/responses/input_tokens``."""
     request = validate(PromptFields, value)
     _check_prompt_fields(request)
     return request
 
 
-def parse_compact_request(value: dict[str, Any]) -> CompactRequest:
+def parse_compact_request(value: JsonObject) -> CompactRequest:
     """Validate the request of ``POST /v1/responses/compact``."""
     request = validate(CompactRequest, value)
     if request.conversation is not None:
@@ -260,7 +261,7 @@ def parse_compact_request(value: dict[str, Any]) -> CompactRequest:
     return request
 
 
-def _refuse_chat(value: dict[str, Any]) -> None:
+def _refuse_chat(value: JsonObject) -> None:
     for name, instead in _CHAT_ONLY.items():
         if value.get(name) is not None:
             raise unsupported(name, instead)

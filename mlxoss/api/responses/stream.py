@@ -11,22 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from mlxoss.api.answer_stream import AnswerStream
+from mlxoss.api.answers import LogprobEntry
 from mlxoss.api.errors import HttpError
 from mlxoss.api.logprobs import to_logprob_entry
-from mlxoss.api.responses.object import ResponseShape, ResponseStatus
+from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
+from mlxoss.api.responses.item_answers import ItemStatus, ListedItem, Phase
+from mlxoss.api.responses.object import ResponseShape
 from mlxoss.api.responses.tools import ToolKind, ToolName
 from mlxoss.api.responses.writers import (
-    COMPLETED,
-    INCOMPLETE,
-    CallWriter,
+    CustomCallWriter,
+    FunctionCallWriter,
     ItemWriter,
     MessageWriter,
     Numbering,
     ReasoningWriter,
-    StreamEvent,
 )
 from mlxoss.api.sse import DONE, encode_named
 from mlxoss.api.turn_request import TurnOutput, Usage
@@ -66,19 +66,19 @@ class ResponseFold:
     """The response of the last event."""
 
     def __init__(self) -> None:
-        self._last: StreamEvent = {}
+        self._last: ResponseEvent | None = None
 
-    def add(self, event: StreamEvent) -> None:
+    def add(self, event: ResponseEvent) -> None:
         """Take in one event of ResponsesStream."""
         self._last = event
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> ResponseObject:
         """The response."""
-        response: dict[str, Any] = self._last["response"]
-        return response
+        assert self._last is not None
+        return self._last["response"]
 
 
-class ResponsesStream(AnswerStream[StreamEvent]):
+class ResponsesStream(AnswerStream[ResponseEvent]):
     """One response's events.
 
     ``queue`` before ``begin`` if it has to wait in the background; one that was taken back
@@ -95,18 +95,18 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         self._is_created = False
         self._waiting: MessageStart | None = None
         self._writer: ItemWriter | None = None
-        self._output: list[dict[str, Any]] = []
+        self._output: list[ListedItem] = []
         self._call_ids: list[str] = []
         self._end = TurnEndReason.RETURN
         self._response = shape.to_json(ResponseStatus.QUEUED)
 
     @property
-    def response(self) -> dict[str, Any]:
+    def response(self) -> ResponseObject:
         """The response object as of the last event that carried one, or of ``cancel``."""
         return self._response
 
     @property
-    def output(self) -> tuple[dict[str, Any], ...]:
+    def output(self) -> tuple[ListedItem, ...]:
         """The items that are done, in order."""
         return tuple(self._output)
 
@@ -115,7 +115,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         """The ids of the calls among them, in order."""
         return tuple(self._call_ids)
 
-    def queue(self) -> list[StreamEvent]:
+    def queue(self) -> list[ResponseEvent]:
         """The events of a background response that waits."""
         self._is_created = True
         return [
@@ -123,7 +123,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
             self._lifecycle("queued", ResponseStatus.QUEUED),
         ]
 
-    def begin(self, usage: Usage) -> list[StreamEvent]:
+    def begin(self, usage: Usage) -> list[ResponseEvent]:
         """The events before the first item."""
         events = []
         if not self._is_created:
@@ -131,7 +131,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         self._is_created = True
         return [*events, self._lifecycle("in_progress", ResponseStatus.IN_PROGRESS)]
 
-    def feed(self, output: TurnOutput) -> list[StreamEvent]:
+    def feed(self, output: TurnOutput) -> list[ResponseEvent]:
         """The events for ``output``; there is one choice."""
         match output.event:
             case MessageStart() as event:
@@ -143,23 +143,23 @@ class ResponsesStream(AnswerStream[StreamEvent]):
                 return self._add(delta, output.logprob)
             case MessageEnd(is_cut=is_cut):
                 self._waiting = None
-                return self._end_item(INCOMPLETE if is_cut else COMPLETED)
+                return self._end_item("incomplete" if is_cut else "completed")
             case TurnEnd(reason=reason):
                 self._end = reason
                 return []
 
-    def finish(self, usage: Usage) -> list[StreamEvent]:
+    def finish(self, usage: Usage) -> list[ResponseEvent]:
         """The last event, once the turn has ended: completed, or incomplete at the limit."""
         if self._end is TurnEndReason.LENGTH:
             return [self._lifecycle("incomplete", ResponseStatus.INCOMPLETE, usage=usage)]
         return [self._lifecycle("completed", ResponseStatus.COMPLETED, usage=usage)]
 
-    def fail(self, error: HttpError, usage: Usage) -> list[StreamEvent]:
+    def fail(self, error: HttpError, usage: Usage) -> list[ResponseEvent]:
         """The last event of a response that broke; an open item is kept as incomplete."""
         self._drop_open()
         return [self._lifecycle("failed", ResponseStatus.FAILED, usage=usage, error=error)]
 
-    def cancel(self, usage: Usage | None = None) -> dict[str, Any]:
+    def cancel(self, usage: Usage | None = None) -> ResponseObject:
         """The response of a background turn taken back. OpenAI has no event for it."""
         self._drop_open()
         self._response = self._to_json(ResponseStatus.CANCELLED, usage=usage)
@@ -169,7 +169,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         """What makes the unstreamed answer."""
         return ResponseFold()
 
-    def encode(self, events: Sequence[StreamEvent]) -> bytes:
+    def encode(self, events: Sequence[ResponseEvent]) -> bytes:
         """Events by their names."""
         return encode_named(events)
 
@@ -177,10 +177,10 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         """``[DONE]``, however it ended."""
         return DONE
 
-    def put_error_before(self, last: list[StreamEvent], error: HttpError) -> list[StreamEvent]:
+    def put_error_before(self, last: list[ResponseEvent], error: HttpError) -> list[ResponseEvent]:
         """``last``, which was not sent yet, behind an ``error`` event, numbered anew."""
         self._numbering.take_back(len(last))
-        event = {
+        event: ResponseEvent = {
             "type": "error",
             "code": error.code,
             "message": error.message,
@@ -188,7 +188,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         }
         return [self._numbering.number(one) for one in (event, *last)]
 
-    def _open(self, start: MessageStart) -> list[StreamEvent]:
+    def _open(self, start: MessageStart) -> list[ResponseEvent]:
         self._writer = self._make_writer(start)
         return self._writer.begin()
 
@@ -197,10 +197,12 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         if start.recipient is not None:
             unknown = ToolName(ToolKind.FUNCTION, start.recipient)
             name = self._setup.tools.get(start.recipient, unknown)
-            item_id = make_id("ctc_" if name.kind is ToolKind.CUSTOM else "fc_")
+            is_custom = name.kind is ToolKind.CUSTOM
+            item_id = make_id("ctc_" if is_custom else "fc_")
             call_id = make_id("call_")
             self._call_ids.append(call_id)
-            return CallWriter(self._numbering, index, item_id, call_id=call_id, name=name)
+            writer = CustomCallWriter if is_custom else FunctionCallWriter
+            return writer(self._numbering, index, item_id, call_id=call_id, name=name)
         if start.is_reasoning:
             return ReasoningWriter(
                 self._numbering,
@@ -209,11 +211,11 @@ class ResponsesStream(AnswerStream[StreamEvent]):
                 has_summary=self._setup.has_summary,
                 seal=self._setup.seal,
             )
-        phase = "final_answer" if start.channel is Channel.FINAL else "commentary"
+        phase: Phase = "final_answer" if start.channel is Channel.FINAL else "commentary"
         return MessageWriter(self._numbering, index, make_id("msg_"), phase=phase)
 
-    def _add(self, delta: ContentDelta, logprob: TokenLogprob | None) -> list[StreamEvent]:
-        events: list[StreamEvent] = []
+    def _add(self, delta: ContentDelta, logprob: TokenLogprob | None) -> list[ResponseEvent]:
+        events: list[ResponseEvent] = []
         if self._waiting is not None:
             events += self._open(self._waiting)
             self._waiting = None
@@ -221,13 +223,13 @@ class ResponsesStream(AnswerStream[StreamEvent]):
             return events
         return events + self._writer.add(delta.text, delta.token_id, self._entry(delta, logprob))
 
-    def _entry(self, delta: ContentDelta, logprob: TokenLogprob | None) -> dict[str, Any] | None:
+    def _entry(self, delta: ContentDelta, logprob: TokenLogprob | None) -> LogprobEntry | None:
         is_wanted = self._setup.has_logprobs and isinstance(self._writer, MessageWriter)
         if not is_wanted or logprob is None or delta.token_id is None:
             return None
         return to_logprob_entry(self._setup.token_bytes, delta.token_id, logprob)
 
-    def _end_item(self, status: str) -> list[StreamEvent]:
+    def _end_item(self, status: ItemStatus) -> list[ResponseEvent]:
         if self._writer is None:
             return []
         events = self._writer.end(status)
@@ -237,7 +239,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
 
     def _drop_open(self) -> None:
         if self._writer is not None:
-            self._output.append(self._writer.to_item(INCOMPLETE))
+            self._output.append(self._writer.to_item("incomplete"))
             self._writer = None
 
     def _lifecycle(
@@ -247,7 +249,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         *,
         usage: Usage | None = None,
         error: HttpError | None = None,
-    ) -> StreamEvent:
+    ) -> ResponseEvent:
         self._response = self._to_json(status, usage=usage, error=error)
         return self._numbering.make(kind, response=self._response)
 
@@ -257,7 +259,7 @@ class ResponsesStream(AnswerStream[StreamEvent]):
         *,
         usage: Usage | None = None,
         error: HttpError | None = None,
-    ) -> dict[str, Any]:
+    ) -> ResponseObject:
         return self._shape.to_json(
             status, self._output, usage=usage, error=error, completed_at=int(self._setup.clock())
         )

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from mlxoss.api.errors import invalid, missing
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import FunctionName, flatten
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, read_later, to_param, validate
@@ -30,7 +31,7 @@ class FunctionToolParam(StrictModel):
     type: Literal["function"]
     name: FunctionName
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JsonObject | None = None
     strict: bool | None = None
 
 
@@ -105,7 +106,7 @@ class ToolTable:
     functions: tuple[FunctionTool, ...] = ()
     calls: tuple[CallRule, ...] = ()
     names: Mapping[str, ToolName] = field(default_factory=lambda: MappingProxyType({}))
-    public: tuple[dict[str, Any], ...] = ()
+    public: tuple[JsonObject, ...] = ()
     dropped: tuple[str, ...] = ()
 
 
@@ -120,7 +121,7 @@ class _Entry:
 def read_tools(tools: Sequence[Any] | None) -> ToolTable:
     """Validate ``tools``. Raises InvalidRequest that names the tool."""
     entries: list[_Entry] = []
-    public: list[dict[str, Any]] = []
+    public: list[JsonObject] = []
     dropped: list[str] = []
     for position, value in enumerate(tools or ()):
         location: Location = ("tools", position)
@@ -164,7 +165,7 @@ def _type_of(value: Any, location: Location) -> str:
 
 def _read_tool(
     value: Any, location: Location, namespace: str | None = None
-) -> tuple[_Entry, dict[str, Any]]:
+) -> tuple[_Entry, JsonObject]:
     match _type_of(value, location):
         case "function":
             function = validate(FunctionToolParam, value, location)
@@ -197,7 +198,7 @@ def _custom_call(name: str, shape: CustomFormat | None, location: Location) -> C
 
 def _read_namespace(
     group: NamespaceParam, location: Location
-) -> Iterator[tuple[_Entry, dict[str, Any]]]:
+) -> Iterator[tuple[_Entry, JsonObject]]:
     for position, value in enumerate(group.tools):
         entry, shown = _read_tool(value, (*location, "tools", position), group.name)
         if position == 0 and group.description:
@@ -222,7 +223,7 @@ def _describe(tool: CustomToolParam, location: Location) -> str:
     return describe_custom(tool.description, tool.format.syntax, tool.format.definition)
 
 
-def _public_function(function: FunctionToolParam) -> dict[str, Any]:
+def _public_function(function: FunctionToolParam) -> JsonObject:
     return {
         "type": "function",
         "name": function.name,
@@ -232,7 +233,7 @@ def _public_function(function: FunctionToolParam) -> dict[str, Any]:
     }
 
 
-def _public_namespace(group: NamespaceParam, tools: list[dict[str, Any]]) -> dict[str, Any]:
+def _public_namespace(group: NamespaceParam, tools: list[JsonObject]) -> JsonObject:
     return {
         "type": "namespace",
         "name": group.name,

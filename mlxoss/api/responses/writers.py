@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Final, Unpack
 
-from mlxoss.api.responses.tools import ToolKind, ToolName
+from mlxoss.api.answers import LogprobEntry
+from mlxoss.api.responses.answers import EventFields, EventTokenLogprob, ResponseEvent
+from mlxoss.api.responses.item_answers import (
+    ItemStatus,
+    ListedCustomCall,
+    ListedFunctionCall,
+    ListedItem,
+    ListedMessage,
+    ListedReasoning,
+    OutputText,
+    Phase,
+    ReasoningText,
+    SummaryText,
+)
+from mlxoss.api.responses.tools import ToolName
 from mlxoss.harmony.conversation import Reasoning
 
-StreamEvent = dict[str, Any]
-"""A ``response.*`` event as it is sent."""
-
-COMPLETED = "completed"
-INCOMPLETE = "incomplete"
-_IN_PROGRESS = "in_progress"
+_IN_PROGRESS: Final = "in_progress"
 
 
 class Numbering:
@@ -25,15 +32,19 @@ class Numbering:
     def __init__(self) -> None:
         self._next = 0
 
-    def make(self, kind: str, **fields: Any) -> StreamEvent:
+    def make(self, kind: str, **fields: Unpack[EventFields]) -> ResponseEvent:
         """The next event, of type ``response.<kind>``."""
-        return self.number({"type": f"response.{kind}", **fields})
+        return {"type": f"response.{kind}", **fields, "sequence_number": self._take()}
 
-    def number(self, event: StreamEvent) -> StreamEvent:
+    def number(self, event: ResponseEvent) -> ResponseEvent:
         """``event`` with the next number."""
-        numbered = {**event, "sequence_number": self._next}
-        self._next += 1
+        numbered = event.copy()
+        numbered["sequence_number"] = self._take()
         return numbered
+
+    def _take(self) -> int:
+        self._next += 1
+        return self._next - 1
 
     def take_back(self, count: int) -> None:
         """Give the last ``count`` numbers anew: their events were never sent."""
@@ -53,15 +64,15 @@ class ItemWriter(ABC):
         self._texts: list[str] = []
         self._has_begun = False
 
-    def begin(self) -> list[StreamEvent]:
+    def begin(self) -> list[ResponseEvent]:
         """The events before any text."""
         added = self._on_item("added", _IN_PROGRESS)
         self._has_begun = True
         return [added, *self._opening()]
 
     def add(
-        self, text: str, token_id: int | None, logprob: dict[str, Any] | None
-    ) -> list[StreamEvent]:
+        self, text: str, token_id: int | None, logprob: LogprobEntry | None
+    ) -> list[ResponseEvent]:
         """The events for one delta; ``logprob`` is its token's entry."""
         self._note(token_id, logprob)
         if not text and logprob is None:
@@ -69,43 +80,39 @@ class ItemWriter(ABC):
         self._texts.append(text)
         return list(self._deltas(text, logprob))
 
-    def end(self, status: str) -> list[StreamEvent]:
+    def end(self, status: ItemStatus) -> list[ResponseEvent]:
         """The events after the last text; the last one holds the whole item."""
         return [*self._closing(), self._on_item("done", status)]
 
-    def to_item(self, status: str) -> dict[str, Any]:
+    @abstractmethod
+    def to_item(self, status: ItemStatus) -> ListedItem:
         """The item as it stands."""
-        item_type, fields = self._content(status)
-        return {"id": self._item_id, "type": item_type, "status": status, **fields}
 
     @property
     def _text(self) -> str:
         return "".join(self._texts)
 
     @abstractmethod
-    def _content(self, status: str) -> tuple[str, dict[str, Any]]:
-        """The item's type and the fields that only this type has."""
-
-    @abstractmethod
-    def _deltas(self, text: str, logprob: dict[str, Any] | None) -> Iterator[StreamEvent]:
+    def _deltas(self, text: str, logprob: LogprobEntry | None) -> Iterator[ResponseEvent]:
         """The events for ``text``."""
 
     @abstractmethod
-    def _closing(self) -> Iterator[StreamEvent]:
+    def _closing(self) -> Iterator[ResponseEvent]:
         """The events between the last text and the item's own end."""
 
-    def _opening(self) -> Iterator[StreamEvent]:
+    def _opening(self) -> Iterator[ResponseEvent]:
         """The events between the item's beginning and its first text."""
         return iter(())
 
-    def _note(self, token_id: int | None, logprob: dict[str, Any] | None) -> None:
+    def _note(self, token_id: int | None, logprob: LogprobEntry | None) -> None:
         """Take in what a delta is besides its text."""
         return
 
-    def _make(self, kind: str, **fields: Any) -> StreamEvent:
-        return self._numbering.make(kind, item_id=self._item_id, output_index=self._index, **fields)
+    def _make(self, kind: str, **fields: Unpack[EventFields]) -> ResponseEvent:
+        own: EventFields = {"item_id": self._item_id, "output_index": self._index, **fields}
+        return self._numbering.make(kind, **own)
 
-    def _on_item(self, kind: str, status: str) -> StreamEvent:
+    def _on_item(self, kind: str, status: ItemStatus) -> ResponseEvent:
         item = self.to_item(status)
         return self._numbering.make(f"output_item.{kind}", output_index=self._index, item=item)
 
@@ -113,32 +120,39 @@ class ItemWriter(ABC):
 class MessageWriter(ItemWriter):
     """A message: a preamble (``phase`` commentary) or the final answer."""
 
-    def __init__(self, numbering: Numbering, index: int, item_id: str, *, phase: str) -> None:
+    def __init__(self, numbering: Numbering, index: int, item_id: str, *, phase: Phase) -> None:
         super().__init__(numbering, index, item_id)
         self._phase = phase
-        self._logprobs: list[dict[str, Any]] = []
+        self._logprobs: list[LogprobEntry] = []
 
-    def _content(self, status: str) -> tuple[str, dict[str, Any]]:
-        content = [self._part()] if self._has_begun else []
-        return "message", {"role": "assistant", "phase": self._phase, "content": content}
+    def to_item(self, status: ItemStatus) -> ListedMessage:
+        """The message as it stands."""
+        return {
+            "id": self._item_id,
+            "type": "message",
+            "status": status,
+            "role": "assistant",
+            "phase": self._phase,
+            "content": [self._part()] if self._has_begun else [],
+        }
 
-    def _opening(self) -> Iterator[StreamEvent]:
+    def _opening(self) -> Iterator[ResponseEvent]:
         yield self._make("content_part.added", content_index=0, part=self._part())
 
-    def _note(self, token_id: int | None, logprob: dict[str, Any] | None) -> None:
+    def _note(self, token_id: int | None, logprob: LogprobEntry | None) -> None:
         if logprob is not None:
             self._logprobs.append(logprob)
 
-    def _deltas(self, text: str, logprob: dict[str, Any] | None) -> Iterator[StreamEvent]:
+    def _deltas(self, text: str, logprob: LogprobEntry | None) -> Iterator[ResponseEvent]:
         bare = [] if logprob is None else [_without_bytes(logprob)]
         yield self._make("output_text.delta", content_index=0, delta=text, logprobs=bare)
 
-    def _closing(self) -> Iterator[StreamEvent]:
+    def _closing(self) -> Iterator[ResponseEvent]:
         bare = [_without_bytes(entry) for entry in self._logprobs]
         yield self._make("output_text.done", content_index=0, text=self._text, logprobs=bare)
         yield self._make("content_part.done", content_index=0, part=self._part())
 
-    def _part(self) -> dict[str, Any]:
+    def _part(self) -> OutputText:
         return {
             "type": "output_text",
             "text": self._text,
@@ -167,32 +181,36 @@ class ReasoningWriter(ItemWriter):
         self._seal = seal
         self._token_ids: list[int] = []
 
-    def _content(self, status: str) -> tuple[str, dict[str, Any]]:
-        fields: dict[str, Any] = {
+    def to_item(self, status: ItemStatus) -> ListedReasoning:
+        """The reasoning as it stands."""
+        item: ListedReasoning = {
+            "id": self._item_id,
+            "type": "reasoning",
+            "status": status,
             "summary": [self._summary_part()] if self._has_begun and self._has_summary else [],
             "content": [self._text_part()] if self._has_begun else [],
         }
         if self._seal is not None and status != _IN_PROGRESS:
             ids = tuple(self._token_ids) or None
-            fields["encrypted_content"] = self._seal(Reasoning(self._text, ids))
-        return "reasoning", fields
+            item["encrypted_content"] = self._seal(Reasoning(self._text, ids))
+        return item
 
-    def _opening(self) -> Iterator[StreamEvent]:
+    def _opening(self) -> Iterator[ResponseEvent]:
         yield self._make("content_part.added", content_index=0, part=self._text_part())
         if self._has_summary:
             part = self._summary_part()
             yield self._make("reasoning_summary_part.added", summary_index=0, part=part)
 
-    def _note(self, token_id: int | None, logprob: dict[str, Any] | None) -> None:
+    def _note(self, token_id: int | None, logprob: LogprobEntry | None) -> None:
         if token_id is not None:
             self._token_ids.append(token_id)
 
-    def _deltas(self, text: str, logprob: dict[str, Any] | None) -> Iterator[StreamEvent]:
+    def _deltas(self, text: str, logprob: LogprobEntry | None) -> Iterator[ResponseEvent]:
         yield self._make("reasoning_text.delta", content_index=0, delta=text)
         if self._has_summary:
             yield self._make("reasoning_summary_text.delta", summary_index=0, delta=text)
 
-    def _closing(self) -> Iterator[StreamEvent]:
+    def _closing(self) -> Iterator[ResponseEvent]:
         text = self._text
         yield self._make("reasoning_text.done", content_index=0, text=text)
         yield self._make("content_part.done", content_index=0, part=self._text_part())
@@ -201,32 +219,15 @@ class ReasoningWriter(ItemWriter):
             yield self._make("reasoning_summary_text.done", summary_index=0, text=text)
             yield self._make("reasoning_summary_part.done", summary_index=0, part=part)
 
-    def _text_part(self) -> dict[str, Any]:
+    def _text_part(self) -> ReasoningText:
         return {"type": "reasoning_text", "text": self._text}
 
-    def _summary_part(self) -> dict[str, Any]:
+    def _summary_part(self) -> SummaryText:
         return {"type": "summary_text", "text": self._text}
 
 
-@dataclass(frozen=True, slots=True)
-class _CallWords:
-    """How a kind of call is spelled: its item's type, its text's field, its events."""
-
-    item_type: str
-    field: str
-    events: str
-
-
-_CALL_WORDS: MappingProxyType[ToolKind, _CallWords] = MappingProxyType(
-    {
-        ToolKind.FUNCTION: _CallWords("function_call", "arguments", "function_call_arguments"),
-        ToolKind.CUSTOM: _CallWords("custom_tool_call", "input", "custom_tool_call_input"),
-    }
-)
-
-
-class CallWriter(ItemWriter):
-    """A call of a function or of a custom tool."""
+class FunctionCallWriter(ItemWriter):
+    """A call of a function."""
 
     def __init__(
         self, numbering: Numbering, index: int, item_id: str, *, call_id: str, name: ToolName
@@ -234,27 +235,65 @@ class CallWriter(ItemWriter):
         super().__init__(numbering, index, item_id)
         self._call_id = call_id
         self._name = name
-        self._words = _CALL_WORDS[name.kind]
 
-    def _content(self, status: str) -> tuple[str, dict[str, Any]]:
-        fields = {
+    def to_item(self, status: ItemStatus) -> ListedFunctionCall:
+        """The call as it stands."""
+        item: ListedFunctionCall = {
+            "id": self._item_id,
+            "type": "function_call",
+            "status": status,
             "call_id": self._call_id,
             "name": self._name.name,
-            self._words.field: self._text,
+            "arguments": self._text,
         }
         if self._name.namespace is not None:
-            fields["namespace"] = self._name.namespace
-        return self._words.item_type, fields
+            item["namespace"] = self._name.namespace
+        return item
 
-    def _deltas(self, text: str, logprob: dict[str, Any] | None) -> Iterator[StreamEvent]:
-        yield self._make(f"{self._words.events}.delta", delta=text)
+    def _deltas(self, text: str, logprob: LogprobEntry | None) -> Iterator[ResponseEvent]:
+        yield self._make("function_call_arguments.delta", delta=text)
 
-    def _closing(self) -> Iterator[StreamEvent]:
-        text = {self._words.field: self._text}
-        yield self._make(f"{self._words.events}.done", **text)
+    def _closing(self) -> Iterator[ResponseEvent]:
+        yield self._make("function_call_arguments.done", arguments=self._text)
 
 
-def _without_bytes(entry: dict[str, Any]) -> dict[str, Any]:
+class CustomCallWriter(ItemWriter):
+    """A call of a custom tool."""
+
+    def __init__(
+        self, numbering: Numbering, index: int, item_id: str, *, call_id: str, name: ToolName
+    ) -> None:
+        super().__init__(numbering, index, item_id)
+        self._call_id = call_id
+        self._name = name
+
+    def to_item(self, status: ItemStatus) -> ListedCustomCall:
+        """The call as it stands."""
+        item: ListedCustomCall = {
+            "id": self._item_id,
+            "type": "custom_tool_call",
+            "status": status,
+            "call_id": self._call_id,
+            "name": self._name.name,
+            "input": self._text,
+        }
+        if self._name.namespace is not None:
+            item["namespace"] = self._name.namespace
+        return item
+
+    def _deltas(self, text: str, logprob: LogprobEntry | None) -> Iterator[ResponseEvent]:
+        yield self._make("custom_tool_call_input.delta", delta=text)
+
+    def _closing(self) -> Iterator[ResponseEvent]:
+        yield self._make("custom_tool_call_input.done", input=self._text)
+
+
+def _without_bytes(entry: LogprobEntry) -> EventTokenLogprob:
     """``entry`` as events have it."""
-    top = [{"token": one["token"], "logprob": one["logprob"]} for one in entry["top_logprobs"]]
-    return {"token": entry["token"], "logprob": entry["logprob"], "top_logprobs": top}
+    return {
+        "token": entry["token"],
+        "logprob": entry["logprob"],
+        "top_logprobs": [
+            {"token": one["token"], "logprob": one["logprob"]} for one in entry["top_logprobs"]
+        ],
+    }

@@ -40,7 +40,7 @@ class _Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class KnownCaller:
     """Somebody who is let in: by the key of this hash, or as the local token's reader."""
 
     key: str | None = None
@@ -78,7 +78,7 @@ class ApiKeys:
         """Whether no key was made, or all were revoked."""
         return not self._current().hashes
 
-    def admits(self, token: str) -> Admitted | None:
+    def admits(self, token: str) -> KnownCaller | None:
         """Whose ``token`` is, ``None`` if nobody's; the time it takes does not tell which.
 
         The use of a key is noted; call on the running loop.
@@ -88,8 +88,8 @@ class ApiKeys:
         is_local = known.local is not None and hmac.compare_digest(known.local, sent)
         if found:
             self._note(sent)
-            return Admitted(sent)
-        return Admitted() if is_local else None
+            return KnownCaller(sent)
+        return KnownCaller() if is_local else None
 
     async def close(self) -> None:
         """Write down what is not yet."""

@@ -12,6 +12,7 @@ from sanic.exceptions import MethodNotAllowed, SanicException
 from sanic.exceptions import NotFound as NoRoute
 from sanic.handlers import ErrorHandler
 
+from mlxoss.api.answers import Error, MessagesError
 from mlxoss.api.errors import CLIENT_LEFT, SERVER_FAILURE, HttpError, HttpRefusal, to_http_error
 from mlxoss.errors import MlxossError
 from mlxoss.ids import new_id
@@ -74,7 +75,7 @@ def to_error(request: Request, exception: BaseException) -> HttpError:
             return to_http_error(exception)
 
 
-def to_body(request: Request, error: HttpError) -> dict[str, Any]:
+def to_body(request: Request, error: HttpError) -> Error | MessagesError:
     """The JSON of ``error``, in the shape that the endpoint's clients know."""
     if speaks_messages(request):
         return error.to_messages_body(request_id(request))

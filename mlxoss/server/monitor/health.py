@@ -19,9 +19,9 @@ from mlxoss.server.services import ServerStatus, Services
 
 
 def _health() -> Shapes:
-    from mlxoss.api.answers import Health
+    from mlxoss.api.monitor import HealthReport
 
-    return Shapes(Health)
+    return Shapes(HealthReport)
 
 
 class HealthRoutes(Routes):

@@ -23,7 +23,7 @@ _FORMAT = f"{_TEXT}; version=0.0.4; charset=utf-8"
 
 
 def _requests() -> Shapes:
-    from mlxoss.api.answers import FinishedRequests
+    from mlxoss.api.monitor import FinishedRequests
 
     return Shapes(FinishedRequests)
 

@@ -13,7 +13,7 @@ from mlxoss.server.routing import Routes, serves
 
 
 def _document() -> Shapes:
-    from mlxoss.api.answers import OpenApi
+    from mlxoss.api.openapi.document import OpenApi
 
     return Shapes(OpenApi)
 

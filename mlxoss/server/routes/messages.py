@@ -11,14 +11,16 @@ from mlxoss.server.routing import Routes, serves
 
 
 def _message() -> Shapes:
-    from mlxoss.api.messages.answers import MessagesError, MessagesEvent, MessagesMessage
+    from mlxoss.api.answers import MessagesError
+    from mlxoss.api.messages.answers import MessagesEvent, MessagesMessage
     from mlxoss.api.messages.request import MessagesRequest
 
     return Shapes(MessagesMessage, MessagesRequest, MessagesEvent, MessagesError)
 
 
 def _count() -> Shapes:
-    from mlxoss.api.messages.answers import MessagesError, MessagesTokenCount
+    from mlxoss.api.answers import MessagesError
+    from mlxoss.api.messages.answers import MessagesTokenCount
     from mlxoss.api.messages.request import MessagesPromptFields
 
     return Shapes(MessagesTokenCount, MessagesPromptFields, error=MessagesError)

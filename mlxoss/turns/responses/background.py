@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 from mlxoss.api.errors import invalid
-from mlxoss.api.responses.writers import StreamEvent
+from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
 from mlxoss.errors import GenerationCancelled, RequestError, StoreError
 from mlxoss.store.store import Store
 from mlxoss.turns.context import TurnContext
@@ -46,7 +45,7 @@ class BackgroundRuns:
         """It was deleted."""
         self._runs.pop(response_id, None)
 
-    async def start(self, run: ResponseRun, log: LoggedRequest) -> dict[str, Any]:
+    async def start(self, run: ResponseRun, log: LoggedRequest) -> ResponseObject:
         """Put it into the store, then let it run; the response as it waits.
 
         Raises StoreError, and then it is closed.
@@ -81,7 +80,7 @@ class BackgroundRuns:
 
     async def follow(
         self, response_id: str, after: int
-    ) -> AsyncGenerator[Sequence[dict[str, Any]], None]:
+    ) -> AsyncGenerator[Sequence[ResponseEvent], None]:
         """The events behind the number ``after``, as they come, until the response ends.
 
         Raises NotFound, or InvalidRequest for events that were kept no longer.
@@ -109,7 +108,7 @@ class BackgroundRun:
 
     def __init__(self, run: ResponseRun, store: Store) -> None:
         self.id = run.id
-        self.unkept: Sequence[StreamEvent] = ()
+        self.unkept: Sequence[ResponseEvent] = ()
         self.task: asyncio.Task[None] | None = None
         self._run = run
         self._store = store
@@ -126,11 +125,13 @@ class BackgroundRun:
         old, self._news = self._news, asyncio.Event()
         old.set()
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> ResponseObject:
         """The response as it stands."""
         stream = self._run.stream
-        marks = {"store": False} if self.unkept else {}
-        return {**stream.response, "output": list(stream.output), **marks}
+        response: ResponseObject = {**stream.response, "output": list(stream.output)}
+        if self.unkept:
+            response["store"] = False
+        return response
 
     async def cancel(self) -> None:
         """Take it back, and wait until the store knows. One that just ended stays as it is."""
@@ -160,14 +161,14 @@ class BackgroundRun:
             failure = error
         await self._keep(run.answer.end(log, failure), log)
 
-    async def _keep(self, last: list[StreamEvent], log: LoggedRequest) -> None:
+    async def _keep(self, last: list[ResponseEvent], log: LoggedRequest) -> None:
         keeper = self._run.keeper
         try:
             await self._store.update(keeper.to_kept(), to_kept_events(last))
         except (StoreError, RequestError) as error:
             self.unkept = keeper.not_stored(last, error, log)
 
-    async def _append(self, events: Sequence[StreamEvent]) -> bool:
+    async def _append(self, events: Sequence[ResponseEvent]) -> bool:
         is_there = await self._store.append_events(self.id, to_kept_events(events))
         self.publish()
         return is_there

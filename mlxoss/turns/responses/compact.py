@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
+from mlxoss.api.responses.answers import Compaction
 from mlxoss.api.responses.object import ResponseHeader, to_compacted_items, to_compaction
 from mlxoss.api.responses.prompt import to_compaction_turn
 from mlxoss.api.responses.request import CompactRequest
@@ -15,7 +15,7 @@ from mlxoss.turns.context import Caller, TurnContext
 from mlxoss.turns.end import close_turn
 from mlxoss.turns.recall import make_seal
 from mlxoss.turns.request_log import LoggedRequest
-from mlxoss.turns.responses.context import Origin, load_context, load_input
+from mlxoss.turns.responses.context import PromptOrigin, load_context, load_input
 from mlxoss.turns.responses.start import to_contents
 from mlxoss.turns.start import start_turn
 from mlxoss.turns.turn import Turn
@@ -23,11 +23,11 @@ from mlxoss.turns.turn import Turn
 
 async def compact(
     context: TurnContext, request: CompactRequest, caller: Caller, log: LoggedRequest
-) -> dict[str, Any]:
+) -> Compaction:
     """The compaction. Raises what is to be answered instead."""
     encoding = await context.encoding.get()
     store = context.storage.store
-    earlier = await load_context(store, Origin(request.previous_response_id), context.date)
+    earlier = await load_context(store, PromptOrigin(request.previous_response_id), context.date)
     own = await load_input(store, request.input or [], earlier)
     contents = to_contents(context, encoding, earlier, own)
     turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)

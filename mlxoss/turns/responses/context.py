@@ -49,7 +49,7 @@ class InputItems:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PromptOrigin:
     """Where a request goes on from, at most one of the two."""
 
     previous_response_id: str | None = None
@@ -57,7 +57,7 @@ class Origin:
 
 
 async def load_context(
-    store: Store, origin: Origin, date: datetime.date, local: LocalResponse | None = None
+    store: Store, origin: PromptOrigin, date: datetime.date, local: LocalResponse | None = None
 ) -> ConversationContext:
     """The context of ``origin``; a new conversation's date is ``date``.
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlxoss.api.responses.answers import ConversationObject
 from mlxoss.api.responses.conversations import to_conversation_object
 from mlxoss.api.responses.parse_items import check_items
 from mlxoss.store import values as kept
 from mlxoss.turns.context import TurnContext
-from mlxoss.turns.responses.context import Origin, load_context, load_input
+from mlxoss.turns.responses.context import PromptOrigin, load_context, load_input
 from mlxoss.turns.responses.kept import to_kept_items, to_text
 
 
@@ -22,7 +23,7 @@ async def read_new_items(
     Raises InvalidRequest or NotFound that names the item.
     """
     store = context.storage.store
-    earlier = await load_context(store, Origin(conversation_id=conversation_id), context.date)
+    earlier = await load_context(store, PromptOrigin(conversation_id=conversation_id), context.date)
     own = await load_input(store, values, earlier, name="items")
     check_items(earlier.items, own.items, field="items")
     return to_kept_items(own.items)
@@ -33,7 +34,7 @@ def to_metadata(metadata: Mapping[str, str] | None) -> str:
     return to_text(metadata or {})
 
 
-def to_public(conversation: kept.Conversation) -> dict[str, Any]:
+def to_public(conversation: kept.Conversation) -> ConversationObject:
     """The public object of a kept conversation."""
     metadata = json.loads(conversation.metadata_json)
     return to_conversation_object(conversation.id, conversation.created_at, metadata)

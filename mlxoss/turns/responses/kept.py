@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from mlxoss.api.errors import HttpError
+from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
+from mlxoss.api.responses.item_answers import ListedItem
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.object import to_failed, to_failed_event
 from mlxoss.api.sse import encode_json
@@ -17,7 +18,7 @@ _INTERRUPTED = HttpError(
 )
 
 
-def to_text(value: Any) -> str:
+def to_text(value: object) -> str:
     """JSON text for the store."""
     return encode_json(value).decode()
 
@@ -27,32 +28,33 @@ def to_kept_items(items: Iterable[Item]) -> tuple[kept.Item, ...]:
     return tuple(kept.Item(item.id, to_text(item.to_json())) for item in items)
 
 
-def to_kept_output(output: Iterable[Mapping[str, Any]]) -> tuple[kept.Item, ...]:
+def to_kept_output(output: Iterable[ListedItem]) -> tuple[kept.Item, ...]:
     """Output items as they are kept."""
     return tuple(kept.Item(item["id"], to_text(item)) for item in output)
 
 
-def to_kept_events(events: Iterable[Mapping[str, Any]]) -> tuple[kept.Event, ...]:
+def to_kept_events(events: Iterable[ResponseEvent]) -> tuple[kept.Event, ...]:
     """Stream events as they are kept."""
     return tuple(kept.Event(event["sequence_number"], to_text(event)) for event in events)
 
 
-def read_jsons(items: Sequence[kept.Item]) -> list[dict[str, Any]]:
+def read_jsons(items: Sequence[kept.Item]) -> list[ListedItem]:
     """Kept items as JSON."""
     return [json.loads(item.json) for item in items]
 
 
-def read_jsons_of_events(events: Sequence[kept.Event]) -> list[dict[str, Any]]:
+def read_jsons_of_events(events: Sequence[kept.Event]) -> list[ResponseEvent]:
     """Kept events as JSON."""
     return [json.loads(event.json) for event in events]
 
 
-def to_object(response: kept.Response) -> dict[str, Any]:
+def to_object(response: kept.Response) -> ResponseObject:
     """The public object of a kept response."""
-    return {**json.loads(response.object_json), "output": read_jsons(response.output_items)}
+    found: ResponseObject = json.loads(response.object_json)
+    return {**found, "output": read_jsons(response.output_items)}
 
 
-def to_object_text(response: Mapping[str, Any]) -> str:
+def to_object_text(response: ResponseObject) -> str:
     """The object as it is kept: its output stands beside it."""
     return to_text({**response, "output": []})
 

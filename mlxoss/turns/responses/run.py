@@ -6,12 +6,12 @@ import logging
 from dataclasses import dataclass, field
 
 from mlxoss.api.errors import HttpError
+from mlxoss.api.responses.answers import ResponseEvent
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.object import ResponseHeader
 from mlxoss.api.responses.parse_items import read_items
 from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream
-from mlxoss.api.responses.writers import StreamEvent
 from mlxoss.errors import RequestError, StoreError
 from mlxoss.store import values as kept
 from mlxoss.turns.answer import TurnAnswer
@@ -49,8 +49,8 @@ class ResponseKeeper:
         """Nothing is kept before the end."""
 
     async def keep_end(
-        self, last: list[StreamEvent], failure: Exception | None, log: LoggedRequest
-    ) -> list[StreamEvent]:
+        self, last: list[ResponseEvent], failure: Exception | None, log: LoggedRequest
+    ) -> list[ResponseEvent]:
         """Keep what the request wants kept."""
         store = self.storage.store
         conversation, is_answered = self.request.conversation, failure is None
@@ -68,13 +68,15 @@ class ResponseKeeper:
         return last
 
     def not_stored(
-        self, last: list[StreamEvent], error: Exception, log: LoggedRequest
-    ) -> list[StreamEvent]:
+        self, last: list[ResponseEvent], error: Exception, log: LoggedRequest
+    ) -> list[ResponseEvent]:
         """``last`` behind an event that says so, its response marked as not stored."""
         response_id = self.header.id
         logger.error("%s: the response %s could not be stored: %s", log.id, response_id, error)
         log.note_failure(error)
-        marked = [{**one, "response": {**one["response"], "store": False}} for one in last]
+        marked: list[ResponseEvent] = [
+            {**one, "response": {**one["response"], "store": False}} for one in last
+        ]
         return self.stream.put_error_before(marked, _NOT_STORED)
 
     def to_kept(self) -> kept.Response:
@@ -124,7 +126,7 @@ class ResponseKeeper:
 class ResponseRun:
     """A response whose turn is in the engine. Close its ``answer``, whatever happened."""
 
-    answer: TurnAnswer[StreamEvent]
+    answer: TurnAnswer[ResponseEvent]
     stream: ResponsesStream
     keeper: ResponseKeeper
 

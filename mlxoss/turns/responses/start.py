@@ -24,7 +24,7 @@ from mlxoss.turns.responses.context import (
     ConversationContext,
     InputItems,
     LocalResponse,
-    Origin,
+    PromptOrigin,
     load_context,
     load_input,
 )
@@ -90,7 +90,7 @@ async def load_prompt(
 ) -> Prompted:
     """Look up what ``request`` goes on from. Raises InvalidRequest or NotFound."""
     tools = read_tools(request.tools)
-    origin = Origin(request.previous_response_id, request.conversation)
+    origin = PromptOrigin(request.previous_response_id, request.conversation)
     storage = context.storage
     earlier = await load_context(storage.store, origin, context.date, local)
     own = await load_input(storage.store, request.input or [], earlier)

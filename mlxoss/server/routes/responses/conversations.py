@@ -21,23 +21,23 @@ _GONE = (404,)
 
 
 def _create() -> Shapes:
-    from mlxoss.api.responses.answers import Conversation
+    from mlxoss.api.responses.answers import ConversationObject
     from mlxoss.api.responses.conversations import ConversationRequest
 
-    return Shapes(Conversation, ConversationRequest)
+    return Shapes(ConversationObject, ConversationRequest)
 
 
 def _update() -> Shapes:
-    from mlxoss.api.responses.answers import Conversation
+    from mlxoss.api.responses.answers import ConversationObject
     from mlxoss.api.responses.conversations import ConversationUpdate
 
-    return Shapes(Conversation, ConversationUpdate)
+    return Shapes(ConversationObject, ConversationUpdate)
 
 
 def _conversation() -> Shapes:
-    from mlxoss.api.responses.answers import Conversation
+    from mlxoss.api.responses.answers import ConversationObject
 
-    return Shapes(Conversation)
+    return Shapes(ConversationObject)
 
 
 def _deleted() -> Shapes:
@@ -60,9 +60,9 @@ def _new_items() -> Shapes:
 
 
 def _item() -> Shapes:
-    from mlxoss.api.responses.item_answers import Item
+    from mlxoss.api.responses.item_answers import ListedItem
 
-    return Shapes(Item)
+    return Shapes(ListedItem)
 
 
 class ConversationRoutes(Routes):

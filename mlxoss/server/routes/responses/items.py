@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sanic import Request
 
 from mlxoss.api.responses.item_list import parse_page_query
 from mlxoss.store.values import Order, Page, PageRequest
+
+if TYPE_CHECKING:  # what shapes import is slow
+    from mlxoss.api.responses.item_answers import ItemList
 
 PAGE = ("after", "limit", "order")
 """The query of a list."""
@@ -26,7 +29,7 @@ def read_page_request(http: Request) -> PageRequest:
     return PageRequest(query.after, query.limit, order)
 
 
-def to_page(page: Page) -> dict[str, Any]:
+def to_page(page: Page) -> ItemList:
     """A page of items."""
     from mlxoss.api.responses.object import to_item_list
     from mlxoss.turns.responses.kept import read_jsons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sanic import HTTPResponse, Request, Websocket
 
@@ -20,6 +20,7 @@ from mlxoss.server.routing import Routes, serves
 from mlxoss.turns.request_log import LoggedRequest
 
 if TYPE_CHECKING:  # what turns import is slow
+    from mlxoss.api.responses.answers import ResponseEvent
     from mlxoss.turns.responses.background import BackgroundRuns
     from mlxoss.turns.responses.run import ResponseRun
 
@@ -28,10 +29,10 @@ _GONE = (404,)
 
 
 def _create() -> Shapes:
-    from mlxoss.api.responses.answers import Response, ResponseEvent
+    from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
     from mlxoss.api.responses.request import ResponsesRequest
 
-    return Shapes(Response, ResponsesRequest, ResponseEvent)
+    return Shapes(ResponseObject, ResponsesRequest, ResponseEvent)
 
 
 def _count() -> Shapes:
@@ -49,15 +50,15 @@ def _compact() -> Shapes:
 
 
 def _response() -> Shapes:
-    from mlxoss.api.responses.answers import Response
+    from mlxoss.api.responses.answers import ResponseObject
 
-    return Shapes(Response)
+    return Shapes(ResponseObject)
 
 
 def _response_or_events() -> Shapes:
-    from mlxoss.api.responses.answers import Response, ResponseEvent
+    from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
 
-    return Shapes(Response, events=ResponseEvent)
+    return Shapes(ResponseObject, events=ResponseEvent)
 
 
 def _deleted() -> Shapes:
@@ -120,7 +121,7 @@ class ResponseRoutes(Routes):
         return json_response(snapshot)
 
     async def _send(
-        self, http: Request, batches: AsyncGenerator[Sequence[dict[str, Any]], None]
+        self, http: Request, batches: AsyncGenerator[Sequence[ResponseEvent], None]
     ) -> None:
         """Send events that are kept, and ``[DONE]`` after the last."""
         from mlxoss.api.responses.stream import ResponsesStream
