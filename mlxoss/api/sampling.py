@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mlxoss.api.fields import Temperature, TopLogprobs, TopP, invalid
+from mlxoss.api.errors import invalid
+from mlxoss.api.params import Temperature, TopLogprobs, TopP
 from mlxoss.api.validation import StrictModel
 from mlxoss.core import VOCAB_SIZE, SamplingParams
 

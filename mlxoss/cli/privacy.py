@@ -53,7 +53,7 @@ def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss.cli.options import config_file
     from mlxoss.daemon.supervised import SERVICE_LOG, default_log
     from mlxoss.last_exit import FILE_NAME
-    from mlxoss.server.state import DATABASE, KEY_FILE
+    from mlxoss.server.storage import DATABASE, KEY_FILE
     from mlxoss.store.aside import SUFFIXES, find_aside
 
     data, logs = paths.data_dir(), paths.log_dir()

@@ -19,7 +19,7 @@ def clear(yes: _SURE = False) -> None:
     from mlxoss.cli.printing import to_bytes
     from mlxoss.engine.disk_files import wipe as wipe_snapshots
     from mlxoss.errors import StoreError
-    from mlxoss.server.state import DATABASE
+    from mlxoss.server.storage import DATABASE
     from mlxoss.store.wiping import wipe
 
     path, snapshots = paths.data_dir() / DATABASE, paths.snapshots_dir()

@@ -28,10 +28,11 @@ from mlxoss.engine.engine import Engine
 from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
 from mlxoss.findings import DaemonProblem
 from mlxoss.logs import log_failure, set_up_logging
-from mlxoss.server.descriptors import fit_connections, raise_file_limit, watch_descriptors
-from mlxoss.server.exposure import check_exposure
-from mlxoss.server.run import run_server
-from mlxoss.server.state import open_state
+from mlxoss.server.access.exposure import check_exposure
+from mlxoss.server.http.file_limits import fit_connections, raise_file_limit, watch_descriptors
+from mlxoss.server.lifecycle import run_server
+from mlxoss.server.storage import open_storage
+from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
@@ -77,7 +78,6 @@ def run(config: Config) -> int:
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
-        load_guards=guards if config.guard == "on" else None,
     )
     if ranks is None:  # what other machines hold is known once they are there
         engine.expect(_expect_tokens(source, config))
@@ -87,9 +87,8 @@ def run(config: Config) -> int:
             ending.callback(ranks.stop)
         return run_server(
             config,
-            engine,
-            lambda config: open_state(paths.data_dir(), config, (*checks, files.problem)),
-            model=source.info,
+            ServedModel(engine, source.info, guards if config.guard == "on" else None),
+            lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
         )
 

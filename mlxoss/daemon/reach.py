@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
-from mlxoss.server.exposure import check_exposure
+from mlxoss.server.access.exposure import check_exposure
 from mlxoss.tls import make_server_context
 
 

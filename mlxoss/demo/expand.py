@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from mlxoss.demo import DEMO_NAME
+from mlxoss.demo.about import DEMO_NAME
 from mlxoss.errors import ModelError
 from mlxoss.files import locked
 

@@ -75,7 +75,7 @@ def test_from_install_to_purge(mac: Mac) -> None:
     assert not [chunk for chunk in chunks if '"error"' in chunk]
 
     log = mac.ok("logs")
-    assert "mlxoss.server.run: listening on" in log
+    assert "mlxoss.server.lifecycle: listening on" in log
     assert (mac.folder / "logs" / "mlxoss.log").stat().st_mode & 0o777 == 0o600
     assert "pid" in mac.ok("logs", "--stderr")
 

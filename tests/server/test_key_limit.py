@@ -89,7 +89,7 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
             thread.join(30)
         assert answers == [200, 200, 200]
     held.pop().close()
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
     assert post(server, laptop, "/v1/responses").status == 200
 
 

@@ -25,7 +25,7 @@ from mlxoss.api_key_file import (
 )
 from mlxoss.config import Config
 from mlxoss.errors import ConfigError
-from mlxoss.server.exposure import check_exposure
+from mlxoss.server.access.exposure import check_exposure
 from tests.server.conftest import Serve
 from tests.server.harness import Answer, Server, ask, chat_body, eventually
 from tests.server.scripts import HELLO

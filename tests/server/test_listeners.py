@@ -18,7 +18,7 @@ from websockets.typing import Origin
 
 from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
-from mlxoss.server.listeners import open_listeners
+from mlxoss.server.http.listeners import open_listeners
 from mlxoss.service.health import Answered, Foreign, Silent, probe
 from mlxoss.sockets import bind_unix, port_problem
 from tests.certificates import Pair, make_pair
