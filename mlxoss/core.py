@@ -12,6 +12,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
+VOCAB_SIZE = 201_088
+"""Token ids of the Harmony vocabulary, reserved ones among them."""
+
+LEAST_LOGPROB = -9999.0
+"""What JSON and OpenAI's clients take for the logarithm of "never"."""
+
+KEY_BYTES = 32
+"""Of the key under which clients keep contents for the server (ChaCha20-Poly1305)."""
+
 
 class Effort(StrEnum):
     """How long the model reasons: Harmony's ``Reasoning:`` line."""

@@ -45,7 +45,7 @@ def log_dir(env: Mapping[str, str] = os.environ) -> Path:
 
 
 def pins_file(env: Mapping[str, str] = os.environ) -> Path:
-    """The record of pulled models' revisions (``mlxoss.pins``); it need not exist."""
+    """The record of pulled models' revisions (``mlxoss.model_pins``); it need not exist."""
     return data_dir(env) / "models.json"
 
 

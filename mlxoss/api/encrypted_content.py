@@ -11,15 +11,13 @@ import binascii
 import json
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from mlxoss.api.json_body import JsonObject
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Reasoning
-
-KEY_BYTES = 32
 
 _PREFIX = "mlxoss1."
 _NONCE_BYTES = 12
@@ -29,9 +27,10 @@ _COMPACTION = b"mlxoss compaction 1"
 
 
 class ContentSeal:
-    """Seals and opens contents under ``key`` (32 bytes). Immutable; any thread may use it.
+    """Seals and opens contents under ``key``. Immutable; any thread may use it.
 
-    ``random_bytes`` gives that many unpredictable bytes (``os.urandom``).
+    The key has ``KEY_BYTES`` (``mlxoss.core``). ``random_bytes`` gives that many unpredictable
+    bytes (``os.urandom``).
     """
 
     def __init__(self, key: bytes, random_bytes: Callable[[int], bytes]) -> None:
@@ -62,13 +61,13 @@ class ContentSeal:
         summary: str = self._open(content, _COMPACTION, param)["summary"]
         return summary
 
-    def _seal(self, content: dict[str, Any], purpose: bytes) -> str:
+    def _seal(self, content: JsonObject, purpose: bytes) -> str:
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
         nonce = self._random_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, packed, purpose)
         return _PREFIX + base64.urlsafe_b64encode(sealed).decode()
 
-    def _open(self, content: str, purpose: bytes, param: str) -> dict[str, Any]:
+    def _open(self, content: str, purpose: bytes, param: str) -> JsonObject:
         try:
             sealed = base64.b64decode(content.removeprefix(_PREFIX), altchars=b"-_", validate=True)
             nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
@@ -80,5 +79,5 @@ class ContentSeal:
                 param=param,
                 code="invalid_encrypted_content",
             ) from None
-        opened: dict[str, Any] = json.loads(zlib.decompress(packed))
+        opened: JsonObject = json.loads(zlib.decompress(packed))
         return opened

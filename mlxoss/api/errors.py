@@ -1,11 +1,14 @@
-"""The exception tree as HTTP, in OpenAI's and Anthropic's error shapes. The one place for it."""
+"""The exception tree as HTTP, in OpenAI's and Anthropic's error shapes. The one place for it.
+
+Beside it are the makers of errors that name a field.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
+from mlxoss.api.answers import Error, MessagesError, MessagesErrorType
 from mlxoss.errors import (
     ClientTooSlow,
     ContextLengthExceeded,
@@ -22,7 +25,10 @@ from mlxoss.errors import (
 SERVER_FAILURE = "The server had an error while processing your request."
 """What a client reads when something broke that is not its fault; details go to the log."""
 
-_MESSAGES_TYPES: MappingProxyType[int, str] = MappingProxyType(
+CLIENT_LEFT = 499
+"""The status noted for a client that closed the connection (nginx's number for it)."""
+
+_MESSAGES_TYPES: MappingProxyType[int, MessagesErrorType] = MappingProxyType(
     {
         401: "authentication_error",
         403: "permission_error",
@@ -52,19 +58,20 @@ class HttpError:
     prompt_excess: tuple[int, int] | None = None
 
     @property
-    def body(self) -> dict[str, Any]:
+    def body(self) -> Error:
         """The JSON of the answer, or of an ``error`` event inside a stream."""
-        fields = {
-            "message": self.message,
-            "type": self.type,
-            "param": self.param,
-            "code": self.code,
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
         }
-        return {"error": fields}
 
-    def to_messages_body(self, request_id: str) -> dict[str, Any]:
+    def to_messages_body(self, request_id: str) -> MessagesError:
         """The same in Anthropic's shape, which names no field but in the message."""
-        other = "invalid_request_error" if self.status < 500 else "api_error"
+        other: MessagesErrorType = "invalid_request_error" if self.status < 500 else "api_error"
         message = self.message
         if self.prompt_excess is not None:
             # These are the words that clients look for before they shorten the conversation.
@@ -72,8 +79,19 @@ class HttpError:
             message = f"prompt is too long: {tokens} tokens > {most} maximum. {message}"
         elif self.param is not None and self.param not in message:
             message = f"{self.param}: {message}"
-        fields = {"type": _MESSAGES_TYPES.get(self.status, other), "message": message}
-        return {"type": "error", "error": fields, "request_id": request_id}
+        return {
+            "type": "error",
+            "error": {"type": _MESSAGES_TYPES.get(self.status, other), "message": message},
+            "request_id": request_id,
+        }
+
+
+class HttpRefusal(Exception):
+    """A request refused for its HTTP, not for what it asks."""
+
+    def __init__(self, error: HttpError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 def to_http_error(error: BaseException) -> HttpError:
@@ -110,3 +128,22 @@ def to_http_error(error: BaseException) -> HttpError:
             return HttpError(503, str(error), type="server_error", code="store_unavailable")
         case _:
             return HttpError(500, SERVER_FAILURE, type="server_error", code="server_error")
+
+
+def unsupported(param: str, reason: str) -> InvalidRequest:
+    """The error for a value that would change the answer and cannot be honoured."""
+    return InvalidRequest(
+        f"Unsupported value for '{param}': {reason}.", param=param, code="unsupported_value"
+    )
+
+
+def missing(param: str) -> InvalidRequest:
+    """The error for a field that has to be there."""
+    return InvalidRequest(
+        f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+    )
+
+
+def invalid(param: str, reason: str) -> InvalidRequest:
+    """The error for a value that makes no sense in its place."""
+    return InvalidRequest(f"Invalid '{param}': {reason}.", param=param, code="invalid_value")

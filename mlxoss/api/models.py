@@ -5,7 +5,9 @@ Source of the second: the fields that Codex CLI 0.169 refuses to do without.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from mlxoss.core import ModelInfo
 
@@ -24,7 +26,64 @@ _INSTRUCTIONS = (
 )
 
 
-def to_model_list(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
+class ModelObject(TypedDict):
+    """The model that this server has."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    context_length: int
+
+
+class CodexEffort(TypedDict):
+    """An effort that the model knows."""
+
+    effort: str
+    description: str
+
+
+class CodexTruncation(TypedDict):
+    """How much of a tool's output Codex passes on."""
+
+    mode: Literal["tokens"]
+    limit: int
+
+
+class CodexModel(TypedDict):
+    """The model as Codex CLI wants to be told of it."""
+
+    slug: str
+    display_name: str
+    description: str
+    default_reasoning_level: str
+    supported_reasoning_levels: list[CodexEffort]
+    shell_type: str
+    visibility: str
+    supported_in_api: bool
+    priority: int
+    base_instructions: str
+    supports_reasoning_summaries: bool
+    supports_reasoning_summary_parameter: bool
+    support_verbosity: bool
+    apply_patch_tool_type: str
+    truncation_policy: CodexTruncation
+    supports_parallel_tool_calls: bool
+    context_window: int
+    max_context_window: int
+    experimental_supported_tools: list[str]
+    input_modalities: list[str]
+
+
+class ModelList(TypedDict):
+    """All models: one, in ``data`` for OpenAI's clients and in ``models`` for Codex."""
+
+    object: Literal["list"]
+    data: list[ModelObject]
+    models: list[CodexModel]
+
+
+def to_model_list(model: ModelInfo, context_tokens: int) -> ModelList:
     """The answer of ``GET /v1/models``: ``data`` for OpenAI's clients, ``models`` for Codex."""
     return {
         "object": "list",
@@ -33,7 +92,7 @@ def to_model_list(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
     }
 
 
-def to_model(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
+def to_model(model: ModelInfo, context_tokens: int) -> ModelObject:
     """OpenAI's model object, and the context that the server can serve."""
     return {
         "id": model.name,
@@ -44,7 +103,7 @@ def to_model(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
     }
 
 
-def _to_codex_model(model: ModelInfo, context_tokens: int) -> dict[str, Any]:
+def _to_codex_model(model: ModelInfo, context_tokens: int) -> CodexModel:
     return {
         "slug": model.name,
         "display_name": model.name,

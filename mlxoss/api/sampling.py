@@ -11,12 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mlxoss.api.fields import Temperature, TopLogprobs, TopP, invalid
+from mlxoss.api.errors import invalid
+from mlxoss.api.params import Temperature, TopLogprobs, TopP
 from mlxoss.api.validation import StrictModel
-from mlxoss.core import SamplingParams
-
-VOCABULARY_SIZE = 201_088
-"""Rows of gpt-oss's embedding (``vocab_size`` of its config.json)."""
+from mlxoss.core import VOCAB_SIZE, SamplingParams
 
 _SEED_BITS = 64
 
@@ -43,10 +41,10 @@ class SamplingFields(StrictModel):
 def check_sampling(fields: SamplingFields) -> None:
     """Raise InvalidRequest for what the types alone do not show."""
     for key in fields.logit_bias or {}:
-        if int(key) >= VOCABULARY_SIZE:
+        if int(key) >= VOCAB_SIZE:
             raise invalid(
                 f"logit_bias.{key}",
-                f"{key} is not a token id; the vocabulary has {VOCABULARY_SIZE} tokens",
+                f"{key} is not a token id; the vocabulary has {VOCAB_SIZE} tokens",
             )
 
 

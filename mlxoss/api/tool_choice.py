@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlxoss.api.fields import flatten, invalid, unsupported
+from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.params import flatten
 from mlxoss.harmony.rules import CallRule
 
 _NAMED = ("function", "custom")

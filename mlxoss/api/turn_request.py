@@ -1,11 +1,12 @@
-"""What every endpoint asks of a turn, whatever its JSON looks like."""
+"""What every endpoint asks of a turn and gets of it, whatever its JSON looks like."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlxoss.core import SamplingParams
+from mlxoss.core import SamplingParams, TokenLogprob
 from mlxoss.harmony.conversation import Conversation
+from mlxoss.harmony.events import Event
 from mlxoss.harmony.rules import TurnRules
 
 
@@ -57,3 +58,12 @@ class Usage:
     completion_tokens: int
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutput:
+    """An event of choice ``index``, with the log probability of its token if there is one."""
+
+    index: int
+    event: Event
+    logprob: TokenLogprob | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from mlxoss.api.json_body import JsonObject
 from mlxoss.api.tool_choice import ToolChoice
 from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
 from mlxoss.harmony.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
 from mlxoss.harmony.schema import names_no_arguments
 
-_NO_ARGUMENTS: dict[str, Any] = {
+_NO_ARGUMENTS: JsonObject = {
     "type": "object",
     "properties": {},
     "additionalProperties": False,

@@ -112,8 +112,8 @@ def edit() -> None:
 def _warn(env: Mapping[str, str]) -> None:
     """Say at once what would keep the service from starting."""
     from mlxoss import paths
-    from mlxoss.cli.hosts import find_group
-    from mlxoss.cli.reach import check_reach
+    from mlxoss.cluster.group import find_group
+    from mlxoss.daemon.reach import check_reach
 
     try:
         config = _read(env)
@@ -128,7 +128,7 @@ def _environment() -> Mapping[str, str]:
 
     This shell's where no service is installed.
     """
-    from mlxoss.cli.machine import this_machine
+    from mlxoss.cli.this_machine import this_machine
 
     try:
         machine = this_machine()

@@ -33,7 +33,7 @@ def unload(url: _URL = None, as_json: _JSON = False) -> None:
 
 
 def _run(name: str, url: str | None, as_json: bool, sentence: str) -> None:
-    from mlxoss.cli.server import find_server
+    from mlxoss.cli.client.http import find_server
 
     server = find_server(url)
     health = server.ask("GET", "/health")
@@ -51,7 +51,7 @@ def _number(report: Any, name: str) -> int:
 
 
 def _memory(before: Any, after: Any) -> str:
-    from mlxoss.cli.units import to_bytes
+    from mlxoss.cli.printing import to_bytes
 
     was, now = (_number(report.get("memory", {}), "process_bytes") for report in (before, after))
     return f"the server holds {to_bytes(now)} (before: {to_bytes(was)})"

@@ -21,7 +21,7 @@ _NAME = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.
 
 def _names() -> Iterable[str]:
     from mlxoss import paths
-    from mlxoss.keys import read_keys
+    from mlxoss.api_key_file import read_keys
 
     return [key.name for key in read_keys(paths.data_dir())]
 
@@ -40,7 +40,7 @@ _NEVER = "never"
 def create(name: _NAME) -> None:
     """Make a key and print it, this once. A server that runs asks for keys at once."""
     from mlxoss import paths
-    from mlxoss.keys import create_key
+    from mlxoss.api_key_file import create_key
 
     typer.echo(create_key(paths.data_dir(), name, time.time()))
     typer.echo(
@@ -54,7 +54,7 @@ def create(name: _NAME) -> None:
 def list_keys(as_json: _JSON = False) -> None:
     """List the keys' names, when they were made and when last used (to the minute)."""
     from mlxoss import paths
-    from mlxoss.keys import read_keys, read_uses
+    from mlxoss.api_key_file import read_keys, read_uses
 
     folder = paths.data_dir()
     uses = read_uses(folder)
@@ -74,7 +74,7 @@ def list_keys(as_json: _JSON = False) -> None:
 def revoke(name: _MADE) -> None:
     """Take a key away; a server that runs refuses it at once."""
     from mlxoss import paths
-    from mlxoss.keys import revoke_key
+    from mlxoss.api_key_file import revoke_key
 
     left = revoke_key(paths.data_dir(), name)
     typer.echo(f"{name} is revoked." if left else f"{name} is revoked. {_LAST}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlxoss.cli.service import explained
+from mlxoss.cli.printing import explained
 
 _FOLLOW = Annotated[bool, typer.Option("--follow", "-f", help="Show what is written from now on.")]
 _LINES = Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Last lines only.")]
@@ -33,7 +33,7 @@ def logs(
     as_json: _JSON = False,
 ) -> None:
     """Show the service's log."""
-    from mlxoss.cli.machine import this_machine
+    from mlxoss.cli.this_machine import this_machine
     from mlxoss.service.logtail import last_lines, parse_since, read_lines, rotated
     from mlxoss.service.logtail import since as lines_since
 
@@ -61,8 +61,8 @@ def _print(line: str, as_json: bool) -> None:
 
 def _follow(path: Path, as_json: bool) -> None:
     from mlxoss.service.logtail import follow
-    from mlxoss.service.supervisor import Pace
+    from mlxoss.service.supervisor import Polling
 
-    for line in follow(path, Pace(poll_s=0.2)):
+    for line in follow(path, Polling(poll_s=0.2)):
         if line:
             _print(line, as_json)

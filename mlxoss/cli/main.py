@@ -12,26 +12,17 @@ from typing import Annotated
 import typer
 
 from mlxoss import __version__
-from mlxoss.cli import (
-    bench,
-    chat,
-    cluster,
-    codex,
-    config,
-    connect,
-    control,
-    doctor,
-    keys,
-    logs,
-    models,
-    privacy,
-    rank,
-    serve,
-    service,
-    status,
-    store,
-)
+from mlxoss.cli import config, control, keys, logs, privacy, rank, serve, store
+from mlxoss.cli.bench import command as bench
+from mlxoss.cli.chat import command as chat
+from mlxoss.cli.cluster import command as cluster
+from mlxoss.cli.connect import codex
+from mlxoss.cli.connect import command as connect
+from mlxoss.cli.doctor import command as doctor
+from mlxoss.cli.models import command as models
 from mlxoss.cli.quick import QuickCommand, QuickGroup
+from mlxoss.cli.setup import commands as service
+from mlxoss.cli.status import command as status
 from mlxoss.errors import ConfigError, MlxossError
 
 

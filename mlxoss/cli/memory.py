@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.run import Run, run_command
+from mlxoss.findings import OVERHEAD
+from mlxoss.service.subprocess import RunCommand, run_command
 
 SYSCTL = "/usr/sbin/sysctl"
 VM_STAT = "/usr/bin/vm_stat"
@@ -17,7 +18,7 @@ _SHARE = 0.75
 thirds on small ones)."""
 
 
-def memory_limits(run: Run = run_command) -> tuple[int, int]:
+def memory_limits(run: RunCommand = run_command) -> tuple[int, int]:
     """Return what a model may take and all there is, in bytes.
 
     On a Mac the first is the limit of wired memory that ``iogpu.wired_limit_mb`` sets, or
@@ -34,7 +35,7 @@ def memory_limits(run: Run = run_command) -> tuple[int, int]:
     return int(said) * 1_048_576 or int(total * _SHARE), total
 
 
-def free_bytes(run: Run = run_command) -> int | None:
+def free_bytes(run: RunCommand = run_command) -> int | None:
     """Return what could be taken now, in bytes; ``None`` where that cannot be told."""
     try:
         return parse_meminfo(MEMINFO.read_text())
@@ -62,3 +63,8 @@ def parse_vm_stat(text: str) -> int | None:
 def weights_bytes(folder: Path) -> int:
     """Return the size of a checkpoint's weights."""
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def has_room_for_two(folder: Path | None) -> bool:
+    """Whether the checkpoint in ``folder``, ``None`` for the demo, fits into memory twice."""
+    return folder is None or 2 * OVERHEAD * weights_bytes(folder) < memory_limits()[0]

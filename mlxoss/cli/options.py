@@ -14,7 +14,7 @@ import typer
 from mlxoss import paths
 from mlxoss.cli.complete import completing
 from mlxoss.config import Config, ConfigFile, Setting, find_config_file, load_config, settings
-from mlxoss.settings import Choice
+from mlxoss.config.kinds import OneOf
 
 LoadConfig = Callable[[], Config]
 
@@ -80,7 +80,7 @@ def _flag(setting: Setting) -> inspect.Parameter:
         on_or_off = typer.Option(switch, help=setting.help)
         return _parameter(setting.name, Annotated[bool | None, on_or_off])
     default = "" if setting.default in (None, ()) else f" Default: {setting.default}."
-    words = setting.kind.words if isinstance(setting.kind, Choice) else ()
+    words = setting.kind.words if isinstance(setting.kind, OneOf) else ()
     option = typer.Option(
         setting.flag,
         metavar=setting.kind.metavar,

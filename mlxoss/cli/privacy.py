@@ -48,12 +48,12 @@ def privacy(as_json: _JSON = False) -> None:
 
 def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss import paths
+    from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
+    from mlxoss.cli.chat.session import HISTORY_FILE, HISTORY_LINES
     from mlxoss.cli.options import config_file
-    from mlxoss.cli.session import HISTORY_FILE, HISTORY_LINES
-    from mlxoss.cli.supervised import SERVICE_LOG, default_log
-    from mlxoss.exits import FILE_NAME
-    from mlxoss.keys import KEYS_FILE, TOKEN_FILE, USES_FILE
-    from mlxoss.server.state import DATABASE, KEY_FILE
+    from mlxoss.daemon.supervised import SERVICE_LOG, default_log
+    from mlxoss.last_exit import FILE_NAME
+    from mlxoss.server.storage import DATABASE, KEY_FILE
     from mlxoss.store.aside import SUFFIXES, find_aside
 
     data, logs = paths.data_dir(), paths.log_dir()
@@ -107,7 +107,7 @@ def _kept(config: Config) -> Iterator[Kept]:
 
 
 def _store_time(config: Config) -> str:
-    from mlxoss.cli.units import to_bytes
+    from mlxoss.cli.printing import to_bytes
     from mlxoss.store.values import Bounds
 
     if config.responses_store == "off":
@@ -120,7 +120,7 @@ def _store_time(config: Config) -> str:
 
 
 def _snapshots_time(config: Config) -> str:
-    from mlxoss.cli.units import to_bytes
+    from mlxoss.cli.printing import to_bytes
     from mlxoss.engine.disk_files import MAX_AGE_S
 
     if not config.snapshots_limit_bytes:
@@ -139,7 +139,7 @@ def _make(what: str, files: list[Path], how_long: str, remove: str, *, words: bo
 
 
 def _to_text(kept: Kept) -> str:
-    from mlxoss.cli.status_view import tilde
+    from mlxoss.cli.printing import tilde
 
     holds = " (holds what was said)" if kept.words else ""
     remove = f"rm {tilde(kept.where)}" if kept.remove == "rm" else kept.remove

@@ -8,9 +8,9 @@ import time
 import typer
 
 from mlxoss import __version__
-from mlxoss.cli import notice
 from mlxoss.cli.options import LoadConfig, with_settings
 from mlxoss.config import Config
+from mlxoss.daemon import notice
 from mlxoss.service.spec import is_supervised
 
 EPILOG = (
@@ -25,12 +25,12 @@ def serve(load_config: LoadConfig) -> None:
     """Serve a model behind OpenAI's endpoints until interrupted."""
     typer.echo(notice.started(__version__, os.getpid(), time.time()), err=True)
     if is_supervised(os.environ, os.getpid()):
-        from mlxoss.cli.supervised import serve_supervised
+        from mlxoss.daemon.supervised import serve_supervised
 
         code = serve_supervised(load_config, _run)
     else:
         code = _run_in_front(load_config())
-    from mlxoss.cli.daemon import leave
+    from mlxoss.daemon.assemble import leave
 
     leave(code)
 
@@ -39,12 +39,12 @@ def serve(load_config: LoadConfig) -> None:
 
 
 def _run(config: Config) -> int:
-    from mlxoss.cli.daemon import run
+    from mlxoss.daemon.assemble import run
 
     return run(config)
 
 
 def _run_in_front(config: Config) -> int:
-    from mlxoss.cli.daemon import run_in_front
+    from mlxoss.daemon.assemble import run_in_front
 
     return run_in_front(config)

@@ -16,10 +16,10 @@ _SURE = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def clear(yes: _SURE = False) -> None:
     """Remove every response, conversation and prompt that is kept. The daemon must be stopped."""
     from mlxoss import paths
-    from mlxoss.cli.units import to_bytes
+    from mlxoss.cli.printing import to_bytes
     from mlxoss.engine.disk_files import wipe as wipe_snapshots
     from mlxoss.errors import StoreError
-    from mlxoss.server.state import DATABASE
+    from mlxoss.server.storage import DATABASE
     from mlxoss.store.wiping import wipe
 
     path, snapshots = paths.data_dir() / DATABASE, paths.snapshots_dir()

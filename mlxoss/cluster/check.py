@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlxoss.checks import Check, Level
 from mlxoss.cluster.hostfile import Hostfile
-from mlxoss.cluster.hosts import Host, foreign_ips
+from mlxoss.cluster.hosts import foreign_ips
 from mlxoss.cluster.judge import (
     judge_link,
     judge_memory,
@@ -22,10 +21,12 @@ from mlxoss.cluster.judge import (
     on_one_machine,
     ways,
 )
-from mlxoss.cluster.link import COME_S, PATIENCE_S, Link
+from mlxoss.cluster.link import COME_S, PATIENCE_S, LinkSpeed
 from mlxoss.cluster.remote import Asking, Remote
-from mlxoss.cluster.report import Report, parse_report
+from mlxoss.cluster.report import HostReport, parse_report
 from mlxoss.cluster.trouble import Trouble
+from mlxoss.findings import Check, Level
+from mlxoss.hosts import Host
 
 REPORT_S = 30.0
 DEEP_S = 3600.0
@@ -48,15 +49,15 @@ class Measured:
     source: int
     target: int
     ip: str
-    link: Link
+    link: LinkSpeed
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ClusterFindings:
     """All findings in the order of the ranks; the reports and links that could be had."""
 
     findings: list[Finding] = field(default_factory=list)
-    reports: dict[int, Report] = field(default_factory=dict)
+    reports: dict[int, HostReport] = field(default_factory=dict)
     links: list[Measured] = field(default_factory=list)
 
     @property
@@ -67,18 +68,18 @@ class Found:
 
 def check_cluster(
     hostfile: Hostfile, backend: str, model: str | None, *, deep: bool = False, links: bool = True
-) -> Found:
+) -> ClusterFindings:
     """Check the hosts for ``model`` (as the setting) over ``backend``. Never raises.
 
     ``deep`` has each host read all weights. Without ``links`` no link is measured.
     """
-    found, hosts = Found(), hostfile.hosts
+    found, hosts = ClusterFindings(), hostfile.hosts
     envs, ranks = list(hostfile.envs), len(hosts)
     question = {"ask": "report", "model": model, "ranks": ranks, "deep": deep, "envs": envs}
     with ThreadPoolExecutor(len(hosts)) as pool:
         limit_s = DEEP_S if deep else REPORT_S
         told = list(pool.map(lambda host: _ask_report(host, question, limit_s), hosts))
-    found.reports.update((n, each) for n, each in enumerate(told) if isinstance(each, Report))
+    found.reports.update((n, each) for n, each in enumerate(told) if isinstance(each, HostReport))
     found.findings.append(Finding(0, judge_place(foreign_ips(hosts[0]))))
     for host, answer in zip(hosts, told, strict=True):
         checks = _judge_host(host, answer, found.reports, backend)
@@ -88,7 +89,7 @@ def check_cluster(
     return found
 
 
-def _ask_report(host: Host, question: Mapping[str, Any], limit_s: float) -> Report | Trouble:
+def _ask_report(host: Host, question: Mapping[str, Any], limit_s: float) -> HostReport | Trouble:
     answer = Remote(host).ask(question, limit_s)
     if isinstance(answer, Trouble):
         return answer
@@ -103,8 +104,8 @@ def _ask_report(host: Host, question: Mapping[str, Any], limit_s: float) -> Repo
 
 def _judge_host(
     host: Host,
-    answer: Report | Trouble,
-    reports: Mapping[int, Report],
+    answer: HostReport | Trouble,
+    reports: Mapping[int, HostReport],
     backend: str,
 ) -> list[Check]:
     if isinstance(answer, Trouble):
@@ -131,7 +132,7 @@ def _judge_reach(host: Host) -> Check:
     return Check("reach", Level.OK, "by ssh without a password")
 
 
-def _check_links(hosts: Sequence[Host], backend: str, found: Found) -> None:
+def _check_links(hosts: Sequence[Host], backend: str, found: ClusterFindings) -> None:
     """One after the other: two at once would share a cable."""
     for source, target, ip in ways(hosts, backend):
         way = f"to rank {target.rank} at {ip}"
@@ -140,12 +141,12 @@ def _check_links(hosts: Sequence[Host], backend: str, found: Found) -> None:
         else:
             link = measure_link(Remote(source), Remote(target), ip)
             check = judge_link(way, link, over_tcp=backend == "ring")
-            if isinstance(link, Link):
+            if isinstance(link, LinkSpeed):
                 found.links.append(Measured(source.rank, target.rank, ip, link))
         found.findings.append(Finding(source.rank, check))
 
 
-def measure_link(source: Remote, target: Remote, ip: str) -> Link | Trouble:
+def measure_link(source: Remote, target: Remote, ip: str) -> LinkSpeed | Trouble:
     """Have ``target`` listen on its address ``ip`` and ``source`` measure the way there."""
     secret = secrets.token_hex(16)
     key = f"hosts[{target.host.rank}].ips"
@@ -168,4 +169,4 @@ def measure_link(source: Remote, target: Remote, ip: str) -> Link | Trouble:
             "> Local Network"
         )
         return Trouble(f"no way there ({answer['error']})", remedy)
-    return Link(**answer)
+    return LinkSpeed(**answer)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlxoss.cluster.hosts import Host, Wrong, read_envs, read_host
+from mlxoss.cluster.hosts import Wrong, read_envs, read_host
 from mlxoss.errors import ConfigError
+from mlxoss.hosts import Host
 
 BACKENDS = ("ring", "jaccl")
 MOST_HOSTS = 64

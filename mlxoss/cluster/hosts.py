@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import re
-import shlex
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-LOCAL = frozenset({"127.0.0.1", "localhost"})
-"""Names of a host whose rank is started without ssh."""
+from mlxoss.config import did_you_mean
+from mlxoss.hosts import Host
 
 _KEYS = ("ssh", "ips", "rdma")
 # What ssh takes for a destination (a name, user@name, ssh://user@name:port), and no option of it.
@@ -24,33 +22,6 @@ _NAME = re.compile(r"(?=.*[a-z])[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.IGNO
 _DEVICE = re.compile(r"[\w.-]{1,64}", re.A)
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^\0\n]*")
 _MOST_SHOWN = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """A rank's host: where ssh finds it, and its addresses and devices for the group.
-
-    ``rdma`` holds for each rank the devices that lead there, none to the host itself.
-    """
-
-    rank: int
-    ssh: str
-    ips: tuple[str, ...] = ()
-    rdma: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def is_local(self) -> bool:
-        """Whether its rank is started without ssh; rank 0 is on this machine."""
-        return self.rank == 0 or self.ssh in LOCAL
-
-    def __str__(self) -> str:
-        return f"rank {self.rank} ({self.ssh})"
-
-    def to_command(self, command: str) -> str:
-        """What to type here to run ``command`` there."""
-        if self.is_local:
-            return command
-        return f"ssh {self.ssh} {shlex.quote(command) if '|' in command else command}"
 
 
 def foreign_ips(host: Host) -> list[str]:
@@ -81,8 +52,7 @@ class Wrong:
     def unknown(self, where: str, table: Iterable[str], known: Sequence[str]) -> None:
         """Note keys that mean nothing: most are misspelt."""
         for key in sorted(set(table) - set(known)):
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = did_you_mean(key, known)
             self.findings.append(f"{where}{key[:_MOST_SHOWN]} is unknown{hint}")
 
 

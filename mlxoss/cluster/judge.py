@@ -5,20 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlxoss.checks import OVERHEAD, Check, Level
-from mlxoss.cluster.hosts import Host
-from mlxoss.cluster.link import Link
-from mlxoss.cluster.report import Model, Report
+from mlxoss.cluster.link import LinkSpeed
+from mlxoss.cluster.report import HostModel, HostReport
 from mlxoss.cluster.trouble import Trouble
+from mlxoss.findings import GB, OVERHEAD, Check, Level
+from mlxoss.hosts import Host
 
-GB = 1_000_000_000
 _OTHER = "Choose another model, or another number of hosts: mlxoss models list"
 SLOW_ROUND_TRIP_S = 0.0015
 SLOW_BYTES_PER_S = 90e6
 """A gigabit cable does 118 MB/s in 0.3 ms; Wi-Fi rarely 90, in several."""
 
 
-def judge_versions(here: Report, there: Report, host: Host) -> Check:
+def judge_versions(here: HostReport, there: HostReport, host: Host) -> Check:
     """Whether the same software runs on both: other versions may compute other tokens."""
     differing = [
         f"{name} {there.versions.get(name, 'missing')}, not {version}"
@@ -36,7 +35,7 @@ def judge_versions(here: Report, there: Report, host: Host) -> Check:
     return Check("versions", Level.FAIL, "; ".join(differing), remedy)
 
 
-def judge_model(first: Report, there: Report, host: Host) -> Check:
+def judge_model(first: HostReport, there: HostReport, host: Host) -> Check:
     """Whether the model is there, and the very one that rank 0 has."""
     wanted, found = first.model, there.model
     if found is None:
@@ -52,7 +51,7 @@ def judge_model(first: Report, there: Report, host: Host) -> Check:
     return Check("model", Level.OK, f"{found.name}{at}, {found.digest[:12]} {how}")
 
 
-def _difference(wanted: Model, found: Model) -> str | None:
+def _difference(wanted: HostModel, found: HostModel) -> str | None:
     if wanted.commit and found.commit and wanted.commit != found.commit:
         return f"it is at {found.commit[:12]}, rank 0's at {wanted.commit[:12]}"
     if wanted.digest != found.digest:
@@ -62,7 +61,7 @@ def _difference(wanted: Model, found: Model) -> str | None:
     return None
 
 
-def _pull(wanted: Model, host: Host) -> str:
+def _pull(wanted: HostModel, host: Host) -> str:
     """How to get rank 0's model to a host."""
     if wanted.commit is None:
         return f"Copy rank 0's folder to the same path: rsync -a FOLDER/ {host.ssh}:FOLDER/"
@@ -70,7 +69,7 @@ def _pull(wanted: Model, host: Host) -> str:
     return host.to_command(pull)
 
 
-def judge_memory(there: Report, together: int, host: Host) -> Check:
+def judge_memory(there: HostReport, together: int, host: Host) -> Check:
     """Whether the shards of the ``together`` ranks on that machine fit, with room to compute."""
     name, memory = "memory", there.memory
     if there.model is None:
@@ -106,7 +105,7 @@ def _more_memory(needed: float, total_bytes: int, host: Host) -> str:
     return f"{command} (until the next boot)"
 
 
-def judge_rdma(there: Report, host: Host) -> Check:
+def judge_rdma(there: HostReport, host: Host) -> Check:
     """Whether the devices that the hostfile names are there."""
     wanted = sorted({device for devices in host.rdma for device in devices})
     listed = ", ".join(wanted)
@@ -124,7 +123,7 @@ def judge_rdma(there: Report, host: Host) -> Check:
     return Check("rdma", Level.FAIL, f"{', '.join(missing)} missing, there is {found}", remedy)
 
 
-def judge_link(way: str, found: Link | Trouble, *, over_tcp: bool) -> Check:
+def judge_link(way: str, found: LinkSpeed | Trouble, *, over_tcp: bool) -> Check:
     """Whether a link is there and quick; speed counts only where the group uses it (ring)."""
     if isinstance(found, Trouble):
         return Check("link", Level.FAIL, f"{way}: {found.detail}", found.remedy)
@@ -145,7 +144,7 @@ def _rate(bytes_per_s: float) -> str:
     return f"{bytes_per_s / 1e6:.0f} MB/s"
 
 
-def on_one_machine(reports: Mapping[int, Report]) -> dict[int, int]:
+def on_one_machine(reports: Mapping[int, HostReport]) -> dict[int, int]:
     """For each rank how many ranks, itself included, its machine holds."""
     machines = [report.machine for report in reports.values()]
     return {rank: machines.count(report.machine) for rank, report in reports.items()}

@@ -27,7 +27,7 @@ _COUNT = struct.Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkSpeed:
     """The median time of a byte to and fro, and the rate of many in one direction."""
 
     round_trip_s: float
@@ -52,12 +52,12 @@ def listen(host: str, secret: str, tell: Callable[[int], None]) -> int:
                     return _answer(caller)
 
 
-def measure(host: str, port: int, secret: str) -> Link:
+def measure(host: str, port: int, secret: str) -> LinkSpeed:
     """Measure the link to who listens there. Raises ``OSError`` if it breaks or hangs."""
     with socket.create_connection((host, port), timeout=PATIENCE_S) as link:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link.sendall(f"{secret}\n".encode())
-        return Link(_round_trip_s(link), _bytes_per_s(link))
+        return LinkSpeed(_round_trip_s(link), _bytes_per_s(link))
 
 
 def _knows(caller: socket.socket, secret: str) -> bool:

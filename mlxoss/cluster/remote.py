@@ -15,10 +15,9 @@ from threading import Timer
 from types import TracebackType
 from typing import Any
 
-from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.report import PROBE, find_answer
 from mlxoss.cluster.trouble import Trouble, explain
-from mlxoss.ssh import over_ssh, own_command, to_exec
+from mlxoss.hosts import Host, over_ssh, own_command, to_exec
 
 CONNECT_S = 5
 _NOTICE_LOSS = ("-o", "ServerAliveInterval=5")

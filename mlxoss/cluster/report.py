@@ -16,7 +16,7 @@ _MARK = "mlxoss-probe:"
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class HostModel:
     """The model that a host would load.
 
     ``digest`` tells it from others by reading some of the weights, ``contents`` by reading all.
@@ -33,7 +33,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class HostMemory:
     """In bytes: what the GPU may hold, all there is, and what is free (``None``: unknown)."""
 
     limit_bytes: int
@@ -42,7 +42,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HostReport:
     """A host. ``machine`` differs between machines.
 
     ``model`` is ``None`` where it cannot be used, for the reason ``model_error``; ``rdma`` names
@@ -51,8 +51,8 @@ class Report:
 
     versions: Mapping[str, str]
     machine: str
-    memory: Memory
-    model: Model | None = None
+    memory: HostMemory
+    model: HostModel | None = None
     model_error: str | None = None
     rdma: tuple[str, ...] | None = None
 
@@ -72,20 +72,20 @@ def find_answer(line: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def to_answer(report: Report) -> dict[str, Any]:
+def to_answer(report: HostReport) -> dict[str, Any]:
     """A report as JSON values."""
     return asdict(report)
 
 
-def parse_report(answer: Mapping[str, Any]) -> Report | None:
+def parse_report(answer: Mapping[str, Any]) -> HostReport | None:
     """Read a report back; ``None`` if it is one of another version."""
     try:
         model, rdma = answer["model"], answer["rdma"]
-        return Report(
+        return HostReport(
             versions=dict(answer["versions"]),
             machine=str(answer["machine"]),
-            memory=Memory(**answer["memory"]),
-            model=None if model is None else Model(**model),
+            memory=HostMemory(**answer["memory"]),
+            model=None if model is None else HostModel(**model),
             model_error=answer["model_error"],
             rdma=None if rdma is None else tuple(rdma),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlxoss.cluster.hosts import Host
+from mlxoss.hosts import Host
 
 _SSH_FAILED = 255
 _MOST_SHOWN = 160

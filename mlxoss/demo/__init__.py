@@ -11,15 +11,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-DEMO_NAME = "mlxoss-demo"
+from mlxoss.demo.about import DEMO_BYTES, DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 
-DEMO_CONTEXT_TOKENS = 4096
-
-DEMO_BYTES = 64_000_000
-"""What its weights take in memory at most."""
-
-DEMO_CREATED = 1_795_824_000
-"""Unix time in seconds: the day it was trained; ``/v1/models`` shows it."""
+__all__ = [
+    "DEMO_BYTES",
+    "DEMO_CONTEXT_TOKENS",
+    "DEMO_CREATED",
+    "DEMO_NAME",
+    "expand_demo",
+    "read_demo_config",
+]
 
 
 def expand_demo(cache_dir: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -18,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from mlxoss.demo import DEMO_NAME
+from mlxoss.demo.about import DEMO_NAME
 from mlxoss.errors import ModelError
+from mlxoss.files import locked
 
 _LAYOUT = 1
 """Raise it when the same weights shall expand to other files."""
@@ -95,8 +95,7 @@ def _sha256(path: Path) -> str:
 def _publish(folder: Path, source: Traversable, manifest: Mapping[str, Any]) -> None:
     """Build ``folder`` under a lock, so that nobody's good folder is ever replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{DEMO_NAME}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder.parent / f"{DEMO_NAME}.lock"):
         if _is_whole(folder):
             return
         arrays = _read_weights(source, manifest["weights_sha256"])

@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend
@@ -31,9 +30,6 @@ from mlxoss.engine.scheduler import (
 from mlxoss.engine.state import EngineState, EngineStatus, Phase, Ranks
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull, RanksLost
 
-if TYPE_CHECKING:  # llguidance and openai-harmony: only once they are needed
-    from mlxoss.harmony.guards import Guards
-
 logger = logging.getLogger(__name__)
 
 OnFatal = Callable[[BaseException], None]
@@ -49,9 +45,6 @@ class Engine:
 
     After ``idle_unload_s`` without a request the backend is closed, and made anew for the next one,
     which waits (``None``: never).
-
-    ``load_guards`` gives what compiles the requests' grammars, the same object each time, on any
-    thread; ``None`` where sequences follow no grammar.
     """
 
     def __init__(
@@ -61,10 +54,8 @@ class Engine:
         max_batch: int = 8,
         max_queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
-        load_guards: Callable[[], Guards] | None = None,
         idle_unload_s: float | None = None,
     ) -> None:
-        self.load_guards = load_guards
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._ledger = Ledger(slots=max_batch, places=max_queue, clock=clock)

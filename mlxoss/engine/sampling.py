@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 import numpy as np
 
-from mlxoss.core import SamplingParams, TokenLogprob
+from mlxoss.core import LEAST_LOGPROB, SamplingParams, TokenLogprob
 
 Sampler = Callable[[mx.array], mx.array]
 """Scores (rows, vocabulary), float32, to token ids (rows,). A score is a log probability plus some
@@ -26,7 +26,6 @@ LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 
 GREEDY_BELOW_TEMPERATURE = 1e-5
 LEAST_TOP_P = 1e-6
-LEAST_LOGPROB = -9999.0
 _MOST_SHARED = 64
 
 

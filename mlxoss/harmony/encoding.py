@@ -11,12 +11,12 @@ from pathlib import Path
 
 import openai_harmony
 
+from mlxoss.core import VOCAB_SIZE as VOCAB_SIZE
 from mlxoss.errors import ModelError
 from mlxoss.harmony.runs import split_long_runs
 
 VOCABULARY_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 VOCABULARY_NAME = "o200k_base.tiktoken"
-VOCAB_SIZE = 201_088
 
 START = 200_006
 END = 200_007

@@ -7,7 +7,6 @@ file away when it is interrupted; once a weight is among the cache's blobs,
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -30,7 +29,8 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers, tqdm  # type: ignore[attr-defined]
 
 from mlxoss.errors import ModelError
-from mlxoss.pins import Pin
+from mlxoss.files import take_lock
+from mlxoss.model_pins import Pin
 
 _SUFFIXES = (".json", ".safetensors")
 
@@ -183,15 +183,14 @@ class Hub:
         """Keep other mlxoss processes from appending to the same partial files."""
         folder = self.cache / ".locks" / self._folder(name).name
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "mlxoss.lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ModelError(f"Another mlxoss is pulling {name} at this moment.") from None
+            lock = take_lock(folder / "mlxoss.lock", limit_s=0.0)
+        except BlockingIOError:
+            raise ModelError(f"Another mlxoss is pulling {name} at this moment.") from None
+        try:
             yield
         finally:
-            os.close(handle)
+            os.close(lock)
 
 
 def is_gpt_oss(config: object) -> bool:

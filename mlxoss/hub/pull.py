@@ -9,7 +9,7 @@ from pathlib import Path
 from mlxoss.errors import ModelError
 from mlxoss.hub.cache import Hub, Snapshot, is_gpt_oss
 from mlxoss.hub.errors import in_one_sentence
-from mlxoss.pins import Pin, write_pin
+from mlxoss.model_pins import Pin, write_pin
 
 
 def pull(

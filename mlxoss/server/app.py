@@ -9,30 +9,44 @@ from sanic import Request, Sanic
 from sanic.response import BaseHTTPResponse
 
 from mlxoss.config import Config
-from mlxoss.core import ModelInfo
-from mlxoss.engine.engine import Engine
-from mlxoss.server.bounds import BODY_S, HEAD_S, IDLE_S, MAX_HEAD_BYTES, SEND_S
-from mlxoss.server.control import add_control_routes
-from mlxoss.server.endpoints import add_document_route
-from mlxoss.server.entrance import add_entrance
-from mlxoss.server.heads import StrictRequest
-from mlxoss.server.health import add_health_route
-from mlxoss.server.http import (
-    MAX_BODY_BYTES,
-    MAX_DRAINED_BYTES,
-    App,
-    JsonErrorHandler,
-    request_id,
-    speaks_messages,
-)
-from mlxoss.server.models import add_model_routes
-from mlxoss.server.monitor import add_monitor_routes
-from mlxoss.server.page import add_page_routes
-from mlxoss.server.routes import add_turn_routes, load_handlers
-from mlxoss.server.services import EncodingLoader, Services
+from mlxoss.server.access.middleware import add_access
+from mlxoss.server.http.bodies import MAX_BODY_BYTES, MAX_DRAINED_BYTES
+from mlxoss.server.http.errors import App, JsonErrorHandler, request_id, speaks_messages
+from mlxoss.server.http.protocol import BODY_S, HEAD_S, IDLE_S, MAX_HEAD_BYTES, SEND_S
+from mlxoss.server.http.strict_request import StrictRequest
+from mlxoss.server.monitor.health import HealthRoutes
+from mlxoss.server.monitor.page import PageRoutes
+from mlxoss.server.monitor.routes import MonitorRoutes
+from mlxoss.server.routes.chat import ChatRoutes
+from mlxoss.server.routes.completions import CompletionRoutes
+from mlxoss.server.routes.document import DocumentRoutes
+from mlxoss.server.routes.messages import MessageRoutes
+from mlxoss.server.routes.models import ModelControlRoutes, ModelRoutes
+from mlxoss.server.routes.responses.conversations import ConversationRoutes
+from mlxoss.server.routes.responses.responses import ResponseRoutes, ResponseSocketRoutes
+from mlxoss.server.routing import Routes, add_routes
+from mlxoss.server.services import Services
+from mlxoss.turns.context import ServedModel, TurnContext
+from mlxoss.turns.encoding_loader import EncodingLoader
 
 if TYPE_CHECKING:
     from mlxoss.harmony.encoding import Encoding
+
+_ROUTES: tuple[type[Routes], ...] = (
+    ChatRoutes,
+    CompletionRoutes,
+    MessageRoutes,
+    ResponseRoutes,
+    ConversationRoutes,
+    ResponseSocketRoutes,
+    ModelRoutes,
+    HealthRoutes,
+    DocumentRoutes,
+    ModelControlRoutes,
+    MonitorRoutes,
+    PageRoutes,
+)
+"""All that is served."""
 
 HEARTBEAT_S = 15.0
 _NEVER_S = 10.0**9
@@ -40,18 +54,17 @@ _NEVER_S = 10.0**9
 
 def create_app(
     config: Config,
-    engine: Engine,
+    served: ServedModel,
     load_encoding: Callable[[], Encoding],
     *,
-    model: ModelInfo,
     name: str,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> App:
-    """An app that serves ``engine``; ``app.ctx.services`` holds its parts.
+    """An app for ``served``; ``app.ctx.services`` holds its parts.
 
     ``name`` must be unique among the process's apps. ``load_encoding`` is
-    called once, on another thread. The caller starts the engine and sets the
-    services' ``state``.
+    called once, on another thread. The caller starts the engine and opens the
+    services with a storage.
     """
     app: App = Sanic(
         name,
@@ -76,27 +89,28 @@ def create_app(
             "TOUCHUP": False,
         }
     )
-    encoding = EncodingLoader(lambda: _load(load_encoding, engine))
-    services = Services(config, engine, model, encoding, heartbeat_s)
+    encoding = EncodingLoader(lambda: _load(load_encoding, served))
+    services = Services(TurnContext(config, served, encoding), heartbeat_s)
     app.ctx.services = services
-    add_entrance(app, services)
-    add_turn_routes(app, services)
-    add_model_routes(app, services)
-    add_health_route(app, services)
-    add_document_route(app)
-    add_control_routes(app, services)
-    add_monitor_routes(app, services)
-    add_page_routes(app)
+    add_access(app, services)
+    app.ctx.routes = [make(services) for make in _ROUTES]
+    for routes in app.ctx.routes:
+        add_routes(app, routes)
     _add_headers(app, services)
     return app
 
 
-def _load(load_encoding: Callable[[], Encoding], engine: Engine) -> Encoding:
-    """Import what turns need while at it, so that the first one need not on the event loop."""
+def load_handlers() -> None:
+    """Import what requests need, so that the first one need not on the event loop."""
+    for routes in _ROUTES:
+        routes.preload()
+
+
+def _load(load_encoding: Callable[[], Encoding], served: ServedModel) -> Encoding:
     load_handlers()
     encoding = load_encoding()
-    if engine.load_guards is not None:
-        engine.load_guards().load()
+    if served.load_grammars is not None:
+        served.load_grammars().load()
     return encoding
 
 

@@ -7,15 +7,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlxoss.checks import OVERHEAD, Check, Level
 from mlxoss.errors import ServiceError
-from mlxoss.service.binding import port_problem
+from mlxoss.findings import GB, OVERHEAD, Check, Level
 from mlxoss.service.health import Answered, Health, Refused
 from mlxoss.service.job import Job
 from mlxoss.service.program import Program
 from mlxoss.service.status import ServiceStatus, problems_of
+from mlxoss.sockets import port_problem
 
-GB = 1_000_000_000
 NEEDED_DISK_BYTES = 500_000_000
 """Logs turned over in full, launchd's own, the demo model and room to spare."""
 MOST_LOG_BYTES = 200_000_000

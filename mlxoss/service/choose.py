@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlxoss.errors import ServiceError
 from mlxoss.service.launchd import Launchd
-from mlxoss.service.run import Run, run_command
+from mlxoss.service.subprocess import RunCommand, run_command
 from mlxoss.service.supervisor import Supervisor
 from mlxoss.service.systemd import Systemd
 
@@ -18,7 +18,7 @@ LAUNCHCTL_VARIABLE = "MLXOSS_LAUNCHCTL"
 
 
 def choose_supervisor(
-    platform: str, env: Mapping[str, str], uid: int, home: Path, run: Run = run_command
+    platform: str, env: Mapping[str, str], uid: int, home: Path, run: RunCommand = run_command
 ) -> Supervisor:
     """Return the manager of the user's services.
 

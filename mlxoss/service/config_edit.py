@@ -12,7 +12,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from mlxoss.config import Setting, did_you_mean, settings
 from mlxoss.errors import ConfigError
-from mlxoss.service.files import write_if_changed
+from mlxoss.files import write_if_changed
 
 CONFIG_MODE = 0o600
 

@@ -12,9 +12,9 @@ from mlxoss.errors import ServiceError
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.launchctl import Code, parse_disabled, parse_print
 from mlxoss.service.plist import plist_path, read_plist, render_plist
-from mlxoss.service.run import Ran, Run, run_command
 from mlxoss.service.spec import LABEL, Definition, ServiceSpec
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.subprocess import CommandResult, RunCommand, run_command
+from mlxoss.service.supervisor import Polling
 
 HOMEBREW_LABEL = "homebrew.mxcl.mlxoss"
 """The label that ``brew services`` gave before the formula named its own."""
@@ -39,8 +39,8 @@ class Launchd:
     home: Path
     label: str = LABEL
     exit_timeout_s: int = 30
-    run: Run = run_command
-    pace: Pace = field(default_factory=Pace)
+    run: RunCommand = run_command
+    pace: Polling = field(default_factory=Polling)
     name: str = "launchd"
     log_hint: str = (
         'log show --last 10m --predicate \'process == "launchd" OR process == "xpcproxy"\''
@@ -145,7 +145,7 @@ class Launchd:
     def _domains(self) -> tuple[str, str]:
         return f"gui/{self.uid}", f"user/{self.uid}"
 
-    def _call(self, *arguments: str) -> Ran:
+    def _call(self, *arguments: str) -> CommandResult:
         return self.run([self.launchctl, *arguments])
 
     def _print(self, domain: str) -> Found:
@@ -221,7 +221,7 @@ class Launchd:
             and os.path.realpath(job.definition or "") == os.path.realpath(self.definition)
         )
 
-    def _diagnose(self, domain: str, done: Ran, *, final: bool) -> None:
+    def _diagnose(self, domain: str, done: CommandResult, *, final: bool) -> None:
         """Give the reason that a plain user is not told; return if there may be none."""
         try:
             info = self.definition.stat()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlxoss.errors import ConfigError
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.supervisor import Polling
 
 _AGO = re.compile(r"(\d+)\s*([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -79,7 +79,7 @@ def since(lines: Iterable[str], stamp: str) -> Iterator[str]:
             yield line
 
 
-def follow(path: Path, pace: Pace) -> Iterator[str]:
+def follow(path: Path, pace: Polling) -> Iterator[str]:
     """Yield what is appended to ``path`` from now on, for ever, by name.
 
     The file may be missing at first; when it is replaced (turned over) or gets shorter (cut

@@ -8,15 +8,16 @@ services`` wrote) is never touched.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
-from mlxoss.service.files import locked, write_if_changed
+from mlxoss.files import take_lock, write_if_changed
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.spec import Definition, ServiceSpec
-from mlxoss.service.supervisor import Pace, Supervisor
+from mlxoss.service.supervisor import Polling, Supervisor
 
 DEFINITION_MODE = 0o644
 """Set after writing, whatever the umask: launchd refuses a file that others may write."""
@@ -41,13 +42,15 @@ def read_definition(supervisor: Supervisor) -> Definition | None:
 @dataclass(frozen=True, slots=True)
 class Manager:
     """The service of one user. ``state_folder`` holds the lock; ``drain_s`` is how long a
-    restart waits for running turns before it kills the process.
+    restart waits for running turns before it kills the process, ``lock_s`` how long any
+    sequence waits for another command to finish.
     """
 
     supervisor: Supervisor
     state_folder: Path
-    pace: Pace = field(default_factory=Pace)
+    pace: Polling = field(default_factory=Polling)
     drain_s: float = 40.0
+    lock_s: float = 60.0
 
     def definition(self) -> Definition | None:
         """Return what the installed definition says, as ``read_definition``."""
@@ -198,5 +201,15 @@ class Manager:
         for folder in (spec.working_directory, spec.log_file.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return locked(self.state_folder / "service.lock", self.pace)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            descriptor = take_lock(self.state_folder / "service.lock", self.lock_s)
+        except BlockingIOError:
+            message = "another mlxoss command is changing the service; try again"
+            raise ServiceError(message) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlxoss.exits import LastExit
+from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health
 from mlxoss.service.job import Found, Job, JobState
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.supervisor import Polling
 
 NO_PROGRAM = 78
 """``EX_CONFIG``: launchd could not start the program at all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ServiceReady:
     """``/health`` answers; the model may still be loading."""
 
     health: Answered
 
 
 @dataclass(frozen=True, slots=True)
-class NotReady:
+class ServiceNotReady:
     """The service will not answer, or did not in time; ``why`` is one sentence."""
 
     why: str
@@ -34,27 +34,27 @@ def wait_ready(
     last_exit: Callable[[], LastExit | None],
     *,
     limit_s: float = 60.0,
-    pace: Pace | None = None,
-) -> Ready | NotReady:
+    pace: Polling | None = None,
+) -> ServiceReady | ServiceNotReady:
     """Poll the service's own answer; its manager is asked only while there is none.
 
     An answer counts only when it comes from the service's process (where the answer names
     one): another server may hold the port that the service was refused.
     """
-    pace = pace or Pace()
-    outcome: list[Ready | NotReady] = []
+    pace = pace or Polling()
+    outcome: list[ServiceReady | ServiceNotReady] = []
 
     def settled() -> bool:
         health, found = ask(), query()
         if isinstance(health, Answered) and _answers_for(health, found):
-            outcome.append(Ready(health))
+            outcome.append(ServiceReady(health))
         elif (why := ended(found, last_exit())) is not None:
-            outcome.append(NotReady(why))
+            outcome.append(ServiceNotReady(why))
         return bool(outcome)
 
     if pace.until(settled, limit_s):
         return outcome[0]
-    return NotReady(f"it did not answer within {limit_s:g} s")
+    return ServiceNotReady(f"it did not answer within {limit_s:g} s")
 
 
 def ended(found: Found, last: LastExit | None) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxoss.errors import ServiceError
-from mlxoss.exits import LastExit
+from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health
 from mlxoss.service.job import Found, Job, JobState, Unknown
 from mlxoss.service.manager import Manager
@@ -100,7 +100,7 @@ def read_status(
 
 
 def problems_of(health: Health) -> list[Mapping[str, Any]]:
-    """What the daemon says is wrong although it serves (``mlxoss.problems.Problem`` each)."""
+    """What the daemon says is wrong although it serves (``mlxoss.findings.DaemonProblem`` each)."""
     found = health.document.get("problems") if isinstance(health, Answered) else None
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 

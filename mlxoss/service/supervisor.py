@@ -13,7 +13,7 @@ from mlxoss.service.spec import Definition, ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Polling:
     """How long things may take, in seconds, and the clock that says so.
 
     ``grace_s`` is allowed on top of the service's own exit time-out.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mlxoss.errors import ServiceError
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
-from mlxoss.service.run import Ran, Run, run_command
 from mlxoss.service.spec import Definition, ServiceSpec
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.subprocess import CommandResult, RunCommand, run_command
+from mlxoss.service.supervisor import Polling
 from mlxoss.service.unit import SHOWN, UNIT, parse_show, read_unit, render_unit
 
 
@@ -24,8 +24,8 @@ class Systemd:
     systemctl: str
     config_home: Path
     exit_timeout_s: int = 30
-    run: Run = run_command
-    pace: Pace = field(default_factory=Pace)
+    run: RunCommand = run_command
+    pace: Polling = field(default_factory=Polling)
     name: str = "systemd"
     log_hint: str = f"journalctl --user --unit {UNIT} --lines 50"
 
@@ -107,7 +107,7 @@ class Systemd:
     def _lives(self, job: Job) -> bool:
         return job.alive or job.state is not JobState.ENDED
 
-    def _call(self, *arguments: str) -> Ran:
+    def _call(self, *arguments: str) -> CommandResult:
         limit_s = self.exit_timeout_s + self.pace.grace_s + 5
         return self.run([self.systemctl, "--user", "--no-pager", *arguments], timeout_s=limit_s)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from mlxoss.problems import Problem
+from mlxoss.findings import DaemonProblem
 
 SUFFIXES = ("", "-wal", "-shm")
 """Of a database's files: itself, its write-ahead log and that one's index."""
@@ -35,13 +35,13 @@ def find_aside(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}{_MARK}*"))
 
 
-def aside_problem(path: Path) -> Problem | None:
+def aside_problem(path: Path) -> DaemonProblem | None:
     """What the owner is told as long as one of them is there."""
     found = [file for file in find_aside(path) if not file.name.endswith(SUFFIXES[1:])]
     if not found:
         return None
     last = found[-1]
-    return Problem(
+    return DaemonProblem(
         "store_moved_aside",
         f"The response store was damaged: it was moved to {last}, and a new one made.",
         f"`sqlite3 {last} .recover` may bring back what it holds; remove it, or "

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from mlxoss.problems import Problem
+from mlxoss.findings import DaemonProblem
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Calendar:
         self._steady = steady
         self._seen = clock(), steady()
         self._doubt_ends = 0.0
-        self.problem: Problem | None = None
+        self.problem: DaemonProblem | None = None
 
     def is_believed(self) -> bool:
         """Whether ages may be counted now. Call once a minute or so."""
@@ -51,7 +51,7 @@ class Calendar:
 
     def _doubt(self, ahead_s: float, now: float, at: float) -> None:
         self._doubt_ends = at + DOUBT_S
-        self.problem = Problem(
+        self.problem = DaemonProblem(
             "clock_leapt",
             f"The clock went forward by {ahead_s / 3600:.0f} hours at once, so for a day no "
             "response is removed for its age.",

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Sequence
 
 from mlxoss.errors import InvalidRequest
 from mlxoss.store.packing import pack_token_ids
-from mlxoss.store.values import Item, Response, Turn
+from mlxoss.store.values import StoredItem, StoredResponse, StoredTurn
 
 
 def insert_contents(
-    connection: sqlite3.Connection, response: Response, conversation_id: str | None, now: float
+    connection: sqlite3.Connection,
+    response: StoredResponse,
+    conversation_id: str | None,
+    now: float,
 ) -> None:
     """Write a response's items and turns; with ``conversation_id`` they join that too."""
     turn_of_item: dict[str, int] = {}
@@ -46,7 +49,7 @@ def insert_contents(
 
 def insert_turn(
     connection: sqlite3.Connection,
-    turn: Turn,
+    turn: StoredTurn,
     now: float,
     response_id: str | None = None,
     conversation_id: str | None = None,
@@ -73,7 +76,7 @@ def insert_turn(
 
 
 def append_to_conversation(
-    connection: sqlite3.Connection, conversation_id: str, items: Sequence[Item]
+    connection: sqlite3.Connection, conversation_id: str, items: Sequence[StoredItem]
 ) -> None:
     """Write items that no response brought behind the conversation's last one."""
     place = _next_position(connection, conversation_id)
@@ -96,7 +99,7 @@ def _next_position(connection: sqlite3.Connection, conversation_id: str | None) 
 
 
 def refuse_duplicates(
-    connection: sqlite3.Connection, conversation_id: str, items: Iterable[Item], param: str
+    connection: sqlite3.Connection, conversation_id: str, items: Iterable[StoredItem], param: str
 ) -> None:
     """Raise ``InvalidRequest`` if an item is there already, or twice in ``items``."""
     seen: set[str] = set()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mlxoss.errors import NotFound
 from mlxoss.store.contents import append_to_conversation, refuse_duplicates
 from mlxoss.store.lookup import to_history
-from mlxoss.store.values import Conversation, History, Item
+from mlxoss.store.values import History, StoredConversation, StoredItem
 
 CONVERSATION_ITEMS = (
     "SELECT id, json, conversation_position AS place FROM items WHERE conversation_id = :owner"
@@ -38,8 +38,8 @@ What a response owns too stays with that.
 
 def insert(
     connection: sqlite3.Connection,
-    conversation: Conversation,
-    items: Sequence[Item],
+    conversation: StoredConversation,
+    items: Sequence[StoredItem],
     now: float,
 ) -> None:
     """Write a new conversation with its first items."""
@@ -52,7 +52,7 @@ def insert(
 
 
 def append(
-    connection: sqlite3.Connection, conversation_id: str, items: Sequence[Item], now: float
+    connection: sqlite3.Connection, conversation_id: str, items: Sequence[StoredItem], now: float
 ) -> None:
     """Add items behind the last one; ``NotFound`` without the conversation."""
     changed = connection.execute(
@@ -63,12 +63,14 @@ def append(
     _append(connection, conversation_id, items)
 
 
-def _append(connection: sqlite3.Connection, conversation_id: str, items: Sequence[Item]) -> None:
+def _append(
+    connection: sqlite3.Connection, conversation_id: str, items: Sequence[StoredItem]
+) -> None:
     refuse_duplicates(connection, conversation_id, items, "items")
     append_to_conversation(connection, conversation_id, items)
 
 
-def read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
+def read(connection: sqlite3.Connection, conversation_id: str) -> StoredConversation:
     """The conversation without its items; ``NotFound`` if there is none."""
     row = connection.execute(
         "SELECT created_at, metadata, date FROM conversations WHERE id = ?", (conversation_id,)
@@ -76,7 +78,7 @@ def read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
     if row is None:
         raise _unknown(conversation_id)
     created_at, metadata_json, date = row
-    return Conversation(
+    return StoredConversation(
         id=conversation_id,
         created_at=created_at,
         metadata_json=metadata_json,
@@ -86,7 +88,7 @@ def read(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
 
 def set_metadata(
     connection: sqlite3.Connection, conversation_id: str, metadata_json: str
-) -> Conversation:
+) -> StoredConversation:
     """Replace the metadata; the conversation as it is now."""
     connection.execute(
         "UPDATE conversations SET metadata = ? WHERE id = ?", (metadata_json, conversation_id)
@@ -100,7 +102,7 @@ def delete(connection: sqlite3.Connection, conversation_id: str) -> None:
     connection.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,))
 
 
-def read_item(connection: sqlite3.Connection, conversation_id: str, item_id: str) -> Item:
+def read_item(connection: sqlite3.Connection, conversation_id: str, item_id: str) -> StoredItem:
     """One item of a conversation; ``NotFound`` if either is not there."""
     read(connection, conversation_id)
     row = connection.execute(
@@ -110,10 +112,12 @@ def read_item(connection: sqlite3.Connection, conversation_id: str, item_id: str
         raise NotFound(
             f"Item with id '{item_id}' not found.", param="item_id", code="item_not_found"
         )
-    return Item(item_id, row[0])
+    return StoredItem(item_id, row[0])
 
 
-def delete_item(connection: sqlite3.Connection, conversation_id: str, item_id: str) -> Conversation:
+def delete_item(
+    connection: sqlite3.Connection, conversation_id: str, item_id: str
+) -> StoredConversation:
     """Take one item out; the conversation it is missing from. ``NotFound`` as ``read_item``."""
     read_item(connection, conversation_id, item_id)
     key = {"conversation": conversation_id, "item": item_id}

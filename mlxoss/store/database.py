@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from mlxoss.errors import NotFound, StoreDamaged, StoreError, StoreUnavailable
-from mlxoss.problems import Problem
+from mlxoss.findings import DaemonProblem
 from mlxoss.store.failures import is_of_the_disk, store_errors, to_problem
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Database:
         self._place = place
         self._clock = clock
         self.stands_in = stands_in
-        self._problem: Problem | None = None
+        self._problem: DaemonProblem | None = None
         self._is_damaged = False
         self._writer = writer
         self._reader = reader or writer
@@ -75,7 +75,7 @@ class Database:
         return await self._submit(self._reading, self._read, job)
 
     @property
-    def problem(self) -> Problem | None:
+    def problem(self) -> DaemonProblem | None:
         """Why the last use failed, until something is kept again; damage stays. Any thread."""
         return self._problem
 

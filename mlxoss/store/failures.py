@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlxoss.errors import InvalidRequest, StoreDamaged, StoreError, StoreFull
-from mlxoss.problems import Problem
+from mlxoss.findings import DaemonProblem
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -18,7 +18,7 @@ def damaged(place: str, why: str) -> StoreDamaged:
     return StoreDamaged(f"{place} is damaged ({why}).")
 
 
-def to_problem(error: StoreError, since: float) -> Problem:
+def to_problem(error: StoreError, since: float) -> DaemonProblem:
     """What the owner is told of operations that fail since then, for the disk's reasons."""
     code = _code(error.__cause__)
     if isinstance(error, StoreFull):
@@ -32,7 +32,7 @@ def to_problem(error: StoreError, since: float) -> Problem:
         name, remedy = "store_read_only", "Make the data folder writable; nothing else is needed."
     else:
         name, remedy = "store_failed", "See what the disk has: `mlxoss logs`, `mlxoss doctor`."
-    return Problem(name, f"The response store failed: {error}", remedy, since)
+    return DaemonProblem(name, f"The response store failed: {error}", remedy, since)
 
 
 def is_of_the_disk(error: StoreError) -> bool:

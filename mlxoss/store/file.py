@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlxoss.errors import StoreDamaged, StoreRefused
+from mlxoss.files import sync_folder
 from mlxoss.store.aside import move_aside
 from mlxoss.store.failures import damaged, store_errors
 from mlxoss.store.migrations import APPLICATION_ID, Migration, migrate, taken_steps
@@ -98,9 +99,7 @@ def _create(path: Path, migrations: Sequence[Migration], now: float) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(connection, migrations, now)
     draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    sync_folder(path.parent)
 
 
 def _inspect(path: Path, migrations: Sequence[Migration]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mlxoss.errors import NotFound
 from mlxoss.store.packing import unpack_token_ids
-from mlxoss.store.values import History, Item, Order, Page, PageRequest, Turn
+from mlxoss.store.values import History, Order, Page, PageRequest, StoredItem, StoredTurn
 
 ItemRow = tuple[str, str, int | None]
 """An item's id, its JSON text and its turn's row."""
@@ -22,9 +22,9 @@ ItemRow = tuple[str, str, int | None]
 class Contents:
     """What one response holds, in order."""
 
-    inputs: list[Item] = field(default_factory=list)
-    outputs: list[Item] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
+    inputs: list[StoredItem] = field(default_factory=list)
+    outputs: list[StoredItem] = field(default_factory=list)
+    turns: list[StoredTurn] = field(default_factory=list)
 
 
 def read_contents(
@@ -45,7 +45,7 @@ def read_contents(
         key,
     ):
         side = contents[owner].outputs if is_output else contents[owner].inputs
-        side.append(Item(item_id, json))
+        side.append(StoredItem(item_id, json))
         if turn_row is not None:
             item_ids[turn_row].append(item_id)
     for turn_row, call_id in connection.execute(
@@ -59,7 +59,7 @@ def read_contents(
         "WHERE response_id IN (SELECT id FROM chain) ORDER BY row",
         key,
     ):
-        turn = Turn(unpack_token_ids(blob), tuple(item_ids[row]), tuple(call_ids[row]))
+        turn = StoredTurn(unpack_token_ids(blob), tuple(item_ids[row]), tuple(call_ids[row]))
         contents[owner].turns.append(turn)
     return contents
 
@@ -79,7 +79,7 @@ def read_page(connection: sqlite3.Connection, rows: str, owner: str, request: Pa
         f"SELECT id, json FROM ({rows}) {where} ORDER BY place {request.order} LIMIT :count",
         parameters,
     ).fetchall()
-    items = tuple(Item(*row) for row in found[: request.limit])
+    items = tuple(StoredItem(*row) for row in found[: request.limit])
     return Page(items, has_more=len(found) > request.limit)
 
 
@@ -124,12 +124,12 @@ def to_history(connection: sqlite3.Connection, rows: Sequence[ItemRow]) -> Histo
     turn_rows = dict.fromkeys(row for _, _, row in rows if row is not None)
     turns = [read_turn(connection, row) for row in turn_rows]
     return History(
-        items=tuple(Item(item_id, json) for item_id, json, _ in rows),
+        items=tuple(StoredItem(item_id, json) for item_id, json, _ in rows),
         turns=tuple(turn for turn in turns if turn and present.issuperset(turn.item_ids)),
     )
 
 
-def read_turn(connection: sqlite3.Connection, row: int) -> Turn | None:
+def read_turn(connection: sqlite3.Connection, row: int) -> StoredTurn | None:
     """One turn, or ``None`` if an item of it has been deleted."""
     item_count, blob = connection.execute(
         "SELECT item_count, token_ids FROM turns WHERE row = ?", (row,)
@@ -142,17 +142,17 @@ def read_turn(connection: sqlite3.Connection, row: int) -> Turn | None:
     calls = connection.execute(
         "SELECT id FROM calls WHERE turn_row = ? ORDER BY position", (row,)
     ).fetchall()
-    return Turn(
+    return StoredTurn(
         token_ids=unpack_token_ids(blob),
         item_ids=tuple(item_id for (item_id,) in items),
         call_ids=tuple(call_id for (call_id,) in calls),
     )
 
 
-def find_turns(connection: sqlite3.Connection, call_ids: Iterable[str]) -> dict[str, Turn]:
+def find_turns(connection: sqlite3.Connection, call_ids: Iterable[str]) -> dict[str, StoredTurn]:
     """The turns that made these calls, by call id; unknown calls are left out."""
-    found: dict[str, Turn] = {}
-    turns: dict[int, Turn | None] = {}
+    found: dict[str, StoredTurn] = {}
+    turns: dict[int, StoredTurn | None] = {}
     for call_id in call_ids:
         row = connection.execute("SELECT turn_row FROM calls WHERE id = ?", (call_id,)).fetchone()
         if row is None:

@@ -14,7 +14,7 @@ from mlxoss.errors import NotFound
 from mlxoss.store.contents import insert_contents, refuse_duplicates
 from mlxoss.store.events import insert_events, next_sequence
 from mlxoss.store.lookup import Contents, read_contents
-from mlxoss.store.values import Failure, Link, Response, Status
+from mlxoss.store.values import ChainLink, Failure, Status, StoredResponse
 
 INPUT_ITEMS = (
     "SELECT id, json, position AS place FROM items WHERE response_id = :owner AND NOT is_output"
@@ -37,7 +37,7 @@ WITH RECURSIVE chain (id, previous_id, status, date) AS (
 
 
 def insert(
-    connection: sqlite3.Connection, response: Response, now: float, unstored_s: float
+    connection: sqlite3.Connection, response: StoredResponse, now: float, unstored_s: float
 ) -> str:
     """Write a new response with all it holds; the id of its chain."""
     chain_id = _chain_of(connection, response.previous_response_id) or response.id
@@ -56,7 +56,7 @@ def insert(
 
 
 def update(
-    connection: sqlite3.Connection, response: Response, now: float, unstored_s: float
+    connection: sqlite3.Connection, response: StoredResponse, now: float, unstored_s: float
 ) -> str | None:
     """Write a running response anew; the id of its chain, or ``None``.
 
@@ -75,7 +75,7 @@ def update(
     return _chain_of(connection, response.id)
 
 
-def _to_row(response: Response, now: float, unstored_s: float) -> dict[str, object]:
+def _to_row(response: StoredResponse, now: float, unstored_s: float) -> dict[str, object]:
     ended_at = now if response.status.ended else None
     return {
         "id": response.id,
@@ -92,7 +92,7 @@ def _to_row(response: Response, now: float, unstored_s: float) -> dict[str, obje
     }
 
 
-def _insert_contents(connection: sqlite3.Connection, response: Response, now: float) -> None:
+def _insert_contents(connection: sqlite3.Connection, response: StoredResponse, now: float) -> None:
     """Items and turns; an answered response's join its conversation too, if that is there."""
     joined = None
     if response.status.answered and response.conversation_id is not None:
@@ -101,7 +101,7 @@ def _insert_contents(connection: sqlite3.Connection, response: Response, now: fl
 
 
 def _enter_conversation(
-    connection: sqlite3.Connection, response: Response, conversation_id: str, now: float
+    connection: sqlite3.Connection, response: StoredResponse, conversation_id: str, now: float
 ) -> str | None:
     changed = connection.execute(
         "UPDATE conversations SET used_at = ?, date = coalesce(date, ?) WHERE id = ?",
@@ -121,7 +121,7 @@ def _chain_of(connection: sqlite3.Connection, response_id: str | None) -> str | 
     return None if row is None else str(row[0])
 
 
-def read(connection: sqlite3.Connection, response_id: str) -> Response:
+def read(connection: sqlite3.Connection, response_id: str) -> StoredResponse:
     """One response, whole; ``NotFound`` if there is none."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM responses WHERE id = ?", (response_id,)
@@ -131,7 +131,7 @@ def read(connection: sqlite3.Connection, response_id: str) -> Response:
     _, created_at, status, date, object_json, previous_id, conversation_id, *flags = row
     contents = read_contents(connection, _ONE, response_id)[response_id]
     background, stored = map(bool, flags)
-    return Response(
+    return StoredResponse(
         id=response_id,
         created_at=created_at,
         status=Status(status),
@@ -147,7 +147,7 @@ def read(connection: sqlite3.Connection, response_id: str) -> Response:
     )
 
 
-def read_chain(connection: sqlite3.Connection, response_id: str) -> tuple[Link, ...]:
+def read_chain(connection: sqlite3.Connection, response_id: str) -> tuple[ChainLink, ...]:
     """``response_id`` and all before it, the first one first.
 
     Raises ``NotFound`` (``previous_response_not_found``) if it or one before it has
@@ -160,7 +160,7 @@ def read_chain(connection: sqlite3.Connection, response_id: str) -> tuple[Link, 
         )
     }
     contents = read_contents(connection, _CHAIN, response_id)
-    links: list[Link] = []
+    links: list[ChainLink] = []
     link_id: str | None = response_id
     while link_id is not None:
         row = rows.pop(link_id, None)
@@ -171,9 +171,9 @@ def read_chain(connection: sqlite3.Connection, response_id: str) -> tuple[Link, 
     return tuple(reversed(links))
 
 
-def _to_link(row: tuple[str, str | None, str, str], contents: Contents) -> Link:
+def _to_link(row: tuple[str, str | None, str, str], contents: Contents) -> ChainLink:
     response_id, _, status, date = row
-    return Link(
+    return ChainLink(
         response_id=response_id,
         status=Status(status),
         date=datetime.date.fromisoformat(date),
@@ -206,7 +206,7 @@ def delete(connection: sqlite3.Connection, response_id: str) -> None:
 
 def fail_running(
     connection: sqlite3.Connection,
-    to_failed: Callable[[Response, int], Failure],
+    to_failed: Callable[[StoredResponse, int], Failure],
     now: float,
     unstored_s: float,
 ) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlxoss.errors import StoreError
-from mlxoss.problems import Problem
+from mlxoss.findings import DaemonProblem
 from mlxoss.store import contents, conversations, events, lookup, responses, retention
 from mlxoss.store.calendar import Calendar, steady_s
 from mlxoss.store.database import Database
@@ -23,18 +23,18 @@ from mlxoss.store.migrations import touch
 from mlxoss.store.retention import Writing
 from mlxoss.store.values import (
     Bounds,
-    Conversation,
+    ChainLink,
     Event,
     EventPage,
     Failure,
     History,
-    Item,
-    Link,
     Page,
     PageRequest,
-    Response,
     Stats,
-    Turn,
+    StoredConversation,
+    StoredItem,
+    StoredResponse,
+    StoredTurn,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Store:
         lock: FileLock | None,
         bounds: Bounds,
         clock: Callable[[], float],
-        found: Problem | None = None,
+        found: DaemonProblem | None = None,
         steady: Callable[[], float] = steady_s,
     ) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class Store:
 
     # Responses
 
-    async def put(self, response: Response, new_events: Sequence[Event] = ()) -> None:
+    async def put(self, response: StoredResponse, new_events: Sequence[Event] = ()) -> None:
         """Keep a new response, with all it holds and its events so far.
 
         If it has been answered (completed or incomplete), its items also join its
@@ -80,7 +80,7 @@ class Store:
 
         await self._database.write(job)
 
-    async def update(self, response: Response, new_events: Sequence[Event] = ()) -> bool:
+    async def update(self, response: StoredResponse, new_events: Sequence[Event] = ()) -> bool:
         """Replace a running response, whole, and add its next events, as :meth:`put`.
 
         Its links, date and flags stay as they were put. ``False``, and nothing done,
@@ -98,11 +98,11 @@ class Store:
 
         return await self._database.write(job)
 
-    async def get(self, response_id: str) -> Response:
+    async def get(self, response_id: str) -> StoredResponse:
         """One response, whole; ``NotFound`` if there is none."""
         return await self._database.read(lambda c: responses.read(c, response_id))
 
-    async def chain(self, response_id: str) -> tuple[Link, ...]:
+    async def chain(self, response_id: str) -> tuple[ChainLink, ...]:
         """The conversation that ends with ``response_id``, its first response first.
 
         ``NotFound`` (``previous_response_not_found``) if it or one before it has gone.
@@ -158,7 +158,7 @@ class Store:
         return await self._database.read(job)
 
     async def fail_interrupted(
-        self, to_failed: Callable[[Response, int], Failure]
+        self, to_failed: Callable[[StoredResponse, int], Failure]
     ) -> tuple[str, ...]:
         """Fail what was running when the last process died; the ids, oldest first.
 
@@ -171,7 +171,7 @@ class Store:
 
     # Turns by call id
 
-    async def remember_turn(self, turn: Turn) -> None:
+    async def remember_turn(self, turn: StoredTurn) -> None:
         """Keep a turn that belongs to no stored response, to be found by its ``call_ids``."""
 
         def job(connection: sqlite3.Connection) -> None:
@@ -180,7 +180,7 @@ class Store:
 
         await self._database.write(job)
 
-    async def turns_of_calls(self, call_ids: Iterable[str]) -> dict[str, Turn]:
+    async def turns_of_calls(self, call_ids: Iterable[str]) -> dict[str, StoredTurn]:
         """The turns in which the model made these calls, by call id; unknown ones are left out."""
         wanted = tuple(call_ids)
         return await self._database.read(lambda c: lookup.find_turns(c, wanted))
@@ -188,7 +188,7 @@ class Store:
     # Conversations
 
     async def create_conversation(
-        self, conversation: Conversation, items: Sequence[Item] = ()
+        self, conversation: StoredConversation, items: Sequence[StoredItem] = ()
     ) -> None:
         """Keep a new conversation; ``InvalidRequest`` for an item id given twice."""
 
@@ -198,11 +198,11 @@ class Store:
 
         await self._database.write(job)
 
-    async def conversation(self, conversation_id: str) -> Conversation:
+    async def conversation(self, conversation_id: str) -> StoredConversation:
         """One conversation without its items; ``NotFound`` if there is none."""
         return await self._database.read(lambda c: conversations.read(c, conversation_id))
 
-    async def set_metadata(self, conversation_id: str, metadata_json: str) -> Conversation:
+    async def set_metadata(self, conversation_id: str, metadata_json: str) -> StoredConversation:
         """Replace the metadata and return the conversation; ``NotFound`` if there is none."""
         return await self._database.write(
             lambda c: conversations.set_metadata(c, conversation_id, metadata_json)
@@ -216,7 +216,7 @@ class Store:
         await self._database.write(lambda c: conversations.delete(c, conversation_id))
         await self._give_back()
 
-    async def append_items(self, conversation_id: str, items: Sequence[Item]) -> None:
+    async def append_items(self, conversation_id: str, items: Sequence[StoredItem]) -> None:
         """Add items behind the last one: all, or none with ``NotFound`` or ``InvalidRequest``."""
 
         def job(connection: sqlite3.Connection) -> None:
@@ -235,13 +235,13 @@ class Store:
 
         return await self._database.read(job)
 
-    async def conversation_item(self, conversation_id: str, item_id: str) -> Item:
+    async def conversation_item(self, conversation_id: str, item_id: str) -> StoredItem:
         """One item; ``NotFound`` if it or its conversation is not there."""
         return await self._database.read(
             lambda c: conversations.read_item(c, conversation_id, item_id)
         )
 
-    async def delete_item(self, conversation_id: str, item_id: str) -> Conversation:
+    async def delete_item(self, conversation_id: str, item_id: str) -> StoredConversation:
         """Take one item out and return the conversation; ``NotFound`` as above."""
         return await self._database.write(
             lambda c: conversations.delete_item(c, conversation_id, item_id)
@@ -271,7 +271,7 @@ class Store:
         """Whether it is in memory because the file cannot be used."""
         return self._database.stands_in
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[DaemonProblem]:
         """What the owner should know. Any thread; waits for nothing."""
         return [p for p in (self._found, self._database.problem, self._calendar.problem) if p]
 

@@ -40,7 +40,7 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class StoredItem:
     """One public item: its id and its JSON text."""
 
     id: str
@@ -48,7 +48,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StoredTurn:
     """What the model wrote in one assistant turn, exactly.
 
     ``token_ids`` ends with the stop token if one was sampled. ``item_ids`` are the
@@ -62,7 +62,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class StoredResponse:
     """One response, whole.
 
     ``object_json`` is the response object without its output. ``date`` is the
@@ -76,9 +76,9 @@ class Response:
     status: Status
     date: datetime.date
     object_json: str
-    input_items: tuple[Item, ...] = ()
-    output_items: tuple[Item, ...] = ()
-    turns: tuple[Turn, ...] = ()
+    input_items: tuple[StoredItem, ...] = ()
+    output_items: tuple[StoredItem, ...] = ()
+    turns: tuple[StoredTurn, ...] = ()
     previous_response_id: str | None = None
     conversation_id: str | None = None
     background: bool = False
@@ -86,23 +86,23 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainLink:
     """One response of a chain, as far as a prompt is made of it."""
 
     response_id: str
     status: Status
     date: datetime.date
-    input_items: tuple[Item, ...]
-    output_items: tuple[Item, ...]
-    turns: tuple[Turn, ...]
+    input_items: tuple[StoredItem, ...]
+    output_items: tuple[StoredItem, ...]
+    turns: tuple[StoredTurn, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """Items in order, with every turn of which all items are still there."""
 
-    items: tuple[Item, ...]
-    turns: tuple[Turn, ...]
+    items: tuple[StoredItem, ...]
+    turns: tuple[StoredTurn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class PageRequest:
 class Page:
     """Items in the order asked for. ``has_more`` says whether others follow."""
 
-    items: tuple[Item, ...]
+    items: tuple[StoredItem, ...]
     has_more: bool
 
 
@@ -153,7 +153,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class StoredConversation:
     """A conversation without its items.
 
     ``metadata_json`` is an object's JSON text; ``date`` is ``None`` until the first

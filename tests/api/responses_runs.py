@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlxoss.api.encrypted_content import KEY_BYTES, ContentSeal
+from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import HttpError
-from mlxoss.api.responses_object import ResponseHeader, ResponseShape
-from mlxoss.api.responses_request import parse_responses_request
-from mlxoss.api.responses_stream import ResponsesStream, StreamSetup
-from mlxoss.api.responses_tools import read_tools
-from mlxoss.api.turn_request import Usage
-from mlxoss.core import TokenLogprob
+from mlxoss.api.responses.object import ResponseHeader, ResponseShape
+from mlxoss.api.responses.request import parse_responses_request
+from mlxoss.api.responses.stream import ResponsesStream, StreamSetup
+from mlxoss.api.responses.tools import read_tools
+from mlxoss.api.turn_request import TurnOutput, Usage
+from mlxoss.core import KEY_BYTES, TokenLogprob
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.events import Event, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
@@ -93,13 +93,13 @@ def make_stream(encoding: Encoding, run: Run) -> ResponsesStream:
 
 def play(
     encoding: Encoding, run: Run, batch: Callable[[Sequence[int]], Iterable[Sequence[int]]]
-) -> tuple[list[dict[str, Any]], ResponsesStream]:
+) -> tuple[list[Any], ResponsesStream]:
     """The events of ``run`` with its ids arriving in the batches that ``batch`` makes."""
     stream = make_stream(encoding, run)
     names = read_tools(parse_responses_request(run.body()).tools).names
     parser = TurnParser(encoding, names)
-    events = stream.queue() if run.is_background else []
-    events += stream.start()
+    events: list[Any] = stream.queue() if run.is_background else []
+    events += stream.begin(USAGE)
     for ids in batch(encode_turn(encoding, run.written)):
         parsed = [event for token_id in ids for event in parser.feed(token_id)]
         events += _feed(stream, parsed, run)
@@ -109,9 +109,9 @@ def play(
     return events + stream.finish(USAGE), stream
 
 
-def _feed(stream: ResponsesStream, parsed: Iterable[Event], run: Run) -> list[dict[str, Any]]:
+def _feed(stream: ResponsesStream, parsed: Iterable[Event], run: Run) -> list[Any]:
     logprob = TokenLogprob(-0.25, ((72, -0.25), (73, float("-inf")))) if run.has_logprobs else None
-    return [one for event in parsed for one in stream.feed(event, logprob)]
+    return [one for event in parsed for one in stream.feed(TurnOutput(0, event, logprob))]
 
 
 def one_at_a_time(ids: Sequence[int]) -> list[Sequence[int]]:

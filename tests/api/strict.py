@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -27,14 +28,14 @@ def _adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
     return pydantic.TypeAdapter(kind)
 
 
-def check(kind: Any, value: dict[str, Any]) -> Any:
+def check(kind: Any, value: Mapping[str, Any]) -> Any:
     """Validate ``value`` as ``kind`` and return it as that."""
     judged = _adapter(kind).validate_python(value)
     _refuse_unknown(judged)
     return judged
 
 
-def check_response(value: dict[str, Any]) -> Response:
+def check_response(value: Mapping[str, Any]) -> Response:
     """As ``check``; a response also has every field there is."""
     missing = set(Response.model_fields) - set(value)
     assert not missing, f"fields without a value: {missing}"
@@ -45,7 +46,7 @@ def check_response(value: dict[str, Any]) -> Response:
     return judged
 
 
-def check_event(value: dict[str, Any]) -> None:
+def check_event(value: Mapping[str, Any]) -> None:
     """As ``check``, for one event of a stream; its response is checked too."""
     check(ResponseStreamEvent, value)
     if "response" in value:

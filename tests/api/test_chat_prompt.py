@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxoss.api.chat_prompt import to_turn_request
-from mlxoss.api.chat_request import ChatRequest, parse_chat_request
+from mlxoss.api.chat.prompt import to_turn_request
+from mlxoss.api.chat.request import ChatRequest, parse_chat_request
 from mlxoss.api.sampling import fold_seed
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.core import Effort, SamplingParams

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from mlxoss.api.chat_fold import ChatFold
-from mlxoss.api.chat_stream import ChatHeader, ChatStream
-from mlxoss.api.turn_request import Usage
+from mlxoss.api.chat.fold import ChatFold
+from mlxoss.api.chat.stream import ChatOptions, ChatStream
+from mlxoss.api.common import CompletionHeader
+from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenLogprob
 from mlxoss.harmony.events import (
     Channel,
@@ -101,17 +102,15 @@ CASES: dict[str, tuple[list[Step], dict[str, Any]]] = {
 }
 
 
-def chunks_of(steps: Sequence[Step], options: dict[str, Any]) -> list[dict[str, Any]]:
+def chunks_of(steps: Sequence[Step], options: dict[str, Any]) -> list[Any]:
     numbers = itertools.count(1)
     stream = ChatStream(
-        ChatHeader("chatcmpl-1", 1_700_000_000, "model"),
+        CompletionHeader("chatcmpl-1", 1_700_000_000, "model"),
+        ChatOptions(**options),
         token_bytes=lambda token_id: b"<%d>" % token_id,
-        make_call_id=lambda: f"call_{next(numbers)}",
-        **options,
+        make_call_id=lambda index: f"call_{next(numbers)}",
     )
-    chunks = [
-        chunk for index, event, logprob in steps for chunk in stream.feed(index, event, logprob)
-    ]
+    chunks = [chunk for step in steps for chunk in stream.feed(TurnOutput(*step))]
     return chunks + stream.finish(USAGE)
 
 
@@ -120,9 +119,9 @@ def record(case: str) -> dict[str, Any]:
     steps, options = CASES[case]
     chunks = chunks_of(steps, options)
     fold = ChatFold(logprobs=case == "logprobs")
-    for chunk in (with_usage := chunks_of(steps, options | {"include_usage": True})):
+    for chunk in chunks_of(steps, options | {"include_usage": True}):
         fold.add(chunk)
-    whole = fold.to_completion(with_usage[-1])
+    whole = fold.answer()
     return {
         "chunks": [chunk["choices"] or chunk for chunk in chunks],
         "whole": whole["choices"],
@@ -162,7 +161,7 @@ def test_the_clients_own_types_accept_everything(case: str) -> None:
     fold = ChatFold(logprobs=case == "logprobs")
     for chunk in chunks:
         fold.add(chunk)
-    whole = ChatCompletion.model_validate(fold.to_completion(chunks[-1]), strict=True)
+    whole = ChatCompletion.model_validate(fold.answer(), strict=True)
     assert whole.usage is not None
     assert whole.usage.total_tokens == 17
 

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlxoss.api.chat_messages import issued_call_ids
-from mlxoss.api.chat_prompt import to_turn_request
-from mlxoss.api.chat_request import parse_chat_request
-from mlxoss.api.encrypted_content import KEY_BYTES, ContentSeal
-from mlxoss.api.exact_turns import ExactTurns
+from mlxoss.api.chat.items import issued_call_ids
+from mlxoss.api.chat.prompt import to_turn_request
+from mlxoss.api.chat.request import parse_chat_request
+from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.replay import ExactTurns
+from mlxoss.core import KEY_BYTES
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     Conversation,

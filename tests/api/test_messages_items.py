@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from mlxoss.api.encrypted_content import KEY_BYTES, ContentSeal
-from mlxoss.api.exact_turns import ExactTurns
-from mlxoss.api.messages_fold import to_input
-from mlxoss.api.messages_items import issued_call_ids
-from mlxoss.api.messages_prompt import Recalled, to_conversation
-from mlxoss.api.messages_request import parse_count_tokens_request
-from mlxoss.core import Effort
+from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.messages.fold import to_input
+from mlxoss.api.messages.items import issued_call_ids
+from mlxoss.api.messages.prompt import Recalled, to_conversation
+from mlxoss.api.messages.request import parse_count_tokens_request
+from mlxoss.api.replay import ExactTurns
+from mlxoss.core import KEY_BYTES, Effort
 from mlxoss.harmony.conversation import (
     Conversation,
     DeveloperText,

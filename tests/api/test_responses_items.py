@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlxoss.api.items import CallOutputItem, MessageItem
-from mlxoss.api.items_parse import check_items, parse_items, read_items, referenced_ids
+from mlxoss.api.responses.items import CallOutputItem, MessageItem
+from mlxoss.api.responses.parse_items import check_items, parse_items, read_items, referenced_ids
 from mlxoss.errors import InvalidRequest, NotFound, RequestError
 from tests.api.responses_runs import make_ids
 

@@ -18,15 +18,14 @@ from openai.types.responses import (
     ResponseStreamEvent,
 )
 
-from mlxoss.api.conversations import to_conversation_object, to_deleted_conversation
 from mlxoss.api.errors import HttpError
-from mlxoss.api.items_page import PageQuery, parse_page_query
-from mlxoss.api.items_parse import parse_items
-from mlxoss.api.responses_compact import to_compacted_items
-from mlxoss.api.responses_object import (
+from mlxoss.api.responses.answers import ResponseStatus
+from mlxoss.api.responses.conversations import to_conversation_object, to_deleted_conversation
+from mlxoss.api.responses.item_list import PageQuery, parse_page_query
+from mlxoss.api.responses.object import (
     ResponseHeader,
     ResponseShape,
-    ResponseStatus,
+    to_compacted_items,
     to_compaction,
     to_deleted_response,
     to_failed,
@@ -34,8 +33,9 @@ from mlxoss.api.responses_object import (
     to_input_tokens,
     to_item_list,
 )
-from mlxoss.api.responses_request import parse_responses_request
-from mlxoss.api.responses_tools import read_tools
+from mlxoss.api.responses.parse_items import parse_items
+from mlxoss.api.responses.request import parse_responses_request
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.errors import InvalidRequest
 from tests.api.responses_runs import FAILURE, SEAL, TOOLS, USAGE, make_ids
 from tests.api.strict import check, check_response
@@ -114,7 +114,7 @@ def test_a_response_says_what_is_in_force() -> None:
         "prompt_cache_key": "k",
         "service_tier": "default",
     }
-    assert {name: value[name] for name in expected} == expected
+    assert {name: dict(value)[name] for name in expected} == expected
 
 
 def test_an_interrupted_response_becomes_a_failed_one() -> None:
@@ -166,8 +166,8 @@ def test_a_compaction_keeps_the_user_s_words_and_a_sealed_summary() -> None:
     ]
     # openai-python's type has no place for the messages that OpenAI's answers hold.
     check(CompactedResponse, to_compaction(HEADER, [compaction], USAGE))
-    sealed = compaction["encrypted_content"]
-    assert SEAL.open_compaction(sealed, param="input[0]") == "All is well."
+    sealed = dict(compaction)["encrypted_content"]
+    assert SEAL.open_compaction(str(sealed), param="input[0]") == "All is well."
 
 
 QUERIES: dict[str, tuple[dict[str, str], PageQuery]] = {

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from mlxoss.api.encrypted_content import ContentSeal
-from mlxoss.api.exact_turns import ExactTurns
-from mlxoss.api.items import Item
-from mlxoss.api.items_parse import parse_items, read_items
-from mlxoss.api.items_prompt import issued_call_ids
-from mlxoss.api.responses_prompt import (
+from mlxoss.api.replay import ExactTurns
+from mlxoss.api.responses.items import Item
+from mlxoss.api.responses.items_to_prompt import issued_call_ids
+from mlxoss.api.responses.parse_items import parse_items, read_items
+from mlxoss.api.responses.prompt import (
     PromptItems,
     to_compaction_turn,
     to_conversation,
     to_turn_request,
 )
-from mlxoss.api.responses_request import parse_compact_request, parse_responses_request
-from mlxoss.api.responses_tools import read_tools
+from mlxoss.api.responses.request import parse_compact_request, parse_responses_request
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.core import Effort
 from mlxoss.errors import InvalidRequest
@@ -278,7 +278,7 @@ class Answered:
 
 def answer(encoding: Encoding, written: str, **request: Any) -> Answered:
     _, stream = play(encoding, Run(written, request), all_at_once)
-    output = [dict(item) for item in stream.output]
+    output: list[Any] = [dict(item) for item in stream.output]
     ids = tuple(encode_turn(encoding, written))
     item_ids = tuple(item["id"] for item in output)
     return Answered(ids, output, Record(ids, item_ids, stream.call_ids))

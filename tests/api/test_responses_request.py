@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from mlxoss.api.conversations import (
+from mlxoss.api.responses.conversations import (
     parse_conversation_request,
     parse_conversation_update,
     parse_items_request,
 )
-from mlxoss.api.responses_request import (
+from mlxoss.api.responses.request import (
     parse_compact_request,
     parse_input_tokens_request,
     parse_responses_request,
 )
-from mlxoss.api.responses_tools import read_tools
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.core import Effort
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import ResponseFormat

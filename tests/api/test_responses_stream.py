@@ -84,7 +84,8 @@ def test_the_response_is_the_last_event_s(encoding: Encoding, name: str) -> None
     events, stream = play(encoding, RUNS[name], all_at_once)
     assert stream.response == events[-1]["response"]
     assert list(stream.output) == stream.response["output"]
-    calls = [item["call_id"] for item in stream.output if "call_id" in item]
+    output: Any = stream.output
+    calls = [item["call_id"] for item in output if "call_id" in item]
     assert list(stream.call_ids) == calls
 
 
@@ -93,7 +94,7 @@ def test_sealed_reasoning_opens_to_its_exact_ids(encoding: Encoding) -> None:
     events, stream = play(encoding, run, one_at_a_time)
     for event in events:
         check_event(event)
-    reasoning = stream.output[0]
+    reasoning: Any = stream.output[0]
     opened = SEAL.open_reasoning(reasoning["encrypted_content"], param="input[0]")
     assert opened.token_ids == tuple(encoding.encode_text(reasoning["content"][0]["text"]))
     (done,) = (
@@ -115,7 +116,7 @@ def test_a_cancelled_response_keeps_what_there_was(encoding: Encoding) -> None:
 
 def test_an_error_comes_before_the_last_event_without_a_gap(encoding: Encoding) -> None:
     stream = make_stream(encoding, RUNS["final"])
-    first = stream.start()
+    first = stream.begin(USAGE)
     last = stream.put_error_before(stream.finish(USAGE), FAILURE)
     assert [e["type"] for e in last] == ["error", "response.completed"]
     assert [e["sequence_number"] for e in first + last] == [0, 1, 2, 3]
@@ -150,9 +151,7 @@ def test_any_turn_makes_a_sound_stream(
     assert_deltas_make_the_output(events, stream.response["output"])
 
 
-def assert_deltas_make_the_output(
-    events: Sequence[dict[str, Any]], output: Sequence[dict[str, Any]]
-) -> None:
+def assert_deltas_make_the_output(events: Sequence[Any], output: Sequence[Any]) -> None:
     texts: dict[tuple[int, str], str] = {}
     for event in events:
         if event["type"].endswith(".delta"):

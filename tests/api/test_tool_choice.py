@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlxoss.api.chat_prompt import to_turn_request
-from mlxoss.api.chat_request import parse_chat_request
-from mlxoss.api.responses_tools import read_tools
+from mlxoss.api.chat.prompt import to_turn_request
+from mlxoss.api.chat.request import parse_chat_request
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.errors import InvalidRequest

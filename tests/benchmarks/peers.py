@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlxoss.cli.bench_cases import READING_S, Messages, Target, decode
-from mlxoss.cli.bench_stream import time_chat
-from mlxoss.cli.server import Server
+from mlxoss.cli.bench.cases import READING_S, Messages, Target, decode
+from mlxoss.cli.bench.timing import time_chat
+from mlxoss.cli.client.http import Server
 from mlxoss.errors import MlxossError
 from tests.benchmarks.serve import free_port, resident_mib
 from tests.benchmarks.tokenizer_files import write_tokenizer

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Event, Item, Response, Status, Turn
+from mlxoss.store.values import Bounds, Event, Status, StoredItem, StoredResponse, StoredTurn
 
 TODAY = datetime.date(2026, 1, 1)
 CHARS_PER_TOKEN = 4
@@ -29,20 +29,22 @@ OBJECT_CHARS = 8_000
 """Instructions and tools: what a coding client sends with every request, and more."""
 
 
-def make_response(number: int, tokens: int, previous: str | None, rng: random.Random) -> Response:
+def make_response(
+    number: int, tokens: int, previous: str | None, rng: random.Random
+) -> StoredResponse:
     """A response with one reasoning item and one call, its text as long as its ids."""
     ids = tuple(rng.choices(range(200_000), k=tokens))
     text = "x" * (tokens * CHARS_PER_TOKEN // 2)
     reasoning, call = f"rs_{number:032}", f"fc_{number:032}"
-    return Response(
+    return StoredResponse(
         id=f"resp_{number:032}",
         created_at=number,
         status=Status.COMPLETED,
         date=TODAY,
         object_json="o" * OBJECT_CHARS,
-        input_items=(Item(f"msg_{number:032}", text),),
-        output_items=(Item(reasoning, text), Item(call, text)),
-        turns=(Turn(ids, (reasoning, call), (f"call_{number:032}",)),),
+        input_items=(StoredItem(f"msg_{number:032}", text),),
+        output_items=(StoredItem(reasoning, text), StoredItem(call, text)),
+        turns=(StoredTurn(ids, (reasoning, call), (f"call_{number:032}",)),),
         previous_response_id=previous,
     )
 
@@ -104,7 +106,7 @@ async def measure_busy(
 ) -> None:
     """Time event appends and reads against a client that puts without pause."""
     number = options.stored + options.rounds
-    running = Response("resp_running", 0, Status.IN_PROGRESS, TODAY, "{}", background=True)
+    running = StoredResponse("resp_running", 0, Status.IN_PROGRESS, TODAY, "{}", background=True)
     await store.put(running)
 
     async def append(sequence: int) -> None:

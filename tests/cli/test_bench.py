@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.cli.bench_stream import Timing
-from mlxoss.cli.bench_table import Report, to_decode_row, to_row
+from mlxoss.cli.bench.table import BenchReport, to_decode_row, to_row
+from mlxoss.cli.bench.timing import Timing
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.cli.daemon import start_daemon
 from tests.cli.runner import mlxoss
@@ -108,7 +108,7 @@ def test_rates() -> None:
     assert Timing(0.5, 0.5, 1, 10, 0, 1, {}).decode_per_s == 0
     row = to_decode_row("2 streams", [[timing, coarse]])
     assert (row.decode_per_s, row.prompt_tokens, row.prefill_per_s) == (100, 1000, None)
-    report = Report("u", "m", 1, [row, to_row("cold", [timing])])
+    report = BenchReport("u", "m", 1, [row, to_row("cold", [timing])])
     assert [line.split() for line in report.to_lines()[2:]] == [
         ["2", "streams", "1000", "450", "500", "ms", "100", "tok/s"],
         ["cold", "1000", "900", "500", "ms", "200", "tok/s"],

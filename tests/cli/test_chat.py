@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from mlxoss.cli.notice import url as to_url
 from mlxoss.config import Config
 from tests.cli.runner import environment, mlxoss
 
@@ -232,7 +231,7 @@ def test_a_bad_url_is_wrong_usage(tmp_path: Path, url: str) -> None:
     ],
 )
 def test_how_a_client_reaches_a_host(host: str, url: str) -> None:
-    assert to_url(Config(host=host, port=80)) == url
+    assert Config(host=host, port=80).url == url
 
 
 def on_a_terminal(home: Path, arguments: list[str], env: dict[str, str]) -> str:

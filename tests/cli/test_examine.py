@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from mlxoss.checks import Level
-from mlxoss.cli.examine import check_system
+from mlxoss.cli.doctor.checks import check_system
+from mlxoss.cli.doctor.speed import compare
 from mlxoss.cli.memory import memory_limits
-from mlxoss.cli.speed import compare
-from mlxoss.service.run import Ran
+from mlxoss.findings import Level
+from mlxoss.service.subprocess import CommandResult
 
 
 def test_elsewhere_the_checks_of_a_mac_are_skipped() -> None:
@@ -35,9 +35,9 @@ def test_a_throttled_service_is_told(
     [(0, "0\n", 0.75), (0, "1024\n", None), (255, "", 1.0), (0, "unknown oid\n", 1.0)],
 )
 def test_what_a_model_may_take(code: int, out: str, share: float | None) -> None:
-    def run(command: Sequence[str], *, timeout_s: float = 30.0) -> Ran:
+    def run(command: Sequence[str], *, timeout_s: float = 30.0) -> CommandResult:
         assert command[-1] == "iogpu.wired_limit_mb"
-        return Ran(code, out, "")
+        return CommandResult(code, out, "")
 
     limit, total = memory_limits(run)
     assert limit == (1_073_741_824 if share is None else int(total * share))

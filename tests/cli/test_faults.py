@@ -19,7 +19,8 @@ from typing import Any
 import openai
 import pytest
 
-from mlxoss.cli.status_view import View, to_lines
+from mlxoss.cli.status.screen import to_lines
+from mlxoss.cli.status.view import View
 from mlxoss.config import Config
 from mlxoss.service.health import Answered
 from mlxoss.service.job import Job, JobState
@@ -125,7 +126,7 @@ def test_a_read_only_data_folder(tmp_path: Path, checkpoint: Path, read_only: Pa
                 call()
             assert (caught.value.status_code, caught.value.code) == (503, "store_unavailable")
             assert str(tmp_path) not in str(caught.value)
-        assert any("error   mlxoss.server.state: Responses are kept" in x for x in daemon.said)
+        assert any("error   mlxoss.server.storage: Responses are kept" in x for x in daemon.said)
     read_only.chmod(0o700)
     with served(tmp_path, checkpoint) as (daemon, api):
         assert problems(daemon) == {}

@@ -11,7 +11,7 @@ import pytest
 
 from mlxoss import __version__
 from mlxoss.config import settings
-from mlxoss.settings import Switch
+from mlxoss.config.kinds import Switch
 from tests.cli.runner import environment, mlxoss
 
 COMMANDS = [

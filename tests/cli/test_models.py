@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.pins import read_pins
+from mlxoss.model_pins import read_pins
 from tests.cli.hub_server import FakeHub, Repo, serve_hub
 from tests.cli.runner import environment, mlxoss
 

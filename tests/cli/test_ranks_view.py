@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlxoss.cli.ranks_view import ranks_rows
+from mlxoss.cli.status.ranks import ranks_rows
 
 RANKS = {
     "backend": "ring",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.service.binding import port_problem
 from mlxoss.service.spec import LABEL
+from mlxoss.sockets import port_problem
 from tests.certificates import make_pair
 from tests.cli.daemon import start_daemon
 from tests.cli.mac import Mac

@@ -149,7 +149,7 @@ def test_what_was_pulled_is_served_also_when_the_branch_moved(
 
 
 def test_the_server_starts_without_mlx() -> None:
-    code = "import sys, mlxoss.cli.daemon; print(*sys.modules)"
+    code = "import sys, mlxoss.daemon.assemble; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )

@@ -17,7 +17,7 @@ from typing import Any
 import openai
 import pytest
 
-from mlxoss.exits import read_last_exit
+from mlxoss.last_exit import read_last_exit
 from mlxoss.service.spec import LABEL
 from mlxoss.store.migrations import APPLICATION_ID
 from tests.api.strict import check_event, check_response

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mlxoss.cli.status_view import YOUNG_S
+from mlxoss.cli.status.view import YOUNG_S
 from mlxoss.service.plist import HOMEBREW_SESSIONS
 from mlxoss.service.spec import LABEL
 from tests.cli.mac import Mac
@@ -75,7 +75,7 @@ def test_from_install_to_purge(mac: Mac) -> None:
     assert not [chunk for chunk in chunks if '"error"' in chunk]
 
     log = mac.ok("logs")
-    assert "mlxoss.server.run: listening on" in log
+    assert "mlxoss.server.lifecycle: listening on" in log
     assert (mac.folder / "logs" / "mlxoss.log").stat().st_mode & 0o777 == 0o600
     assert "pid" in mac.ok("logs", "--stderr")
 

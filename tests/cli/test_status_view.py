@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from mlxoss.cli.process import Process, parse_ps
-from mlxoss.cli.status_view import View, to_duration, to_json, to_lines
-from mlxoss.cli.units import to_bytes
+from mlxoss.cli.printing import to_bytes
+from mlxoss.cli.status.process import Process, parse_ps
+from mlxoss.cli.status.screen import to_duration, to_json, to_lines
+from mlxoss.cli.status.view import View
 from mlxoss.config import Config
-from mlxoss.exits import LastExit
+from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health, Refused, Silent
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.spec import Definition

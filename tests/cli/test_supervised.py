@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.exits import read_last_exit
+from mlxoss.last_exit import read_last_exit
 from mlxoss.service.spec import LABEL
 from tests.checkpoints import write_checkpoint
 from tests.cli.runner import mlxoss

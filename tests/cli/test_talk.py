@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from mlxoss import paths
-from mlxoss.cli.markdown import Markdown
+from mlxoss.api_key_file import create_key
+from mlxoss.cli.chat.markdown import Markdown
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.keys import create_key
 from tests.cli.runner import environment, mlxoss
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve, encoding, serve

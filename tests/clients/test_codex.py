@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import tomlkit
 
-from mlxoss.cli.codex import write_settings
-from mlxoss.cli.served import Served
+from mlxoss.cli.connect.codex import write_settings
+from mlxoss.cli.connect.facts import Served
 from mlxoss.harmony.encoding import Encoding
 from tests.clients import mcp_server
 from tests.clients.conftest import Demo, Find, run_client

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.cli.recipes import RECIPES, render_recipe
-from mlxoss.cli.served import Served
+from mlxoss.cli.connect.facts import Served
+from mlxoss.cli.connect.recipes import RECIPES, render_recipe
 from mlxoss.harmony.encoding import Encoding
 from tests.clients.conftest import Demo, Find, as_shell, output, run_client
 from tests.clients.scripted import LARGE, OneCall, call

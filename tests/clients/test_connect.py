@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.cli.codex import write_settings
-from mlxoss.cli.recipes import RECIPES, render_recipe
-from mlxoss.cli.served import Served
+from mlxoss.cli.connect.codex import write_settings
+from mlxoss.cli.connect.facts import Served
+from mlxoss.cli.connect.recipes import RECIPES, render_recipe
 from tests.cli.runner import mlxoss
 
 OPEN = Served("http://127.0.0.1:8000", "some/model", needs_key=False, context_tokens=4096)

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from mlxoss.checks import Level
-from mlxoss.cli.cluster_view import to_table
+from mlxoss.cli.cluster.table import to_table
 from mlxoss.cluster.check import check_cluster
 from mlxoss.cluster.hostfile import read_hostfile
+from mlxoss.findings import Level
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.cli.runner import environment
 from tests.cluster.groups import check, group, of, write_hostfile

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mlxoss.cluster.hostfile import Hostfile, read_hostfile
-from mlxoss.cluster.hosts import Host
 from mlxoss.errors import ConfigError
+from mlxoss.hosts import Host
 
 A: dict[str, Any] = {"ssh": "mac-a", "ips": ["10.0.0.1"]}
 B: dict[str, Any] = {"ssh": "you@mac-b.local", "ips": ["10.0.0.2"]}

@@ -6,26 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from mlxoss.checks import Check, Level
 from mlxoss.cli.memory import free_bytes, parse_meminfo, parse_vm_stat
-from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.judge import judge_link, judge_memory, on_one_machine, ways
-from mlxoss.cluster.link import Link
+from mlxoss.cluster.link import LinkSpeed
 from mlxoss.cluster.report import (
-    Memory,
-    Model,
-    Report,
+    HostMemory,
+    HostModel,
+    HostReport,
     find_answer,
     parse_report,
     to_answer,
     to_line,
 )
 from mlxoss.cluster.trouble import Trouble, explain
+from mlxoss.findings import Check, Level
+from mlxoss.hosts import Host
 
 GB = 1_000_000_000
 B = Host(1, "mac-b", ("10.0.0.2",))
-MODEL = Model("big", None, "d", 65 * GB, 34 * GB)
-REPORT = Report({"mlxoss": "1"}, "boot", Memory(48 * GB, 64 * GB, None), MODEL, rdma=("rdma_en2",))
+MODEL = HostModel("big", None, "d", 65 * GB, 34 * GB)
+REPORT = HostReport(
+    {"mlxoss": "1"}, "boot", HostMemory(48 * GB, 64 * GB, None), MODEL, rdma=("rdma_en2",)
+)
 
 CHANGED = """@@@@@@@@@@@@@
 @    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
@@ -43,17 +45,17 @@ def told(check: Check) -> Level:
 @pytest.mark.parametrize(
     ("together", "memory", "expected"),
     [
-        (1, Memory(48 * GB, 64 * GB, 60 * GB), Level.OK),
-        (1, Memory(48 * GB, 64 * GB, None), Level.OK),
-        (1, Memory(48 * GB, 64 * GB, 30 * GB), Level.WARN),  # something else takes it
-        (1, Memory(36 * GB, 48 * GB, 40 * GB), Level.WARN),  # no room to compute
-        (1, Memory(33 * GB, 48 * GB, 40 * GB), Level.FAIL),
-        (1, Memory(24 * GB, 32 * GB, 30 * GB), Level.FAIL),
-        (2, Memory(48 * GB, 64 * GB, 60 * GB), Level.FAIL),
-        (2, Memory(96 * GB, 128 * GB, 120 * GB), Level.OK),
+        (1, HostMemory(48 * GB, 64 * GB, 60 * GB), Level.OK),
+        (1, HostMemory(48 * GB, 64 * GB, None), Level.OK),
+        (1, HostMemory(48 * GB, 64 * GB, 30 * GB), Level.WARN),  # something else takes it
+        (1, HostMemory(36 * GB, 48 * GB, 40 * GB), Level.WARN),  # no room to compute
+        (1, HostMemory(33 * GB, 48 * GB, 40 * GB), Level.FAIL),
+        (1, HostMemory(24 * GB, 32 * GB, 30 * GB), Level.FAIL),
+        (2, HostMemory(48 * GB, 64 * GB, 60 * GB), Level.FAIL),
+        (2, HostMemory(96 * GB, 128 * GB, 120 * GB), Level.OK),
     ],
 )
-def test_a_shard_fits_or_not(together: int, memory: Memory, expected: Level) -> None:
+def test_a_shard_fits_or_not(together: int, memory: HostMemory, expected: Level) -> None:
     found = judge_memory(replace(REPORT, memory=memory), together, B)
     assert told(found) is expected, found
 
@@ -66,15 +68,17 @@ def test_ranks_on_one_machine_share_its_memory() -> None:
 @pytest.mark.parametrize(
     ("found", "over_tcp", "expected"),
     [
-        (Link(0.0003, 118e6), True, Level.OK),
-        (Link(0.0001, 2e9), True, Level.OK),
-        (Link(0.004, 118e6), True, Level.WARN),
-        (Link(0.0003, 40e6), True, Level.WARN),
-        (Link(0.004, 40e6), False, Level.OK),
+        (LinkSpeed(0.0003, 118e6), True, Level.OK),
+        (LinkSpeed(0.0001, 2e9), True, Level.OK),
+        (LinkSpeed(0.004, 118e6), True, Level.WARN),
+        (LinkSpeed(0.0003, 40e6), True, Level.WARN),
+        (LinkSpeed(0.004, 40e6), False, Level.OK),
         (Trouble("no way there", "ping"), False, Level.FAIL),
     ],
 )
-def test_a_link_is_quick_or_not(found: Link | Trouble, over_tcp: bool, expected: Level) -> None:
+def test_a_link_is_quick_or_not(
+    found: LinkSpeed | Trouble, over_tcp: bool, expected: Level
+) -> None:
     assert told(judge_link("to rank 1", found, over_tcp=over_tcp)) is expected
 
 

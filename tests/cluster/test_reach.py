@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.checks import Level
-from mlxoss.cluster.hosts import Host
 from mlxoss.cluster.remote import Remote
 from mlxoss.cluster.trouble import Trouble
+from mlxoss.findings import Level
+from mlxoss.hosts import Host
 from tests.cli.runner import environment
 from tests.cluster.groups import check, group, of, write_hostfile
 from tests.cluster.sshd import Network

@@ -12,8 +12,8 @@ from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.folder import read_revision
 from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
 from mlxoss.errors import ModelError
+from mlxoss.model_pins import Pin, write_pin
 from mlxoss.paths import pins_file
-from mlxoss.pins import Pin, write_pin
 from tests.checkpoints import (
     FULL_VOCAB,
     TinyModel,

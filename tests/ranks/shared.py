@@ -18,9 +18,10 @@ from mlxoss.engine.ranks.logits import LeadingLogits
 from mlxoss.engine.ranks.messages import Begin, Load
 from mlxoss.engine.ranks.probe import read_sums
 from mlxoss.engine.ranks.shard import load_shard
-from mlxoss.engine.ranks.values import Host, Plan
+from mlxoss.engine.ranks.values import Plan
+from mlxoss.hosts import Host
 
-HERE = Host("127.0.0.1", ("127.0.0.1",), is_local=True)
+HERE = Host(0, "127.0.0.1", ("127.0.0.1",))
 
 
 def make_plan(folder: Path, size: int = 2, timeout_s: float = 60.0) -> Plan:

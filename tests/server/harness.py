@@ -27,11 +27,13 @@ from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from mlxoss.server.app import create_app
-from mlxoss.server.http import App
-from mlxoss.server.listeners import open_listeners, start_listening
-from mlxoss.server.run import stop_serving
+from mlxoss.server.http.errors import App
+from mlxoss.server.http.listeners import open_listeners, start_listening
+from mlxoss.server.lifecycle import stop_serving
 from mlxoss.server.services import Services
-from mlxoss.server.state import open_memory, open_state, recover
+from mlxoss.server.storage import open_in_memory, open_storage
+from mlxoss.turns.context import ServedModel
+from mlxoss.turns.responses.recovery import recover
 
 MODEL = ModelInfo(name="tiny/gpt-oss", context_tokens=4096, created=1_700_000_000)
 DATE = datetime.date(2026, 11, 22)
@@ -86,21 +88,21 @@ def running(
             load,
             max_batch=config.max_batch,
             max_queue=config.max_queue,
-            load_guards=None if guards is None else lambda: guards,
             idle_unload_s=idle_unload_s,
         )
         app = create_app(
             config,
-            engine,
+            ServedModel(engine, model, None if guards is None else lambda: guards),
             load_encoding,
-            model=model,
             name=next(_names),
             heartbeat_s=heartbeat_s,
         )
         with open_listeners(dataclasses.replace(config, port=0)) as listeners:
             services: Services = app.ctx.services
-            services.state = open_memory(config) if folder is None else open_state(folder, config)
-            await recover(services.state.store)
+            services.open(
+                open_in_memory(config) if folder is None else open_storage(folder, config)
+            )
+            await recover(services.turns.storage.store)
             serving = await start_listening(app, listeners)
             engine.start(loop, lambda error: None)
             port = listeners[0].socket.getsockname()[1]

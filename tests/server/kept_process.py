@@ -20,11 +20,11 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding, load_encoding
-from mlxoss.server.app import create_app
-from mlxoss.server.listeners import open_listeners
-from mlxoss.server.routes import load_handlers
-from mlxoss.server.run import serve
-from mlxoss.server.state import open_state
+from mlxoss.server.app import create_app, load_handlers
+from mlxoss.server.http.listeners import open_listeners
+from mlxoss.server.lifecycle import serve
+from mlxoss.server.storage import open_storage
+from mlxoss.turns.context import ServedModel
 from tests.fakes import ScriptedBackend
 
 # <|channel|>final<|message|>, some text, <|return|>
@@ -35,11 +35,11 @@ def live(folder: Path, encoding: Encoding, step_s: float = 0.001) -> int:
     """Serve until the end, as ``run_server`` does, with an encoding that is there."""
     config = Config(port=0)
     engine = Engine(lambda: ScriptedBackend(lambda request: ANSWER, step_s=step_s))
-    model = ModelInfo("scripted", 100_000, 1)
-    app = create_app(config, engine, lambda: encoding, model=model, name="kept")
+    served = ServedModel(engine, ModelInfo("scripted", 100_000, 1))
+    app = create_app(config, served, lambda: encoding, name="kept")
     with open_listeners(config) as listeners:
-        app.ctx.services.state = open_state(folder, config)
-        return asyncio.run(serve(app, engine, listeners, on_listening=_tell_port))
+        app.ctx.services.open(open_storage(folder, config))
+        return asyncio.run(serve(app, listeners, on_listening=_tell_port))
 
 
 def _tell_port(host: str, port: int) -> None:

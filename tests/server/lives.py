@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from mlxoss.server.state import DATABASE
+from mlxoss.server.storage import DATABASE
 from tests.api.strict import check_event, check_response
 from tests.server.harness import eventually
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from mlxoss.config import Config
 from mlxoss.core import GenerationRequest, ModelInfo
 from mlxoss.engine.engine import Engine
-from mlxoss.server.run import run_server
+from mlxoss.server.lifecycle import run_server
+from mlxoss.turns.context import ServedModel
 from tests.fakes import ScriptedBackend
 
 
@@ -28,8 +29,10 @@ def main() -> int:
     config = Config(port=port)
     return run_server(
         config,
-        Engine(lambda: backend, max_batch=config.max_batch, max_queue=config.max_queue),
-        model=ModelInfo("scripted", 100_000, 1),
+        ServedModel(
+            Engine(lambda: backend, max_batch=config.max_batch, max_queue=config.max_queue),
+            ModelInfo("scripted", 100_000, 1),
+        ),
         on_listening=lambda host, port: print(port, flush=True),  # noqa: T201
         drain_s=float(drain_s),
     )

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from mlxoss.api.body import MAX_DEPTH
+from mlxoss.api.json_body import MAX_DEPTH
 from mlxoss.config import Config
-from mlxoss.server.bounds import raise_file_limit
+from mlxoss.server.http.file_limits import raise_file_limit
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Server, ask, chat_body, eventually, post, send_chat
@@ -90,7 +90,7 @@ def test_health_in_a_crowd(serve: Serve) -> None:
         assert took_s[-3] < 0.5
         assert post(server, body).status == 200
     eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
 
 
 def time_of_health(server: Server) -> float:
@@ -216,7 +216,7 @@ def test_half_a_connection_is_none(serve: Serve) -> None:
         assert connection.recv(12) == b"HTTP/1.1 200"
         connection.shutdown(socket.SHUT_WR)
         assert b"[DONE]" not in read_all(connection)
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
     eventually(lambda: backend.active == 0)
     assert ask(server, "GET", "/health").json["active_requests"] == 0
 

@@ -260,7 +260,7 @@ def test_what_the_model_is_shown(serve: Serve, encoding: Encoding) -> None:
 def test_nothing_is_counted_as_recovery_for_a_clean_turn(serve: Serve) -> None:
     server = serve(HELLO)
     ask_chat(server)
-    assert server.services.recoveries == {}
+    assert server.services.turns.recoveries == {}
     broken = serve("<|channel|>final hello<|return|>")
     assert ask_chat(broken).json["choices"][0]["message"]["content"] == "hello"
-    assert broken.services.recoveries.total() > 0
+    assert broken.services.turns.recoveries.total() > 0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss.api_key_file import create_key
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.keys import create_key
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Server, ask, ask_chat, eventually, running

@@ -1,4 +1,4 @@
-"""The door as a table: which heads of requests are let in."""
+"""The access policy as a table: which heads of requests are let in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from mlxoss.api.errors import HttpError
 from mlxoss.config import Config
-from mlxoss.server.door import Door, Knock, Welcome, judge, make_door, to_headers, to_preflight
+from mlxoss.server.access.policy import (
+    AccessPolicy,
+    Allowed,
+    RequestFacts,
+    check_access,
+    make_policy,
+    to_headers,
+    to_preflight,
+)
 
 LOOPBACK = Config()
 NAMED = Config(host="192.168.1.5", allow_host=("llm.example", "fd00::5"))
@@ -67,9 +75,9 @@ HOSTS = [
 
 @pytest.mark.parametrize(("config", "host", "is_let_in"), HOSTS)
 def test_hosts(config: Config, host: str, is_let_in: bool) -> None:
-    verdict = judge(make_door(config), Knock([host], address="127.0.0.1"))
+    verdict = check_access(make_policy(config), RequestFacts([host], address="127.0.0.1"))
     if is_let_in:
-        assert verdict == Welcome()
+        assert verdict == Allowed()
     else:
         assert isinstance(verdict, HttpError)
         assert (verdict.status, verdict.code) == (403, "host_not_allowed")
@@ -77,7 +85,7 @@ def test_hosts(config: Config, host: str, is_let_in: bool) -> None:
 
 
 def test_the_address_that_the_connection_came_in_on_is_a_name_of_ours() -> None:
-    door = make_door(EVERYWHERE)
+    policy = make_policy(EVERYWHERE)
     for host, address, is_let_in in [
         ("10.0.0.7:8000", "10.0.0.7", True),
         ("10.0.0.7", "::ffff:10.0.0.7", True),
@@ -85,43 +93,51 @@ def test_the_address_that_the_connection_came_in_on_is_a_name_of_ours() -> None:
         ("10.0.0.8", "10.0.0.7", False),
         ("10.0.0.7", None, False),
     ]:
-        verdict = judge(door, Knock([host], address=address))
-        assert isinstance(verdict, Welcome) is is_let_in, host
+        verdict = check_access(policy, RequestFacts([host], address=address))
+        assert isinstance(verdict, Allowed) is is_let_in, host
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
 @pytest.mark.parametrize("config", [LOOPBACK, ANY])
 def test_there_must_be_one_host(config: Config, hosts: list[str]) -> None:
-    verdict = judge(make_door(config), Knock(hosts))
+    verdict = check_access(make_policy(config), RequestFacts(hosts))
     assert isinstance(verdict, HttpError)
     assert verdict.status == 403
 
 
 def test_http_1_0_may_leave_the_host_out() -> None:
-    door = make_door(LOOPBACK)
-    assert judge(door, Knock([], version="1.0")) == Welcome()
-    assert isinstance(judge(door, Knock(["evil.example"], version="1.0")), HttpError)
-    assert isinstance(judge(door, Knock([], ["http://localhost"], version="1.0")), HttpError)
+    policy = make_policy(LOOPBACK)
+    assert check_access(policy, RequestFacts([], version="1.0")) == Allowed()
+    assert isinstance(
+        check_access(policy, RequestFacts(["evil.example"], version="1.0")), HttpError
+    )
+    assert isinstance(
+        check_access(policy, RequestFacts([], ["http://localhost"], version="1.0")), HttpError
+    )
 
 
 def test_an_absolute_target_counts_beside_the_host() -> None:
-    door = make_door(LOOPBACK)
-    assert judge(door, Knock(["localhost"], authority="127.0.0.1:8000")) == Welcome()
+    policy = make_policy(LOOPBACK)
+    assert (
+        check_access(policy, RequestFacts(["localhost"], authority="127.0.0.1:8000")) == Allowed()
+    )
     for authority in ("evil.example", "", "localhost@evil.example"):
-        assert isinstance(judge(door, Knock(["localhost"], authority=authority)), HttpError)
+        assert isinstance(
+            check_access(policy, RequestFacts(["localhost"], authority=authority)), HttpError
+        )
 
 
-CLOSED = make_door(LOOPBACK)
-OPEN = make_door(Config(allow_origin=("https://app.example", "http://localhost:3000")))
-OPEN_TO_ALL = make_door(Config(allow_origin=("*",)))
+CLOSED = make_policy(LOOPBACK)
+OPEN = make_policy(Config(allow_origin=("https://app.example", "http://localhost:3000")))
+OPEN_TO_ALL = make_policy(Config(allow_origin=("*",)))
 
 ORIGINS = [
-    (CLOSED, "http", "localhost:8000", "http://localhost:8000", Welcome()),
-    (CLOSED, "http", "localhost:8000", "HTTP://LOCALHOST:8000", Welcome()),
-    (CLOSED, "http", "localhost:80", "http://localhost", Welcome()),
-    (CLOSED, "http", "[::1]:8000", "http://[::1]:8000", Welcome()),
-    (CLOSED, "https", "localhost", "https://localhost", Welcome()),
-    (CLOSED, "https", "localhost:443", "https://localhost", Welcome()),
+    (CLOSED, "http", "localhost:8000", "http://localhost:8000", Allowed()),
+    (CLOSED, "http", "localhost:8000", "HTTP://LOCALHOST:8000", Allowed()),
+    (CLOSED, "http", "localhost:80", "http://localhost", Allowed()),
+    (CLOSED, "http", "[::1]:8000", "http://[::1]:8000", Allowed()),
+    (CLOSED, "https", "localhost", "https://localhost", Allowed()),
+    (CLOSED, "https", "localhost:443", "https://localhost", Allowed()),
     (CLOSED, "http", "localhost:8000", "https://localhost:8000", None),
     (CLOSED, "http", "localhost:8000", "http://localhost:3000", None),
     (CLOSED, "http", "localhost:8000", "http://localhost", None),
@@ -130,25 +146,27 @@ ORIGINS = [
     (CLOSED, "http", "localhost:8000", "null", None),
     (CLOSED, "http", "localhost:8000", "", None),
     (CLOSED, "http", "evil.example", "http://evil.example", None),
-    (OPEN, "http", "localhost:8000", "https://app.example", Welcome("https://app.example")),
-    (OPEN, "http", "localhost:8000", "http://localhost:3000", Welcome("http://localhost:3000")),
+    (OPEN, "http", "localhost:8000", "https://app.example", Allowed("https://app.example")),
+    (OPEN, "http", "localhost:8000", "http://localhost:3000", Allowed("http://localhost:3000")),
     (OPEN, "http", "localhost:8000", "http://app.example", None),
     (OPEN, "http", "localhost:8000", "https://app.example.evil.example", None),
     (OPEN, "http", "localhost:8000", "https://x.app.example", None),
     (OPEN, "http", "localhost:8000", "https://app.example:8443", None),
     (OPEN, "http", "localhost:8000", "null", None),
     (OPEN, "http", "evil.example", "https://app.example", None),
-    (OPEN_TO_ALL, "http", "localhost:8000", "https://evil.example", Welcome("*")),
-    (OPEN_TO_ALL, "http", "localhost:8000", "null", Welcome("*")),
+    (OPEN_TO_ALL, "http", "localhost:8000", "https://evil.example", Allowed("*")),
+    (OPEN_TO_ALL, "http", "localhost:8000", "null", Allowed("*")),
     (OPEN_TO_ALL, "http", "evil.example", "https://evil.example", None),
 ]
 
 
-@pytest.mark.parametrize(("door", "scheme", "host", "origin", "welcome"), ORIGINS)
-def test_origins(door: Door, scheme: str, host: str, origin: str, welcome: Welcome | None) -> None:
-    verdict = judge(door, Knock([host], [origin], scheme=scheme))
-    if welcome is not None:
-        assert verdict == welcome
+@pytest.mark.parametrize(("policy", "scheme", "host", "origin", "allowed"), ORIGINS)
+def test_origins(
+    policy: AccessPolicy, scheme: str, host: str, origin: str, allowed: Allowed | None
+) -> None:
+    verdict = check_access(policy, RequestFacts([host], [origin], scheme=scheme))
+    if allowed is not None:
+        assert verdict == allowed
     else:
         assert isinstance(verdict, HttpError)
         assert verdict.status == 403
@@ -157,17 +175,17 @@ def test_origins(door: Door, scheme: str, host: str, origin: str, welcome: Welco
 
 def test_two_origins_are_refused() -> None:
     for second in ("https://app.example", "https://evil.example"):
-        knock = Knock(["localhost"], ["https://app.example", second])
-        assert isinstance(judge(OPEN, knock), HttpError)
+        facts = RequestFacts(["localhost"], ["https://app.example", second])
+        assert isinstance(check_access(OPEN, facts), HttpError)
 
 
 def test_no_cors_headers_unless_a_setting_asks_for_them() -> None:
-    assert to_headers(CLOSED, Welcome()) == {}
-    assert to_headers(OPEN, Welcome()) == {"vary": "Origin"}
-    allowed = to_headers(OPEN, Welcome("https://app.example"))
+    assert to_headers(CLOSED, Allowed()) == {}
+    assert to_headers(OPEN, Allowed()) == {"vary": "Origin"}
+    allowed = to_headers(OPEN, Allowed("https://app.example"))
     assert allowed["access-control-allow-origin"] == "https://app.example"
     assert allowed["vary"] == "Origin"
-    assert to_headers(OPEN_TO_ALL, Welcome("*"))["access-control-allow-origin"] == "*"
+    assert to_headers(OPEN_TO_ALL, Allowed("*"))["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in allowed
 
 
@@ -183,5 +201,7 @@ NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30)
 @given(NAMES)
 def test_a_name_under_another_is_never_let_in(name: str) -> None:
     for host in (f"{name}.evil.example", f"localhost.{name}.example", f"evil.example#{name}"):
-        assert isinstance(judge(CLOSED, Knock([host])), HttpError)
-        assert isinstance(judge(CLOSED, Knock(["localhost"], [f"https://{host}"])), HttpError)
+        assert isinstance(check_access(CLOSED, RequestFacts([host])), HttpError)
+        assert isinstance(
+            check_access(CLOSED, RequestFacts(["localhost"], [f"https://{host}"])), HttpError
+        )

@@ -11,7 +11,7 @@ from tests.server.scripts import HELLO
 
 MODEL = """
 import sys
-from mlxoss.server.memory import read_memory
+from mlxoss.server.monitor.memory import read_memory
 before = read_memory(model_is_loaded=False)
 assert read_memory(model_is_loaded=True).keys() == before.keys()
 assert "mlx.core" not in sys.modules

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
+from mlxoss.api_key_file import create_key, read_local_token
 from mlxoss.config import Config
-from mlxoss.keys import create_key, read_local_token
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Answer, Server, ask, chat_body, eventually, set_at_last
@@ -89,7 +89,7 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
             thread.join(30)
         assert answers == [200, 200, 200]
     held.pop().close()
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
     assert post(server, laptop, "/v1/responses").status == 200
 
 

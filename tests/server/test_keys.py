@@ -14,9 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from mlxoss.config import Config
-from mlxoss.errors import ConfigError
-from mlxoss.keys import (
+from mlxoss.api_key_file import (
     KEYS_FILE,
     USES_FILE,
     create_key,
@@ -25,7 +23,9 @@ from mlxoss.keys import (
     read_uses,
     revoke_key,
 )
-from mlxoss.server.exposure import check_exposure
+from mlxoss.config import Config
+from mlxoss.errors import ConfigError
+from mlxoss.server.access.exposure import check_exposure
 from tests.server.conftest import Serve
 from tests.server.harness import Answer, Server, ask, chat_body, eventually
 from tests.server.scripts import HELLO

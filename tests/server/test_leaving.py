@@ -41,7 +41,7 @@ def test_a_client_that_leaves_frees_its_slot(
         if streamed:
             assert connection.recv(12) == b"HTTP/1.1 200"
     eventually(lambda: backend.active == 0, within_s=2)
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
     assert server.services.engine.status().active == 0
     assert ask_chat(server, max_tokens=5).status == 200
 
@@ -71,7 +71,7 @@ def test_a_client_that_leaves_while_the_encoding_loads(encoding: Encoding) -> No
     with running(lambda: backend, load_encoding) as server, set_at_last(loaded):
         with server.connect() as connection:
             send_chat(connection)
-            eventually(lambda: server.services.turns_in_progress == 1)
-        eventually(lambda: server.services.turns_in_progress == 0)
+            eventually(lambda: server.services.turns.in_progress == 1)
+        eventually(lambda: server.services.turns.in_progress == 0)
         loaded.set()
         assert ask_chat(server).status == 200

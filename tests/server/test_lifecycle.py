@@ -167,7 +167,7 @@ def test_a_connection_kept_alive_is_refused_while_stopping(encoding: Encoding) -
             client.models.list()
             answer = pool.submit(ask_chat, server, max_tokens=200)
             eventually(lambda: backend.active == 1)
-            server.services.is_stopping = True
+            server.services.turns.is_stopping = True
             assert ask(server, "GET", "/health").json["status"] == "stopping"
             with pytest.raises(openai.InternalServerError) as caught:
                 client.chat.completions.create(model="x", messages=USER)

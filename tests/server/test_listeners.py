@@ -16,11 +16,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect, unix_connect
 from websockets.typing import Origin
 
+from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
-from mlxoss.keys import create_key
-from mlxoss.server.listeners import open_listeners
-from mlxoss.service.binding import bind_unix, port_problem
+from mlxoss.server.http.listeners import open_listeners
 from mlxoss.service.health import Answered, Foreign, Silent, probe
+from mlxoss.sockets import bind_unix, port_problem
 from tests.certificates import Pair, make_pair
 from tests.server.conftest import Serve
 from tests.server.harness import chat_body

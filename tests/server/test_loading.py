@@ -91,7 +91,7 @@ def test_requests_wait_while_the_encoding_loads(encoding: Encoding) -> None:
         set_at_last(loaded),
     ):
         waiting = pool.submit(ask_chat, server)
-        eventually(lambda: server.services.turns_in_progress == 1)
+        eventually(lambda: server.services.turns.in_progress == 1)
         assert ask(server, "GET", "/health").json["status"] == "loading"
         loaded.set()
         assert waiting.result().status == 200
@@ -115,7 +115,7 @@ def test_a_failed_load(encoding: Encoding, broken: str, logged_errors: Errors) -
         set_at_last(go),
     ):
         waiting = [pool.submit(ask_chat, server, stream=streamed) for streamed in (False, True)]
-        eventually(lambda: server.services.turns_in_progress == 2)
+        eventually(lambda: server.services.turns.in_progress == 2)
         go.set()
         for answer in [*(w.result() for w in waiting), ask_chat(server)]:
             assert answer.status == 503

@@ -13,7 +13,7 @@ from mlxoss.config import Config
 from mlxoss.core import GenerationRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
-from mlxoss.server.loops import CHECK_TOKENS, is_looping
+from mlxoss.turns.choice import CHECK_TOKENS, is_looping
 from tests.fakes import ScriptedBackend
 from tests.server.harness import DATE, Server, eventually
 from tests.server.scripts import to_ids

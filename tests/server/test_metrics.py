@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.keys import create_key
-from mlxoss.server.turn_records import MOST_RECORDS
+from mlxoss.turns.request_log import MOST_RECORDS
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import DATE, Server, ask, ask_chat, eventually, send_chat, set_at_last

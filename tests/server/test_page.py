@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.keys import create_key
 from tests.fakes import ScriptedBackend
 from tests.server.browser import Browser, Page, browsing, find_browser
 from tests.server.conftest import Serve

@@ -134,7 +134,7 @@ def soak(
         for answer, wanted in zip(answers, requests, strict=True):
             check(answer, wanted)
         eventually(lambda: server.services.engine.status().active == 0)
-        return len(server.services.recoveries)
+        return len(server.services.turns.recoveries)
 
 
 def test_300_turns_of_200_arbitrary_tokens(tmp_path: Path, encoding: Encoding) -> None:

@@ -34,7 +34,7 @@ def test_one_line_is_logged_per_turn(
 
 
 def turn_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "mlxoss.server.request_log"]
+    return [r.getMessage() for r in caplog.records if r.name == "mlxoss.turns.request_log"]
 
 
 def test_raw_previews_are_logged_only_when_asked(

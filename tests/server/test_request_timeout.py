@@ -49,7 +49,7 @@ def test_a_stream_that_takes_too_long(serve: Serve, backend: ScriptedBackend) ->
     assert events[-1].type == "response.failed"
     assert events[-1].response.error is not None
     eventually(lambda: backend.active == 0)
-    assert server.services.turns_in_progress == 0
+    assert server.services.turns.in_progress == 0
 
 
 def test_one_in_time_is_left_alone(serve: Serve, backend: ScriptedBackend) -> None:

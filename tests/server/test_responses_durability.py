@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from mlxoss.server.state import DATABASE
+from mlxoss.server.storage import DATABASE
 from tests.api.strict import check_event
 from tests.server.lives import (
     Client,

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.server.routes.responses.responses import ResponseRoutes
 from tests.api.strict import check_event, check_response
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
@@ -131,7 +132,7 @@ def test_a_client_that_leaves_frees_its_slot(
         if streamed:
             read_until(connection, b"output_text.delta")
     eventually(lambda: backend.active == 0)
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
     assert kept_responses(server) == 0
 
 
@@ -150,8 +151,8 @@ def test_a_websocket_that_is_left_frees_its_slot(
                 gate.set()
                 while "output_text.delta" not in str(connection.recv(timeout=30)):
                     pass
-            eventually(lambda: server.services.turns_in_progress == 1)
-        eventually(lambda: server.services.turns_in_progress == 0)
+            eventually(lambda: server.services.turns.in_progress == 1)
+        eventually(lambda: server.services.turns.in_progress == 0)
         gate.set()
         eventually(lambda: backend.active == 0)
 
@@ -185,7 +186,8 @@ def test_followers_of_what_was_cancelled_or_deleted_are_let_go(
             assert ask(server, method, path + suffix).status == 200
             assert b"data: [DONE]" in read_to_end(follower)
         assert ask(server, "GET", path).status == (200 if suffix else 404)
-    assert server.services.background == {}
+    (routes,) = [each for each in server.app.ctx.routes if isinstance(each, ResponseRoutes)]
+    assert routes.background.ids == ()
 
 
 @pytest.mark.parametrize(("drain_s", "status"), [(30.0, "completed"), (0.0, "failed")])

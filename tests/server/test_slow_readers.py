@@ -94,10 +94,10 @@ def test_what_waits_is_bounded(serve: Serve) -> None:
         ask_all(server, stack)
         eventually(lambda: len(backend.inserted) == 3 and backend.active == 0, within_s=60)
         eventually(lambda: len(stuck(server)) == 3)
-        assert server.services.turns_in_progress == 3
+        assert server.services.turns.in_progress == 3
         assert ask_chat(server, max_tokens=5).status == 200
         assert max(stuck(server)) < BOUND_BYTES
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
 
 
 def test_what_waits_is_bounded_under_tls_too(serve: Serve, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_what_waits_is_bounded_under_tls_too(serve: Serve, tmp_path: Path) -> No
         eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
         eventually(lambda: len(stuck(server)) == 1)
         assert max(stuck(server)) < BOUND_BYTES
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
 
 
 def test_who_reads_nothing_is_cut_off_and_others_are_not(
@@ -124,7 +124,7 @@ def test_who_reads_nothing_is_cut_off_and_others_are_not(
         eventually(lambda: backend.active == 3)
         answer = ask_chat(server, stream=True, max_tokens=2000)
         assert sse_payloads(answer.body)[-1] == b"[DONE]"
-        eventually(lambda: server.services.turns_in_progress == 0, within_s=60)
+        eventually(lambda: server.services.turns.in_progress == 0, within_s=60)
         eventually(lambda: backend.active == 0)
     assert caplog.text.count("a client is cut off") == 3
 
@@ -136,12 +136,12 @@ def test_so_many_tokens_are_kept_for_one_who_reads_late(serve: Serve) -> None:
     with slow(server) as connection:
         send_chat(connection, stream=True, logprobs=True, top_logprobs=20)
         eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
-        assert server.services.turns_in_progress == 1
+        assert server.services.turns.in_progress == 1
         body = read_stream(connection)
     *_, last = sse_payloads(body)
     assert json.loads(last)["error"]["code"] == "client_too_slow"
     assert kept <= body.count(b'"content":') < 20_000
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
     assert ask_chat(server, max_tokens=5).status == 200
 
 
@@ -167,7 +167,7 @@ def test_the_time_of_a_request_ends_for_one_who_reads_late_too(serve: Serve) -> 
             assert ask_chat(server).status == 504  # begun later, over now
         body = read_stream(connection)
     assert json.loads(sse_payloads(body)[-1])["error"]["code"] == "request_timeout"
-    eventually(lambda: server.services.turns_in_progress == 0)
+    eventually(lambda: server.services.turns.in_progress == 0)
 
 
 def test_pings_that_nobody_wants_answered_are_not_read(serve: Serve) -> None:

@@ -25,7 +25,7 @@ def test_a_client_that_reads_slowly_gets_everything(serve: Serve, encoding: Enco
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
         send_chat(connection, stream=True)
         eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
-        assert server.services.turns_in_progress == 1
+        assert server.services.turns.in_progress == 1
         assert ask_chat(server, max_tokens=5).status == 200
         received = bytearray()
         while not received.endswith(b"0\r\n\r\n"):
@@ -45,5 +45,5 @@ def test_a_client_that_never_reads_is_noticed_when_it_leaves(
     with server.connect() as connection:
         send_chat(connection, stream=True)
         eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
-        assert server.services.turns_in_progress == 1
-    eventually(lambda: server.services.turns_in_progress == 0)
+        assert server.services.turns.in_progress == 1
+    eventually(lambda: server.services.turns.in_progress == 0)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from mlxoss.api.chat_request import ChatRequest
-from mlxoss.api.completions_request import CompletionRequest
-from mlxoss.api.messages_request import MessagesRequest
-from mlxoss.api.responses_request import ResponsesRequest
+from mlxoss.api.chat.request import ChatRequest
+from mlxoss.api.completions.request import CompletionRequest
+from mlxoss.api.messages.request import MessagesRequest
+from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.guards import Guards
 from tests.fakes import ScriptedBackend

@@ -11,20 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from mlxoss.exits import read_last_exit
+from mlxoss.last_exit import read_last_exit
 from mlxoss.service.health import Health, probe
 from mlxoss.service.job import Job
 from mlxoss.service.launchd import Launchd
 from mlxoss.service.manager import Manager
-from mlxoss.service.ready import NotReady, Ready, wait_ready
+from mlxoss.service.ready import ServiceNotReady, ServiceReady, wait_ready
 from mlxoss.service.spec import LABEL, ServiceSpec
 from mlxoss.service.status import ServiceStatus, read_status
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.supervisor import Polling
 from tests.service.standin import StandIn
 
 T = TypeVar("T")
 
-PACE = Pace(poll_s=0.2, retry_s=0.2)
+PACE = Polling(poll_s=0.2, retry_s=0.2)
 
 
 def free_port() -> int:
@@ -99,7 +99,7 @@ class Box:
     def ask(self) -> Health:
         return probe("127.0.0.1", self.port)
 
-    def ready(self) -> Ready | NotReady:
+    def ready(self) -> ServiceReady | ServiceNotReady:
         return wait_ready(
             self.supervisor.query,
             self.ask,
@@ -121,7 +121,7 @@ class Box:
     def up(self) -> int:
         """Wait until the daemon answers; return its pid."""
         ready = self.ready()
-        assert isinstance(ready, Ready), (ready, self.log())
+        assert isinstance(ready, ServiceReady), (ready, self.log())
         pid = self.job().pid
         assert pid is not None
         return pid

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.checks import Check, Level
 from mlxoss.errors import ServiceError
+from mlxoss.findings import Check, Level
 from mlxoss.service.checks import (
     check_definition,
     check_disk,

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 
 from mlxoss.addresses import reachable
-from mlxoss.service.binding import port_problem
 from mlxoss.service.health import (
     Answered,
     Foreign,
@@ -17,6 +16,7 @@ from mlxoss.service.health import (
     Silent,
     probe,
 )
+from mlxoss.sockets import port_problem
 from tests.service.box import free_port
 
 

@@ -16,7 +16,7 @@ import pytest
 from mlxoss.errors import ServiceError
 from mlxoss.service.health import Answered
 from mlxoss.service.job import Absent, JobState
-from mlxoss.service.ready import NotReady, Ready
+from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import EXIT_STATUS, Verdict
 from tests.service.box import Box, is_alive, until
@@ -103,7 +103,7 @@ def _stop(box: Box, pid: int) -> None:
 def _refuse(box: Box) -> None:
     box.behave("refuse")
     assert box.manager.start().done == ("registered and started",)
-    assert box.ready() == NotReady("it refused to start: max_batch must be at least 1")
+    assert box.ready() == ServiceNotReady("it refused to start: max_batch must be at least 1")
     starts = box.starts()
     time.sleep(1.0)  # two throttle intervals of the stand-in
     assert box.starts() == starts
@@ -136,18 +136,18 @@ def test_an_endless_crash_is_told(box: Box) -> None:
     box.behave("crash")
     box.manager.install(box.spec())
     ready = box.ready()
-    assert isinstance(ready, NotReady)
+    assert isinstance(ready, ServiceNotReady)
     assert "crashed (last exit 1" in ready.why
     until(lambda: box.starts() >= 3)
     box.behave("serve")
-    until(lambda: isinstance(box.ready(), Ready), pause_s=0.2)
+    until(lambda: isinstance(box.ready(), ServiceReady), pause_s=0.2)
 
 
 def test_a_taken_port_is_a_refusal(box: Box) -> None:
     with socket.create_server(("127.0.0.1", box.port)):
         box.manager.install(box.spec())
         ready = box.ready()
-        assert isinstance(ready, NotReady)
+        assert isinstance(ready, ServiceNotReady)
         assert f"port {box.port} is in use" in ready.why
     assert box.manager.restart().done == ("started",)
     box.up()
@@ -222,7 +222,7 @@ def test_a_missing_program_is_named(box: Box) -> None:
     gone = box.root / "Cellar" / "mlxoss" / "0.0.1" / "bin" / "mlxoss"
     box.manager.install(box.spec(program=gone))
     ready = box.ready()
-    assert ready == NotReady(f"the program could not be started: {gone}")
+    assert ready == ServiceNotReady(f"the program could not be started: {gone}")
     status = box.status()
     assert status.verdict is Verdict.STOPPED
     assert any("program is gone" in concern for concern in status.concerns)

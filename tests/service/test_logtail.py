@@ -17,9 +17,9 @@ from mlxoss.service.logtail import (
     rotated,
     since,
 )
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.supervisor import Polling
 
-PACE = Pace(poll_s=0.0)
+PACE = Polling(poll_s=0.0)
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 
 

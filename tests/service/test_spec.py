@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.server.run import DRAIN_S, LONGEST_STOP_S
+from mlxoss.server.lifecycle import DRAIN_S, LONGEST_STOP_S
 from mlxoss.service.spec import LABEL, ServiceSpec, is_supervised, make_environment
 
 PROGRAM = Path("/opt/homebrew/opt/mlxoss/bin/mlxoss")

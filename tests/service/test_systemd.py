@@ -18,13 +18,13 @@ from mlxoss.errors import ServiceError
 from mlxoss.service.health import probe
 from mlxoss.service.job import Absent, Job, JobState, Unknown
 from mlxoss.service.manager import Manager
-from mlxoss.service.ready import Ready, wait_ready
+from mlxoss.service.ready import ServiceReady, wait_ready
 from mlxoss.service.spec import ServiceSpec
-from mlxoss.service.supervisor import Pace
+from mlxoss.service.supervisor import Polling
 from mlxoss.service.systemd import Systemd
 from tests.service.box import free_port, is_alive, until
 
-PACE = Pace(poll_s=0.05)
+PACE = Polling(poll_s=0.05)
 
 
 class Machine:
@@ -60,7 +60,7 @@ class Machine:
             limit_s=20,
             pace=PACE,
         )
-        assert isinstance(ask, Ready), ask
+        assert isinstance(ask, ServiceReady), ask
         pid = self.job().pid
         assert pid is not None
         return pid

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Item, Response, Status, Turn
+from mlxoss.store.values import Bounds, Status, StoredItem, StoredResponse, StoredTurn
 
 TODAY = datetime.date(2026, 1, 2)
 
@@ -44,8 +44,8 @@ async def opened(
         await store.close()
 
 
-def item(item_id: str, text: str = "") -> Item:
-    return Item(item_id, json.dumps({"id": item_id, "text": text}))
+def item(item_id: str, text: str = "") -> StoredItem:
+    return StoredItem(item_id, json.dumps({"id": item_id, "text": text}))
 
 
 def sample(
@@ -54,15 +54,15 @@ def sample(
     conversation: str | None = None,
     status: Status = Status.COMPLETED,
     text: str = "",
-) -> Response:
+) -> StoredResponse:
     """A response with a user message in and one turn of reasoning and a call out."""
     outputs = (item(f"rs_{name}", text), item(f"fc_{name}"))
-    turn = Turn(
+    turn = StoredTurn(
         token_ids=(*range(200_000, 200_000 + len(name)), 200_012),
         item_ids=(f"rs_{name}", f"fc_{name}"),
         call_ids=(f"call_{name}",),
     )
-    return Response(
+    return StoredResponse(
         id=f"resp_{name}",
         created_at=1_000_000,
         status=status,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlxoss.store.calendar import DOUBT_S
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Conversation
+from mlxoss.store.values import Bounds, StoredConversation
 from tests.store.samples import Clock, opened, sample
 
 DAY_S = 86_400.0
@@ -44,7 +44,7 @@ def test_what_was_kept_while_the_clock_was_ahead_goes_in_its_time(place: Path | 
         async with opened(place, None, clock, steady) as store:
             await store.put(sample("ahead"))
             await store.remember_turn(sample("turn").turns[0])
-            await store.create_conversation(Conversation("conv_1", 1, "{}"))
+            await store.create_conversation(StoredConversation("conv_1", 1, "{}"))
             clock.now = 20_000 * DAY_S
             await pass_by(store, clock, steady, 29.9 * DAY_S)
             stats = await store.stats()

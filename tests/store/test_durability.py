@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.errors import NotFound
 from mlxoss.store.store import Store
-from mlxoss.store.values import Failure, Response, Status
+from mlxoss.store.values import Failure, Status, StoredResponse
 from tests.store import writer
 from tests.store.samples import assert_sound, opened
 
@@ -76,7 +76,7 @@ async def check(store: Store, kind: str, number: int) -> None:
 async def check_all(path: Path, confirmed: list[tuple[str, int]]) -> int:
     """Open as a daemon does and check everything; how many responses were interrupted."""
 
-    def to_failed(response: Response, sequence: int) -> Failure:
+    def to_failed(response: StoredResponse, sequence: int) -> Failure:
         assert response == writer.running(int(response.id.removeprefix("resp_")))
         assert 1 <= sequence <= 4
         return Failure("{}")

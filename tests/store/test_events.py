@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlxoss.errors import NotFound
-from mlxoss.store.values import Event, Failure, Response, Status
+from mlxoss.store.values import Event, Failure, Status, StoredResponse
 from tests.store.samples import Clock, assert_sound, opened, sample
 
 RUNNING = sample("a", status=Status.IN_PROGRESS)
@@ -117,7 +117,7 @@ def test_what_a_dead_process_left_running_has_failed(tmp_path: Path) -> None:
             await store.put(RUNNING, events(0, 4))
             await store.put(brief)
 
-    def to_failed(response: Response, sequence: int) -> Failure:
+    def to_failed(response: StoredResponse, sequence: int) -> Failure:
         return Failure(f'{{"failed":"{response.id}"}}', Event(sequence, "failed"))
 
     async def second() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mlxoss.errors import NotFound, StoreFull
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Conversation, Status, Turn
+from mlxoss.store.values import Bounds, Status, StoredConversation, StoredTurn
 from tests.store.samples import Clock, assert_sound, item, opened, sample
 
 DAY_S = 24 * 3600
@@ -101,9 +101,9 @@ def test_each_kind_is_bounded_by_itself(place: Path | None) -> None:
             await store.put(sample("a"))
             for n in range(10):
                 clock.now += 1
-                await store.create_conversation(Conversation(f"conv_{n}", n, "{}"))
+                await store.create_conversation(StoredConversation(f"conv_{n}", n, "{}"))
                 await store.append_items("conv_0" if n < 9 else "conv_9", [item(f"m{n}")])
-                await store.remember_turn(Turn((n,), call_ids=(f"call_{n}",)))
+                await store.remember_turn(StoredTurn((n,), call_ids=(f"call_{n}",)))
             stats = await store.stats()
             assert (stats.responses, stats.conversations, stats.remembered_turns) == (1, 3, 3)
             assert (await store.conversation("conv_0")).id == "conv_0"
@@ -120,8 +120,8 @@ def test_bytes_are_bounded_over_all_kinds_the_oldest_first(place: Path | None) -
         clock = Clock()
         bounds = Bounds(max_bytes=1_000_000)
         async with opened(place, bounds, clock) as store:
-            await store.create_conversation(Conversation("conv", 1, "{}"), [item("m", TEXT)])
-            await store.remember_turn(Turn(tuple(range(9)), call_ids=("call_chat",)))
+            await store.create_conversation(StoredConversation("conv", 1, "{}"), [item("m", TEXT)])
+            await store.remember_turn(StoredTurn(tuple(range(9)), call_ids=("call_chat",)))
             for n in range(100):
                 clock.now += 1
                 await store.put(sample(f"{n}", text=TEXT))
@@ -142,7 +142,7 @@ def test_what_is_larger_than_the_bound_is_refused_and_nothing_lost(place: Path |
     async def scenario() -> None:
         clock = Clock()
         async with opened(place, Bounds(max_bytes=500_000), clock) as store:
-            await store.create_conversation(Conversation("conv", 1, "{}"), [item("m")])
+            await store.create_conversation(StoredConversation("conv", 1, "{}"), [item("m")])
             await store.put(sample("a"))
             with pytest.raises(StoreFull):
                 await store.put(sample("b", text="x" * 500_000))
@@ -160,7 +160,7 @@ def test_a_chain_is_kept_thirty_days_from_its_last_response(place: Path | None) 
         async with opened(place, clock=clock) as store:
             await store.put(sample("a"))
             await store.put(sample("x"))
-            await store.remember_turn(Turn((1,), call_ids=("call",)))
+            await store.remember_turn(StoredTurn((1,), call_ids=("call",)))
             clock.now += 29 * DAY_S
             await store.put(sample("b", "a"))
             await store.sweep()
@@ -207,7 +207,7 @@ def test_a_sweep_clears_a_great_many(place: Path | None) -> None:
         async with opened(place, clock=clock) as store:
             for n in range(250):
                 await store.put(sample(f"{n}"))
-                await store.remember_turn(Turn((n,), call_ids=(f"chat_{n}",)))
+                await store.remember_turn(StoredTurn((n,), call_ids=(f"chat_{n}",)))
             clock.now += 30 * DAY_S
             await store.sweep()
             stats = await store.stats()
@@ -242,7 +242,7 @@ def test_deleting_gives_the_bytes_back_and_leaves_no_trace(tmp_path: Path) -> No
         async with opened(path) as store:
             await store.put(sample("kept"))
             empty = (await store.stats()).bytes
-            await store.create_conversation(Conversation("conv", 1, "{}"), [item("m", TEXT)])
+            await store.create_conversation(StoredConversation("conv", 1, "{}"), [item("m", TEXT)])
             for n in range(20):
                 await store.put(sample(f"{n}", text=TEXT))
             await store.put(sample("joined", conversation="conv", text=TEXT))

@@ -17,28 +17,28 @@ from pathlib import Path
 
 from mlxoss.store.opening import open_store
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Conversation, Event, Response, Status
+from mlxoss.store.values import Bounds, Event, Status, StoredConversation, StoredResponse
 from tests.store.samples import item, sample
 
 TEXT = "text " * 500
 
 
-def plain(number: int) -> Response:
+def plain(number: int) -> StoredResponse:
     """What ``put`` keeps."""
     return sample(f"{number}", text=TEXT)
 
 
-def running(number: int) -> Response:
+def running(number: int) -> StoredResponse:
     """What ``begun`` keeps."""
     return sample(f"{number}", status=Status.IN_PROGRESS, text=TEXT)
 
 
-def ended(number: int) -> Response:
+def ended(number: int) -> StoredResponse:
     """What ``ended`` keeps."""
     return replace(sample(f"{number}", text=TEXT), background=True)
 
 
-def joined(number: int) -> Response:
+def joined(number: int) -> StoredResponse:
     """What ``joined`` keeps, in the conversation of that number."""
     return sample(f"{number}", conversation=f"conv_{number}", text=TEXT)
 
@@ -69,7 +69,9 @@ async def run(store: Store, number: int) -> None:
 
 
 async def converse(store: Store, number: int) -> None:
-    await store.create_conversation(Conversation(f"conv_{number}", 1, "{}"), [item(f"m{number}")])
+    await store.create_conversation(
+        StoredConversation(f"conv_{number}", 1, "{}"), [item(f"m{number}")]
+    )
     await store.put(joined(number))
     say("joined", number)
 

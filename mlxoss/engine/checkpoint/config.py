@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlxoss.core import VOCAB_SIZE
 from mlxoss.engine.checkpoint.yarn import Yarn, read_yarn
 
-VOCAB_SIZE = 201088
 CONTEXT_TOKENS = 131072
 MODEL_TYPE = "gpt_oss"
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlxoss.core import VOCAB_SIZE
 from mlxoss.engine.capacity import Footprint
 from mlxoss.engine.checkpoint.config import (
     MODEL_TYPE,
-    VOCAB_SIZE,
     ModelConfig,
     read_config,
     to_hugging_face,

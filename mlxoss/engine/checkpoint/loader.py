@@ -20,7 +20,7 @@ from mlxoss.engine.capacity import Footprint
 from mlxoss.engine.checkpoint.config import read_config
 from mlxoss.engine.checkpoint.folder import NOT_SERVED, Checkpoint, read_checkpoint
 from mlxoss.errors import ModelError
-from mlxoss.pins import read_pins
+from mlxoss.model_pins import read_pins
 
 if TYPE_CHECKING:
     from mlxoss.engine.batch import LanguageModel

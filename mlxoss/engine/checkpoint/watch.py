@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mlxoss.engine.checkpoint.folder import read_checkpoint
 from mlxoss.errors import ModelError
-from mlxoss.problems import Problem
+from mlxoss.files import Stamp, stamp
+from mlxoss.findings import DaemonProblem
 
-_Stamp = tuple[int, int, int] | None
-_Stamps = tuple[tuple[Path, _Stamp], ...]
+_Stamps = tuple[tuple[Path, Stamp], ...]
 _ADVICE = "put the files back, or pull the model anew"
 
 
@@ -26,7 +26,7 @@ class ModelFiles:
         self._folder = folder
         self._clock = clock
         self._noted: _Stamps | None = None
-        self._judged: tuple[_Stamps, Problem] | None = None
+        self._judged: tuple[_Stamps, DaemonProblem] | None = None
 
     def note(self) -> None:
         """Take the files as they are for those that are read. Call before reading."""
@@ -34,7 +34,7 @@ class ModelFiles:
             files = [*self._folder.glob("*.json"), *self._folder.glob("model*.safetensors")]
             self._noted = _stamp_all(files)
 
-    def problem(self) -> Problem | None:
+    def problem(self) -> DaemonProblem | None:
         """What has changed since, if anything. Microseconds, unless it just did."""
         if self._folder is None or self._noted is None:
             return None
@@ -45,26 +45,17 @@ class ModelFiles:
             self._judged = found, self._judge(self._folder)
         return self._judged[1]
 
-    def _judge(self, folder: Path) -> Problem:
+    def _judge(self, folder: Path) -> DaemonProblem:
         message = f"The model's files in {folder} have changed since they were read; until it is "
         try:
             read_checkpoint(folder, _ADVICE)
         except ModelError as error:
             message += f"loaded again it answers as before, and then it will fail: {error}"
-            return Problem("model_damaged", message, "Then `mlxoss restart`.", self._clock())
+            return DaemonProblem("model_damaged", message, "Then `mlxoss restart`.", self._clock())
         message += "loaded again it answers as before."
         remedy = "`mlxoss restart` loads what is there now."
-        return Problem("model_changed", message, remedy, self._clock())
+        return DaemonProblem("model_changed", message, remedy, self._clock())
 
 
 def _stamp_all(files: Iterable[Path]) -> _Stamps:
-    return tuple((file, _stamp(file)) for file in files)
-
-
-def _stamp(file: Path) -> _Stamp:
-    """Size, time and inode, links followed; opens nothing."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return tuple((file, stamp(file)) for file in files)

@@ -19,8 +19,9 @@ from mlxoss.engine.ranks.door import Door
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Join, Loaded, Message, Ready
 from mlxoss.engine.ranks.processes import RankProcess, end_all
 from mlxoss.engine.ranks.ring import free_addresses, join, read_versions
-from mlxoss.engine.ranks.values import Host, Plan, RanksStatus, RankStatus, Seat
+from mlxoss.engine.ranks.values import Plan, RanksStatus, RankStatus, Seat
 from mlxoss.errors import MlxossError, ModelError, RanksLost
+from mlxoss.hosts import Host
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from mlxoss.engine.ranks.values import Host, Seat
-from mlxoss.ssh import over_ssh, own_command, to_exec
+from mlxoss.engine.ranks.values import Seat
+from mlxoss.hosts import Host, over_ssh, own_command, to_exec
 
 logger = logging.getLogger(__name__)
 

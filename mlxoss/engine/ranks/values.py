@@ -6,17 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """A rank's machine: ``ssh`` reaches it unless it ``is_local``, this machine, and ``ips`` are
-    its own. ``rdma`` names, for each rank, the devices that lead there (JACCL alone).
-    """
-
-    ssh: str
-    ips: tuple[str, ...]
-    is_local: bool
-    rdma: tuple[tuple[str, ...], ...] = ()
+from mlxoss.hosts import Host
 
 
 @dataclass(frozen=True, slots=True)

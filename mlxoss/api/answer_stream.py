@@ -1,0 +1,91 @@
+"""What an API makes of a turn: its events, streamed one by one or folded into one answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from mlxoss.api.answers import Error
+from mlxoss.api.errors import HttpError
+from mlxoss.api.sse import COMMENT, DONE, encode_event
+from mlxoss.api.turn_request import TurnOutput, Usage
+
+EventT = TypeVar("EventT", bound=Mapping[str, Any])
+ChunkT = TypeVar("ChunkT", bound=Mapping[str, Any])
+EventT_contra = TypeVar("EventT_contra", bound=Mapping[str, Any], contravariant=True)
+
+
+class Fold(Protocol[EventT_contra]):
+    """The unstreamed answer: made of the very events that a stream would have sent."""
+
+    def add(self, event: EventT_contra, /) -> None:
+        """Take in the next event."""
+
+    def answer(self) -> Mapping[str, Any]:
+        """The answer, after the last."""
+
+
+class AnswerStream(ABC, Generic[EventT]):
+    """One answer's events. Nothing here is sent: callers send.
+
+    ``begin`` once, ``feed`` for every output of the turn, then ``finish`` or ``fail``. The other
+    members say how the events go over HTTP: ``beat`` keeps a silent connection alive, ``headers``
+    are sent besides those of every stream.
+    """
+
+    beat: ClassVar[bytes] = COMMENT
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def begin(self, usage: Usage) -> list[EventT]:
+        """The events before any of the turn's."""
+        return []
+
+    @abstractmethod
+    def feed(self, output: TurnOutput) -> list[EventT]:
+        """The events for ``output``."""
+
+    @abstractmethod
+    def finish(self, usage: Usage) -> list[EventT]:
+        """The events after all of the turn's."""
+
+    @abstractmethod
+    def fail(self, error: HttpError, usage: Usage) -> list[EventT]:
+        """The events instead of the rest, where the turn broke and the stream had begun."""
+
+    @abstractmethod
+    def make_fold(self) -> Fold[EventT]:
+        """What makes the unstreamed answer of this stream's events."""
+
+    @abstractmethod
+    def encode(self, events: Sequence[EventT]) -> bytes:
+        """Events as they are sent."""
+
+    def close(self) -> bytes:
+        """What is sent behind the last event."""
+        return b""
+
+
+class ChunkStream(AnswerStream[ChunkT | Error], Generic[ChunkT]):
+    """A stream of chunks without names, as chat completions and completions have it.
+
+    It ends with ``[DONE]`` unless the turn broke: then with an event ``error``.
+    """
+
+    _has_failed = False
+
+    def fail(self, error: HttpError, usage: Usage) -> list[ChunkT | Error]:
+        """The error in OpenAI's shape."""
+        self._has_failed = True
+        return [error.body]
+
+    def encode(self, events: Sequence[ChunkT | Error]) -> bytes:
+        """Chunks have no names, errors have."""
+        return b"".join(
+            encode_event(event, event="error" if "error" in event else None) for event in events
+        )
+
+    def close(self) -> bytes:
+        """``[DONE]`` unless the turn broke."""
+        return b"" if self._has_failed else DONE

@@ -1,0 +1,227 @@
+"""The request of ``POST /v1/messages``: its fields, types and ranges.
+
+Source: Anthropic's API reference (Messages). What serves their servers alone (caching,
+tiers, telemetry) is accepted and changes nothing; sampling has the fields of the neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mlxoss.api.common import Stops, to_parts
+from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.json_body import JsonObject
+from mlxoss.api.params import EffortWord, Refused
+from mlxoss.api.sampling import SamplingFields, check_sampling
+from mlxoss.api.turn_rules import function_rule
+from mlxoss.api.validation import StrictModel, validate
+from mlxoss.harmony.conversation import FunctionTool
+from mlxoss.harmony.rules import CallRule
+
+ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
+
+
+class ResultBlock(StrictModel):
+    """A block of any type in a tool's result; the converter takes text."""
+
+    type: str
+    text: str | None = None
+
+
+class Block(ResultBlock):
+    """A content block of any type; the converter takes the ones that a text model can read."""
+
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: ToolName | None = None
+    input: JsonObject | None = None
+    tool_use_id: str | None = None
+    content: Annotated[
+        list[ResultBlock] | None,
+        BeforeValidator(to_parts, json_schema_input_type=str | list[ResultBlock] | None),
+    ] = None
+    is_error: bool | None = None
+
+
+Blocks = Annotated[
+    list[Block],
+    BeforeValidator(to_parts, json_schema_input_type=str | list[Block]),
+]
+
+
+class MessageParam(StrictModel):
+    """A message; the converter checks what its role may hold."""
+
+    role: Literal["user", "assistant", "system"]
+    content: Blocks
+
+
+class MessagesTool(StrictModel):
+    """A tool that the client runs; with ``strict`` its input follows ``input_schema``."""
+
+    name: ToolName
+    type: str | None = None
+    description: str | None = None
+    input_schema: JsonObject | None = None
+    strict: bool | None = None
+    allowed_callers: list[str] | None = None
+
+    def check(self, param: str) -> None:
+        """Raises InvalidRequest for a tool that is not described by its own schema."""
+        if self.type not in (None, "custom"):
+            raise unsupported(f"{param}.type", f"this server has no tool '{self.type}'")
+        if self.input_schema is None:
+            raise invalid(f"{param}.input_schema", "a tool needs one")
+        if self.input_schema.get("type", "object") != "object":
+            raise invalid(f"{param}.input_schema.type", "a tool's input is always an 'object'")
+        if self.allowed_callers is not None and "direct" not in self.allowed_callers:
+            raise unsupported(f"{param}.allowed_callers", "the model alone calls tools here")
+
+    def to_function(self) -> FunctionTool:
+        """The tool as the prompt shows it."""
+        return FunctionTool(self.name, self.description, self.input_schema)
+
+    def to_rule(self, param: str) -> CallRule:
+        """What may be written to it; ``param`` is the tool's own field."""
+        where = f"{param}.input_schema"
+        return function_rule(self.name, self.input_schema, strict=self.strict, param=where)
+
+
+class MessagesToolChoice(StrictModel):
+    """``tool_choice``."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(StrictModel):
+    """``thinking``: whether to show it, and how long it may be."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class OutputFormat(StrictModel):
+    """The schema that the answer's text follows."""
+
+    type: Literal["json_schema"]
+    schema_: JsonObject = Field(alias="schema")
+
+
+class OutputConfig(StrictModel):
+    """``output_config``."""
+
+    effort: EffortWord | None = None
+    format: OutputFormat | None = None
+
+
+class ContextEdit(StrictModel):
+    """One of ``context_management.edits``."""
+
+    type: str
+
+
+class ContextManagement(StrictModel):
+    """``context_management``: clearing earlier thinking is what happens here anyway."""
+
+    edits: list[ContextEdit] | None = None
+
+
+class MessagesPromptFields(StrictModel):
+    """What makes the prompt: the whole request of ``POST /v1/messages/count_tokens``."""
+
+    model: str
+    messages: Annotated[list[MessageParam], Field(min_length=1)]
+    system: Blocks | None = None
+    tools: list[MessagesTool] | None = None
+    tool_choice: MessagesToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    context_management: ContextManagement | None = None
+
+    container: Refused = None
+    mcp_servers: Refused = None
+    thread: Refused = None
+    compaction: Refused = None
+
+    @property
+    def format_and_param(self) -> tuple[OutputFormat | None, str]:
+        """The answer's format, and the field that it is in."""
+        if self.output_format is not None:
+            return self.output_format, "output_format"
+        config = self.output_config
+        return None if config is None else config.format, "output_config.format"
+
+
+class MessagesRequest(MessagesPromptFields, SamplingFields):
+    """The whole request. ``None`` means the default everywhere."""
+
+    max_tokens: Annotated[int, Field(ge=1)]
+    stop_sequences: Stops | None = None
+    stream: bool | None = None
+
+
+def parse_messages_request(value: JsonObject) -> MessagesRequest:
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    request = validate(MessagesRequest, value)
+    _check_prompt(request)
+    check_sampling(request)
+    if request.top_logprobs is not None:
+        raise unsupported("top_logprobs", "messages carry no log probabilities")
+    return request
+
+
+def parse_count_tokens_request(value: JsonObject) -> MessagesPromptFields:
+    """As :func:`parse_messages_request`, for what makes the prompt alone."""
+    request = validate(MessagesPromptFields, value)
+    _check_prompt(request)
+    return request
+
+
+def _check_prompt(request: MessagesPromptFields) -> None:
+    _check_tools(request)
+    _check_supported(request)
+    config = request.output_config
+    if request.output_format is not None and config is not None and config.format is not None:
+        raise invalid("output_format", "the format is already in 'output_config'")
+    last = len(request.messages) - 1
+    if request.messages[last].role == "assistant":
+        raise unsupported(
+            f"messages[{last}].role", "the model begins its own answers, so a user speaks last"
+        )
+
+
+def _check_tools(request: MessagesPromptFields) -> None:
+    seen: set[str] = set()
+    for position, tool in enumerate(request.tools or ()):
+        tool.check(f"tools[{position}]")
+        if tool.name in seen:
+            raise invalid(f"tools[{position}].name", f"the tool '{tool.name}' is declared twice")
+        seen.add(tool.name)
+    if request.tool_choice and request.tool_choice.type == "tool" and not request.tool_choice.name:
+        raise invalid("tool_choice.name", "it has to name the tool")
+
+
+def _check_supported(request: MessagesPromptFields) -> None:
+    for name, reason in (
+        ("container", "this server has no containers"),
+        ("mcp_servers", "this server connects to no others"),
+        ("thread", "send the whole conversation"),
+        ("compaction", "this server does not sum up messages"),
+    ):
+        if getattr(request, name) not in (None, []):
+            raise unsupported(name, reason)
+    management = request.context_management
+    for position, edit in enumerate((management and management.edits) or ()):
+        if not edit.type.startswith("clear_thinking_"):
+            raise unsupported(
+                f"context_management.edits[{position}].type",
+                "what a conversation says is left as it is",
+            )

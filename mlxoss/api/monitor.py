@@ -1,0 +1,132 @@
+"""What the server tells of itself: health, the last requests, the model's coming and going."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+
+class MemoryReport(TypedDict):
+    """Bytes held: by the process, and by MLX once a model is loaded."""
+
+    process_bytes: NotRequired[int]
+    active_bytes: NotRequired[int]
+    peak_bytes: NotRequired[int]
+    cache_bytes: NotRequired[int]
+
+
+class StoreReport(TypedDict):
+    """How much is kept."""
+
+    responses: int
+    conversations: int
+    remembered_turns: int
+    bytes: int
+
+
+class PrefixCacheReport(TypedDict):
+    """What is kept of computed prompts."""
+
+    entries: int
+    bytes: int
+    limit_bytes: int
+    hits: int
+    hit_tokens: int
+    disk_entries: int
+    disk_bytes: int
+    disk_limit_bytes: int
+    disk_hits: int
+
+
+class ProblemReport(TypedDict):
+    """What is wrong although the server serves; ``since`` is a Unix time in seconds."""
+
+    code: str
+    message: str
+    remedy: str
+    since: float
+
+
+class ControlReport(TypedDict):
+    """What the model was brought to."""
+
+    status: Literal["ok", "unloaded"]
+    memory: MemoryReport
+
+
+class FinishedRequest(TypedDict):
+    """Sizes and times of a request for a turn; those that were not reached are left out.
+
+    ``preview`` is there only with the setting ``debug_raw_preview_chars``.
+    """
+
+    id: str
+    endpoint: str
+    status: int
+    ended_at: float
+    total_s: float
+    wait_s: NotRequired[float]
+    ttft_s: NotRequired[float]
+    prompt_tokens: NotRequired[int]
+    cached_tokens: NotRequired[int]
+    completion_tokens: NotRequired[int]
+    reasoning_tokens: NotRequired[int]
+    decode_tokens_per_s: NotRequired[float]
+    preview: NotRequired[str]
+    error: NotRequired[str]
+
+
+class FinishedRequests(TypedDict):
+    """The last requests, the newest first."""
+
+    object: Literal["list"]
+    data: list[FinishedRequest]
+
+
+class RankReport(TypedDict):
+    """One of the hosts that share the model; ``memory`` is MLX's, in bytes."""
+
+    rank: int
+    host: str
+    pid: int | None
+    memory: dict[str, int]
+    silent_s: float
+
+
+class RanksReport(TypedDict):
+    """The hosts that share the model. ``communication_s_per_step`` is what the sums of a step of
+    one sequence take one after the other, measured when nothing else ran.
+    """
+
+    backend: Literal["ring", "jaccl"]
+    communication_s_per_step: float | None
+    ranks: list[RankReport]
+
+
+class HealthReport(TypedDict):
+    """Whether the server can work and how busy it is; without a needed key the status alone."""
+
+    status: Literal["loading", "ok", "unloaded", "failed", "stopping"]
+    model: NotRequired[str]
+    version: NotRequired[str]
+    pid: NotRequired[int]
+    uptime_s: NotRequired[float]
+    active_requests: NotRequired[int]
+    queued_requests: NotRequired[int]
+    paused_requests: NotRequired[int]
+    pauses: NotRequired[int]
+    context_tokens: NotRequired[int]
+    oldest_wait_s: NotRequired[float]
+    max_active_requests: NotRequired[int]
+    max_queued_requests: NotRequired[int]
+    refused_requests: NotRequired[int]
+    decode_tokens_per_s: NotRequired[float]
+    prefill_tokens_per_s: NotRequired[float]
+    harmony_recoveries: NotRequired[dict[str, int]]
+    memory: NotRequired[MemoryReport]
+    problems: NotRequired[list[ProblemReport]]
+    prefix_cache: NotRequired[PrefixCacheReport]
+    ranks: NotRequired[RanksReport]
+    store: NotRequired[StoreReport]
+    error: NotRequired[str | None]

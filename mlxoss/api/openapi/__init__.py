@@ -1,0 +1,1 @@
+"""What endpoints tell of themselves: ``/openapi.json``."""

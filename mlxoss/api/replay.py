@@ -1,0 +1,146 @@
+"""Finding the exact turn again behind items that a client sends back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from mlxoss.harmony.conversation import (
+    ExactTurn,
+    FinalText,
+    FunctionCall,
+    PlainItem,
+    Preamble,
+    Reasoning,
+    TurnItem,
+)
+
+BETWEEN_MESSAGES = "\n\n"
+"""What stands between two messages of a turn where an API has one text for both."""
+
+ReadTurn = Callable[[Sequence[int], Collection[str]], ExactTurn]
+"""``mlxoss.harmony.written.read_turn`` with its encoding filled in: ids and the names that
+count as recipients, to the turn."""
+
+
+class KeptTurn(Protocol):
+    """A turn as it was kept: what followed ``<|start|>assistant``, and what came of it.
+
+    ``item_ids`` are its output items' in order, empty if nothing kept them; ``call_ids``
+    those of its calls in order.
+    """
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The exact ids."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The output items."""
+
+    @property
+    def call_ids(self) -> tuple[str, ...]:
+        """The calls."""
+
+
+class ExactTurns:
+    """Turns to look up by what a client knows of them: the first item, or a call.
+
+    Nothing is taken on trust: :meth:`matching` compares what the ids say with what the
+    client sent.
+    """
+
+    def __init__(self, records: Iterable[KeptTurn], read: ReadTurn) -> None:
+        self._read = read
+        self._by_item: dict[str, KeptTurn] = {}
+        self._by_call: dict[str, KeptTurn] = {}
+        for record in records:
+            if record.item_ids:
+                self._by_item[record.item_ids[0]] = record
+            for call_id in record.call_ids:
+                self._by_call[call_id] = record
+
+    def by_item(self, item_id: str) -> KeptTurn | None:
+        """The turn whose first item this is."""
+        return self._by_item.get(item_id)
+
+    def by_call(self, call_id: str) -> KeptTurn | None:
+        """The turn that made this call."""
+        return self._by_call.get(call_id)
+
+    def matching(self, record: KeptTurn, sent: Sequence[PlainItem]) -> ExactTurn | None:
+        """The exact turn, if ``sent`` says the same; reasoning may be missing from it."""
+        functions = {item.name for item in sent if isinstance(item, FunctionCall)}
+        turn = self._read(record.token_ids, functions)
+        theirs, ours = list(sent), list(turn.items)
+        if not any(isinstance(item, Reasoning) for item in theirs):
+            ours = [item for item in ours if not isinstance(item, Reasoning)]
+        if len(theirs) != len(ours) or not all(map(_says_the_same, theirs, ours)):
+            return None
+        return _of_kinds(turn, [item for item in sent if isinstance(item, FunctionCall)])
+
+    def of_message(
+        self, calls: Mapping[str, FunctionCall], text: str, reasoning: str
+    ) -> ExactTurn | None:
+        """The exact turn behind one chat message, by its calls' ids.
+
+        ``text`` is all of its preambles, ``reasoning`` the client's own if it sent any,
+        each joined by ``BETWEEN_MESSAGES``.
+        """
+        record = self._by_call.get(next(iter(calls), ""))
+        if record is None or record.call_ids != tuple(calls):
+            return None
+        turn = self._read(record.token_ids, {call.name for call in calls.values()})
+        written = [item for item in turn.items if isinstance(item, FunctionCall)]
+        same = (
+            len(written) == len(calls)
+            and all(map(_says_the_same, calls.values(), written))
+            and not any(isinstance(item, FinalText) for item in turn.items)
+            and text == _joined(turn, Preamble)
+            and reasoning in ("", _joined(turn, Reasoning))
+        )
+        return _of_kinds(turn, calls.values()) if same else None
+
+
+def _of_kinds(turn: ExactTurn, calls: Iterable[FunctionCall]) -> ExactTurn:
+    """``turn`` with its calls of the kinds of ``calls``: its ids do not tell functions' from
+    custom tools'."""
+    kinds = iter(calls)
+    items = tuple(
+        replace(item, is_text=next(kinds).is_text) if isinstance(item, FunctionCall) else item
+        for item in turn.items
+    )
+    return replace(turn, items=items)
+
+
+def _joined(turn: ExactTurn, kind: type[Preamble] | type[Reasoning]) -> str:
+    texts = [item.text for item in turn.items if isinstance(item, kind)]
+    return BETWEEN_MESSAGES.join(text for text in texts if text)
+
+
+def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:
+    match sent, written:
+        case Reasoning(_, tuple(sent_ids)), Reasoning(_, tuple(written_ids)):
+            return sent_ids == written_ids
+        case Reasoning(), Reasoning():
+            return sent.text == written.text
+        case FunctionCall(name, sent_text), FunctionCall(written_name, text):
+            return name == written_name and _is_same_json(sent_text, text)
+        case _:
+            return sent == written
+
+
+def _is_same_json(sent: str, written: str) -> bool:
+    """Whether both say the same: clients that read a call's arguments write them anew."""
+    return sent == written or (_canonical(sent) or "") == _canonical(written)
+
+
+def _canonical(arguments: str) -> str | None:
+    """An object in its one spelling; ``None`` for anything else."""
+    try:
+        value = json.loads(arguments)
+        return json.dumps(value, sort_keys=True) if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,156 @@
+"""Shapes of the items that responses and conversations list."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from typing_extensions import TypeAliasType, TypedDict
+
+from mlxoss.api.answers import LogprobEntry, SchemaExtra
+
+Role = Literal["user", "assistant", "system", "developer"]
+Phase = Literal["commentary", "final_answer"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+class InputText(TypedDict):
+    """Text that was put in."""
+
+    type: Literal["input_text"]
+    text: str
+
+
+class OutputText(TypedDict):
+    """Text that the model wrote."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: Annotated[list[Any], SchemaExtra(maxItems=0)]
+    logprobs: list[LogprobEntry]
+
+
+class Refusal(TypedDict):
+    """A refusal that a client put in."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+class SummaryText(TypedDict):
+    """A summary of reasoning."""
+
+    type: Literal["summary_text"]
+    text: str
+
+
+class ReasoningText(TypedDict):
+    """Reasoning itself."""
+
+    type: Literal["reasoning_text"]
+    text: str
+
+
+class MessageHead(TypedDict):
+    """A message without its content."""
+
+    id: str
+    type: Literal["message"]
+    status: ItemStatus
+    role: Role
+    phase: NotRequired[Phase]
+
+
+class ListedMessage(MessageHead):
+    """A message of any role."""
+
+    content: list[InputText | OutputText | Refusal]
+
+
+class ReasoningHead(TypedDict):
+    """Reasoning without its status, which stands last in what was put in."""
+
+    id: str
+    type: Literal["reasoning"]
+    summary: list[SummaryText]
+    content: NotRequired[list[ReasoningText]]
+    encrypted_content: NotRequired[str]
+
+
+class ListedReasoning(TypedDict):
+    """Reasoning before an answer or a call."""
+
+    id: str
+    type: Literal["reasoning"]
+    status: ItemStatus
+    summary: list[SummaryText]
+    content: NotRequired[list[ReasoningText]]
+    encrypted_content: NotRequired[str]
+
+
+class ListedFunctionCall(TypedDict):
+    """A call of a function."""
+
+    id: str
+    type: Literal["function_call"]
+    status: ItemStatus
+    call_id: str
+    name: str
+    arguments: str
+    namespace: NotRequired[str]
+
+
+class ListedCustomCall(TypedDict):
+    """A call of a custom tool."""
+
+    id: str
+    type: Literal["custom_tool_call"]
+    status: ItemStatus
+    call_id: str
+    name: str
+    input: str
+    namespace: NotRequired[str]
+
+
+class ListedCallOutput(TypedDict):
+    """What a tool answered."""
+
+    id: str
+    type: Literal["function_call_output", "custom_tool_call_output"]
+    status: ItemStatus
+    call_id: str
+    output: str | list[InputText]
+
+
+class ListedCompaction(TypedDict):
+    """A conversation's earlier part, summed up and sealed."""
+
+    id: str
+    type: Literal["compaction"]
+    encrypted_content: str
+
+
+ListedItem = TypeAliasType(
+    "ListedItem",
+    Annotated[
+        ListedMessage
+        | ListedReasoning
+        | ListedFunctionCall
+        | ListedCustomCall
+        | ListedCallOutput
+        | ListedCompaction,
+        SchemaExtra(description="One item."),
+    ],
+)
+
+
+class ItemList(TypedDict):
+    """A page of items."""
+
+    object: Literal["list"]
+    data: list[ListedItem]
+    first_id: str
+    last_id: str
+    has_more: bool
+
+
+ListedPart = InputText | OutputText | Refusal | SummaryText | ReasoningText

@@ -1,0 +1,181 @@
+"""From the Responses API's items to a conversation's.
+
+Assistant items that the model itself wrote, and of which the exact ids are known,
+become an ``ExactTurn`` where that matters: after the last final answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.params import flatten
+from mlxoss.api.replay import ExactTurns
+from mlxoss.api.responses.items import (
+    CallOutputItem,
+    CompactionItem,
+    CustomCallItem,
+    FunctionCallItem,
+    Item,
+    MessageItem,
+    ReasoningItem,
+)
+from mlxoss.harmony import conversation as harmony
+
+_MESSAGE_SEPARATOR = "\n\n"
+_SUMMARY_HEADING = "Summary of the conversation so far:\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An API item and what it becomes."""
+
+    source: Item
+    item: harmony.PlainItem
+
+
+def to_conversation_items(
+    history: Sequence[Item], items: Sequence[Item], *, seal: ContentSeal, turns: ExactTurns
+) -> tuple[str | None, tuple[harmony.Item, ...]]:
+    """Leading system and developer text, if any, and everything after it.
+
+    ``items`` follow ``history`` and have passed ``check_items``. Raises InvalidRequest,
+    naming ``input[i]``, for content that ``seal`` did not make.
+    """
+    everything = [*history, *items]
+    first = next(
+        (i for i, item in enumerate(everything) if not _is_instruction(item)), len(everything)
+    )
+    leading = [item.text for item in everything[:first] if isinstance(item, MessageItem)]
+    converter = _Converter(everything, first_of_input=len(history), seal=seal)
+    entries = [
+        _Entry(everything[position], item)
+        for position in range(first, len(everything))
+        if (item := converter.convert(position)) is not None
+    ]
+    spliced = tuple(_splice(entries, turns))
+    return (_MESSAGE_SEPARATOR.join(leading) if leading else None), spliced
+
+
+def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
+    """The ids of the calls among ``items``, by which their exact turns may be known."""
+    return tuple(
+        item.call_id for item in items if isinstance(item, FunctionCallItem | CustomCallItem)
+    )
+
+
+def _is_instruction(item: Item) -> bool:
+    return isinstance(item, MessageItem) and item.role in ("system", "developer")
+
+
+class _Converter:
+    """Remembers the calls seen so far, to name the function that an output answers."""
+
+    def __init__(
+        self, everything: Sequence[Item], *, first_of_input: int, seal: ContentSeal
+    ) -> None:
+        self._everything = everything
+        self._first_of_input = first_of_input
+        self._seal = seal
+        self._names: dict[str, str] = {}
+
+    def convert(self, position: int) -> harmony.PlainItem | None:
+        match self._everything[position]:
+            case MessageItem(role="user", text=text):
+                return harmony.UserText(text)
+            case MessageItem(role="assistant", text=text):
+                is_preamble = self._is_preamble(position)
+                return harmony.Preamble(text) if is_preamble else harmony.FinalText(text)
+            case MessageItem(text=text):
+                return harmony.DeveloperText(text)
+            case ReasoningItem() as item:
+                return self._reasoning(item, position)
+            case FunctionCallItem(arguments=text) | CustomCallItem(input=text) as item:
+                name = self._names[item.call_id] = flatten(item.name, item.namespace)
+                return harmony.FunctionCall(name, text, isinstance(item, CustomCallItem))
+            case CallOutputItem() as item:
+                # Only in a conversation whose call was deleted is there none.
+                called = self._names.get(item.call_id)
+                return None if called is None else harmony.FunctionResult(called, item.text)
+            case CompactionItem(encrypted_content=content):
+                summary = self._seal.open_compaction(content, param=self._param(position))
+                return harmony.UserText(_SUMMARY_HEADING + summary)
+
+    def _reasoning(self, item: ReasoningItem, position: int) -> harmony.Reasoning | None:
+        if item.encrypted_content is None:
+            return harmony.Reasoning(item.text) if item.text else None
+        return self._seal.open_reasoning(item.encrypted_content, param=self._param(position))
+
+    def _is_preamble(self, position: int) -> bool:
+        """Whether the message is one; without a phase it is if a call follows in its turn."""
+        message = self._everything[position]
+        if isinstance(message, MessageItem) and message.phase is not None:
+            return message.phase == "commentary"
+        for item in self._everything[position + 1 :]:
+            match item:
+                case FunctionCallItem() | CustomCallItem():
+                    return True
+                case ReasoningItem() | MessageItem(role="assistant"):
+                    continue
+                case _:
+                    break
+        return False
+
+    def _param(self, position: int) -> str:
+        index = position - self._first_of_input
+        place = f"input[{index}]" if index >= 0 else "previous_response_id"
+        return f"{place}.encrypted_content" if index >= 0 else place
+
+
+def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.Item]:
+    after_final = 1 + max(
+        (i for i, entry in enumerate(entries) if isinstance(entry.item, harmony.FinalText)),
+        default=-1,
+    )
+    yield from (entry.item for entry in entries[:after_final])
+    position = after_final
+    is_turn_start = True
+    while position < len(entries):
+        rest = entries[position:]
+        exact = _by_item(rest, turns) or (_by_call(rest, turns) if is_turn_start else None)
+        if exact is None:
+            item = entries[position].item
+            yield item
+            # Where a turn's first items do not match, the rest must not bring them back.
+            is_turn_start = not isinstance(item, harmony.TurnItem)
+            position += 1
+        else:
+            turn, length = exact
+            yield turn
+            is_turn_start = True
+            position += length
+
+
+def _by_item(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.ExactTurn, int] | None:
+    """The turn that ``entries`` begin with, and how many of them it is."""
+    record = turns.by_item(entries[0].source.id)
+    if record is None:
+        return None
+    length = len(record.item_ids)
+    if tuple(entry.source.id for entry in entries[:length]) != record.item_ids:
+        return None
+    turn = turns.matching(record, [entry.item for entry in entries[:length]])
+    return None if turn is None else (turn, length)
+
+
+def _by_call(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.ExactTurn, int] | None:
+    """As :func:`_by_item`, where nothing is known but the calls that were made."""
+    calls: list[str] = []
+    for length, entry in enumerate(entries, start=1):
+        if not isinstance(entry.item, harmony.TurnItem):
+            return None
+        if isinstance(entry.source, FunctionCallItem | CustomCallItem):
+            calls.append(entry.source.call_id)
+            record = turns.by_call(calls[0])
+            if record is None:
+                return None
+            if record.call_ids == tuple(calls):
+                turn = turns.matching(record, [one.item for one in entries[:length]])
+                return None if turn is None else (turn, length)
+    return None

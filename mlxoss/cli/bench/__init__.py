@@ -1,0 +1,1 @@
+"""``mlxoss bench``: how fast a server answers."""

@@ -1,0 +1,71 @@
+"""The in-process side of ``mlxoss bench``: the server's model, loaded here a second time."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlxoss.cli.bench.table import BenchRow
+from mlxoss.cli.memory import has_room_for_two
+from mlxoss.cli.options import read_config
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.errors import MlxossError
+
+if TYPE_CHECKING:
+    from mlxoss.engine.batch import LanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The model, and how it is measured."""
+
+    model: LanguageModel
+    rounds: int
+    tokens: int
+
+    def beside(self, row: BenchRow, streams: int) -> BenchRow:
+        """``row`` with what the model does by itself on as many tokens, and the share of that."""
+        from mlxoss.engine.limit import decode_rate, prefill_rate
+
+        new_tokens = max(1, row.prompt_tokens - row.cached_tokens)
+        if row.decode_per_s is None:
+            rates = [prefill_rate(self.model, new_tokens) for _ in range(self.rounds)]
+        else:
+            prompt = max(1, row.prompt_tokens)
+            rates = [
+                decode_rate(self.model, streams, prompt_tokens=prompt, tokens=self.tokens)
+                for _ in range(self.rounds)
+            ]
+        limit = statistics.median(rates)
+        reached = row.prefill_per_s if row.decode_per_s is None else row.decode_per_s
+        share = None if reached is None else reached / limit
+        return replace(row, limit_per_s=limit, of_limit=share)
+
+
+def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
+    """The model of the configuration if it is the one ``served`` and there is room; else why not.
+
+    Raises ``MlxossError`` with the reason if it was ``asked_for``, but room is its owner's affair
+    then.
+    """
+    source = resolve_model(read_config({}).model)
+    if source.info.name != served:
+        why = f"the configuration's model is {source.info.name}, the server's {served}"
+    elif not asked_for and not has_room_for_two(source.folder):
+        return "In-process: not measured, there is no room for the model a second time."
+    else:
+        return source
+    if asked_for:
+        raise MlxossError(f"It cannot be compared in-process: {why}; try: mlxoss restart")
+    return f"In-process: not measured, {why}."
+
+
+def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
+    """Load it on this thread, and run it once, for what is compiled at the first use."""
+    from mlxoss.engine.limit import decode_rate, wire_memory
+
+    wire_memory()
+    model = source.load(fp16=read_config({}).fp16)
+    decode_rate(model, 1, prompt_tokens=8, tokens=2)
+    return LoadedModel(model, rounds, tokens)

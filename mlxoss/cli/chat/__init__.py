@@ -1,0 +1,1 @@
+"""``mlxoss chat``: a question, or a talk on a terminal."""

@@ -1,0 +1,1 @@
+"""A server as the commands ask it."""

@@ -1,0 +1,1 @@
+"""``mlxoss cluster``: the hosts that are to serve one model together."""

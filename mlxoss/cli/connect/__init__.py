@@ -1,0 +1,1 @@
+"""``mlxoss connect`` and ``mlxoss codex``: how clients find this server."""

@@ -1,0 +1,1 @@
+"""``mlxoss doctor``: every check of the set-up."""

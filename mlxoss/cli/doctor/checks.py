@@ -1,0 +1,155 @@
+"""The checks that ``mlxoss doctor`` makes, in the order in which one depends on another."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlxoss.cli.cluster.hosts import UNSET
+from mlxoss.cli.doctor.speed import check_speed
+from mlxoss.cli.memory import memory_limits, weights_bytes
+from mlxoss.cli.status.view import View, read_view
+from mlxoss.cli.this_machine import (
+    Machine,
+    look_where_it_looks,
+    make_spec,
+    this_machine,
+    this_program,
+)
+from mlxoss.cluster.group import find_group
+from mlxoss.config import Config
+from mlxoss.daemon.supervised import metal_problem
+from mlxoss.engine.checkpoint.loader import resolve_model
+from mlxoss.engine.ranks.shard import shard_bytes
+from mlxoss.errors import ConfigError, ModelError, ServiceError
+from mlxoss.findings import Check, Level
+from mlxoss.service.checks import (
+    check_definition,
+    check_disk,
+    check_login,
+    check_logs,
+    check_memory,
+    check_port,
+    check_priority,
+    check_problems,
+    check_program,
+    check_program_in_use,
+    check_rival,
+    check_service,
+)
+from mlxoss.service.job import Job
+from mlxoss.service.logtail import rotated
+from mlxoss.service.program import Program
+
+OLDEST_MACOS = 14
+_PATIENCE_S = 3.0
+
+
+def examine(*, speed: bool = False) -> list[Check]:
+    """Make all checks; raises ``ServiceError`` where there can be no service at all."""
+    machine, view = this_machine(), read_view(_PATIENCE_S)
+    look_where_it_looks(machine)
+    program = _program()
+    checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]
+    checks += [check_program(program), *_settings(machine), *_hosts(machine), *_model(machine)]
+    checks += _service(machine, view, program)
+    if speed:
+        checks.append(check_speed(machine, view))
+    return checks
+
+
+def check_system(system: str, macos: str, chip: str) -> Iterator[Check]:
+    """Whether this is a Mac that MLX runs on, and its GPU can be used."""
+    if system != "darwin":
+        yield Check("system", Level.SKIP, f"{system} on {chip}: macOS is what mlxoss is made for")
+        yield Check("metal", Level.SKIP, "there is Metal on macOS only")
+        return
+    fits = chip == "arm64" and int(macos.partition(".")[0] or 0) >= OLDEST_MACOS
+    remedy = None if fits else f"MLX needs Apple Silicon and macOS {OLDEST_MACOS} or newer."
+    level = Level.OK if fits else Level.FAIL
+    yield Check("system", level, f"macOS {macos} on {chip}", remedy)
+    problem = metal_problem()
+    yield Check("metal", Level.FAIL if problem else Level.OK, problem or "available")
+
+
+def _program() -> Program | ServiceError:
+    try:
+        return this_program()
+    except ServiceError as error:
+        return error
+
+
+def _settings(machine: Machine) -> Iterator[Check]:
+    path = machine.config_file.path
+    try:
+        machine.config()
+    except ConfigError as error:
+        yield Check("settings", Level.FAIL, str(error), "mlxoss config edit")
+    else:
+        detail = str(path) if path.exists() else f"{path} is not there: defaults"
+        yield Check("settings", Level.OK, detail)
+
+
+def _hosts(machine: Machine) -> Iterator[Check]:
+    """Whether the group's hosts can be read of; asking them is ``mlxoss cluster check``."""
+    try:
+        group = find_group(machine.config())
+    except ConfigError as error:
+        if error.key == "hostfile":
+            yield Check("hostfile", Level.FAIL, str(error), UNSET)
+        return
+    if group:
+        detail = f"{len(group.hosts)} hosts in {group.path}; `mlxoss cluster check` asks them"
+        yield Check("hostfile", Level.OK, detail)
+
+
+def _model(machine: Machine) -> Iterator[Check]:
+    try:
+        config = machine.config()
+        source = resolve_model(config.model, env=machine.env)
+    except ConfigError:
+        yield Check("model", Level.SKIP, "the settings cannot be read")
+        return
+    except ModelError as error:
+        yield Check("model", Level.FAIL, str(error), "mlxoss models list")
+        return
+    yield Check("model", Level.OK, source.info.name)
+    if source.folder:
+        limit, total = memory_limits()
+        yield check_memory(_own_bytes(config, source.folder), limit, total)
+
+
+def _own_bytes(config: Config, folder: Path) -> int:
+    """What of the weights this machine holds."""
+    try:
+        group = find_group(config)
+    except ConfigError:  # told already
+        group = None
+    if group is None:
+        return weights_bytes(folder)
+    together = sum(host.is_local for host in group.hosts)
+    return shard_bytes(folder, len(group.hosts)) * together
+
+
+def _service(machine: Machine, view: View, program: Program | ServiceError) -> Iterator[Check]:
+    status, supervisor, config = view.status, machine.manager.supervisor, view.config
+    definition = status.definition
+    if isinstance(program, Program):
+        wanted = supervisor.render(
+            make_spec(program.path, definition.environment if definition else {})
+        )
+        homebrew = bool(definition and definition.homebrew)
+        yield check_definition(supervisor.definition, wanted, homebrew=homebrew)
+    yield check_program_in_use(status, program)
+    yield check_rival(supervisor.rival())
+    yield check_login(status)
+    yield check_service(status)
+    yield from check_problems(status)
+    yield check_priority(status)
+    ours = isinstance(status.job, Job) and status.job.alive
+    yield check_port(config.host, config.port, status.health, ours=ours)
+    logs = [*rotated(view.log), *rotated(machine.service_log())]
+    yield check_logs(logs)
+    yield check_disk(machine.state)

@@ -1,0 +1,1 @@
+"""``mlxoss models``: pull a model and list what is there."""

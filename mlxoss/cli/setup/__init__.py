@@ -1,0 +1,1 @@
+"""The commands that install, start and stop the service."""

@@ -1,0 +1,1 @@
+"""``mlxoss status``: how the service is."""

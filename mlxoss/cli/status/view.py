@@ -1,0 +1,126 @@
+"""What ``mlxoss status`` shows: read from the service, its manager and its process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mlxoss.cli.status.process import Process, read_process
+from mlxoss.cli.this_machine import this_machine, this_program
+from mlxoss.config import Config
+from mlxoss.errors import ConfigError, ServiceError
+from mlxoss.service.health import Answered, Silent
+from mlxoss.service.job import Job
+from mlxoss.service.status import ServiceStatus, Verdict, problems_of, read_status
+
+YOUNG_S = 10
+"""A daemon of that age may still be starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that the screen shows."""
+
+    status: ServiceStatus
+    config: Config
+    process: Process | None
+    config_file: Path
+    log: Path
+    at: float = field(default_factory=time.time)
+
+    @property
+    def since(self) -> float | None:
+        """When the service's process started (Unix time in seconds, as ``at``)."""
+        return self.at - self.process.age_s if self.process else None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it is silent but started only now: loading the vocabulary stops all else."""
+        young = self.process is not None and self.process.age_s < YOUNG_S
+        return young and isinstance(self.status.health, Silent)
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the three sources, but one that has just started need not answer yet."""
+        if self.is_starting:
+            return Verdict.HEALTHY
+        return self.status.verdict
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What ``/health`` said."""
+        health = self.status.health
+        return health.document if isinstance(health, Answered) else {}
+
+    @property
+    def headline(self) -> str:
+        """The verdict, with what stands against it."""
+        verdict, health = self.status.verdict, self.status.health
+        if self.is_starting:
+            return "running, starting"
+        if verdict is Verdict.HEALTHY:
+            words = ["running"] if health_status(self) == "ok" else ["running", health_status(self)]
+            if count := len(problems_of(health)):
+                words.append(f"with {count} problem{'s' if count > 1 else ''}")
+            return ", ".join(words)
+        if verdict is Verdict.UNHEALTHY and isinstance(health, Silent):
+            return f"running, but it hangs: {health.why}"
+        if verdict is Verdict.UNHEALTHY:
+            said = health_status(self) or getattr(health, "why", "")
+            return f"running, but not healthy: {said}"
+        return str(verdict)
+
+
+def health_status(view: View) -> str:
+    """The daemon's own word, ``""`` if it does not answer."""
+    return view.status.health.status if isinstance(view.status.health, Answered) else ""
+
+
+def read_view(patience_s: float = 0.0) -> View:
+    """Ask everything that the screen shows; raises ``ServiceError`` where there is no service.
+
+    ``patience_s`` is how much longer a daemon that has just started may take to answer.
+    """
+    machine = this_machine()
+    try:
+        config, spoilt = machine.config(), None
+    except ConfigError as error:
+        config, spoilt = machine.address(), error
+    found = read_status(
+        machine.manager,
+        lambda: machine.ask(config),
+        machine.last_exit,
+        _program(),
+    )
+    pid = found.job.pid if isinstance(found.job, Job) else None
+    process = read_process(pid) if pid else None
+    if spoilt:
+        why = f"Its settings are wrong, so it cannot start again: {spoilt}"
+        found = replace(found, concerns=(why, *found.concerns))
+    elif config.hostfile and (concern := _hostfile_concern(config)):
+        found = replace(found, concerns=(concern, *found.concerns))
+    view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
+    if patience_s and view.is_starting:
+        found = replace(found, health=machine.ask(config, patience_s))
+    return replace(view, status=found)
+
+
+def _hostfile_concern(config: Config) -> str | None:
+    from mlxoss.cli.cluster.hosts import UNSET
+    from mlxoss.cluster.group import find_group
+
+    try:
+        find_group(config)
+    except ConfigError as error:
+        return f"It cannot start again: {error} {UNSET}"
+    return None
+
+
+def _program() -> Path | None:
+    try:
+        return this_program().path
+    except ServiceError:
+        return None

@@ -1,0 +1,1 @@
+"""What ``mlxoss serve`` runs: the daemon's parts put together, and how it ends."""

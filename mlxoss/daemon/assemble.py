@@ -1,0 +1,245 @@
+"""The daemon's parts, made from its configuration and run.
+
+MLX takes a second to import, so that happens on the engine's thread, while the server
+already answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from mlxoss import paths
+from mlxoss.api_key_file import read_keys
+from mlxoss.config import Config
+from mlxoss.daemon import notice
+from mlxoss.engine.capacity import device_bytes, expect_room
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.watch import ModelFiles
+from mlxoss.engine.engine import Engine
+from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
+from mlxoss.findings import DaemonProblem
+from mlxoss.logs import log_failure, set_up_logging
+from mlxoss.server.access.exposure import check_exposure
+from mlxoss.server.http.file_limits import fit_connections, raise_file_limit, watch_descriptors
+from mlxoss.server.lifecycle import run_server
+from mlxoss.server.storage import open_storage
+from mlxoss.turns.context import ServedModel
+
+if TYPE_CHECKING:
+    from mlxoss.engine.backend import Backend
+    from mlxoss.engine.disk_tier import DiskTier
+    from mlxoss.engine.model import LanguageModel
+    from mlxoss.engine.ranks.group import Ranks
+    from mlxoss.engine.ranks.values import Plan
+    from mlxoss.harmony.guards import Guards
+
+logger = logging.getLogger(__name__)
+
+
+def run_in_front(config: Config) -> int:
+    """As ``run``; what keeps it from serving is logged too if the log goes to a file."""
+    try:
+        return run(config)
+    except MlxossError as error:
+        if config.log_file and logging.root.handlers:
+            logger.error("%s", error)
+        raise
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop; return the process's exit code.
+
+    Raises ``MlxossError`` where that cannot begin; to say why is left to the caller.
+    """
+    set_up_logging(config.log_level, config.log_file, http_access=config.http_access_log)
+    has_keys = bool(read_keys(paths.data_dir()))
+    check_exposure(config, has_keys=has_keys)
+    raise_file_limit(config.max_connections)
+    checks = [log_problem, watch_descriptors(config.max_connections)]
+    config = replace(config, max_connections=fit_connections(config.max_connections))
+    plan = _read_plan(config)
+    source = resolve_model(config.model)
+    files = ModelFiles(source.folder)
+    if config.model is None:
+        typer.echo(notice.demo(source.info.name), err=True)
+    guards = _Guards()
+    ranks = None if plan is None else _make_ranks(plan, source)
+    engine = Engine(
+        lambda: _load_backend(source, files, config, ranks),
+        max_batch=config.max_batch,
+        max_queue=config.max_queue,
+        idle_unload_s=60.0 * config.idle_unload or None,
+    )
+    if ranks is None:  # what other machines hold is known once they are there
+        engine.expect(_expect_tokens(source, config))
+    with contextlib.ExitStack() as ending:
+        if ranks is not None:
+            engine.lead(ranks)
+            ending.callback(ranks.stop)
+        return run_server(
+            config,
+            ServedModel(engine, source.info, guards if config.guard == "on" else None),
+            lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
+            on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
+        )
+
+
+class _Greeting:
+    """Tells where the server is, and a command to try once the model can answer it.
+
+    Called on the event loop's thread. Why there is no model is left to the log.
+    """
+
+    def __init__(self, config: Config, engine: Engine, model: str, *, needs_key: bool) -> None:
+        self._config = config
+        self._engine = engine
+        self._model = model
+        self._needs_key = needs_key
+        self._waiting: asyncio.Task[None] | None = None
+
+    def __call__(self, host: str, port: int) -> None:
+        base = replace(self._config, host=host, port=port).url
+        typer.echo(notice.address(base, self._model), err=True)
+        self._waiting = asyncio.get_running_loop().create_task(self._tell_when_loaded(base))
+
+    async def _tell_when_loaded(self, base: str) -> None:
+        with contextlib.suppress(ModelUnavailable):
+            await self._engine.load()
+            certificate = self._config.tls_cert
+            said = notice.try_it(
+                base, self._model, needs_key=self._needs_key, certificate=certificate
+            )
+            typer.echo(said, err=True)
+
+
+_LEAST_CONTEXT = 255
+"""What a model has room for that is served at all."""
+
+
+def _expect_tokens(source: ModelSource, config: Config) -> int:
+    """What the memory will hold once the model is loaded, or somewhat less."""
+    has_metal = sys.platform == "darwin"
+    room = expect_room(
+        source.footprint(has_metal=has_metal),
+        config.memory_limit or device_bytes(),
+        config.prefix_cache_bytes,
+        config.max_batch,
+        has_metal=has_metal,
+    )
+    return max(room.most_tokens, _LEAST_CONTEXT)
+
+
+def _read_plan(config: Config) -> Plan | None:
+    """The ranks that are asked for; whoever serves alone starts without what they import."""
+    if config.hostfile is None and config.backend is None:
+        return None
+    from mlxoss.daemon.plan import read_plan
+
+    return read_plan(config)
+
+
+def _make_ranks(plan: Plan, source: ModelSource) -> Ranks:
+    from mlxoss.engine.ranks.group import Ranks
+    from mlxoss.engine.ranks.shard import check_cut
+
+    if source.folder is not None:
+        check_cut(source.folder, len(plan.hosts))
+    return Ranks(plan)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with the exit ``code`` without taking the interpreter down.
+
+    A thread that used MLX frees its caches after Python considers it ended, and asks for
+    the interpreter's lock to do so; were the interpreter on its way out by then, the
+    process would abort.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class _Guards:
+    """The server's guards, made by whichever thread needs them first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._guards: Guards | None = None
+
+    def __call__(self) -> Guards:
+        from mlxoss.harmony.guards import Guards
+
+        with self._lock:
+            if self._guards is None:
+                self._guards = Guards()
+            return self._guards
+
+
+def log_problem() -> DaemonProblem | None:
+    """Whether the log is lost."""
+    failure = log_failure()
+    if failure is None:
+        return None
+    message = f"The log {failure.file} cannot be written ({failure.why}): lines are lost."
+    remedy = "Make room, or the folder writable; nothing needs to be restarted."
+    return DaemonProblem("log_lost", message, remedy, failure.since)
+
+
+def _load_backend(
+    source: ModelSource, files: ModelFiles, config: Config, ranks: Ranks | None
+) -> Backend:
+    import mlx.core as mx
+
+    from mlxoss.engine.batch import MlxBackend
+    from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
+    from mlxoss.engine.prefixes import PrefixCache
+
+    budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
+    if ranks is not None:
+        from mlxoss.engine.ranks.leading import load_leading
+
+        files.note()
+        return load_leading(ranks, source, budget, config.max_batch)
+    limit_reuse()
+    has_metal = mx.metal.is_available()
+    budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
+    files.note()
+    model = source.load(fp16=config.fp16)
+    limit_bytes = budget.spare_bytes()
+    disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
+    return MlxBackend(
+        model,
+        max_batch=config.max_batch,
+        prefixes=PrefixCache(limit_bytes, disk=disk),
+        room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),
+    )
+
+
+def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:
+    """The prefix cache's disk tier; without a limit what an earlier one left is removed."""
+    from mlxoss.engine.checkpoint.folder import read_revision
+    from mlxoss.engine.disk_files import wipe
+    from mlxoss.engine.disk_tier import DiskTier
+    from mlxoss.engine.host_arrays import read_form
+
+    try:
+        folder = paths.snapshots_dir()
+        form = read_form(model) if limit_bytes else None
+        if form is None:
+            wipe(folder)
+            return None
+        paths.make_private_folder(folder)
+        return DiskTier(folder, limit_bytes, read_revision(source.find_folder()), form)
+    except (OSError, ConfigError) as error:
+        logger.warning("no snapshots are kept on the disk: %s", error)
+        return None

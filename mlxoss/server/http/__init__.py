@@ -1,0 +1,1 @@
+"""Connections, heads, bodies, errors and streams: HTTP whatever is asked."""

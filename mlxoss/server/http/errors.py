@@ -1,0 +1,105 @@
+"""Errors as answers, in the shape that the endpoint's clients know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.exceptions import NotFound as NoRoute
+from sanic.handlers import ErrorHandler
+
+from mlxoss.api.answers import Error, MessagesError
+from mlxoss.api.errors import CLIENT_LEFT, SERVER_FAILURE, HttpError, HttpRefusal, to_http_error
+from mlxoss.errors import MlxossError
+from mlxoss.ids import new_id
+from mlxoss.server.http.bodies import json_response
+
+logger = logging.getLogger(__name__)
+
+App = Sanic[Any, Any]
+
+_CODES = {408: "request_timeout", 413: "request_too_large"}
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class JsonErrorHandler(ErrorHandler):
+    """Every exception of every request as OpenAI's error object; details only in the log."""
+
+    def response(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Answer ``exception``, which ended ``request``."""
+        error = to_error(request, exception)
+        headers: dict[str, str] = {}
+        if error.retry_after_s is not None:
+            headers["retry-after"] = str(error.retry_after_s)
+        if error.status == 504:
+            # The openai libraries heed it: the next try would take as long.
+            headers["x-should-retry"] = "false"
+        if error.status == 401:
+            headers["www-authenticate"] = "Bearer"
+        if isinstance(exception, MethodNotAllowed):
+            headers["allow"] = ", ".join(sorted(exception.headers["Allow"].split(", ")))
+        return json_response(to_body(request, error), status=error.status, headers=headers)
+
+
+def to_error(request: Request, exception: BaseException) -> HttpError:
+    """The error to answer ``exception`` with. Logs the ones that nobody expects."""
+    match exception:
+        case HttpRefusal():
+            return exception.error
+        case asyncio.CancelledError():
+            return HttpError(CLIENT_LEFT, "The client closed the connection.")
+        case MlxossError():
+            return to_http_error(exception)
+        case NoRoute():
+            return HttpError(
+                404, f"Unknown URL ({request.method} {request.path}).", code="unknown_url"
+            )
+        case MethodNotAllowed():
+            return HttpError(
+                405,
+                f"{request.method} is not allowed on {request.path}.",
+                code="method_not_allowed",
+            )
+        case SanicException() if exception.status_code < 500:
+            status = exception.status_code
+            return HttpError(status, str(exception), code=_CODES.get(status))
+        case SanicException():
+            return HttpError(exception.status_code, SERVER_FAILURE, type="server_error")
+        case _:
+            logger.error("%s failed", request_id(request), exc_info=exception)
+            return to_http_error(exception)
+
+
+def to_body(request: Request, error: HttpError) -> Error | MessagesError:
+    """The JSON of ``error``, in the shape that the endpoint's clients know."""
+    if speaks_messages(request):
+        return error.to_messages_body(request_id(request))
+    return error.body
+
+
+def speaks_messages(request: Request) -> bool:
+    """Whether the request is for an endpoint of Anthropic's API, let in or not."""
+    return any(
+        named.endpoint.is_messages and named.endpoint.path == plain_path(request)
+        for named in request.app.ctx.services.endpoints
+    )
+
+
+def plain_path(request: Request) -> str:
+    """The path as endpoints write it: Sanic's router takes any number of slashes behind one."""
+    return request.path.rstrip("/") or "/"
+
+
+def request_id(request: Request) -> str:
+    """The id of ``x-request-id``: the client's own if it is sane, else a new one."""
+    known: str | None = getattr(request.ctx, "request_id", None)
+    if known is None:
+        sent = request.headers.getone("x-request-id", "")
+        known = sent if _SANE_ID.fullmatch(sent) else new_id("req_")
+        request.ctx.request_id = known
+    return known

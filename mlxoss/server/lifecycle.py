@@ -1,0 +1,173 @@
+"""One server process from its socket to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlxoss.config import Config
+from mlxoss.server.app import create_app
+from mlxoss.server.http.errors import App
+from mlxoss.server.http.listeners import Listener, Serving, open_listeners, start_listening
+from mlxoss.server.services import Services
+from mlxoss.server.storage import OpenStorage, open_in_memory, sweep_forever
+from mlxoss.turns.context import ServedModel
+from mlxoss.turns.responses.recovery import recover
+
+if TYPE_CHECKING:
+    from mlxoss.harmony.encoding import Encoding
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 25.0
+"""How long running turns may take to finish once the process was asked to stop."""
+
+ENCODING_DELAY_S = 0.5
+"""Loading the encoding holds the interpreter's lock for 0.4 s. The model takes longer
+anyway, so the first ``/health`` of a new process goes first."""
+
+_CLOSE_S = 2.0
+"""For the step or the load under way."""
+
+_LAST_WORDS_S = 1.0
+_GOODBYE_S = 0.5
+LONGEST_STOP_S = DRAIN_S + _CLOSE_S + _LAST_WORDS_S + 2 * _GOODBYE_S
+"""Must stay below what the service manager grants (``ServiceSpec.exit_timeout_s``), with time
+for the store to be closed."""
+_POLL_S = 0.02
+
+
+OnListening = Callable[[str, int], None]
+
+
+def load_bundled_encoding() -> Encoding:
+    """``mlxoss.harmony.encoding.load_encoding``, imported only when it is called."""
+    from mlxoss.harmony.encoding import load_encoding
+
+    return load_encoding()
+
+
+def run_server(
+    config: Config,
+    served: ServedModel,
+    open_storage: OpenStorage = open_in_memory,
+    *,
+    on_listening: OnListening | None = None,
+    drain_s: float = DRAIN_S,
+) -> int:
+    """Serve until told to stop; return the process's exit code.
+
+    ``open_storage`` may raise StoreError, which passes through. Raises what ``open_listeners``
+    raises. ``on_listening`` is told the first listener's host and port once connections are
+    accepted.
+    SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
+    that run, an error event for those that take longer, then 0. A second signal
+    ends the process at once. 1 means that the engine broke and could not recover. Call
+    on the main thread.
+    """
+    with open_listeners(config) as listeners:
+        app = create_app(config, served, load_bundled_encoding, name="mlxoss")
+        app.ctx.services.open(open_storage(config))
+        return asyncio.run(serve(app, listeners, on_listening=on_listening, drain_s=drain_s))
+
+
+async def serve(
+    app: App,
+    listeners: Sequence[Listener],
+    *,
+    on_listening: OnListening | None = None,
+    drain_s: float = DRAIN_S,
+) -> int:
+    """Serve ``app`` on ``listeners`` until a signal or the engine's end; return the exit code."""
+    services: Services = app.ctx.services
+    loop = asyncio.get_running_loop()
+    end = _End()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.on_signal, number)
+    await recover(services.turns.storage.store)
+    serving = await start_listening(app, listeners)
+    sweeping = loop.create_task(sweep_forever(services.turns.storage.store))
+    logger.info("listening on %s", ", ".join(listener.url for listener in listeners))
+    if on_listening is not None:
+        on_listening(*listeners[0].socket.getsockname()[:2])
+    services.engine.start(loop, end.on_fatal)
+    loop.call_later(ENCODING_DELAY_S, services.turns.encoding.start)
+    await end.event.wait()
+    services.turns.is_stopping = True
+    sweeping.cancel()
+    await stop_serving(serving, services, drain_s=0.0 if end.exit_code else drain_s)
+    return end.exit_code
+
+
+async def stop_serving(serving: Serving, services: Services, *, drain_s: float) -> None:
+    """Stop accepting, let the turns finish for ``drain_s``, fail the rest, close everything."""
+    services.turns.is_stopping = True
+    serving.stop_accepting()
+    for connection in list(serving.connections):
+        # A WebSocket counts as idle even while it carries a response.
+        if connection.websocket is None:
+            connection.close_if_idle()  # type: ignore[no-untyped-call]
+    if services.turns.in_progress:
+        logger.info("stopping; waiting for %d turns", services.turns.in_progress)
+    await _wait_for_turns(services, drain_s)
+    try:
+        await asyncio.wait_for(services.engine.close(), _CLOSE_S)
+    except TimeoutError:
+        logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
+    await _wait_for_turns(services, _LAST_WORDS_S)
+    await services.storage.close()
+    await _close_sockets(serving)
+    for connection in list(serving.connections):
+        if not connection.close_if_idle():  # type: ignore[no-untyped-call]
+            connection.abort()  # type: ignore[no-untyped-call]
+    await _wait_for_goodbyes(serving)
+
+
+async def _wait_for_goodbyes(serving: Serving) -> None:
+    """TLS ends with a word from either side; who does not say it in time is cut off."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _GOODBYE_S
+    while serving.connections and loop.time() < deadline:
+        await asyncio.sleep(_POLL_S)
+    for connection in list(serving.connections):
+        connection.abort()  # type: ignore[no-untyped-call]
+    await asyncio.sleep(0)
+
+
+async def _close_sockets(serving: Serving) -> None:
+    """Say goodbye to the WebSockets (1001, going away)."""
+    sockets = [c.websocket for c in list(serving.connections) if c.websocket is not None]
+    if sockets:
+        tasks = [asyncio.ensure_future(socket.close(1001)) for socket in sockets]
+        await asyncio.wait(tasks, timeout=_GOODBYE_S)
+
+
+async def _wait_for_turns(services: Services, most_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + most_s
+    while services.turns.in_progress and loop.time() < deadline:
+        await asyncio.sleep(_POLL_S)
+
+
+@dataclass(slots=True)
+class _End:
+    """What ends the process: a signal, or an engine that cannot go on."""
+
+    exit_code: int = 0
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_signal(self, number: int) -> None:
+        if self.event.is_set():
+            os._exit(128 + number)
+        logger.info("received %s", signal.Signals(number).name)
+        self.event.set()
+
+    def on_fatal(self, error: BaseException) -> None:
+        logger.critical("the engine cannot go on: %s", error)
+        self.exit_code = 1
+        self.event.set()

@@ -1,0 +1,105 @@
+"""``GET /v1/models`` and ``/v1/models/{id}``; ``POST /mlxoss/load`` and ``/mlxoss/unload``."""
+
+from __future__ import annotations
+
+from sanic import HTTPResponse, Request
+
+from mlxoss.api.models import ModelList, ModelObject, to_model, to_model_list
+from mlxoss.api.openapi.endpoint import Endpoint, Shapes
+from mlxoss.errors import NotFound
+from mlxoss.server.http.bodies import json_response, refuse_body
+from mlxoss.server.monitor.memory import read_memory
+from mlxoss.server.routing import Routes, serves
+from mlxoss.server.services import ServerStatus
+
+
+def _models() -> Shapes:
+    return Shapes(ModelList)
+
+
+def _model() -> Shapes:
+    return Shapes(ModelObject)
+
+
+def _control() -> Shapes:
+    from mlxoss.api.monitor import ControlReport
+
+    return Shapes(ControlReport)
+
+
+class ModelRoutes(Routes):
+    """The list of the one loaded model."""
+
+    group = "models"
+
+    @serves(Endpoint("GET", "/v1/models", "List models.", _models, has_head=True))
+    async def list(self, http: Request) -> HTTPResponse:
+        """It alone."""
+        services = self.services
+        return json_response(to_model_list(services.model, services.turns.context_tokens))
+
+    @serves(
+        Endpoint(
+            "GET",
+            "/v1/models/<model_id:path>",
+            "Tell of a model; its id may hold slashes.",
+            _model,
+            errors=(404,),
+            has_head=True,
+        )
+    )
+    async def retrieve(self, http: Request, model_id: str) -> HTTPResponse:
+        """Names such as mlx-community/gpt-oss-20b hold slashes, sent as they are or as %2F."""
+        services = self.services
+        if model_id != services.model.name:
+            raise NotFound(
+                f"The model '{model_id}' does not exist; this server has '{services.model.name}'.",
+                param="model",
+                code="model_not_found",
+            )
+        return json_response(to_model(services.model, services.turns.context_tokens))
+
+
+class ModelControlRoutes(Routes):
+    """Have the model in memory, or not.
+
+    They answer once it is done; a client that leaves gives it up. The answer tells the ``status``
+    that was reached, and ``memory`` as ``/health`` does.
+    """
+
+    group = "model"
+
+    @serves(
+        Endpoint(
+            "POST",
+            "/mlxoss/load",
+            "Load the model, and answer once it is there.",
+            _control,
+            is_slow=True,
+        )
+    )
+    async def load(self, http: Request) -> HTTPResponse:
+        """Have it in memory."""
+        await refuse_body(http)
+        await self.services.engine.load()
+        await self.services.turns.encoding.get()
+        return _done(ServerStatus.OK)
+
+    @serves(
+        Endpoint(
+            "POST",
+            "/mlxoss/unload",
+            "Give the model's memory back once the requests that run are answered.",
+            _control,
+            is_slow=True,
+        )
+    )
+    async def unload(self, http: Request) -> HTTPResponse:
+        """Give its memory back."""
+        await refuse_body(http)
+        await self.services.engine.unload()
+        return _done(ServerStatus.UNLOADED)
+
+
+def _done(status: ServerStatus) -> HTTPResponse:
+    return json_response({"status": status, "memory": read_memory(model_is_loaded=True)})

@@ -1,0 +1,37 @@
+"""Pages of items, as responses and conversations list them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanic import Request
+
+from mlxoss.api.responses.item_list import parse_page_query
+from mlxoss.store.values import Order, Page, PageRequest
+
+if TYPE_CHECKING:  # what shapes import is slow
+    from mlxoss.api.responses.item_answers import ItemList
+
+PAGE = ("after", "limit", "order")
+"""The query of a list."""
+
+
+def read_query(http: Request) -> dict[str, str]:
+    """The query's values by name, empty ones too: they were sent."""
+    args = http.get_args(keep_blank_values=True)
+    return {name: str(args.get(name)) for name in args}
+
+
+def read_page_request(http: Request) -> PageRequest:
+    """The page that a list's query asks for."""
+    query = parse_page_query(read_query(http))
+    order = Order.ASC if query.is_ascending else Order.DESC
+    return PageRequest(query.after, query.limit, order)
+
+
+def to_page(page: Page) -> ItemList:
+    """A page of items."""
+    from mlxoss.api.responses.object import to_item_list
+    from mlxoss.turns.responses.kept import read_jsons
+
+    return to_item_list(read_jsons(page.items), has_more=page.has_more)

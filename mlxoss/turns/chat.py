@@ -1,0 +1,54 @@
+"""Chat completions: from a request to a turn on its way back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from mlxoss.api.answers import Error
+from mlxoss.api.chat.answers import ChatCompletionChunk
+from mlxoss.api.chat.items import issued_call_ids
+from mlxoss.api.chat.prompt import to_turn_request
+from mlxoss.api.chat.request import ChatRequest
+from mlxoss.api.chat.stream import ChatOptions, ChatStream
+from mlxoss.api.common import CompletionHeader
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.ids import new_id
+from mlxoss.turns.answer import CallKeeper, TurnAnswer
+from mlxoss.turns.context import Caller, TurnContext
+from mlxoss.turns.recall import CallMemory, recall_turns
+from mlxoss.turns.start import check_choices, start_turn
+
+
+async def start_chat(
+    context: TurnContext, request: ChatRequest, caller: Caller
+) -> TurnAnswer[ChatCompletionChunk | Error]:
+    """The turn that answers ``request``. Raises what is to be answered instead."""
+    encoding = await context.encoding.get()
+    store = context.storage.store
+    turns = await recall_turns(store, encoding, issued_call_ids(request.messages))
+    # On another thread: it reads exact turns back, tens of microseconds a token.
+    turn_request = await asyncio.to_thread(to_turn_request, request, date=context.date, turns=turns)
+    check_choices(turn_request.choices, context, "n")
+    turn = await start_turn(context, encoding, turn_request, caller.key)
+    memory = CallMemory(turn, store)
+    stream = _make_stream(request, context, encoding, memory)
+    return TurnAnswer(context, encoding, turn, stream, CallKeeper(memory))
+
+
+def _make_stream(
+    chat: ChatRequest, context: TurnContext, encoding: Encoding, memory: CallMemory
+) -> ChatStream:
+    usage = chat.stream_options
+    options = ChatOptions(
+        customs=[tool.name for tool in chat.tools or () if tool.custom is not None],
+        hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
+        include_usage=not chat.stream or bool(usage and usage.include_usage),
+        has_logprobs=bool(chat.logprobs),
+    )
+    return ChatStream(
+        CompletionHeader(new_id("chatcmpl-"), int(time.time()), context.model.name),
+        options,
+        token_bytes=encoding.token_bytes,
+        make_call_id=memory.make_call_id,
+    )

@@ -1,0 +1,132 @@
+"""What every turn needs, made once per server. All of it belongs to the event loop's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlxoss.config import Config
+from mlxoss.core import ModelInfo
+from mlxoss.engine.engine import Engine
+from mlxoss.errors import ContextLengthExceeded, MemoryExceeded, ModelUnavailable
+from mlxoss.store.store import Store
+from mlxoss.turns.encoding_loader import EncodingLoader
+from mlxoss.turns.key_limit import KeyLimit
+
+if TYPE_CHECKING:
+    from mlxoss.harmony.guards import Guards
+
+LoadGrammars = Callable[[], "Guards"]
+"""Gives what compiles the requests' grammars, the same object each time, on any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The model that is served: what runs it, and what is known of it before it is loaded.
+
+    Without ``load_grammars`` nothing holds its answers to their form.
+    """
+
+    engine: Engine
+    info: ModelInfo
+    load_grammars: LoadGrammars | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the request's id, and the hash of the API key if one was shown."""
+
+    request_id: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStorage:
+    """What is kept of turns, and the key under which ``encrypted_content`` is sealed.
+
+    ``passing`` is in memory always: turns that must not be stored (``mlxoss.turns.recall``).
+    """
+
+    store: Store
+    passing: Store
+    key: bytes
+
+
+@dataclass(slots=True)
+class TurnContext:
+    """The parts that turns use, and what is counted of them.
+
+    ``recoveries`` counts, by kind, where the parser put the model's output right.
+    ``is_stopping`` refuses new turns while those in progress finish. ``storage`` is set before
+    the first request.
+    """
+
+    config: Config
+    served: ServedModel
+    encoding: EncodingLoader
+    clock: Callable[[], float] = time.monotonic
+    recoveries: Counter[str] = field(default_factory=Counter)
+    is_stopping: bool = False
+    in_progress: int = 0
+    storage: TurnStorage = field(init=False)
+    key_limit: KeyLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        engine = self.engine
+        self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the model."""
+        return self.served.engine
+
+    @property
+    def model(self) -> ModelInfo:
+        """What is known of the model."""
+        return self.served.info
+
+    @property
+    def context_tokens(self) -> int:
+        """The longest sequence served, prompt and answer together.
+
+        What the memory holds is known once the model was loaded; until then the engine cuts.
+        """
+        return min(self._own_tokens, self.engine.most_tokens or self._own_tokens)
+
+    @property
+    def _own_tokens(self) -> int:
+        own = self.model.context_tokens
+        return min(own, self.config.context_length or own)
+
+    def too_long(self, prompt_tokens: int, param: str) -> ContextLengthExceeded:
+        """The error for a prompt that leaves no room for an answer."""
+        most = self.context_tokens
+        if most < self._own_tokens:
+            return MemoryExceeded(prompt_tokens, most, param=param)
+        return ContextLengthExceeded(prompt_tokens, most, param=param)
+
+    @property
+    def limit_s(self) -> float | None:
+        """The longest that a turn may take."""
+        return self.config.request_timeout or None
+
+    @property
+    def date(self) -> datetime.date:
+        """The day the model is told."""
+        return self.config.date or datetime.date.today()
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a turn from its request to its last byte. Raises ModelUnavailable when stopping."""
+        if self.is_stopping:
+            raise ModelUnavailable("The server is stopping.")
+        self.in_progress += 1
+        try:
+            yield
+        finally:
+            self.in_progress -= 1

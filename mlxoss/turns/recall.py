@@ -1,0 +1,84 @@
+"""Turns with calls, kept so that the next request gets them back to the token.
+
+A client sends a turn back without its ids, and often without its reasoning; what it does send
+are the ids of the calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.replay import ExactTurns
+from mlxoss.errors import StoreError
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.written import read_turn
+from mlxoss.ids import new_id
+from mlxoss.store import values as kept
+from mlxoss.store.store import Store
+from mlxoss.turns.context import TurnContext
+from mlxoss.turns.turn import Turn
+
+logger = logging.getLogger(__name__)
+
+
+class CallMemory:
+    """Remembers the turns of one request by their calls, whose ids begin with ``prefix``."""
+
+    def __init__(self, turn: Turn, store: Store, *, prefix: str = "call_") -> None:
+        self._prefix = prefix
+        self._turn = turn
+        self._store = store
+        self._call_ids: defaultdict[int, list[str]] = defaultdict(list)
+
+    def make_call_id(self, index: int = 0) -> str:
+        """A fresh id for the next call of the choice ``index``."""
+        call_id = new_id(self._prefix)
+        self._call_ids[index].append(call_id)
+        return call_id
+
+    async def keep(self) -> None:
+        """Keep the turns that made calls and have ended, each once. Never raises StoreError."""
+        for index in [index for index in self._call_ids if self._turn.has_ended(index)]:
+            token_ids = tuple(self._turn.token_ids[index])
+            call_ids = tuple(self._call_ids.pop(index))
+            await remember_turn(self._store, kept.StoredTurn(token_ids, call_ids=call_ids))
+
+
+async def remember_turn(store: Store, turn: kept.StoredTurn) -> None:
+    """Remember ``turn`` if it made calls. Never raises StoreError."""
+    if turn.call_ids:
+        try:
+            await store.remember_turn(turn)
+        except StoreError as error:
+            logger.warning("a turn could not be remembered: %s", error)
+
+
+async def recall_turns(store: Store, encoding: Encoding, call_ids: Sequence[str]) -> ExactTurns:
+    """The turns that made these calls, as far as they are known. Never raises StoreError."""
+    found: tuple[kept.StoredTurn, ...] = ()
+    try:
+        found = await turns_of_calls(store, call_ids)
+    except StoreError as error:
+        logger.warning("turns could not be recalled: %s", error)
+    return to_exact_turns(encoding, found)
+
+
+async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.StoredTurn, ...]:
+    """The turns that made these calls, as far as they are known. Raises StoreError."""
+    found = await store.turns_of_calls(call_ids) if call_ids else {}
+    return tuple(found.values())
+
+
+def to_exact_turns(encoding: Encoding, turns: Iterable[kept.StoredTurn]) -> ExactTurns:
+    """``turns`` to look up, read by ``encoding``."""
+    return ExactTurns(turns, functools.partial(read_turn, encoding))
+
+
+def make_seal(context: TurnContext) -> ContentSeal:
+    """The seal of encrypted contents."""
+    return ContentSeal(context.storage.key, os.urandom)

@@ -1,0 +1,1 @@
+"""Responses: what they go on from, how they run and how they are kept."""

@@ -1,0 +1,177 @@
+"""Starting turns: render, check, submit."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.turn_request import RawRequest, TurnRequest
+from mlxoss.core import GenerationRequest, Grammar, SamplingParams
+from mlxoss.engine.engine import Engine
+from mlxoss.engine.generation import Generation
+from mlxoss.harmony.encoding import STOP_IDS, Encoding
+from mlxoss.harmony.parser import TurnParser
+from mlxoss.harmony.prompt import render_prompt
+from mlxoss.harmony.raw import RAW_STOP_IDS, RawParser
+from mlxoss.harmony.rules import FreeText
+from mlxoss.turns.choice import FinalTextGate, TurnChoice
+from mlxoss.turns.context import TurnContext
+from mlxoss.turns.turn import Turn
+
+_SEED_STEP = 0x9E3779B97F4A7C15
+_SEED_MASK = (1 << 64) - 1
+
+
+async def start_turn(
+    context: TurnContext, encoding: Encoding, request: TurnRequest, key: str | None
+) -> Turn:
+    """Render and submit ``request``: all of its choices, or none. ``key`` is who asks.
+
+    An answer in free text ends as too long when its last ``loop_guard`` tokens repeat (0: never).
+    The turn may take ``limit_s`` from its submission, waiting for its place included.
+
+    Raises ContextLengthExceeded, InvalidRequest, QueueFull, TooManyOfKey or ModelUnavailable.
+    """
+    leave = context.key_limit.enter(key)
+    try:
+        return await _start(context, encoding, request, leave)
+    except BaseException:
+        leave()
+        raise
+
+
+async def _start(
+    context: TurnContext, encoding: Encoding, request: TurnRequest, leave: Callable[[], None]
+) -> Turn:
+    engine, context_tokens = context.engine, context.context_tokens
+    grammar = await _to_grammar(context, request)
+    # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
+    prompt_ids = await asyncio.to_thread(
+        render_prompt,
+        encoding,
+        request.conversation,
+        most_tokens=_most_prompt_tokens(request, context_tokens) if request.truncate else None,
+    )
+    left = context_tokens - len(prompt_ids)
+    if left < 1:
+        raise context.too_long(len(prompt_ids), request.prompt_param)
+    generation_request = GenerationRequest(
+        prompt_ids=tuple(prompt_ids),
+        max_tokens=min(request.max_tokens or left, left),
+        stop_ids=STOP_IDS,
+        sampling=request.sampling,
+        grammar=grammar,
+        is_background=request.is_background,
+    )
+    # Structured output is exempt, as arguments are: data may well repeat.
+    is_text = isinstance(request.rules.final, FreeText)
+    functions = [tool.name for tool in request.conversation.tools]
+    generations = submit_all(engine, spread(generation_request, request.choices))
+    return Turn(
+        request.conversation,
+        [prompt_ids],
+        [
+            TurnChoice(
+                generation,
+                TurnParser(encoding, functions),
+                FinalTextGate(index, request.stops),
+                single_call=request.single_call,
+                loop_tokens=context.config.loop_guard if is_text else 0,
+            )
+            for index, generation in enumerate(generations)
+        ],
+        context.limit_s,
+        leave,
+    )
+
+
+def check_choices(choices: int, context: TurnContext, param: str) -> None:
+    """Raises InvalidRequest, naming ``param``, for more sequences than ever run at a time."""
+    most = context.config.max_batch
+    if choices > most:
+        raise invalid(param, f"this server runs at most {most} sequences at a time")
+
+
+async def _to_grammar(context: TurnContext, request: TurnRequest) -> Grammar | None:
+    if context.served.load_grammars is not None:
+        grammars = context.served.load_grammars()
+        return await asyncio.to_thread(grammars.compile, request.rules)
+    for param in request.needs_guard:
+        raise unsupported(param, "this server was started with --guard off")
+    return None
+
+
+def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
+    """What a prompt that may be cut is cut to: the answer keeps a quarter, or what it asked for."""
+    answer = min(request.max_tokens or context_tokens, context_tokens // 4)
+    return context_tokens - max(answer, 1)
+
+
+def spread(request: GenerationRequest, choices: int) -> list[GenerationRequest]:
+    """``request`` once for each choice."""
+    samplings = (_for_choice(request.sampling, index) for index in range(choices))
+    return [dataclasses.replace(request, sampling=sampling) for sampling in samplings]
+
+
+def submit_all(engine: Engine, requests: Sequence[GenerationRequest]) -> list[Generation]:
+    """Submit all of them, or none. Raises as ``Engine.submit``."""
+    generations: list[Generation] = []
+    try:
+        for request in requests:
+            generations.append(engine.submit(request))
+    except BaseException:
+        for generation in generations:
+            generation.cancel()
+        raise
+    return generations
+
+
+def _for_choice(sampling: SamplingParams, index: int) -> SamplingParams:
+    """A seed of its own for each choice, the same ones each time; the first keeps the request's."""
+    if sampling.seed is None or index == 0:
+        return sampling
+    return dataclasses.replace(sampling, seed=(sampling.seed + index * _SEED_STEP) & _SEED_MASK)
+
+
+def start_raw_turn(
+    context: TurnContext, encoding: Encoding, request: RawRequest, key: str | None
+) -> Turn:
+    """Submit ``request``: all of its choices, or none. ``key`` is who asks.
+
+    Raises ContextLengthExceeded, QueueFull, TooManyOfKey or ModelUnavailable.
+    """
+    leave = context.key_limit.enter(key)
+    try:
+        generations = submit_all(context.engine, _to_generations(context, request))
+    except BaseException:
+        leave()
+        raise
+    choices = [
+        TurnChoice(
+            generation,
+            RawParser(encoding),
+            FinalTextGate(index, request.stops),
+            single_call=False,
+            loop_tokens=0,
+        )
+        for index, generation in enumerate(generations)
+    ]
+    return Turn(None, request.prompts, choices, context.limit_s, leave)
+
+
+def _to_generations(context: TurnContext, request: RawRequest) -> list[GenerationRequest]:
+    generations: list[GenerationRequest] = []
+    for ids in request.prompts:
+        left = context.context_tokens - len(ids)
+        if left < 1:
+            raise context.too_long(len(ids), "prompt")
+        generation = GenerationRequest(
+            prompt_ids=ids,
+            max_tokens=min(request.max_tokens, left),
+            stop_ids=RAW_STOP_IDS,
+            sampling=request.sampling,
+        )
+        generations += spread(generation, request.choices)
+    return generations
