@@ -17,6 +17,7 @@
     │   ├── ModelUnavailable     503: loading failed, or the daemon is stopping
     │   │   └── RanksLost        a part of the model is gone, and the process is ending
     │   ├── GenerationFailed     500: an exception while this request ran
+    │   │   └── NotANumber       the model computed nothing that one could choose from
     │   ├── ClientTooSlow        never a status: an event in a stream that was read too slowly
     │   ├── TurnTimedOut         504: the request took longer than the server's bound
     │   └── GenerationCancelled  never sent: its own caller took the request back
@@ -144,6 +145,16 @@ class RanksLost(ModelUnavailable):
 
 class GenerationFailed(EngineError):
     """An exception ended this request while it ran (HTTP 500, or an event in a stream)."""
+
+
+class NotANumber(GenerationFailed):
+    """What the model computed for this request is no number."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model's output is not a number, so there is nothing to choose from: its weights "
+            "may be damaged (pull it anew), or too wide for float16 (--fp16)."
+        )
 
 
 class ClientTooSlow(EngineError):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +34,39 @@ def write_checkpoint(folder: Path, size: TinyModel | None = None) -> Path:
     """Write ``config.json`` and ``model.safetensors`` (float32) into ``folder`` and return it."""
     size = size or TinyModel()
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(_weights(size), folder / "model.safetensors", metadata={"format": "mlx"})
+    save_file(
+        _weights(size, _make_normal(size.seed)),
+        folder / "model.safetensors",
+        metadata={"format": "mlx"},
+    )
     (folder / "config.json").write_text(json.dumps(make_config(size)))
     return folder
+
+
+def write_outline(folder: Path, size: TinyModel | None = None, **config: Any) -> Path:
+    """A folder that looks whole: headers of all tensors and holes for their values.
+
+    ``config`` goes over the configuration; a key whose value is ``-`` is left out.
+    """
+    size = size or TinyModel()
+    folder.mkdir(parents=True, exist_ok=True)
+    merged = make_config(size) | config
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in merged.items() if v != "-"}))
+    tensors = _weights(size, lambda *shape, scale=None: np.broadcast_to(np.float32(0), shape))
+    write_holes(folder / "model.safetensors", {name: v.shape for name, v in tensors.items()})
+    return folder
+
+
+def write_holes(file: Path, shapes: Mapping[str, Sequence[int]]) -> None:
+    """A safetensors file of float32 zeros that takes no room on the disk."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(file, 8 + len(text) + end)
 
 
 def write_quantised(
@@ -105,13 +138,26 @@ def make_config(size: TinyModel) -> dict[str, Any]:
     }
 
 
-def _weights(size: TinyModel) -> dict[str, NDArray[np.float32]]:
-    rng = np.random.default_rng(size.seed)
+Normal = Callable[..., NDArray[np.float32]]
+"""A shape to values; ``scale`` is their spread, ``None`` for what keeps a product's."""
+
+
+def make_weights(size: TinyModel) -> dict[str, NDArray[np.float32]]:
+    """The random weights of ``size`` under mlx-lm's names."""
+    return _weights(size, _make_normal(size.seed))
+
+
+def _make_normal(seed: int) -> Normal:
+    rng = np.random.default_rng(seed)
 
     def normal(*shape: int, scale: float | None = None) -> NDArray[np.float32]:
         values = rng.standard_normal(shape, dtype=np.float32)
         return values * np.float32(shape[-1] ** -0.5 if scale is None else scale)
 
+    return normal
+
+
+def _weights(size: TinyModel, normal: Normal) -> dict[str, NDArray[np.float32]]:
     weights = {
         "model.embed_tokens.weight": normal(size.vocab_size, size.hidden, scale=1.0),
         "model.norm.weight": 1 + normal(size.hidden, scale=0.1),
@@ -123,7 +169,7 @@ def _weights(size: TinyModel) -> dict[str, NDArray[np.float32]]:
     return weights
 
 
-def _layer(size: TinyModel, normal: Any) -> dict[str, NDArray[np.float32]]:
+def _layer(size: TinyModel, normal: Normal) -> dict[str, NDArray[np.float32]]:
     hidden, q, kv = size.hidden, 4 * HEAD_DIM, size.kv_heads * HEAD_DIM
     layer = {
         "input_layernorm.weight": 1 + normal(hidden, scale=0.1),

@@ -67,8 +67,8 @@ def test_the_check_sees_it(source: str) -> None:
 
 def test_weights_are_safetensors_alone() -> None:
     """Nothing else is ever pulled, or looked for in a folder."""
-    from mlxoss.engine.checkpoint import _WEIGHTS
+    from mlxoss.engine.checkpoint.tensors import WEIGHTS
     from mlxoss.hub.cache import _SUFFIXES
 
-    assert _WEIGHTS.endswith(".safetensors")
+    assert WEIGHTS.endswith(".safetensors")
     assert set(_SUFFIXES) == {".json", ".safetensors"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from mlxoss.harmony.conversation import (
@@ -76,8 +77,9 @@ class ExactTurns:
         theirs, ours = list(sent), list(turn.items)
         if not any(isinstance(item, Reasoning) for item in theirs):
             ours = [item for item in ours if not isinstance(item, Reasoning)]
-        same = len(theirs) == len(ours) and all(map(_says_the_same, theirs, ours))
-        return turn if same else None
+        if len(theirs) != len(ours) or not all(map(_says_the_same, theirs, ours)):
+            return None
+        return _of_kinds(turn, [item for item in sent if isinstance(item, FunctionCall)])
 
     def of_message(
         self, calls: Mapping[str, FunctionCall], text: str, reasoning: str
@@ -99,7 +101,18 @@ class ExactTurns:
             and text == _joined(turn, Preamble)
             and reasoning in ("", _joined(turn, Reasoning))
         )
-        return turn if same else None
+        return _of_kinds(turn, calls.values()) if same else None
+
+
+def _of_kinds(turn: ExactTurn, calls: Iterable[FunctionCall]) -> ExactTurn:
+    """``turn`` with its calls of the kinds of ``calls``: its ids do not tell functions' from
+    custom tools'."""
+    kinds = iter(calls)
+    items = tuple(
+        replace(item, is_text=next(kinds).is_text) if isinstance(item, FunctionCall) else item
+        for item in turn.items
+    )
+    return replace(turn, items=items)
 
 
 def _joined(turn: ExactTurn, kind: type[Preamble] | type[Reasoning]) -> str:

@@ -8,6 +8,7 @@ from mlxoss.api.json_body import JsonObject
 from mlxoss.api.tool_choice import ToolChoice
 from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
 from mlxoss.harmony.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+from mlxoss.harmony.schema import names_no_arguments
 
 _NO_ARGUMENTS: JsonObject = {
     "type": "object",
@@ -19,10 +20,15 @@ _NO_ARGUMENTS: JsonObject = {
 def function_rule(
     name: str, parameters: JsonSchema | None, *, strict: bool | None, param: str
 ) -> CallRule:
-    """A function tool: its arguments follow its schema if ``strict``, else are any object."""
+    """A function tool: its arguments follow its schema if ``strict``, else are any object.
+
+    Those of a function without arguments are ``{}``, since it is shown as one that has none.
+    """
     if not strict:
         return CallRule(name, Json({"type": "object"}), param)
-    return CallRule(name, Json(_NO_ARGUMENTS if parameters is None else parameters), param)
+    if parameters is None or names_no_arguments(parameters):
+        parameters = _NO_ARGUMENTS
+    return CallRule(name, Json(parameters), param)
 
 
 def custom_rule(name: str, syntax: str | None, definition: str | None, *, param: str) -> CallRule:

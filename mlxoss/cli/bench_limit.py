@@ -10,7 +10,7 @@ from mlxoss.checks import OVERHEAD
 from mlxoss.cli.bench_table import Row
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.options import read_config
-from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ already answers.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,10 +20,11 @@ import typer
 from mlxoss import paths
 from mlxoss.cli import notice
 from mlxoss.config import Config
+from mlxoss.engine.capacity import device_bytes, expect_room
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.engine import Engine
-from mlxoss.engine.loader import ModelSource, resolve_model
-from mlxoss.engine.model_files import ModelFiles
-from mlxoss.errors import ConfigError, MlxossError
+from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
 from mlxoss.keys import read_keys
 from mlxoss.logs import log_failure, set_up_logging
 from mlxoss.problems import Problem
@@ -77,6 +79,8 @@ def run(config: Config) -> int:
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
     )
+    if ranks is None:  # what other machines hold is known once they are there
+        engine.expect(_expect_tokens(source, config))
     with contextlib.ExitStack() as ending:
         if ranks is not None:
             engine.lead(ranks)
@@ -85,16 +89,53 @@ def run(config: Config) -> int:
             config,
             ServedModel(engine, source.info, guards if config.guard == "on" else None),
             lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
-            on_listening=lambda host, port: typer.echo(
-                notice.address(
-                    notice.url(replace(config, host=host, port=port)),
-                    source.info.name,
-                    needs_key=has_keys,
-                    certificate=config.tls_cert,
-                ),
-                err=True,
-            ),
+            on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
         )
+
+
+class _Greeting:
+    """Tells where the server is, and a command to try once the model can answer it.
+
+    Called on the event loop's thread. Why there is no model is left to the log.
+    """
+
+    def __init__(self, config: Config, engine: Engine, model: str, *, needs_key: bool) -> None:
+        self._config = config
+        self._engine = engine
+        self._model = model
+        self._needs_key = needs_key
+        self._waiting: asyncio.Task[None] | None = None
+
+    def __call__(self, host: str, port: int) -> None:
+        base = notice.url(replace(self._config, host=host, port=port))
+        typer.echo(notice.address(base, self._model), err=True)
+        self._waiting = asyncio.get_running_loop().create_task(self._tell_when_loaded(base))
+
+    async def _tell_when_loaded(self, base: str) -> None:
+        with contextlib.suppress(ModelUnavailable):
+            await self._engine.load()
+            certificate = self._config.tls_cert
+            said = notice.try_it(
+                base, self._model, needs_key=self._needs_key, certificate=certificate
+            )
+            typer.echo(said, err=True)
+
+
+_LEAST_CONTEXT = 255
+"""What a model has room for that is served at all."""
+
+
+def _expect_tokens(source: ModelSource, config: Config) -> int:
+    """What the memory will hold once the model is loaded, or somewhat less."""
+    has_metal = sys.platform == "darwin"
+    room = expect_room(
+        source.footprint(has_metal=has_metal),
+        config.memory_limit or device_bytes(),
+        config.prefix_cache_bytes,
+        config.max_batch,
+        has_metal=has_metal,
+    )
+    return max(room.most_tokens, _LEAST_CONTEXT)
 
 
 def _read_plan(config: Config) -> Plan | None:
@@ -157,6 +198,8 @@ def log_problem() -> Problem | None:
 def _load_backend(
     source: ModelSource, files: ModelFiles, config: Config, ranks: Ranks | None
 ) -> Backend:
+    import mlx.core as mx
+
     from mlxoss.engine.batch import MlxBackend
     from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
     from mlxoss.engine.prefixes import PrefixCache
@@ -168,7 +211,8 @@ def _load_backend(
         files.note()
         return load_leading(ranks, source, budget, config.max_batch)
     limit_reuse()
-    budget.check_weights(source.weights_bytes)
+    has_metal = mx.metal.is_available()
+    budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
     model = source.load(fp16=config.fp16)
     limit_bytes = budget.spare_bytes()
@@ -183,7 +227,7 @@ def _load_backend(
 
 def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:
     """The prefix cache's disk tier; without a limit what an earlier one left is removed."""
-    from mlxoss.engine.checkpoint import read_revision
+    from mlxoss.engine.checkpoint.folder import read_revision
     from mlxoss.engine.disk_files import wipe
     from mlxoss.engine.disk_tier import DiskTier
     from mlxoss.engine.host_arrays import read_form

@@ -16,7 +16,7 @@ from mlxoss.cli.status import read_view
 from mlxoss.cli.status_view import View
 from mlxoss.cli.supervised import metal_problem
 from mlxoss.config import Config
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.ranks.shard import shard_bytes
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.service.checks import (

@@ -19,7 +19,7 @@ from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.notice import url
 from mlxoss.cli.status_view import fitted, tilde
 from mlxoss.config import ENV_PREFIX, Config, settings
-from mlxoss.engine.loader import ModelSource, resolve_model
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelError, ServiceError
 from mlxoss.service.checks import (
     check_disk,

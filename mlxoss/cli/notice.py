@@ -29,13 +29,18 @@ def demo(name: str) -> str:
     )
 
 
-def address(base: str, model: str, *, needs_key: bool, certificate: Path | None) -> str:
-    """Where ``model`` is served, the URL ``base``, and a command to try."""
+def address(base: str, model: str) -> str:
+    """Where ``model`` is served, the URL ``base``, once connections are taken."""
+    return f"Serving {model} at {base}/v1. The model is being loaded."
+
+
+def try_it(base: str, model: str, *, needs_key: bool, certificate: Path | None) -> str:
+    """A command to try, once the model can answer."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]})
     trust = f" --cacert {shlex.quote(str(certificate))}" if certificate else ""
     key = ' -H "Authorization: Bearer $MLXOSS_API_KEY"' if needs_key else ""
     return (
-        f"Serving {model} at {base}/v1. To try it:\n"
+        "The model is loaded. To try it:\n"
         f"  curl{trust} {base}/v1/chat/completions{key} -H 'Content-Type: application/json' "
         f"-d {shlex.quote(body)}"
     )

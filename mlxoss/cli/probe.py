@@ -90,7 +90,7 @@ def read_versions() -> dict[str, str]:
 
 def _model(name: str | None, ranks: int, *, deep: bool) -> Model | str:
     """The model of that name, or why it cannot be used by so many ranks."""
-    from mlxoss.engine.loader import resolve_model
+    from mlxoss.engine.checkpoint.loader import resolve_model
     from mlxoss.engine.ranks.shard import check_cut, read_contents, shard_bytes
 
     try:

@@ -22,7 +22,7 @@ from mlxoss.cli.notice import url as to_url
 from mlxoss.cli.server import connect
 from mlxoss.cli.status_view import View
 from mlxoss.config import ENV_PREFIX, Config
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.errors import MlxossError
 from mlxoss.keys import read_local_token
 from mlxoss.service.status import Verdict

@@ -6,11 +6,21 @@ the checkpoint folder that is loaded like any other model's.
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from mlxoss.demo.about import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
+from mlxoss.demo.about import DEMO_BYTES, DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 
-__all__ = ["DEMO_CONTEXT_TOKENS", "DEMO_CREATED", "DEMO_NAME", "expand_demo"]
+__all__ = [
+    "DEMO_BYTES",
+    "DEMO_CONTEXT_TOKENS",
+    "DEMO_CREATED",
+    "DEMO_NAME",
+    "expand_demo",
+    "read_demo_config",
+]
 
 
 def expand_demo(cache_dir: Path) -> Path:
@@ -22,3 +32,10 @@ def expand_demo(cache_dir: Path) -> Path:
     from mlxoss.demo.expand import expand
 
     return expand(cache_dir)
+
+
+def read_demo_config() -> dict[str, Any]:
+    """The ``config.json`` that `expand_demo` will write."""
+    manifest = resources.files("mlxoss.demo") / "data" / "manifest.json"
+    config: dict[str, Any] = json.loads(manifest.read_text("utf-8"))["config"]
+    return config

@@ -6,5 +6,8 @@ DEMO_NAME = "mlxoss-demo"
 
 DEMO_CONTEXT_TOKENS = 4096
 
+DEMO_BYTES = 64_000_000
+"""What its weights take in memory at most."""
+
 DEMO_CREATED = 1_795_305_600
 """Unix time in seconds: the day it was trained; ``/v1/models`` shows it."""

@@ -25,9 +25,10 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
     StepOutput,
 )
+from mlxoss.engine.capacity import PREFILL_TOKENS, most_pairs
 from mlxoss.engine.decode import GuardedGenerator
 from mlxoss.engine.follower import Follower
-from mlxoss.engine.memory import PREFILL_TOKENS, give_back, most_pairs, wants_wiring
+from mlxoss.engine.memory import give_back, wants_wiring
 from mlxoss.engine.model import LanguageModel, LastLogits
 from mlxoss.engine.pace import LEAST_TOKENS, Pace
 from mlxoss.engine.prefixes import PrefixCache
@@ -81,7 +82,7 @@ class MlxBackend:
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
-        self._pace = Pace(prefill_step_tokens, most_pairs())
+        self._pace = Pace(prefill_step_tokens, most_pairs(has_metal=mx.metal.is_available()))
         self._room = room
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
@@ -166,6 +167,8 @@ class MlxBackend:
         for key in [key for key, row in self._rows.items() if row.error is not None]:
             row = self._rows[key]
             assert row.error is not None
+            if row.is_spoiled:
+                self.distrust()
             self._drop(key)
             outputs.append(SequenceFailed(row.uid, row.error))
         return outputs
@@ -181,6 +184,10 @@ class MlxBackend:
         """Whether the memory holds it."""
         check_ids(prompt_ids, self._vocab_size)
         return self.most_tokens is None or len(prompt_ids) <= self.most_tokens
+
+    def distrust(self) -> None:
+        """Forget what was computed since the model was loaded: some of it was no number."""
+        self._prefixes.distrust()
 
     def rest(self) -> None:
         """See ``Backend``."""

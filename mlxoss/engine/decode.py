@@ -20,7 +20,7 @@ from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBat
 from mlx_lm.models.cache import BatchRotatingKVCache
 
 from mlxoss.engine.restrict import Restriction
-from mlxoss.engine.rows import Row
+from mlxoss.engine.rows import Highest, Row
 
 
 class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
@@ -45,9 +45,13 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         runs = self.plan_runs() or [[] for _ in self.uids]
         self._planned = None
         ids, logprobs = self._run_step(runs)
+        rows = self._rows()
         responses: list[Any] = []
         keep: list[int] = []
         for index, (first, run) in enumerate(zip(ids, runs, strict=True)):
+            if rows[index].is_spoiled:
+                keep.append(index)  # its failure is told, and takes it out, with all others
+                continue
             taken = self._respond(index, (first, *run), logprobs[index])
             responses += taken
             if taken[-1].finish_reason is None:
@@ -96,6 +100,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         """
         rows = self._rows()
         fed, fed_logprobs = self._next_tokens, self._next_logprobs
+        highest = [row.highest for row in rows]
         self._current_tokens, self._current_logprobs = fed, fed_logprobs
         inputs = fed[:, None]
         if any(runs):
@@ -105,10 +110,10 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         ids: list[int] | None = None
         if any(row.waits for row in rows):
             mx.async_eval(logits)  # type: ignore[no-untyped-call]
-            ids = self._see(rows, fed)
+            ids = self._see(rows, fed, highest)
         self._choose(rows, logits, fed)
         if ids is None:
-            ids = self._see(rows, fed)
+            ids = self._see(rows, fed, highest)
         mx.eval([values for values in fed_logprobs if values is not None])
         for tokens, token_id, run in zip(self.tokens, ids, runs, strict=True):
             tokens.append(token_id)
@@ -116,9 +121,10 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         return ids, fed_logprobs
 
     @staticmethod
-    def _see(rows: list[Row], fed: mx.array) -> list[int]:
+    def _see(rows: list[Row], fed: mx.array, highest: list[Highest | None]) -> list[int]:
         ids = [int(id_) for id_ in np.asarray(fed)]
-        for row, token_id in zip(rows, ids, strict=True):
+        for row, token_id, own in zip(rows, ids, highest, strict=True):
+            row.check(own)
             row.see(token_id)
         return ids
 
@@ -128,6 +134,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         contexts: list[mx.array] = []
         logits = self._process(rows, logits, fed, contexts)
         wanted: list[mx.array | None] = [None] * len(rows)
+        highest: mx.array | None = None
         if restriction.leaves_no_choice and not any(row.needs_every_step for row in rows):
             chosen = restriction.known_ids()
             contexts.append(logits)  # they complete the KV cache
@@ -136,8 +143,14 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
                 _logprobs(logits[i]) if row.wants_logprobs else None for i, row in enumerate(rows)
             ]
             # Samplers need no sum over the vocabulary, but numbers that are safe to raise e to.
-            scores = logits - mx.max(logits, axis=-1, keepdims=True)
+            highest = mx.max(logits, axis=-1, keepdims=True)
+            scores = logits - highest
+            contexts.append(highest)
             chosen = restriction.settle(_sample(rows, restriction.mask(scores)), fed)
+        if not self.model.chooses:
+            highest = None
+        for index, row in enumerate(rows):
+            row.highest = None if highest is None else (highest, index)
         chosen = self.model.agree(chosen, logits)
         self._next_tokens, self._next_logprobs = chosen, wanted
         results = [chosen, *(w for w in wanted if w is not None), *contexts]

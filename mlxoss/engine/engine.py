@@ -76,6 +76,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_fatal: OnFatal | None = None
         self._ranks: Ranks | None = None
+        self._expected_tokens: int | None = None
 
     def lead(self, ranks: Ranks) -> None:
         """Be rank 0 of ``ranks``: when they are lost the engine is, whatever its thread waits for.
@@ -84,6 +85,10 @@ class Engine:
         """
         self._ranks = ranks
         ranks.on_lost = lambda error: self._post(self._ran, error)
+
+    def expect(self, most_tokens: int | None) -> None:
+        """Say what ``most_tokens`` will be, until the model is loaded. Call before ``start``."""
+        self._expected_tokens = most_tokens
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         """Start the thread, which loads the model in the background. Call once.
@@ -174,9 +179,10 @@ class Engine:
     def most_tokens(self) -> int | None:
         """The longest sequence that the memory holds beside the model. Any thread.
 
-        ``None`` before the model was first loaded, and where there is no bound.
+        Before the model was first loaded that is what was expected; ``None`` where there is no
+        bound, or none is known.
         """
-        return self._scheduler.most_tokens
+        return self._scheduler.most_tokens or self._expected_tokens
 
     async def close(self) -> None:
         """Stop: open requests end with ``ModelUnavailable`` at once, then the thread is joined.

@@ -11,7 +11,7 @@ import time
 
 import mlx.core as mx
 
-from mlxoss.engine.memory import PREFILL_TOKENS
+from mlxoss.engine.capacity import PREFILL_TOKENS
 from mlxoss.engine.model import Model
 
 

@@ -32,6 +32,9 @@ class LastLogits:
     last position's are ever used, and the vocabulary is what an id costs most for.
     """
 
+    chooses = True
+    """Whether what is chosen by its output counts."""
+
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
         self.args = model.args

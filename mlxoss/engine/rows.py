@@ -6,19 +6,26 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import mlx.core as mx
+import numpy as np
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.follower import Follower, Plan
 from mlxoss.engine.sampling import LogitsProcessor, Sampler, greedy
+from mlxoss.errors import NotANumber
 
 T = TypeVar("T")
+
+Highest = tuple[mx.array, int]
+"""The highest logits (rows, 1) of a step, and which of them is the sequence's own. It is no number
+where the output is none, which any choice would hide."""
 
 
 class Row:
     """A sequence in the batch. What its parts raise is kept and fails this sequence alone.
 
-    ``follower`` is ``None`` for a sequence without a grammar. ``shares_sampler`` says that rows
-    with the very same sampler may be sampled in one call.
+    ``follower`` is ``None`` for a sequence without a grammar. ``highest`` is the logit behind the
+    id that is due, ``None`` where that was known without the logits. ``shares_sampler`` says that
+    rows with the very same sampler may be sampled in one call.
     """
 
     def __init__(
@@ -34,6 +41,8 @@ class Row:
         self.cached_tokens = 0
         self.prefilled_tokens = 0
         self.error: Exception | None = None
+        self.is_spoiled = False
+        self.highest: Highest | None = None
         self.processors = processors
         self.sampler = sampler
         self.shares_sampler = request.sampling.seed is None or sampler is greedy
@@ -78,6 +87,14 @@ class Row:
         run = list(self._follower.ahead)[:count]
         self._follower.skip(count)
         return run
+
+    def check(self, highest: Highest | None) -> None:
+        """Fail it, as spoiled, if the id being fed was chosen from no numbers."""
+        if highest is not None and self.error is None:
+            values, index = highest
+            if not np.isfinite(np.asarray(values)[index, 0]):
+                self.is_spoiled = True
+                self.error = NotANumber()
 
     def plan(self) -> Plan | None:
         """How to choose the next id; ``None`` if any will do."""

@@ -73,10 +73,14 @@ class FinalText:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """An earlier call; ``arguments`` verbatim as the model wrote them."""
+    """An earlier call; ``arguments`` verbatim as the model wrote them.
+
+    ``is_text`` when they are the free text that a custom tool takes, not JSON.
+    """
 
     name: str
     arguments: str
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

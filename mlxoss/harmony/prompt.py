@@ -45,6 +45,10 @@ _ASSISTANT = "assistant"
 _JSON_CONTENT = "<|constrain|>json"
 """Exactly so: the library makes the marker a special token only at the very start."""
 
+_TEXT_CONTENT = "code"
+"""What gpt-oss writes itself before text that is no JSON, such as its python tool's. A turn's
+grammar allows it for custom tools, and no ``<|constrain|>``."""
+
 
 def render_prompt(
     encoding: Encoding, conversation: Conversation, *, most_tokens: int | None = None
@@ -157,12 +161,12 @@ def _item_message(item: PlainItem) -> Message:
             return _message(Role.ASSISTANT, text).with_channel(Channel.COMMENTARY)
         case FinalText(text):
             return _message(Role.ASSISTANT, text).with_channel(Channel.FINAL)
-        case FunctionCall(name, arguments):
+        case FunctionCall(name, arguments, is_text):
             return (
                 _message(Role.ASSISTANT, arguments)
                 .with_channel(Channel.COMMENTARY)
                 .with_recipient(replace_lone_surrogates(f"functions.{name}"))
-                .with_content_type(_JSON_CONTENT)
+                .with_content_type(_TEXT_CONTENT if is_text else _JSON_CONTENT)
             )
         case FunctionResult(name, output):
             return (

@@ -9,10 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from mlxoss.harmony.conversation import JsonSchema
+
 Schema = Mapping[str, Any]
 
 MAX_REFERENCE_HOPS = 8
 """References followed in search of a description."""
+
+_ANNOTATIONS = frozenset(
+    {
+        "$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default",
+        "examples",
+    }
+)  # fmt: skip
+"""Keywords that allow and forbid nothing."""
+
+_PROPERTIES = frozenset({"properties", "patternProperties", "required"})
+"""Keywords that are as good as absent while empty."""
 
 _LINE_END = re.compile("\r\n|[\n\r\u2028\u2029]")
 
@@ -57,6 +70,21 @@ def subschemas(schema: Schema, key: str) -> Sequence[object]:
 def required(schema: Schema) -> frozenset[str]:
     """The names of required properties."""
     return frozenset(name for name in subschemas(schema, "required") if isinstance(name, str))
+
+
+def names_no_arguments(parameters: JsonSchema) -> bool:
+    """Whether ``parameters`` are those of a function without arguments.
+
+    That is how clients declare one: ``{}``, or an object of which nothing is said but that it
+    has no properties. Other properties allowed in so many words are arguments, and so may be
+    whatever any other keyword asks for.
+    """
+    if not isinstance(parameters, Mapping) or parameters.get("type", "object") != "object":
+        return False
+    if parameters.get("additionalProperties") not in (False, None):
+        return False
+    said = parameters.keys() - _ANNOTATIONS - {"type", "additionalProperties"}
+    return said <= _PROPERTIES and not any(parameters[key] for key in said)
 
 
 def property_key(name: str) -> str:

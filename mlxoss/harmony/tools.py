@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from mlxoss.errors import InvalidRequest
+from mlxoss.harmony import schema as schemas
 from mlxoss.harmony.conversation import FunctionTool, ResponseFormat
 from mlxoss.harmony.typescript import render_comment, render_type
 
@@ -13,8 +14,10 @@ from mlxoss.harmony.typescript import render_comment, render_type
 def render_tools(tools: Iterable[FunctionTool]) -> str:
     """The ``# Tools`` section: one TypeScript type per function, in order.
 
-    The layout is openai-harmony's (``src/encoding.rs``, ``template_tools_section``).
-    Never raises; see ``mlxoss.harmony.typescript`` for what schemas become.
+    The layout is openai-harmony's (``src/encoding.rs``, ``template_tools_section``), but
+    a function without arguments is ``() => any`` however it says so (``docs/format.md``
+    there, and the model's own chat template). Never raises; see
+    ``mlxoss.harmony.typescript`` for what schemas become.
     """
     lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
     for tool in tools:
@@ -26,8 +29,11 @@ def render_tools(tools: Iterable[FunctionTool]) -> str:
 def _tool_lines(tool: FunctionTool) -> Iterator[str]:
     if tool.description:
         yield from render_comment(tool.description)
-    argument = "" if tool.parameters is None else f"_: {render_type(tool.parameters)}"
-    yield f"type {tool.name} = ({argument}) => any;"
+    if tool.parameters is None or schemas.names_no_arguments(tool.parameters):
+        yield from render_comment(schemas.description(tool.parameters, tool.parameters))
+        yield f"type {tool.name} = () => any;"
+    else:
+        yield f"type {tool.name} = (_: {render_type(tool.parameters)}) => any;"
     yield ""
 
 

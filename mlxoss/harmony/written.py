@@ -30,7 +30,8 @@ def read_turn(
 
     ``functions`` are the bare names that count as recipients: those declared when the
     turn was written. Reasoning and preambles of no token at all are left out, as they
-    are from an answer. Never raises.
+    are from an answer. Whether a call is a custom tool's the ids do not tell: each is
+    taken as a function's. Never raises.
     """
     parser = TurnParser(encoding, functions)
     events = [event for token_id in token_ids for event in parser.feed(token_id)]

@@ -117,6 +117,20 @@ def test_a_turn_with_an_answer_of_its_own_is_not_spliced(encoding: Encoding) -> 
     assert not any(isinstance(item, ExactTurn) for item in conversation.items)
 
 
+def test_calls_of_a_turn_keep_their_kind(encoding: Encoding) -> None:
+    """The ids do not tell a custom call, and its turn may have to be rendered from its items."""
+    head = "<|channel|>commentary to=functions.f code<|message|>"
+    calls = [
+        {"id": f"call_{i}", "type": "custom", "custom": {"name": "f", "input": f"x{i}"}}
+        for i in (1, 2)
+    ]
+    sent = {"role": "assistant", "tool_calls": calls}
+    conversation = converse(encoding, USER, sent, written=f"{head}x1{NEXT}{head}x2<|call|>")
+    turn = conversation.items[1]
+    assert isinstance(turn, ExactTurn)
+    assert turn.items == tuple(FunctionCall("f", f"x{i}", is_text=True) for i in (1, 2))
+
+
 IDS = st.none() | st.lists(st.integers(0, 201_087), min_size=1, max_size=30).map(tuple)
 
 

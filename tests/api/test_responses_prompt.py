@@ -144,7 +144,7 @@ CONVERTED: dict[str, tuple[list[Any], list[Any]]] = {
                 "output": [{"type": "input_text", "text": "y"}],
             },
         ],
-        [FunctionCall("crm__query", "x"), FunctionResult("crm__query", "y")],
+        [FunctionCall("crm__query", "x", is_text=True), FunctionResult("crm__query", "y")],
     ),
     "a refusal": (
         [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
@@ -383,6 +383,28 @@ def test_after_a_final_nothing_is_spliced(encoding: Encoding) -> None:
     assert render_prompt(encoding, converse(sent)) == render_prompt(encoding, bare)
 
 
+PATCH = {
+    "type": "custom_tool_call",
+    "call_id": "c",
+    "name": "apply_patch",
+    "input": "*** Begin Patch\n*** End Patch",
+}
+PATCHED = {"type": "custom_tool_call_output", "call_id": "c", "output": "Done."}
+
+
+@pytest.mark.parametrize("tools", [[{"type": "custom", "name": "apply_patch"}], TOOLS, []])
+def test_a_custom_call_that_no_turn_is_known_of_is_text(
+    encoding: Encoding, tools: list[Any]
+) -> None:
+    """No JSON is spoken of, whether the tool is still declared or not."""
+    text = encoding.decode(render_prompt(encoding, converse([USER, PATCH, PATCHED], tools=tools)))
+    assert (
+        "<|start|>assistant to=functions.apply_patch<|channel|>commentary code<|message|>"
+        "*** Begin Patch\n*** End Patch<|call|>"
+        "<|start|>functions.apply_patch to=assistant<|channel|>commentary<|message|>Done.<|end|>"
+    ) in text
+
+
 def test_a_custom_call_comes_back_exactly(encoding: Encoding) -> None:
     answered = answer(
         encoding, "<|channel|>commentary to=functions.crm__query code<|message|>x = 1<|call|>"
@@ -391,6 +413,9 @@ def test_a_custom_call_comes_back_exactly(encoding: Encoding) -> None:
     sent = [USER, *answered.output, *answered.outputs()]
     conversation = converse(sent, turns=known(encoding, answered.record))
     assert follows(encoding, conversation, converse([USER]), answered.ids)
+    turn = conversation.items[1]
+    assert isinstance(turn, ExactTurn)
+    assert turn.items == (FunctionCall("crm__query", "x = 1", is_text=True),)
 
 
 def test_two_hundred_random_loops(encoding: Encoding) -> None:

@@ -153,6 +153,14 @@ def test_strict_functions_follow_their_schema() -> None:
     assert not turn(tools=tools, parallel_tool_calls=False).rules.parallel_calls
 
 
+def test_strict_functions_without_arguments_get_none() -> None:
+    for parameters in ({}, {"type": "object"}, {"type": "object", "properties": {}}):
+        (rule,) = turn(tools=[function("f", parameters=parameters, strict=True)]).rules.calls
+        assert rule.body == Json(SCHEMA), parameters
+        (rule,) = turn(tools=[function("f", parameters=parameters)]).rules.calls
+        assert rule.body == ANY, parameters
+
+
 def test_formats_are_the_finals_form() -> None:
     assert turn(response_format={"type": "json_object"}).rules.final == ANY
     for strict in (True, False, None):
@@ -199,15 +207,17 @@ def test_custom_tools_of_chat() -> None:
     assert "x+" in (shown[3].description or "")
 
 
-def test_custom_calls_come_back_in_chat() -> None:
+@pytest.mark.parametrize("tools", [[custom("a")], [function("b")], []])
+def test_custom_calls_come_back_in_chat(tools: list[Any]) -> None:
+    """As text, declared or not."""
     called = {"id": "call_1", "type": "custom", "custom": {"name": "a", "input": "x\ny"}}
     messages = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "tool_calls": [called]},
         {"role": "tool", "tool_call_id": "call_1", "content": "Done"},
     ]
-    items = turn(messages=messages, tools=[custom("a")]).conversation.items
-    assert items[1:] == (FunctionCall("a", "x\ny"), FunctionResult("a", "Done"))
+    items = turn(messages=messages, tools=tools).conversation.items
+    assert items[1:] == (FunctionCall("a", "x\ny", is_text=True), FunctionResult("a", "Done"))
 
 
 MALFORMED: dict[str, Any] = {

@@ -21,7 +21,7 @@ import mlx.core as mx
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from tests.benchmarks.guard import PROMPT
 from tests.benchmarks.prefix import answer

@@ -30,7 +30,7 @@ from mlx_lm.generate import BatchGenerator
 from mlxoss.core import GenerationRequest, Grammar, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, StepOutput
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.model import LastLogits
 from mlxoss.engine.sampling import LogitsProcessor, make_sampler
 from mlxoss.harmony.encoding import STOP_IDS, load_encoding

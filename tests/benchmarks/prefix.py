@@ -28,9 +28,9 @@ import mlx.core as mx
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput
 from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.disk_tier import DiskTier
 from mlxoss.engine.host_arrays import read_form
-from mlxoss.engine.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.harmony.conversation import (
     Conversation,

@@ -25,9 +25,10 @@ from mlxoss.service.health import Answered
 from mlxoss.service.job import Job, JobState
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import ServiceStatus
-from tests.checkpoints import TinyModel, write_checkpoint
+from tests.checkpoints import TinyModel, write_checkpoint, write_outline
 from tests.cli.daemon import Daemon, start_daemon
 from tests.cli.mac import Mac
+from tests.formats import as_mxfp4, write
 
 ASKED: dict[str, Any] = {"model": "any", "input": "Hello!", "max_output_tokens": 4}
 
@@ -270,7 +271,8 @@ def test_a_model_that_the_memory_cannot_hold(tmp_path: Path) -> None:
     """It says so and stays, so that no manager starts it over and over."""
     if shutil.which("prlimit") is None:
         pytest.skip("there is no prlimit here")
-    model = write_sparse(tmp_path / "big")
+    # Embeddings alone are 3.3 GB of zeros, none of them on the disk.
+    model = write_outline(tmp_path / "big", TinyModel(hidden=2048))
     prefix = ["prlimit", f"--as={5 << 29}"]
     env = {"XPC_SERVICE_NAME": LABEL, "MLXOSS_LOG_FILE": str(tmp_path / "log")}
     with start_daemon(tmp_path, "--model", str(model), env=env, prefix=prefix) as daemon:
@@ -283,23 +285,32 @@ def test_a_model_that_the_memory_cannot_hold(tmp_path: Path) -> None:
         assert daemon.stop(signal.SIGTERM) == 0
 
 
-def write_sparse(folder: Path) -> Path:
-    """A checkpoint whose embeddings alone are 3.3 GB of zeros, none of them on the disk."""
-    write_checkpoint(folder, TinyModel(hidden=96))  # no other size in it is 96
-    weights, config = folder / "model.safetensors", folder / "config.json"
-    with weights.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    end = 0
-    for tensor in (each for name, each in header.items() if name != "__metadata__"):
-        tensor["shape"] = [2048 if size == 96 else size for size in tensor["shape"]]
-        begin, end = end, end + 4 * math.prod(tensor["shape"])
-        tensor["data_offsets"] = [begin, end]
-    text = json.dumps(header).encode()
-    weights.write_bytes(len(text).to_bytes(8, "little") + text)
-    os.truncate(weights, 8 + len(text) + end)
-    wide = json.loads(config.read_text()) | {"hidden_size": 2048, "intermediate_size": 2048}
-    config.write_text(json.dumps(wide))
-    return folder
+def test_a_model_that_cannot_be_loaded_is_told_of_before_it_may_be_tried(tmp_path: Path) -> None:
+    arrays, config = as_mxfp4(TinyModel(hidden=64))
+    arrays["model.layers.1.mlp.router.bias"][0] = math.nan
+    model = write(tmp_path / "spoilt", arrays, config)
+    with start_daemon(tmp_path, "--model", str(model)) as daemon:
+        daemon.wait_until(lambda: daemon.health()["status"] != "loading")
+        report = daemon.health()
+        assert report["status"] == "failed", report
+        assert "model.layers.1.mlp.router.bias has values that are not numbers" in report["error"]
+        assert "pull it anew" in report["error"]
+        assert daemon.stop(signal.SIGTERM) == 0
+    said = "".join(daemon.said)
+    assert report["error"] in said
+    assert "To try it" not in said
+
+
+def test_the_context_that_is_told_while_loading_is_not_taken_back(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path / "tiny", TinyModel(layers=4))
+    limit = "600000000"
+    with start_daemon(tmp_path, "--model", str(model), "--memory-limit", limit) as daemon:
+        at_first = daemon.health()["context_tokens"]
+        daemon.wait_until_loaded()
+        daemon.wait_until(lambda: "To try it" in "".join(daemon.said))
+        afterwards = daemon.health()["context_tokens"]
+    assert at_first <= afterwards < 131_072
+    assert at_first > 0.5 * afterwards  # 32 MiB are put aside, much of so little
 
 
 def test_the_service_tells_of_a_damaged_store(mac: Mac) -> None:

@@ -13,7 +13,7 @@ import pytest
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.admission import Room, SequenceBytes
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.memory import Budget, make_room
 from mlxoss.errors import MemoryExceeded, ModelError
 from tests.checkpoints import TinyModel, write_checkpoint

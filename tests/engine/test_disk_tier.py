@@ -11,9 +11,9 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.disk_tier import LEAST_TOKENS, STEP_TOKENS
 from mlxoss.engine.host_arrays import Form, read_form, to_arrays, to_run, to_windows
-from mlxoss.engine.loader import load_folder
 from mlxoss.engine.snapshot import Pairs
 from mlxoss.engine.state import EngineState
 from tests.checkpoints import TinyModel, write_checkpoint, write_quantised

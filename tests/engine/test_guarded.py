@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
 from mlxoss.engine.batch import LanguageModel
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.guard import Guard, GuardError
 from mlxoss.harmony.guards import Guards

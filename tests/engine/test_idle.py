@@ -8,7 +8,7 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.state import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable

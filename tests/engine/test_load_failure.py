@@ -9,7 +9,7 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.state import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
 from tests.checkpoints import write_checkpoint

@@ -9,26 +9,24 @@ import pytest
 
 from mlxoss.demo import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.checkpoint import read_revision
-from mlxoss.engine.loader import load_folder, resolve_model
+from mlxoss.engine.checkpoint.folder import read_revision
+from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
 from mlxoss.errors import ModelError
 from mlxoss.paths import pins_file
 from mlxoss.pins import Pin, write_pin
-from tests.checkpoints import FULL_VOCAB, TinyModel, make_config, write_checkpoint, write_quantised
+from tests.checkpoints import (
+    FULL_VOCAB,
+    TinyModel,
+    make_config,
+    write_checkpoint,
+    write_outline,
+    write_quantised,
+)
 from tests.engine.harness import greedy_reference, make_request, run_batch
 
 MODEL_ID = "some-org/gpt-oss-tiny"
 PULL = f"run `mlxoss models pull {MODEL_ID}`"
 COMMITS = ("a" * 40, "b" * 40)
-
-
-def write_folder(folder: Path, **config: Any) -> Path:
-    """A folder with a whole, empty weight file: enough to be found."""
-    folder.mkdir(parents=True)
-    merged = make_config(TinyModel()) | config
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in merged.items() if v != "-"}))
-    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-    return folder
 
 
 @pytest.fixture
@@ -41,14 +39,14 @@ def hub_cache(tmp_path: Path) -> Path:
     """A Hugging Face cache with two commits of one model, ``main`` being the second."""
     folder = tmp_path / "hub" / "models--some-org--gpt-oss-tiny"
     for commit in COMMITS:
-        write_folder(folder / "snapshots" / commit)
+        write_outline(folder / "snapshots" / commit)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text(COMMITS[1])
     return tmp_path / "hub"
 
 
 def test_a_folder(tmp_path: Path, env: dict[str, str]) -> None:
-    folder = write_folder(tmp_path / "my-model")
+    folder = write_outline(tmp_path / "my-model")
     os.utime(folder / "config.json", (1_700_000_000.7, 1_700_000_000.7))
     source = resolve_model(str(folder), env=env)
     assert source.folder == folder
@@ -59,7 +57,7 @@ def test_a_folder(tmp_path: Path, env: dict[str, str]) -> None:
 
 
 def test_what_tells_a_checkpoint_from_another(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "model")
+    folder = write_outline(tmp_path / "model")
     weights, blob = folder / "model.safetensors", tmp_path / "blob"
     revisions = [read_revision(folder)]
     (folder / "README").write_text("x")
@@ -84,15 +82,14 @@ def test_what_tells_a_checkpoint_from_another(tmp_path: Path) -> None:
     [
         ({"max_position_embeddings": 4096}, 4096),
         ({"max_position_embeddings": "-"}, 131072),
-        ({"max_position_embeddings": "-", "rope_scaling": None}, 4096),
-        ({"max_position_embeddings": "-", "rope_scaling": "-", "rope_scaling_factor": 8.0}, 32768),
+        ({"max_position_embeddings": "-", "initial_context_length": 2048}, 65536),
         ({"max_position_embeddings": "-", "initial_context_length": "-"}, 131072),
     ],
 )
 def test_the_longest_context(
     tmp_path: Path, env: dict[str, str], config: dict[str, Any], expected: int
 ) -> None:
-    folder = write_folder(tmp_path / "model", **config)
+    folder = write_outline(tmp_path / "model", **config)
     assert resolve_model(str(folder), env=env).info.context_tokens == expected
 
 
@@ -148,7 +145,7 @@ def spoil(folder: Path, name: str, content: bytes | None) -> None:
         ("config.json", b"\xff\xfe", "cannot be read"),
         ("config.json", b"[]", "not a gpt_oss model"),
         ("config.json", b'{"model_type": "llama"}', "not a gpt_oss model.*'llama'"),
-        ("config.json", b'{"model_type": "gpt_oss", "vocab_size": 1000}', "vocabulary of 1000"),
+        ("config.json", b'{"model_type": "gpt_oss"}', "does not say hidden_size"),
         ("model.safetensors", None, "has no weights"),
         ("model.safetensors", b"", "damaged"),
         ("model.safetensors", b"\xff" * 20, "damaged"),
@@ -160,15 +157,14 @@ def spoil(folder: Path, name: str, content: bytes | None) -> None:
 def test_a_folder_that_cannot_be_used(
     tmp_path: Path, env: dict[str, str], name: str, content: bytes | None, message: str
 ) -> None:
-    folder = write_folder(tmp_path / "model")
+    folder = write_outline(tmp_path / "model")
     spoil(folder, name, content)
     with pytest.raises(ModelError, match=rf"(?s){message}.*: give --model a folder"):
         resolve_model(str(folder), env=env)
 
 
 def test_a_broken_off_download_is_seen(tmp_path: Path, env: dict[str, str]) -> None:
-    folder = write_checkpoint(tmp_path / "model", TinyModel(vocab_size=100))
-    (folder / "config.json").write_text(json.dumps(make_config(TinyModel())))
+    folder = write_outline(tmp_path / "model")
     resolve_model(str(folder), env=env)
     weights = folder / "model.safetensors"
     os.truncate(weights, weights.stat().st_size - 1)
@@ -181,8 +177,14 @@ def test_weights_that_do_not_fit_the_configuration(tmp_path: Path) -> None:
     (folder / "config.json").write_text(
         json.dumps(make_config(TinyModel(vocab_size=1000, layers=4)))
     )
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"lacks 38 parameters of its 79 .*layers.2.*pull it anew"):
         load_folder(folder)
+
+
+def test_another_vocabulary(tmp_path: Path, env: dict[str, str]) -> None:
+    folder = write_outline(tmp_path / "model", TinyModel(vocab_size=1000))
+    with pytest.raises(ModelError, match="a vocabulary of 1000 tokens and not Harmony's"):
+        resolve_model(str(folder), env=env)
 
 
 def test_a_folder_cannot_bring_code(checkpoint: Path, tmp_path: Path) -> None:

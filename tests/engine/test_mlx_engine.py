@@ -16,8 +16,8 @@ import pytest
 
 from mlxoss.core import SamplingParams
 from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.generation import Generation
-from mlxoss.engine.loader import load_folder
 from mlxoss.engine.state import EngineState
 from mlxoss.errors import GenerationFailed
 from tests.checkpoints import FULL_VOCAB, write_checkpoint

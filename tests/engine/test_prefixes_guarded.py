@@ -9,7 +9,7 @@ import pytest
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.guards import Guards
 from tests.checkpoints import TinyModel, write_checkpoint

@@ -111,6 +111,12 @@ WITHOUT_REASONING: dict[str, Conversation] = {
         FunctionResult("get_weather", "Rain."),
         tools=(WEATHER,),
     ),
+    "custom_call": conversation(
+        UserText("Fix it"),
+        FunctionCall("apply_patch", "*** Begin Patch\n*** End Patch", is_text=True),
+        FunctionResult("apply_patch", "Done."),
+        tools=(FunctionTool("apply_patch", "Edits files.", {"type": "string"}),),
+    ),
 }
 
 OTHERS: dict[str, Conversation] = {

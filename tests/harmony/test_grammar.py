@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mlxoss.errors import InvalidRequest
+from mlxoss.harmony.conversation import FunctionCall
+from mlxoss.harmony.encoding import CALL as CALL_ID
 from mlxoss.harmony.encoding import CHANNEL, Encoding
 from mlxoss.harmony.grammar import FREE_TEXT_MARK, MOST_BODY_CHARS, render_grammar
 from mlxoss.harmony.guard import Choice, Forced, Free, GuardError
 from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.rules import CallRule, FreeText, Json, Lark, Regex, TurnRules
+from tests.harmony.conversations import conversation
 from tests.harmony.walks import accepts, to_ids
 
 ANY = Json({"type": "object"})
@@ -21,11 +25,13 @@ PLACE = Json(
         "additionalProperties": False,
     }
 )
+EMPTY = Json({"type": "object", "properties": {}, "additionalProperties": False})
 F, GET, GET_WEATHER = CallRule("f", ANY), CallRule("get", ANY), CallRule("get_weather", PLACE)
 
 CHAT = TurnRules()
 TOOLS = TurnRules(calls=(F, GET, GET_WEATHER), preambles=True)
 SINGLE = TurnRules(calls=(F, GET), preambles=True, parallel_calls=False)
+NOTHING = TurnRules(calls=(CallRule("f", EMPTY),), preambles=True)
 MUST = TurnRules(calls=(F, GET), preambles=True, must_call=True)
 MUST_ONE = TurnRules(calls=(F,), preambles=True, must_call=True, parallel_calls=False)
 ANSWER = TurnRules(final=PLACE)
@@ -54,6 +60,7 @@ ACCEPTED = {
     "analysis and preambles": (TOOLS, THINK + SAY + THINK + SAY + CALL),
     "tools unused": (TOOLS, THINK + FINAL),
     "call": (TOOLS, CALL),
+    "call without arguments": (NOTHING, CALL),
     "two calls": (TOOLS, CALL_ON + CALL),
     "call, analysis, call": (TOOLS, CALL_ON + THINK + CALL),
     "call and final": (TOOLS, CALL_ON + FINAL),
@@ -112,6 +119,8 @@ REJECTED = {
     "no namespace": (TOOLS, CALL.replace("functions.f", "f")),
     "two recipients": (TOOLS, CALL.replace("<|message|>", " to=functions.f<|message|>")),
     "call on final": (TOOLS, CALL.replace("commentary", "final")),
+    "an argument too many": (NOTHING, CALL.replace("{}", '{"a":1}')),
+    "nothing where an empty object belongs": (NOTHING, CALL.replace("{}", "")),
     "no object": (TOOLS, CALL.replace("{}", "[]")),
     "no JSON": (TOOLS, CALL.replace("{}", "{a}")),
     "half an object": (TOOLS, CALL.replace("{}", '{"a":')),
@@ -146,6 +155,24 @@ def test_accepts(guards: Guards, encoding: Encoding, rules: TurnRules, text: str
 @pytest.mark.parametrize(("rules", "text"), REJECTED.values(), ids=REJECTED)
 def test_rejects(guards: Guards, encoding: Encoding, rules: TurnRules, text: str) -> None:
     assert not accepts(guards, encoding, rules, text)
+
+
+EARLIER = {
+    "function": (TOOLS, FunctionCall("f", "{}")),
+    "text": (CUSTOM, FunctionCall("patch", "*** Begin\n{", is_text=True)),
+    "Lark": (CUSTOM, FunctionCall("sum", "1+2", is_text=True)),
+    "expression": (CUSTOM, FunctionCall("stamp", "12/34", is_text=True)),
+}
+
+
+@pytest.mark.parametrize(("rules", "call"), EARLIER.values(), ids=EARLIER)
+def test_earlier_calls_are_written_as_new_ones_may_be(
+    guards: Guards, encoding: Encoding, rules: TurnRules, call: FunctionCall
+) -> None:
+    before = render_prompt(encoding, conversation())
+    ids = render_prompt(encoding, conversation(call))
+    written = ids[len(before) : ids.index(CALL_ID) + 1]
+    guards.compile(rules).make_guard().take(written)
 
 
 def test_a_rejected_id_is_the_first_wrong_one(guards: Guards, encoding: Encoding) -> None:

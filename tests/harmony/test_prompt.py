@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable
 from pathlib import Path
 
-import openai_harmony as library_api
+import openai_harmony
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +38,7 @@ from mlxoss.harmony.encoding import (
 )
 from mlxoss.harmony.prompt import render_prompt
 from tests.harmony.conversations import CONVERSATIONS, DATE, WITHOUT_REASONING, conversation
+from tests.harmony.official import to_official
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "prompts"
 
@@ -59,66 +60,12 @@ def test_every_golden_is_used() -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_REASONING)
 def test_prompts_equal_the_library_s(
-    encoding: Encoding, library: library_api.HarmonyEncoding, name: str
+    encoding: Encoding, library: openai_harmony.HarmonyEncoding, name: str
 ) -> None:
     theirs = library.render_conversation_for_completion(
-        as_library_conversation(WITHOUT_REASONING[name]), library_api.Role.ASSISTANT
+        to_official(WITHOUT_REASONING[name]), openai_harmony.Role.ASSISTANT
     )
     assert render_prompt(encoding, WITHOUT_REASONING[name]) == theirs
-
-
-def as_library_conversation(ours: Conversation) -> library_api.Conversation:
-    """``ours`` by the library's own means, developer content included."""
-    system = (
-        library_api.SystemContent.new()
-        .with_conversation_start_date("2026-02-03")
-        .with_reasoning_effort(library_api.ReasoningEffort(ours.effort.title()))
-    )
-    messages = [
-        library_api.Message.from_role_and_content(library_api.Role.SYSTEM, system),
-    ]
-    if ours.instructions or ours.tools:
-        messages.append(developer_message(ours.instructions, ours.tools))
-    messages += [as_library_message(item) for item in ours.items]
-    return library_api.Conversation.from_messages(messages)
-
-
-def developer_message(
-    instructions: str | None, tools: tuple[FunctionTool, ...] = ()
-) -> library_api.Message:
-    content = library_api.DeveloperContent.new()
-    if instructions:
-        content = content.with_instructions(instructions)
-    if tools:
-        content = content.with_function_tools(
-            [
-                library_api.ToolDescription.new(tool.name, tool.description or "", tool.parameters)
-                for tool in tools
-            ]
-        )
-    return library_api.Message.from_role_and_content(library_api.Role.DEVELOPER, content)
-
-
-def as_library_message(item: Item) -> library_api.Message:
-    raw: dict[str, object]
-    match item:
-        case DeveloperText(text):
-            return developer_message(text)
-        case UserText(text, name):
-            raw = {"role": "user", "name": name, "content": text}
-        case Preamble(text):
-            raw = {"role": "assistant", "content": text, "channel": "commentary"}
-        case FinalText(text):
-            raw = {"role": "assistant", "content": text, "channel": "final"}
-        case FunctionCall(name, arguments):
-            raw = {"role": "assistant", "content": arguments, "channel": "commentary"}
-            raw |= {"recipient": f"functions.{name}", "content_type": "<|constrain|>json"}
-        case FunctionResult(name, output):
-            raw = {"role": "tool", "name": f"functions.{name}", "content": output}
-            raw |= {"channel": "commentary", "recipient": "assistant"}
-        case Reasoning(text):
-            raw = {"role": "assistant", "content": text, "channel": "analysis"}
-    return library_api.Message.from_dict(raw)
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
@@ -160,6 +107,8 @@ HOSTILE: dict[str, Callable[[str], Conversation]] = {
     "final": lambda text: conversation(FinalText(text)),
     "call name": lambda text: conversation(FunctionCall(text, "{}")),
     "call arguments": lambda text: conversation(FunctionCall("f", text)),
+    "custom call name": lambda text: conversation(FunctionCall(text, "x", is_text=True)),
+    "custom call input": lambda text: conversation(FunctionCall("f", text, is_text=True)),
     "result name": lambda text: conversation(FunctionResult(text, "x")),
     "result": lambda text: conversation(FunctionResult("f", text)),
     "tool name": lambda text: conversation(tools=(FunctionTool(text),)),
@@ -199,6 +148,7 @@ def specials(ids: list[int]) -> list[int]:
 MESSAGE_SPECIALS = [START, MESSAGE, END]
 CHANNEL_SPECIALS = [START, CHANNEL, MESSAGE, END]
 CALL_SPECIALS = [START, CHANNEL, CONSTRAIN, MESSAGE, CALL]
+CUSTOM_CALL_SPECIALS = [START, CHANNEL, MESSAGE, CALL]
 
 STRUCTURE: dict[type[Item], list[int]] = {
     DeveloperText: MESSAGE_SPECIALS,
@@ -210,6 +160,12 @@ STRUCTURE: dict[type[Item], list[int]] = {
     FunctionResult: CHANNEL_SPECIALS,
 }
 
+
+def structure(item: Item) -> list[int]:
+    is_custom = isinstance(item, FunctionCall) and item.is_text
+    return CUSTOM_CALL_SPECIALS if is_custom else STRUCTURE[type(item)]
+
+
 TEXTS = st.text(st.characters(categories=None), max_size=20) | st.just(SPECIAL_STRINGS)
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 ITEMS = (
@@ -218,7 +174,7 @@ ITEMS = (
     | st.builds(Reasoning, TEXTS)
     | st.builds(Preamble, TEXTS)
     | st.builds(FinalText, TEXTS)
-    | st.builds(FunctionCall, NAMES, TEXTS)
+    | st.builds(FunctionCall, NAMES, TEXTS, st.booleans())
     | st.builds(FunctionResult, NAMES, TEXTS)
 )
 CONVERSATIONS_OF_ANY_TEXT = st.builds(
@@ -245,5 +201,5 @@ def test_only_the_structure_is_special(encoding: Encoding, any_conversation: Con
     leading = 2 if any_conversation.instructions else 1
     expected = MESSAGE_SPECIALS * leading
     for item in kept:
-        expected = expected + STRUCTURE[type(item)]
+        expected = expected + structure(item)
     assert specials(render_prompt(encoding, any_conversation)) == [*expected, START]

@@ -11,13 +11,11 @@ import pytest
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import FunctionTool, JsonSchema, ResponseFormat
 from mlxoss.harmony.tools import render_response_format, render_tools
+from tests.harmony.official import official_tools
 from tests.harmony.schemas import STRING, nested, properties
 
 SAME_AS_LIBRARY: dict[str, dict[str, Any] | None] = {
     "no parameters": None,
-    "empty schema": {},
-    "empty object": {"type": "object", "properties": {}},
-    "strict empty object": {"type": "object", "properties": {}, "additionalProperties": False},
     "not an object": {"type": "string"},
     "scalars": properties(
         ("s", "b"),
@@ -73,35 +71,43 @@ SAME_AS_LIBRARY: dict[str, dict[str, Any] | None] = {
 }
 
 
-def tools_of_library(
-    library: openai_harmony.HarmonyEncoding, tools: list[openai_harmony.ToolDescription]
-) -> str:
-    content = openai_harmony.DeveloperContent.new().with_function_tools(tools)
-    message = openai_harmony.Message.from_role_and_content(openai_harmony.Role.DEVELOPER, content)
-    text: str = library.decode(library.render(message))
-    return text.removeprefix("<|start|>developer<|message|>").removesuffix("<|end|>")
-
-
 @pytest.mark.parametrize("name", SAME_AS_LIBRARY)
 def test_what_the_library_renders_well_is_rendered_alike(
     library: openai_harmony.HarmonyEncoding, name: str
 ) -> None:
     parameters = SAME_AS_LIBRARY[name]
-    theirs = openai_harmony.ToolDescription.new("f", "Does f.\n\nWell.", parameters)
     ours = FunctionTool("f", "Does f.\n\nWell.", parameters)
-    assert render_tools([ours]) == tools_of_library(library, [theirs])
+    assert render_tools([ours]) == official_tools(library, [ours])
 
 
 def test_several_tools_are_rendered_alike(library: openai_harmony.HarmonyEncoding) -> None:
-    theirs = [
-        openai_harmony.ToolDescription.new(f"f{index}", "", parameters)
-        for index, parameters in enumerate(SAME_AS_LIBRARY.values())
-    ]
     ours = [
         FunctionTool(f"f{index}", None, parameters)
         for index, parameters in enumerate(SAME_AS_LIBRARY.values())
     ]
-    assert render_tools(ours) == tools_of_library(library, theirs)
+    assert render_tools(ours) == official_tools(library, ours)
+
+
+WITH_ARGUMENTS: dict[str, JsonSchema] = {
+    "anything": True,
+    "text": {"type": "string"},
+    "perhaps null": {"type": ["object", "null"]},
+    "a property": properties(a=STRING),
+    "any others": {"type": "object", "additionalProperties": True},
+    "others of any type": {"type": "object", "additionalProperties": {}},
+    "others of a type": {"type": "object", "properties": {}, "additionalProperties": STRING},
+    "others by their name": {"type": "object", "patternProperties": {"^x-": STRING}},
+    "a required one": {"type": "object", "required": ["a"]},
+    "nothing valid at all": {"type": "object", "not": {}},
+    "at least one": {"type": "object", "minProperties": 1},
+    "by reference": {"$ref": "#/$defs/A", "$defs": {"A": properties(a=STRING)}},
+    "one of several": {"type": "object", "anyOf": [properties(a=STRING)]},
+}
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_what_may_have_arguments_is_shown_with_them(name: str) -> None:
+    assert "type f = (_: " in render_tools([FunctionTool("f", None, WITH_ARGUMENTS[name])])
 
 
 def test_layout_of_several_tools() -> None:

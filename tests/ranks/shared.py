@@ -10,7 +10,7 @@ from typing import Any, cast
 import mlx.core as mx
 
 from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.prefixes import Boundaries, PrefixCache
 from mlxoss.engine.ranks.group import Ranks
 from mlxoss.engine.ranks.leading import Cuts, LeadingBackend

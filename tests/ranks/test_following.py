@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.ranks.following import Divergence, Following
 from mlxoss.engine.ranks.messages import Begin, Insert, Step, Warm
 from tests.checkpoints import TinyModel, write_checkpoint

@@ -9,7 +9,7 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.guards import Guards
 from tests.checkpoints import TinyModel, write_checkpoint

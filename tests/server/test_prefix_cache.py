@@ -11,7 +11,7 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.state import EngineState
 from mlxoss.harmony.encoding import Encoding

@@ -78,7 +78,7 @@ def make_ids(encoding: Encoding, chance: random.Random, count: int) -> list[int]
 
 def load(folder: Path) -> Backend:
     from mlxoss.engine.batch import MlxBackend
-    from mlxoss.engine.loader import load_folder
+    from mlxoss.engine.checkpoint.loader import load_folder
 
     return MlxBackend(load_folder(folder), max_batch=BATCH)
 

@@ -120,7 +120,7 @@ class _Converter:
     def _calls(self, message: ChatMessageParam) -> Iterator[FunctionCall]:
         for call in message.tool_calls or []:
             self._names[call.id] = call.name
-            yield FunctionCall(call.name, call.text)
+            yield FunctionCall(call.name, call.text, is_text=call.custom is not None)
         if message.function_call is not None:
             yield FunctionCall(message.function_call.name, message.function_call.arguments)
 

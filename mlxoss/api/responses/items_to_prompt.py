@@ -93,7 +93,7 @@ class _Converter:
                 return self._reasoning(item, position)
             case FunctionCallItem(arguments=text) | CustomCallItem(input=text) as item:
                 name = self._names[item.call_id] = flatten(item.name, item.namespace)
-                return harmony.FunctionCall(name, text)
+                return harmony.FunctionCall(name, text, isinstance(item, CustomCallItem))
             case CallOutputItem() as item:
                 # Only in a conversation whose call was deleted is there none.
                 called = self._names.get(item.call_id)

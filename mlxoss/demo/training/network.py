@@ -1,7 +1,8 @@
 """The ``gpt_oss`` network in JAX, for training on a CPU.
 
-It computes what ``mlx_lm.models.gpt_oss`` computes, restricted to the ids in
-use: embedding and head hold one row per used id, row 0 standing for all others.
+It computes what ``mlx_lm.models.gpt_oss`` computes, with gpt-oss's own rotary
+frequencies (``mlxoss.engine.checkpoint.yarn``), restricted to the ids in use:
+embedding and head hold one row per used id, row 0 standing for all others.
 Parameters are a flat dictionary whose keys are the names that mlx-lm gives its
 weights, so that a checkpoint is written without renaming.
 """
@@ -27,8 +28,8 @@ def rope_frequencies(shape: Shape) -> tuple[np.ndarray, float]:
     def correction(rotations: float) -> float:
         return dims * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(base))
 
-    low = max(math.floor(correction(ROPE_SCALING["beta_fast"])), 0)
-    high = min(math.ceil(correction(ROPE_SCALING["beta_slow"])), dims - 1)
+    low = max(correction(ROPE_SCALING["beta_fast"]), 0)
+    high = min(correction(ROPE_SCALING["beta_slow"]), dims - 1)
     extra = base ** (np.arange(0, dims, 2) / dims)
     ramp = np.clip((np.arange(dims // 2) - low) / max(high - low, 0.001), 0, 1)
     keep = 1.0 - ramp

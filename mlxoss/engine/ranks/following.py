@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlxoss.core import GenerationRequest, SamplingParams
-from mlxoss.engine.loader import resolve_model
+from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.ranks.messages import (
     Begin,
     Failed,
@@ -65,8 +65,10 @@ class Following:
         match message:
             case Insert():
                 self._insert(message)
-            case Remove(uid):
+            case Remove(uid, is_spoiled):
                 self._backend.remove(uid)
+                if is_spoiled:
+                    self._backend.distrust()
             case Step(chunk_tokens, runs, kept):
                 self._step(chunk_tokens, runs, kept)
             case Warm(prompt_ids, kept):

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceFailed, StepOutput
 from mlxoss.engine.batch import MlxBackend
-from mlxoss.engine.loader import ModelSource
+from mlxoss.engine.checkpoint.loader import ModelSource
 from mlxoss.engine.memory import Budget, make_room
 from mlxoss.engine.prefixes import Boundaries, PrefixCache
 from mlxoss.engine.ranks.group import Ranks
@@ -29,7 +29,7 @@ from mlxoss.engine.ranks.messages import (
 from mlxoss.engine.ranks.probe import Sums, measure, read_sums
 from mlxoss.engine.ranks.ring import check_backend
 from mlxoss.engine.ranks.shard import load_part
-from mlxoss.errors import ModelError, RanksLost
+from mlxoss.errors import ModelError, NotANumber, RanksLost
 from mlxoss.harmony.boundaries import find_boundaries
 
 
@@ -147,7 +147,8 @@ class LeadingBackend:
             outputs = self._inner.run_step(plan)
         for output in outputs:
             if isinstance(output, SequenceFailed):
-                self._ranks.tell(Remove(output.uid))
+                is_spoiled = isinstance(output.error, NotANumber)
+                self._ranks.tell(Remove(output.uid, is_spoiled))
         return outputs
 
     def warm(self, prompt_ids: tuple[int, ...]) -> bool:

@@ -29,6 +29,8 @@ class FollowingLogits(LeadingLogits):
     What is chosen by that is of no account: it goes into the sum as nothing.
     """
 
+    chooses = False
+
     def __init__(self, model: Any, group: Any) -> None:
         super().__init__(model, group)
         self._hidden = model.model

@@ -62,9 +62,10 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Take a sequence out."""
+    """Take a sequence out; one that ``is_spoiled`` makes all that was computed suspect."""
 
     uid: int
+    is_spoiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

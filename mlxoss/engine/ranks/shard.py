@@ -7,76 +7,63 @@ mlx-lm cuts a gpt_oss layer by attention heads and by the experts' inner width
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlxoss.engine.checkpoint import weight_files
-from mlxoss.engine.loader import ModelSource
+from mlxoss.engine.checkpoint.folder import read_any_checkpoint
+from mlxoss.engine.checkpoint.layout import Layout
+from mlxoss.engine.checkpoint.loader import ModelSource
+from mlxoss.engine.checkpoint.tensors import weight_files
 from mlxoss.engine.ranks.messages import Loaded
 from mlxoss.errors import ModelError
 
 if TYPE_CHECKING:
     from mlxoss.engine.memory import Budget
 
-_CUT = ("q_proj", "k_proj", "v_proj", "o_proj", "experts")
+_CUT = ("q_proj", "k_proj", "v_proj", "o_proj", "experts", "attn.qkv", "attn.out", "mlp1", "mlp2")
+_ACROSS = ("down_proj", "o_proj", "attn.out", "mlp2")
 _COUNTS = {
     "num_key_value_heads": "key-value heads",
     "num_attention_heads": "attention heads",
     "intermediate_size": "inner units of each expert",
 }
+_ADVICE = "pull it anew"
 _PIECES = 16
 _PIECE_BYTES = 1 << 16
 
 
 def check_cut(folder: Path, size: int) -> None:
     """Raise ``ModelError`` for a checkpoint that cannot be cut into ``size`` equal parts."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    checkpoint = read_any_checkpoint(folder, _ADVICE)
     for key, what in _COUNTS.items():
-        if config[key] % size:
+        count: int = getattr(checkpoint.config, key)
+        if count % size:
             raise ModelError(
-                f"The model's {config[key]} {what} cannot be shared evenly by {size} ranks: "
-                f"use a number of ranks that divides {config[key]}."
+                f"The model's {count} {what} cannot be shared evenly by {size} ranks: "
+                f"use a number of ranks that divides {count}."
             )
-    for tensor in _tensors(folder):
+    if checkpoint.layout is Layout.UNQUANTISED:
+        return  # it has no blocks, and its rows of ``down_proj`` are columns
+    for name, tensor in checkpoint.tensors.items():
         # Quantised rows are cut between the blocks that share a scale.
-        if _is_cut_across(tensor.name) and tensor.shape[-1] % size:
+        if _is_cut_across(name) and tensor.shape[-1] % size:
             raise ModelError(
-                f"{tensor.name} has rows of {tensor.shape[-1]}, which cannot be shared evenly by "
+                f"{name} has rows of {tensor.shape[-1]}, which cannot be shared evenly by "
                 f"{size} ranks: use a number of ranks that divides {tensor.shape[-1]}."
             )
 
 
 def _is_cut_across(name: str) -> bool:
-    return ("down_proj" in name or "o_proj" in name) and not name.endswith("bias")
+    return any(part in name for part in _ACROSS) and not name.endswith("bias")
 
 
 def shard_bytes(folder: Path, size: int) -> int:
     """About what one of ``size`` ranks holds in memory."""
+    tensors = read_any_checkpoint(folder, _ADVICE).tensors
     return sum(
-        tensor.nbytes // size if any(part in tensor.name for part in _CUT) else tensor.nbytes
-        for tensor in _tensors(folder)
+        tensor.nbytes // size if any(part in name for part in _CUT) else tensor.nbytes
+        for name, tensor in tensors.items()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    name: str
-    shape: tuple[int, ...]
-    nbytes: int
-
-
-def _tensors(folder: Path) -> Iterator[_Tensor]:
-    """What the weight files' headers say (safetensors: a length, a header in JSON, the data)."""
-    for file in weight_files(folder, "pull it anew"):
-        with file.open("rb") as weights:
-            header = json.loads(weights.read(int.from_bytes(weights.read(8), "little")))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                begin, end = tensor["data_offsets"]
-                yield _Tensor(name, tuple(tensor["shape"]), end - begin)
 
 
 def read_contents(folder: Path) -> str:
@@ -85,7 +72,7 @@ def read_contents(folder: Path) -> str:
     The configuration, and of each weight file its name, its size, and pieces of it.
     """
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in weight_files(folder, "pull it anew"):
+    for file in weight_files(folder, _ADVICE):
         size = file.stat().st_size
         digest.update(f"\n{file.name} {size}\n".encode())
         with file.open("rb") as weights:
@@ -118,15 +105,6 @@ def load_shard(folder: Path, group: Any) -> Any:
 
     Layer by layer, so that no more than one whole layer is there beside what was cut.
     """
-    import mlx.core as mx
-    from mlx_lm.utils import load_model
+    from mlxoss.engine.checkpoint.weights import read_weights
 
-    try:
-        model: Any = load_model(folder, lazy=True, strict=True)[0]
-        model.shard(group)
-        for layer in model.layers:
-            mx.eval(layer.parameters())
-        mx.eval(model.parameters())
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ModelError(f"The model in {folder} cannot be loaded: {error}") from error
-    return model
+    return read_weights(folder, lambda model: model.shard(group))

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from mlxoss import paths
 from mlxoss.core import ModelInfo
-from mlxoss.engine.checkpoint import Checkpoint, read_checkpoint, weight_files
+from mlxoss.engine.capacity import Footprint
+from mlxoss.engine.checkpoint.config import read_config
+from mlxoss.engine.checkpoint.folder import NOT_SERVED, Checkpoint, read_checkpoint
 from mlxoss.errors import ModelError
 from mlxoss.pins import read_pins
 
@@ -25,23 +27,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_EXAMPLE = "mlx-community/gpt-oss-20b-MXFP4-Q8"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model that was found. ``folder`` is ``None`` for the bundled demo until it is loaded."""
+    """A model that was found. ``folder`` and ``checkpoint``, what its headers say, are ``None`` for
+    the bundled demo until it is loaded."""
 
     info: ModelInfo
     folder: Path | None
     cache_dir: Path | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def weights_bytes(self) -> int:
         """What the weights take on the disk, and about that in memory; 0 for the bundled demo."""
-        if self.folder is None:
-            return 0
-        return sum(file.stat().st_size for file in weight_files(self.folder, ""))
+        return 0 if self.checkpoint is None else self.checkpoint.weights_bytes
+
+    def footprint(self, *, has_metal: bool) -> Footprint:
+        """What it takes once loaded, by its headers; the demo's by what it was made with."""
+        if self.checkpoint is not None:
+            return self.checkpoint.footprint(has_metal=has_metal)
+        from mlxoss.demo import DEMO_BYTES, read_demo_config
+
+        return Footprint(read_config(read_demo_config()), DEMO_BYTES, 4)
 
     def load(self, *, fp16: bool = False) -> LanguageModel:
         """Read the weights into memory. The engine's thread; seconds for a real model.
@@ -83,21 +94,29 @@ def resolve_model(
         folder = folder.resolve()
         checkpoint = read_checkpoint(folder, "give --model a folder with a whole checkpoint")
         return _source(folder.name, folder, checkpoint)
+    if folder.is_file():
+        kind = "a GGUF file, which is llama.cpp's and" if folder.suffix == ".gguf" else "a file and"
+        raise ModelError(
+            f"{model} is {kind} {NOT_SERVED}. Give --model a folder with a whole checkpoint, or an "
+            f"id like {_EXAMPLE}."
+        )
     if not _HUB_ID.fullmatch(model):
         raise ModelError(
-            f"There is no model folder {model}: give --model a folder that exists, or an id "
-            "like mlx-community/gpt-oss-20b-MXFP4-Q8."
+            f"There is no model folder {model}: give --model a folder that exists, or an id like "
+            f"{_EXAMPLE}."
         )
     snapshot = _hub_snapshot(model, env, hub_cache or _hub_cache())
     return _source(model, snapshot, read_checkpoint(snapshot, _pull(model)))
 
 
 def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
-    """Load a checkpoint folder as mlx-lm does, quantised or not. Never runs code from it.
+    """Load a checkpoint folder, quantised or not. Never runs code from it.
 
     With ``fp16`` bfloat16 becomes float16, unless that spoils the model; the log tells which.
     """
-    model = _load_folder(folder)
+    from mlxoss.engine.checkpoint.weights import read_weights
+
+    model: LanguageModel = read_weights(folder)
     if not fp16:
         return model
     from mlxoss.engine.half import has_bfloat16, recast
@@ -109,19 +128,9 @@ def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
         logger.warning("fp16: the model stays in bfloat16: in float16 %s", problem)
         del model
         give_back()
-        model = _load_folder(folder)
+        model = read_weights(folder)
     else:
         logger.info("fp16: the model was recast from bfloat16 to float16")
-    return model
-
-
-def _load_folder(folder: Path) -> LanguageModel:
-    from mlx_lm.utils import load_model
-
-    try:
-        model: LanguageModel = load_model(folder, lazy=False, strict=True)[0]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ModelError(f"The model in {folder} cannot be loaded: {error}") from error
     return model
 
 
@@ -133,7 +142,8 @@ def _demo(env: Mapping[str, str]) -> ModelSource:
 
 
 def _source(name: str, folder: Path, checkpoint: Checkpoint) -> ModelSource:
-    return ModelSource(ModelInfo(name, checkpoint.context_tokens, checkpoint.created), folder)
+    info = ModelInfo(name, checkpoint.context_tokens, checkpoint.created)
+    return ModelSource(info, folder, checkpoint=checkpoint)
 
 
 def _pull(model: str) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mlxoss.engine.checkpoint import read_checkpoint
+from mlxoss.engine.checkpoint.folder import read_checkpoint
 from mlxoss.errors import ModelError
 from mlxoss.problems import Problem
 

@@ -1,0 +1,168 @@
+"""How long a sequence the memory holds beside a model: by arithmetic, without MLX.
+
+The same sums tell it before loading, from a checkpoint's headers, and afterwards, from what the
+model really takes: what clients are told while it loads must not be taken back then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from dataclasses import dataclass
+from typing import Protocol
+
+from mlxoss.engine.admission import Room, SequenceBytes
+from mlxoss.engine.checkpoint.config import ModelConfig
+from mlxoss.errors import ModelError
+
+PREFILL_TOKENS = 2048
+"""The longest chunk of a prefill, all prompts together."""
+
+HOST_SHARE = 0.75
+"""Of the machine's memory, without Metal."""
+
+_METAL_SHARE = 0.75
+_SMALL_METAL_SHARE = 2 / 3
+_SMALL_BYTES = 64 << 30
+_SPARE_SHARE = 0.25
+
+# What a step holds at a time of each kind, generously counted.
+_HIDDEN_COPIES = 8
+_HEAD_COPIES = 4
+_EXPERT_COPIES = 4
+_MASKS = 4
+_SCORES = 3
+_LOGITS = 8
+
+# What is there beside the weights' own bytes once they are loaded.
+_OVERHEAD_SHARE = 0.01
+_OVERHEAD_BYTES = 32 << 20
+
+
+class Sizes(Protocol):
+    """What a step's memory depends on, by the names of ``config.json``."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the residual stream."""
+
+    @property
+    def intermediate_size(self) -> int:
+        """Inner width of an expert."""
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads of queries."""
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head."""
+
+    @property
+    def num_experts_per_tok(self) -> int:
+        """Experts that compute each token."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a checkpoint takes once loaded: ``weights_bytes``, and ``value_bytes`` for each number
+    that it computes with."""
+
+    config: ModelConfig
+    weights_bytes: int
+    value_bytes: int
+
+
+def device_bytes() -> int:
+    """What the device can hold at a time, or somewhat less, without asking MLX.
+
+    Metal's recommended working set follows ``iogpu.wired_limit_mb`` where that is set; else it is
+    two thirds of the memory on small Macs, three quarters or more on others.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if sys.platform != "darwin":
+        return int(HOST_SHARE * total)
+    if wired_mb := _sysctl("iogpu.wired_limit_mb"):
+        return wired_mb << 20
+    return int((_SMALL_METAL_SHARE if total < _SMALL_BYTES else _METAL_SHARE) * total)
+
+
+def _sysctl(name: str) -> int:
+    """A number that the kernel of macOS tells; 0 if it does not know it (``sysctl(3)``)."""
+    value, size = ctypes.c_uint64(0), ctypes.c_size_t(8)
+    call = ctypes.CDLL(None).sysctlbyname
+    failed = call(name.encode(), ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0))
+    return 0 if failed else value.value
+
+
+def spare_bytes(total_bytes: int, active_bytes: int) -> int:
+    """The prefix cache's part where no setting says otherwise: of what the weights leave."""
+    return int(_SPARE_SHARE * max(0, total_bytes - active_bytes))
+
+
+def expect_room(
+    footprint: Footprint,
+    total_bytes: int,
+    prefix_bytes: int | None,
+    max_batch: int,
+    *,
+    has_metal: bool,
+) -> Room:
+    """What ``total_bytes`` will leave for sequences once the model is loaded, or somewhat less.
+
+    ``prefix_bytes`` is the prefix cache's part, ``None`` for the usual one.
+    """
+    active = int(footprint.weights_bytes * (1 + _OVERHEAD_SHARE)) + _OVERHEAD_BYTES
+    spare = spare_bytes(total_bytes, active) if prefix_bytes is None else prefix_bytes
+    config = footprint.config
+    pair = 2 * config.num_key_value_heads * config.head_dim * footprint.value_bytes
+    window_token = config.window_layers * pair
+    sequence = SequenceBytes(
+        token=config.full_layers * pair,
+        window=window_token * config.sliding_window,
+        grow=2 * pair,
+    )
+    step = step_bytes(config, max_batch, window_token, has_metal=has_metal)
+    return Room(total_bytes - spare - active, step, sequence)
+
+
+def check_room(room: Room) -> None:
+    """Raise ``ModelError`` where not even a short sequence fits."""
+    if room.most_tokens < 1:
+        raise ModelError(
+            f"The model leaves {gigabytes(max(0, room.free_bytes))} of memory for answers, and "
+            f"{gigabytes(room.need_bytes([1]))} are the least: raise memory_limit "
+            "(--memory-limit), or lower prefix_cache_bytes."
+        )
+
+
+def step_bytes(sizes: Sizes, max_batch: int, window_token: int, *, has_metal: bool) -> int:
+    """What one step takes for a while: activations, windows, masks, scores and logits.
+
+    ``window_token`` is what all sliding windows together keep of one token.
+    """
+    heads = sizes.num_attention_heads
+    per_token = _HIDDEN_COPIES * sizes.hidden_size + _HEAD_COPIES * heads * sizes.head_dim
+    per_token += _EXPERT_COPIES * sizes.num_experts_per_tok * sizes.intermediate_size
+    scores = 0 if has_metal else _SCORES * heads * 4
+    logits = _LOGITS * max_batch * sizes.vocab_size * 4
+    chunk = PREFILL_TOKENS * (4 * per_token + window_token)
+    return chunk + most_pairs(has_metal=has_metal) * (_MASKS + scores) + logits
+
+
+def most_pairs(*, has_metal: bool) -> int:
+    """How many pairs of a token and one that it attends to a prefill chunk may make.
+
+    Metal's attention keeps a mask of them, the CPU's every head's scores.
+    """
+    return 1 << 25 if has_metal else 1 << 22
+
+
+def gigabytes(size_bytes: int) -> str:
+    """For people, in decimal units."""
+    return f"{size_bytes / 1e9:.2f} GB"

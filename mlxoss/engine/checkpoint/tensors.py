@@ -1,0 +1,90 @@
+"""What the headers of weight files say, without MLX and without reading a weight.
+
+The safetensors format, version 0.x: 8 bytes with the header's length, the header in JSON, the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlxoss.errors import ModelError
+
+_INDEX = "model.safetensors.index.json"
+WEIGHTS = "model*.safetensors"
+"""The files that mlx-lm reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor as a header has it; ``dtype`` in safetensors' words, as ``BF16``."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+Tensors = dict[str, Tensor]
+
+
+def weight_files(folder: Path, advice: str) -> list[Path]:
+    """The files that mlx-lm reads: those that match, all of those that the index names.
+
+    Raises ``ModelError`` that ends with ``advice`` where there are none or some are missing.
+    """
+    present = sorted(folder.glob(WEIGHTS))
+    index = folder / _INDEX
+    if index.exists():
+        try:
+            wanted = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise ModelError(f"{index} cannot be read ({error!r}): {advice}.") from None
+        missing = sorted(wanted - {file.name for file in present})
+        if missing:
+            raise ModelError(
+                f"{folder} lacks {len(missing)} of {len(wanted)} weight files "
+                f"({missing[0]} first): {advice}."
+            )
+    if not present:
+        raise ModelError(f"{folder} has no weights ({WEIGHTS}): {advice}.")
+    return present
+
+
+def read_tensors(files: Iterable[Path], advice: str) -> Tensors:
+    """All tensors of ``files``, by their names. Raises ``ModelError`` for one that is damaged.
+
+    A broken-off download is the usual damage, and MLX reads weights only when they are used.
+    """
+    tensors: Tensors = {}
+    for file in files:
+        found = _read_header(file)
+        if found is None:
+            raise ModelError(f"The weights in {file} are damaged: {advice}.")
+        tensors |= found
+    return tensors
+
+
+def _read_header(file: Path) -> Tensors | None:
+    """The file's tensors; ``None`` unless it is as long as its header says."""
+    try:
+        with file.open("rb") as weights:
+            header_bytes = int.from_bytes(weights.read(8), "little")
+            size_bytes = file.stat().st_size
+            if header_bytes > size_bytes:
+                return None
+            header = json.loads(weights.read(header_bytes))
+        header.pop("__metadata__", None)
+        ends = [tensor["data_offsets"][1] for tensor in header.values()]
+        if size_bytes != 8 + header_bytes + max(ends, default=0):
+            return None
+        return {name: _to_tensor(tensor) for name, tensor in header.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _to_tensor(tensor: dict[str, Any]) -> Tensor:
+    begin, end = tensor["data_offsets"]
+    return Tensor(str(tensor["dtype"]), tuple(map(int, tensor["shape"])), int(end) - int(begin))
