@@ -25,7 +25,6 @@ KNOWN: dict[str, int] = {
     "Report": 2,
     "Row": 2,
     "Run": 2,
-    "Turn": 2,
     "Unload": 2,
     "Warm": 2,
     "Wish": 2,

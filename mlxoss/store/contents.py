@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from mlxoss.errors import InvalidRequest
 from mlxoss.store.packing import pack_token_ids
-from mlxoss.store.values import Item, Response, Turn
+from mlxoss.store.values import Item, Response, StoredTurn
 
 
 def insert_contents(
@@ -46,7 +46,7 @@ def insert_contents(
 
 def insert_turn(
     connection: sqlite3.Connection,
-    turn: Turn,
+    turn: StoredTurn,
     now: float,
     response_id: str | None = None,
     conversation_id: str | None = None,

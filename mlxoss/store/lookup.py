@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mlxoss.errors import NotFound
 from mlxoss.store.packing import unpack_token_ids
-from mlxoss.store.values import History, Item, Order, Page, PageRequest, Turn
+from mlxoss.store.values import History, Item, Order, Page, PageRequest, StoredTurn
 
 ItemRow = tuple[str, str, int | None]
 """An item's id, its JSON text and its turn's row."""
@@ -24,7 +24,7 @@ class Contents:
 
     inputs: list[Item] = field(default_factory=list)
     outputs: list[Item] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[StoredTurn] = field(default_factory=list)
 
 
 def read_contents(
@@ -59,7 +59,7 @@ def read_contents(
         "WHERE response_id IN (SELECT id FROM chain) ORDER BY row",
         key,
     ):
-        turn = Turn(unpack_token_ids(blob), tuple(item_ids[row]), tuple(call_ids[row]))
+        turn = StoredTurn(unpack_token_ids(blob), tuple(item_ids[row]), tuple(call_ids[row]))
         contents[owner].turns.append(turn)
     return contents
 
@@ -129,7 +129,7 @@ def to_history(connection: sqlite3.Connection, rows: Sequence[ItemRow]) -> Histo
     )
 
 
-def read_turn(connection: sqlite3.Connection, row: int) -> Turn | None:
+def read_turn(connection: sqlite3.Connection, row: int) -> StoredTurn | None:
     """One turn, or ``None`` if an item of it has been deleted."""
     item_count, blob = connection.execute(
         "SELECT item_count, token_ids FROM turns WHERE row = ?", (row,)
@@ -142,17 +142,17 @@ def read_turn(connection: sqlite3.Connection, row: int) -> Turn | None:
     calls = connection.execute(
         "SELECT id FROM calls WHERE turn_row = ? ORDER BY position", (row,)
     ).fetchall()
-    return Turn(
+    return StoredTurn(
         token_ids=unpack_token_ids(blob),
         item_ids=tuple(item_id for (item_id,) in items),
         call_ids=tuple(call_id for (call_id,) in calls),
     )
 
 
-def find_turns(connection: sqlite3.Connection, call_ids: Iterable[str]) -> dict[str, Turn]:
+def find_turns(connection: sqlite3.Connection, call_ids: Iterable[str]) -> dict[str, StoredTurn]:
     """The turns that made these calls, by call id; unknown calls are left out."""
-    found: dict[str, Turn] = {}
-    turns: dict[int, Turn | None] = {}
+    found: dict[str, StoredTurn] = {}
+    turns: dict[int, StoredTurn | None] = {}
     for call_id in call_ids:
         row = connection.execute("SELECT turn_row FROM calls WHERE id = ?", (call_id,)).fetchone()
         if row is None:

@@ -34,7 +34,7 @@ from mlxoss.store.values import (
     PageRequest,
     Response,
     Stats,
-    Turn,
+    StoredTurn,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Store:
 
     # Turns by call id
 
-    async def remember_turn(self, turn: Turn) -> None:
+    async def remember_turn(self, turn: StoredTurn) -> None:
         """Keep a turn that belongs to no stored response, to be found by its ``call_ids``."""
 
         def job(connection: sqlite3.Connection) -> None:
@@ -180,7 +180,7 @@ class Store:
 
         await self._database.write(job)
 
-    async def turns_of_calls(self, call_ids: Iterable[str]) -> dict[str, Turn]:
+    async def turns_of_calls(self, call_ids: Iterable[str]) -> dict[str, StoredTurn]:
         """The turns in which the model made these calls, by call id; unknown ones are left out."""
         wanted = tuple(call_ids)
         return await self._database.read(lambda c: lookup.find_turns(c, wanted))

@@ -48,7 +48,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StoredTurn:
     """What the model wrote in one assistant turn, exactly.
 
     ``token_ids`` ends with the stop token if one was sampled. ``item_ids`` are the
@@ -78,7 +78,7 @@ class Response:
     object_json: str
     input_items: tuple[Item, ...] = ()
     output_items: tuple[Item, ...] = ()
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[StoredTurn, ...] = ()
     previous_response_id: str | None = None
     conversation_id: str | None = None
     background: bool = False
@@ -94,7 +94,7 @@ class Link:
     date: datetime.date
     input_items: tuple[Item, ...]
     output_items: tuple[Item, ...]
-    turns: tuple[Turn, ...]
+    turns: tuple[StoredTurn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class History:
     """Items in order, with every turn of which all items are still there."""
 
     items: tuple[Item, ...]
-    turns: tuple[Turn, ...]
+    turns: tuple[StoredTurn, ...]
 
 
 @dataclass(frozen=True, slots=True)

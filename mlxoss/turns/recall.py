@@ -46,10 +46,10 @@ class CallMemory:
         for index in [index for index in self._call_ids if self._turn.has_ended(index)]:
             token_ids = tuple(self._turn.token_ids[index])
             call_ids = tuple(self._call_ids.pop(index))
-            await remember_turn(self._store, kept.Turn(token_ids, call_ids=call_ids))
+            await remember_turn(self._store, kept.StoredTurn(token_ids, call_ids=call_ids))
 
 
-async def remember_turn(store: Store, turn: kept.Turn) -> None:
+async def remember_turn(store: Store, turn: kept.StoredTurn) -> None:
     """Remember ``turn`` if it made calls. Never raises StoreError."""
     if turn.call_ids:
         try:
@@ -60,7 +60,7 @@ async def remember_turn(store: Store, turn: kept.Turn) -> None:
 
 async def recall_turns(store: Store, encoding: Encoding, call_ids: Sequence[str]) -> ExactTurns:
     """The turns that made these calls, as far as they are known. Never raises StoreError."""
-    found: tuple[kept.Turn, ...] = ()
+    found: tuple[kept.StoredTurn, ...] = ()
     try:
         found = await turns_of_calls(store, call_ids)
     except StoreError as error:
@@ -68,13 +68,13 @@ async def recall_turns(store: Store, encoding: Encoding, call_ids: Sequence[str]
     return to_exact_turns(encoding, found)
 
 
-async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.Turn, ...]:
+async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.StoredTurn, ...]:
     """The turns that made these calls, as far as they are known. Raises StoreError."""
     found = await store.turns_of_calls(call_ids) if call_ids else {}
     return tuple(found.values())
 
 
-def to_exact_turns(encoding: Encoding, turns: Iterable[kept.Turn]) -> ExactTurns:
+def to_exact_turns(encoding: Encoding, turns: Iterable[kept.StoredTurn]) -> ExactTurns:
     """``turns`` to look up, read by ``encoding``."""
     return ExactTurns(turns, functools.partial(read_turn, encoding))
 

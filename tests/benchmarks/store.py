@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Event, Item, Response, Status, Turn
+from mlxoss.store.values import Bounds, Event, Item, Response, Status, StoredTurn
 
 TODAY = datetime.date(2026, 1, 1)
 CHARS_PER_TOKEN = 4
@@ -42,7 +42,7 @@ def make_response(number: int, tokens: int, previous: str | None, rng: random.Ra
         object_json="o" * OBJECT_CHARS,
         input_items=(Item(f"msg_{number:032}", text),),
         output_items=(Item(reasoning, text), Item(call, text)),
-        turns=(Turn(ids, (reasoning, call), (f"call_{number:032}",)),),
+        turns=(StoredTurn(ids, (reasoning, call), (f"call_{number:032}",)),),
         previous_response_id=previous,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Item, Response, Status, Turn
+from mlxoss.store.values import Bounds, Item, Response, Status, StoredTurn
 
 TODAY = datetime.date(2026, 1, 2)
 
@@ -57,7 +57,7 @@ def sample(
 ) -> Response:
     """A response with a user message in and one turn of reasoning and a call out."""
     outputs = (item(f"rs_{name}", text), item(f"fc_{name}"))
-    turn = Turn(
+    turn = StoredTurn(
         token_ids=(*range(200_000, 200_000 + len(name)), 200_012),
         item_ids=(f"rs_{name}", f"fc_{name}"),
         call_ids=(f"call_{name}",),

@@ -15,7 +15,7 @@ from mlxoss.store.database import Database
 from mlxoss.store.file import connect_reader, connect_writer, prepare_file
 from mlxoss.store.migrations import MIGRATIONS
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Event, Status, Turn
+from mlxoss.store.values import Bounds, Event, Status, StoredTurn
 from tests.store.samples import Clock, assert_sound, sample
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_a_full_database_refuses_each_kind_of_write_and_reads_on(tmp_path: Path)
         with pytest.raises(StoreFull):
             await store.append_events("resp_r", [Event(0, TEXT)])
         with pytest.raises(StoreFull):
-            await store.remember_turn(Turn(tuple(range(0, 100_000, 7)), call_ids=("call",)))
+            await store.remember_turn(StoredTurn(tuple(range(0, 100_000, 7)), call_ids=("call",)))
         assert await store.get("resp_a") == sample("a", text=TEXT)
         assert await store.get("resp_r") == running
         assert (await store.read_events("resp_r")).events == ()

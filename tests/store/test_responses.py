@@ -12,7 +12,7 @@ import pytest
 
 from mlxoss.errors import InvalidRequest, NotFound, StoreError
 from mlxoss.store.store import Store
-from mlxoss.store.values import Item, Order, PageRequest, Response, Status, Turn
+from mlxoss.store.values import Item, Order, PageRequest, Response, Status, StoredTurn
 from tests.store.samples import assert_sound, item, opened, sample
 
 
@@ -32,9 +32,9 @@ def test_what_is_put_is_got_back_whole_also_by_a_later_process(tmp_path: Path) -
         input_items=tuple(item(f"in_{n}") for n in range(30)),
         output_items=tuple(item(f"out_{n}") for n in range(9)),
         turns=(
-            Turn((), ("out_0",)),
-            Turn((2**32 - 1, 0, 5), ("out_1", "out_2"), ("call_b", "call_a")),
-            Turn(tuple(range(50_000))),
+            StoredTurn((), ("out_0",)),
+            StoredTurn((2**32 - 1, 0, 5), ("out_1", "out_2"), ("call_b", "call_a")),
+            StoredTurn(tuple(range(50_000))),
         ),
     )
 
@@ -254,11 +254,11 @@ def test_turns_are_found_by_each_of_their_calls(place: Path | None) -> None:
     async def scenario() -> None:
         async with opened(place) as store:
             await store.put(sample("a"))
-            chat = Turn((1, 2, 200_012), call_ids=("call_x", "call_y"))
+            chat = StoredTurn((1, 2, 200_012), call_ids=("call_x", "call_y"))
             await store.remember_turn(replace(chat, item_ids=("not", "kept")))
             found = await store.turns_of_calls(["call_y", "call_a", "unknown", "call_x"])
             assert found == {"call_x": chat, "call_y": chat, "call_a": sample("a").turns[0]}
-            newer = Turn((9,), call_ids=("call_x",))
+            newer = StoredTurn((9,), call_ids=("call_x",))
             await store.remember_turn(newer)
             assert (await store.turns_of_calls(["call_x"])) == {"call_x": newer}
 
@@ -327,7 +327,7 @@ def test_a_write_goes_through_though_its_caller_is_cancelled(place: Path | None)
             await asyncio.gather(*puts, return_exceptions=True)
             for n in range(20):
                 # A write waits behind those before it, so this one comes after them all.
-                await store.remember_turn(Turn((), call_ids=("call",)))
+                await store.remember_turn(StoredTurn((), call_ids=("call",)))
                 assert (await store.get(f"resp_{n}")).id == f"resp_{n}"
 
     asyncio.run(scenario())

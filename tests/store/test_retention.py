@@ -12,7 +12,7 @@ import pytest
 
 from mlxoss.errors import NotFound, StoreFull
 from mlxoss.store.store import Store
-from mlxoss.store.values import Bounds, Conversation, Status, Turn
+from mlxoss.store.values import Bounds, Conversation, Status, StoredTurn
 from tests.store.samples import Clock, assert_sound, item, opened, sample
 
 DAY_S = 24 * 3600
@@ -103,7 +103,7 @@ def test_each_kind_is_bounded_by_itself(place: Path | None) -> None:
                 clock.now += 1
                 await store.create_conversation(Conversation(f"conv_{n}", n, "{}"))
                 await store.append_items("conv_0" if n < 9 else "conv_9", [item(f"m{n}")])
-                await store.remember_turn(Turn((n,), call_ids=(f"call_{n}",)))
+                await store.remember_turn(StoredTurn((n,), call_ids=(f"call_{n}",)))
             stats = await store.stats()
             assert (stats.responses, stats.conversations, stats.remembered_turns) == (1, 3, 3)
             assert (await store.conversation("conv_0")).id == "conv_0"
@@ -121,7 +121,7 @@ def test_bytes_are_bounded_over_all_kinds_the_oldest_first(place: Path | None) -
         bounds = Bounds(max_bytes=1_000_000)
         async with opened(place, bounds, clock) as store:
             await store.create_conversation(Conversation("conv", 1, "{}"), [item("m", TEXT)])
-            await store.remember_turn(Turn(tuple(range(9)), call_ids=("call_chat",)))
+            await store.remember_turn(StoredTurn(tuple(range(9)), call_ids=("call_chat",)))
             for n in range(100):
                 clock.now += 1
                 await store.put(sample(f"{n}", text=TEXT))
@@ -160,7 +160,7 @@ def test_a_chain_is_kept_thirty_days_from_its_last_response(place: Path | None) 
         async with opened(place, clock=clock) as store:
             await store.put(sample("a"))
             await store.put(sample("x"))
-            await store.remember_turn(Turn((1,), call_ids=("call",)))
+            await store.remember_turn(StoredTurn((1,), call_ids=("call",)))
             clock.now += 29 * DAY_S
             await store.put(sample("b", "a"))
             await store.sweep()
@@ -207,7 +207,7 @@ def test_a_sweep_clears_a_great_many(place: Path | None) -> None:
         async with opened(place, clock=clock) as store:
             for n in range(250):
                 await store.put(sample(f"{n}"))
-                await store.remember_turn(Turn((n,), call_ids=(f"chat_{n}",)))
+                await store.remember_turn(StoredTurn((n,), call_ids=(f"chat_{n}",)))
             clock.now += 30 * DAY_S
             await store.sweep()
             stats = await store.stats()

@@ -28,7 +28,7 @@ class ConversationContext:
 
     date: datetime.date
     items: tuple[Item, ...] = ()
-    turns: tuple[kept.Turn, ...] = ()
+    turns: tuple[kept.StoredTurn, ...] = ()
     is_kept: bool = True
 
 
@@ -45,7 +45,7 @@ class InputItems:
     """A request's own items, and the exact turns that the store knows of them."""
 
     items: tuple[Item, ...]
-    turns: tuple[kept.Turn, ...] = field(default=())
+    turns: tuple[kept.StoredTurn, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,10 +116,10 @@ class ResponseKeeper:
             ),
         )
 
-    def _kept_turn(self) -> kept.Turn:
+    def _kept_turn(self) -> kept.StoredTurn:
         (token_ids,) = self.turn.token_ids
         item_ids = tuple(item["id"] for item in self.stream.output)
-        return kept.Turn(tuple(token_ids), item_ids, self.stream.call_ids)
+        return kept.StoredTurn(tuple(token_ids), item_ids, self.stream.call_ids)
 
 
 @dataclass(frozen=True, slots=True)
