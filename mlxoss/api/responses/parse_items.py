@@ -67,7 +67,7 @@ def referenced_ids(values: Sequence[object]) -> tuple[str, ...]:
 
 
 def parse_items(
-    values: Sequence[Any], *, make_id: MakeId, find: FindItem, field: str = "input"
+    values: Sequence[object], *, make_id: MakeId, find: FindItem, field: str = "input"
 ) -> tuple[Item, ...]:
     """Validate items; those without an id get one, references become what they point at.
 
