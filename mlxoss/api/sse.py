@@ -14,7 +14,7 @@ COMMENT = b": still working\n\n"
 """A line that clients skip; it keeps a silent connection from timing out."""
 
 
-def encode_json(value: Any) -> bytes:
+def encode_json(value: object) -> bytes:
     """Strict JSON in UTF-8, always.
 
     NaN and infinities, which JSON lacks, become ``null``; a lone surrogate,
@@ -26,7 +26,7 @@ def encode_json(value: Any) -> bytes:
         return to_json(_replace_surrogates(value), inf_nan_mode="null")
 
 
-def encode_event(data: Any, *, event: str | None = None) -> bytes:
+def encode_event(data: object, *, event: str | None = None) -> bytes:
     """One event: ``data`` as JSON (which never holds a raw newline), optionally named."""
     name = b"" if event is None else b"event: %b\n" % event.encode()
     return b"%bdata: %b\n\n" % (name, encode_json(data))

@@ -19,7 +19,7 @@ class TurnRequest:
     holds one; ``prompt_param`` is the field to blame for a prompt that is too long.
     With ``truncate`` a prompt that is too long loses its oldest items instead. With
     ``single_call`` an answer ends with its first call. ``rules`` say what an answer may hold;
-    ``needs_guard`` names the fields that nothing but the guard can honour. Nobody waits for one
+    ``needs_grammar`` names the fields that nothing but a grammar can honour. Nobody waits for one
     that ``is_background``.
     """
 
@@ -32,7 +32,7 @@ class TurnRequest:
     truncate: bool = False
     single_call: bool = False
     rules: TurnRules = field(default_factory=TurnRules)
-    needs_guard: tuple[str, ...] = ()
+    needs_grammar: tuple[str, ...] = ()
     is_background: bool = False
 
 

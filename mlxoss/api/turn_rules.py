@@ -67,12 +67,12 @@ def to_turn_rules(
     )
 
 
-def needs_guard(
+def needs_grammar(
     choice: ToolChoice, declared: Sequence[CallRule], strict_param: str | None
 ) -> tuple[str, ...]:
-    """The fields that only the guard can honour; ``strict_param`` is one that asks for it.
+    """The fields that only a grammar can honour; ``strict_param`` is one that asks for it.
 
-    Not among them are a function's ``strict`` and a custom tool's grammar: without the guard the
+    Not among them are a function's ``strict`` and a custom tool's grammar: without grammars the
     model is shown both all the same, and clients that always send them go on working.
     """
     # Without calls there are no tools in the prompt either.

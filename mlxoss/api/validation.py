@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 
@@ -19,7 +19,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-def validate(model: type[ModelT], value: Any, location: tuple[int | str, ...] = ()) -> ModelT:
+def validate(model: type[ModelT], value: object, location: tuple[int | str, ...] = ()) -> ModelT:
     """Validate ``value``; raises InvalidRequest that names the first wrong field.
 
     ``location`` is where ``value`` stands in the request.
@@ -30,7 +30,7 @@ def validate(model: type[ModelT], value: Any, location: tuple[int | str, ...] = 
         raise _to_invalid_request(error, location) from None
 
 
-def read_later(kind: Any) -> PlainValidator:
+def read_later(kind: object) -> PlainValidator:
     """For a field of type Any that is looked into after validation: its schema is ``kind``'s."""
     return PlainValidator(lambda value: value, json_schema_input_type=kind)
 

@@ -1,1 +1,1 @@
-"""Sanic: HTTP on one side, the api, harmony and engine floors on the other."""
+"""Sanic: HTTP on one side, turns and what is told of them on the other."""

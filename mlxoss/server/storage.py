@@ -28,8 +28,8 @@ DATABASE = "responses.db"
 KEY_FILE = "content.key"
 
 _MEMORY_BYTES = 64 * 1024 * 1024
-_PASSING_TURNS = 1_000
-_PASSING_BYTES = 16 * 1024 * 1024
+_VOLATILE_TURNS = 1_000
+_VOLATILE_BYTES = 16 * 1024 * 1024
 _SWEEP_S = 60.0
 _IN_MEMORY = "kept in memory until the daemon ends"
 
@@ -57,7 +57,7 @@ class Storage:
     async def close(self) -> None:
         """Finish what is queued and let the files go."""
         await self.turns.store.close()
-        await self.turns.passing.close()
+        await self.turns.volatile.close()
         await self.api_keys.close()
 
 
@@ -67,7 +67,7 @@ OpenStorage = Callable[[Config], Storage]
 def open_in_memory(config: Config) -> Storage:
     """Storage that ends with the process."""
     store = _open_memory_store(config)
-    turns = TurnStorage(store, _open_passing(), secrets.token_bytes(KEY_BYTES))
+    turns = TurnStorage(store, _open_volatile(), secrets.token_bytes(KEY_BYTES))
     return Storage(turns, ApiKeys(None))
 
 
@@ -93,7 +93,7 @@ def open_storage(folder: Path, config: Config, checks: tuple[Check, ...] = ()) -
         store = _open_store_or_stand_in(folder / DATABASE, config, found)
     for problem in found:
         logger.error("%s %s", problem.message, problem.remedy)
-    return Storage(TurnStorage(store, _open_passing(), key), api_keys, tuple(found), checks)
+    return Storage(TurnStorage(store, _open_volatile(), key), api_keys, tuple(found), checks)
 
 
 def _load_or_make_key(path: Path, found: list[DaemonProblem]) -> bytes:
@@ -129,8 +129,10 @@ def _open_memory_store(config: Config, *, stands_in: bool = False) -> Store:
     return open_memory_store(bounds, time.time, stands_in=stands_in)
 
 
-def _open_passing() -> Store:
-    return open_memory_store(Bounds(max_items=_PASSING_TURNS, max_bytes=_PASSING_BYTES), time.time)
+def _open_volatile() -> Store:
+    return open_memory_store(
+        Bounds(max_items=_VOLATILE_TURNS, max_bytes=_VOLATILE_BYTES), time.time
+    )
 
 
 def load_key(path: Path) -> bytes:

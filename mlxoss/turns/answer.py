@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Generic, Protocol
 
 from mlxoss.api.answer_stream import AnswerStream, EventT
@@ -95,15 +96,16 @@ class TurnAnswer(Generic[EventT]):
         """
         if at_once:
             yield self._begin()
-        failure: Exception | None = None
         try:
-            async for events in self.steps(log):
-                yield events
+            async with aclosing(self.steps(log)) as steps:
+                async for events in steps:
+                    yield events
+            last = await self._keeper.keep_end(self.end(log), None, log)
         except Exception as error:
             if self._is_taken_back(error) or not is_told():
                 raise
-            failure = error
-        if last := await self._keeper.keep_end(self.end(log, failure), failure, log):
+            last = await self._keeper.keep_end(self.end(log, error), error, log)
+        if last:
             yield last
 
     async def steps(self, log: LoggedRequest) -> AsyncGenerator[list[EventT], None]:

@@ -49,11 +49,11 @@ class Caller:
 class TurnStorage:
     """What is kept of turns, and the key under which ``encrypted_content`` is sealed.
 
-    ``passing`` is in memory always: turns that must not be stored (``mlxoss.turns.recall``).
+    ``volatile`` is in memory always: turns that must not be stored (``mlxoss.turns.recall``).
     """
 
     store: Store
-    passing: Store
+    volatile: Store
     key: bytes
 
 

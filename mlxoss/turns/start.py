@@ -98,7 +98,7 @@ async def _to_grammar(context: TurnContext, request: TurnRequest) -> Grammar | N
     if context.served.load_grammars is not None:
         grammars = context.served.load_grammars()
         return await asyncio.to_thread(grammars.compile, request.rules)
-    for param in request.needs_guard:
+    for param in request.needs_grammar:
         raise unsupported(param, "this server was started with --guard off")
     return None
 

@@ -134,7 +134,7 @@ def test_a_plain_chat_needs_no_guard() -> None:
     assert plain.rules.calls == ()
     assert plain.rules.final == FreeText()
     assert not plain.rules.preambles
-    assert plain.needs_guard == ()
+    assert plain.needs_grammar == ()
 
 
 def test_strict_functions_follow_their_schema() -> None:
@@ -168,14 +168,14 @@ def test_formats_are_the_finals_form() -> None:
         got = turn(response_format={"type": "json_schema", "json_schema": wanted})
         assert got.rules.final == Json(SCHEMA)
         assert got.rules.final_param == "response_format.json_schema.schema"
-        assert bool(got.needs_guard) == bool(strict)
+        assert bool(got.needs_grammar) == bool(strict)
 
 
 def test_what_only_the_guard_can_honour() -> None:
     tools = [function("f"), function("g")]
-    assert turn(tools=tools).needs_guard == ()
-    assert turn(tools=tools, tool_choice="none").needs_guard == ()
-    assert turn(tools=tools, tool_choice="required").needs_guard == ("tool_choice",)
+    assert turn(tools=tools).needs_grammar == ()
+    assert turn(tools=tools, tool_choice="none").needs_grammar == ()
+    assert turn(tools=tools, tool_choice="required").needs_grammar == ("tool_choice",)
 
 
 def custom(name: str, **more: Any) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def test_custom_tools_of_chat() -> None:
     params = [call.param for call in asked.rules.calls]
     assert params[2] == "tools[2].custom.format.grammar.definition"
     assert params[4] == "tools[4].function.parameters"
-    assert asked.needs_guard == ()
+    assert asked.needs_grammar == ()
     shown = asked.conversation.tools
     assert [tool.name for tool in shown] == ["a", "b", "c", "d", "e"]
     assert "Says so." in (shown[0].description or "")

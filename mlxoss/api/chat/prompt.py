@@ -13,7 +13,7 @@ from mlxoss.api.replay import ExactTurns
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.api.turn_rules import needs_guard, to_turn_rules
+from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
 from mlxoss.core import Effort
 from mlxoss.harmony.conversation import Conversation, ResponseFormat
 
@@ -53,7 +53,7 @@ def to_turn_request(
             parallel_calls=request.parallel_tool_calls,
             format_param="response_format.json_schema.schema",
         ),
-        needs_guard=needs_guard(
+        needs_grammar=needs_grammar(
             choice,
             declared,
             _STRICT_PARAM if _is_strict(request.response_format) else None,

@@ -5,6 +5,7 @@ Source: OpenAI's API reference (completions).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -58,7 +59,7 @@ def parse_completion_request(value: JsonObject) -> CompletionRequest:
     return request
 
 
-def to_prompts(value: Any) -> tuple[Prompt, ...]:
+def to_prompts(value: object) -> tuple[Prompt, ...]:
     """The prompts of ``prompt``. Raises InvalidRequest for anything but its four forms."""
     match value:
         case None:
@@ -75,7 +76,7 @@ def to_prompts(value: Any) -> tuple[Prompt, ...]:
     )
 
 
-def _to_prompt(value: Any, param: str) -> Prompt:
+def _to_prompt(value: object, param: str) -> Prompt:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value:
@@ -83,11 +84,11 @@ def _to_prompt(value: Any, param: str) -> Prompt:
     raise invalid(param, "it should be text or token ids")
 
 
-def _to_ids(value: list[Any], param: str) -> tuple[int, ...]:
-    for position, token_id in enumerate(value):
-        is_id = isinstance(token_id, int) and not isinstance(token_id, bool)
-        if not (is_id and 0 <= token_id < VOCAB_SIZE):
-            raise invalid(
-                f"{param}[{position}]", f"a token id is an integer from 0 to {VOCAB_SIZE - 1}"
-            )
-    return tuple(value)
+def _to_ids(value: Sequence[object], param: str) -> tuple[int, ...]:
+    return tuple(_to_id(one, f"{param}[{position}]") for position, one in enumerate(value))
+
+
+def _to_id(value: object, param: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < VOCAB_SIZE:
+        return value
+    raise invalid(param, f"a token id is an integer from 0 to {VOCAB_SIZE - 1}")

@@ -20,7 +20,7 @@ from mlxoss.api.replay import ExactTurns
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import ToolChoice, read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.api.turn_rules import needs_guard, to_turn_rules
+from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
 from mlxoss.core import Effort
 from mlxoss.harmony.conversation import Conversation, ResponseFormat
 from mlxoss.harmony.rules import CallRule
@@ -73,7 +73,7 @@ def to_turn_request(request: MessagesRequest, known: Recalled) -> TurnRequest:
             parallel_calls=not is_single,
             format_param=f"{param}.schema",
         ),
-        needs_guard=needs_guard(choice, declared, param if wanted else None),
+        needs_grammar=needs_grammar(choice, declared, param if wanted else None),
     )
 
 

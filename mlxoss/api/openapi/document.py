@@ -20,29 +20,6 @@ from mlxoss.api.openapi.schemas import Schemas, Shape
 
 _PARAMETER = re.compile(r"<(\w+):\w+>")
 
-QUERY: MappingProxyType[str, JsonObject] = MappingProxyType(
-    {
-        "after": {"description": "Begin behind this item.", "schema": {"type": "string"}},
-        "limit": {
-            "description": "How many items.",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-        },
-        "order": {
-            "description": "Oldest or newest first.",
-            "schema": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
-        },
-        "stream": {
-            "description": "Replay a background response's events.",
-            "schema": {"type": "boolean", "default": False},
-        },
-        "starting_after": {
-            "description": "The sequence number of the last event that is not wanted.",
-            "schema": {"type": "integer", "default": -1},
-        },
-    }
-)
-"""What an endpoint may name as its query."""
-
 _HEADERS: MappingProxyType[str, JsonObject] = MappingProxyType(
     {
         "x-request-id": {
@@ -178,11 +155,20 @@ class _Described:
 
 
 def _to_parameters(endpoint: Endpoint) -> list[JsonObject]:
-    in_path = [
+    in_path: list[JsonObject] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in _PARAMETER.findall(endpoint.path)
     ]
-    return in_path + [{"name": name, "in": "query", **QUERY[name]} for name in endpoint.query]
+    in_query = [
+        {
+            "name": one.name,
+            "in": "query",
+            "description": one.description,
+            "schema": dict(one.schema),
+        }
+        for one in endpoint.query
+    ]
+    return in_path + in_query
 
 
 def _headers(endpoint: Endpoint, status: int) -> tuple[str, ...]:

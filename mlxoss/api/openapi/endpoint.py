@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,15 @@ BODY = (415, 417)
 
 TURN = (*BODY, 429, 504)
 """One that runs a turn as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryParameter:
+    """What a URL's query may hold; ``schema`` is its JSON schema."""
+
+    name: str
+    description: str
+    schema: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,7 @@ class Endpoint:
     """One method on one path; with ``has_head`` HEAD is answered like GET.
 
     ``path`` is in Sanic's form (``/v1/models/<model_id:path>``). ``shapes`` imports its types,
-    which takes time: not before they are asked for. ``query`` names what
-    ``mlxoss.api.openapi.document.QUERY`` describes. ``errors`` are the statuses besides
+    which takes time: not before they are asked for. ``errors`` are the statuses besides
     ``ALWAYS``. ``media`` is the type of an answer that is text and no JSON. The handler of one
     that reads a body, or ``is_slow``, sees when its client leaves. One that says nothing of its
     own to strangers ``needs_key`` not. One that ``is_messages`` speaks to clients of Anthropic's.
@@ -51,7 +59,7 @@ class Endpoint:
     path: str
     summary: str
     shapes: Callable[[], Shapes] | None = None
-    query: tuple[str, ...] = ()
+    query: tuple[QueryParameter, ...] = ()
     errors: tuple[int, ...] = ()
     statuses: tuple[int, ...] = (200,)
     media: str | None = None

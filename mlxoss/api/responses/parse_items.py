@@ -55,7 +55,7 @@ _TEXTUAL = frozenset({"text", "input_text", "output_text", "summary_text", "reas
 _REFERENCE = "item_reference"
 
 
-def referenced_ids(values: Sequence[Any]) -> tuple[str, ...]:
+def referenced_ids(values: Sequence[object]) -> tuple[str, ...]:
     """The ids of kept items that ``values`` point at, for the caller to look up."""
     return tuple(
         value["id"]
@@ -67,7 +67,7 @@ def referenced_ids(values: Sequence[Any]) -> tuple[str, ...]:
 
 
 def parse_items(
-    values: Sequence[Any], *, make_id: MakeId, find: FindItem, field: str = "input"
+    values: Sequence[object], *, make_id: MakeId, find: FindItem, field: str = "input"
 ) -> tuple[Item, ...]:
     """Validate items; those without an id get one, references become what they point at.
 

@@ -17,7 +17,7 @@ from mlxoss.api.responses.tools import ToolTable
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.api.turn_rules import needs_guard, to_turn_rules
+from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
 from mlxoss.core import Effort, SamplingParams
 from mlxoss.harmony.conversation import Conversation, UserText
 
@@ -100,7 +100,7 @@ def to_turn_request(
             parallel_calls=request.parallel_tool_calls,
             format_param="text.format.schema",
         ),
-        needs_guard=needs_guard(choice, tools.calls, strict_param),
+        needs_grammar=needs_grammar(choice, tools.calls, strict_param),
         is_background=bool(request.background),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sanic import HTTPResponse, Request
 
+from mlxoss.api.json_body import JsonObject
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import plain_path, request_id
 from mlxoss.server.http.event_stream import EventStream
@@ -32,7 +33,7 @@ BodyT = TypeVar("BodyT", bound=TurnBody)
 async def answer_turn(
     http: Request,
     services: Services,
-    parse: Callable[[dict[str, Any]], BodyT],
+    parse: Callable[[JsonObject], BodyT],
     start: Callable[[TurnContext, BodyT, Caller], Awaitable[TurnAnswer[Any]]],
 ) -> HTTPResponse | None:
     """Answer a request for a turn: ``parse`` validates its JSON, ``start`` begins the turn."""

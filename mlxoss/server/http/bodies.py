@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from sanic import HTTPResponse, Request
 from sanic.http import Http
 
 from mlxoss.api.errors import HttpError, HttpRefusal
-from mlxoss.api.json_body import parse_json_object
+from mlxoss.api.json_body import JsonObject, parse_json_object
 from mlxoss.api.sse import encode_json
 from mlxoss.errors import InvalidRequest
 
@@ -22,7 +21,7 @@ _SHOWN_CHARS = 100
 
 
 def json_response(
-    value: Any, *, status: int = 200, headers: dict[str, str] | None = None
+    value: object, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> HTTPResponse:
     """An answer in JSON."""
     return HTTPResponse(
@@ -30,7 +29,7 @@ def json_response(
     )
 
 
-async def read_json_object(request: Request) -> dict[str, Any]:
+async def read_json_object(request: Request) -> JsonObject:
     """The body of a streaming route as a JSON object.
 
     Raises HttpRefusal (408, 413, 415) or InvalidRequest. Afterwards the connection is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 
 from mlxoss.api.errors import invalid
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
@@ -149,9 +149,10 @@ class BackgroundRun:
         run = self._run
         failure: Exception | None = None
         try:
-            async for events in run.answer.steps(log):
-                if not await self._append(events):
-                    return
+            async with aclosing(run.answer.steps(log)) as steps:
+                async for events in steps:
+                    if not await self._append(events):
+                        return
         except GenerationCancelled:
             if self._is_cancelled:
                 run.stream.cancel(run.answer.turn.usage)

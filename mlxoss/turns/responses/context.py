@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlxoss.api.errors import invalid
 from mlxoss.api.responses.items import Item
@@ -88,7 +87,7 @@ def _of_chain(links: Sequence[kept.ChainLink]) -> ConversationContext:
 
 
 async def load_input(
-    store: Store, values: Sequence[Any], context: ConversationContext, *, name: str = "input"
+    store: Store, values: Sequence[object], context: ConversationContext, *, name: str = "input"
 ) -> InputItems:
     """Validate a request's items and look up what they point at.
 

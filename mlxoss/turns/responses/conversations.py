@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mlxoss.api.responses.answers import ConversationObject
 from mlxoss.api.responses.conversations import to_conversation_object
@@ -16,7 +15,7 @@ from mlxoss.turns.responses.kept import to_kept_items, to_text
 
 
 async def read_new_items(
-    context: TurnContext, values: Sequence[Any], conversation_id: str | None = None
+    context: TurnContext, values: Sequence[object], conversation_id: str | None = None
 ) -> tuple[kept.StoredItem, ...]:
     """Validate items that are to be added to a conversation, or to a new one.
 

@@ -55,7 +55,7 @@ class ResponseKeeper:
         store = self.storage.store
         conversation, is_answered = self.request.conversation, failure is None
         if is_answered and not self.request.is_stored:
-            await remember_turn(self.storage.passing, self._kept_turn())
+            await remember_turn(self.storage.volatile, self._kept_turn())
         try:
             if self.request.is_stored:
                 await store.put(self.to_kept())

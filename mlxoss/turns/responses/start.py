@@ -96,8 +96,8 @@ async def load_prompt(
     own = await load_input(storage.store, request.input or [], earlier)
     # A conversation keeps the items of responses that are not stored, but not their turns.
     with_calls = (*earlier.items, *own.items) if request.conversation else own.items
-    passing = await turns_of_calls(storage.passing, issued_call_ids(with_calls))
-    own = replace(own, turns=(*own.turns, *passing))
+    unstored = await turns_of_calls(storage.volatile, issued_call_ids(with_calls))
+    own = replace(own, turns=(*own.turns, *unstored))
     return Prompted(tools, earlier, own, to_contents(context, encoding, earlier, own))
 
 

@@ -6,13 +6,26 @@ from typing import TYPE_CHECKING
 
 from sanic import Request
 
+from mlxoss.api.openapi.endpoint import QueryParameter
 from mlxoss.api.responses.item_list import parse_page_query
 from mlxoss.store.values import Order, Page, PageRequest
 
 if TYPE_CHECKING:  # what shapes import is slow
     from mlxoss.api.responses.item_answers import ItemList
 
-PAGE = ("after", "limit", "order")
+PAGE = (
+    QueryParameter("after", "Begin behind this item.", {"type": "string"}),
+    QueryParameter(
+        "limit",
+        "How many items.",
+        {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    ),
+    QueryParameter(
+        "order",
+        "Oldest or newest first.",
+        {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
+    ),
+)
 """The query of a list."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sanic import HTTPResponse, Request, Websocket
 
 from mlxoss.api.errors import invalid
-from mlxoss.api.openapi.endpoint import BODY, TURN, Endpoint, Shapes
+from mlxoss.api.openapi.endpoint import BODY, TURN, Endpoint, QueryParameter, Shapes
 from mlxoss.api.sse import DONE, encode_named
 from mlxoss.server.http.answer import log_request, send_stream, to_caller
 from mlxoss.server.http.bodies import json_response, read_json_object
@@ -26,6 +26,18 @@ if TYPE_CHECKING:  # what turns import is slow
 
 _RESPONSE = "/v1/responses/<response_id:str>"
 _GONE = (404,)
+_REPLAY = (
+    QueryParameter(
+        "stream",
+        "Replay a background response's events.",
+        {"type": "boolean", "default": False},
+    ),
+    QueryParameter(
+        "starting_after",
+        "The sequence number of the last event that is not wanted.",
+        {"type": "integer", "default": -1},
+    ),
+)
 
 
 def _create() -> Shapes:
@@ -184,7 +196,7 @@ class ResponseRoutes(Routes):
             _RESPONSE,
             "Get a response, or the events of one in the background.",
             _response_or_events,
-            query=("stream", "starting_after"),
+            query=_REPLAY,
             errors=_GONE,
         )
     )

@@ -14,7 +14,7 @@ from typing import Any
 from sanic import Request, Websocket
 
 from mlxoss.api.errors import HttpError, invalid, unsupported
-from mlxoss.api.json_body import parse_json_object
+from mlxoss.api.json_body import JsonObject, parse_json_object
 from mlxoss.api.responses.request import parse_responses_request
 from mlxoss.api.sse import encode_json
 from mlxoss.server.access.middleware import is_known, make_key_refusal
@@ -43,7 +43,7 @@ class _Connection:
 
     async def answer(self, frame: str | bytes) -> None:
         """Answer one frame; what is wrong with it is an ``error`` event."""
-        body: dict[str, Any] = {}
+        body: JsonObject = {}
         try:
             body = parse_json_object(frame.encode() if isinstance(frame, str) else frame)
             await self._create(_read_create(body))
@@ -52,7 +52,7 @@ class _Connection:
             event = _to_error_event(to_error(self._http, error))
             await self._send(event, body)
 
-    async def _create(self, body: dict[str, Any]) -> None:
+    async def _create(self, body: JsonObject) -> None:
         services = self._services
         if not is_known(services, self._http):  # its key was revoked
             raise make_key_refusal(self._http)
@@ -65,7 +65,7 @@ class _Connection:
             finally:
                 run.answer.close(log)
 
-    async def _send_all(self, run: ResponseRun, body: dict[str, Any], log: LoggedRequest) -> None:
+    async def _send_all(self, run: ResponseRun, body: JsonObject, log: LoggedRequest) -> None:
         has_failed = False
         async with aclosing(run.answer.batches(log, at_once=True)) as batches:
             async for events in batches:
@@ -90,7 +90,7 @@ class _Connection:
         await self._socket.send(encode_json(named).decode())
 
 
-def _read_create(body: dict[str, Any]) -> dict[str, Any]:
+def _read_create(body: JsonObject) -> JsonObject:
     if body.get("type") != "response.create":
         raise invalid("type", "the only frame that this server knows is 'response.create'")
     if body.get("background"):
@@ -98,5 +98,5 @@ def _read_create(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _to_error_event(error: HttpError) -> dict[str, Any]:
+def _to_error_event(error: HttpError) -> JsonObject:
     return {"type": "error", "status": error.status, **error.body}
