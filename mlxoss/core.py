@@ -73,10 +73,13 @@ class SamplingParams:
 
 
 class Grammar(Protocol):
-    """A compiled grammar of one turn; ``mlxoss.harmony.guards`` makes them."""
+    """A compiled grammar of one turn; ``mlxoss.harmony.grammar.compiler`` makes them."""
 
-    def make_guard(self) -> Any:
-        """A ``mlxoss.harmony.guard.Guard`` at the start of a turn. Microseconds, any thread."""
+    def make_matcher(self) -> Any:
+        """A ``GrammarMatcher`` (``mlxoss.harmony.grammar.matcher``) at the start of a turn.
+
+        Microseconds, any thread.
+        """
 
 
 @dataclass(frozen=True, slots=True)

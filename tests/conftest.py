@@ -5,7 +5,7 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
 # A busy machine makes nothing wrong.
 hypothesis.settings.register_profile(
@@ -28,6 +28,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def guards() -> Guards:
+def guards() -> GrammarCompiler:
     """One for all: making the tokenizer takes seconds."""
-    return Guards()
+    return GrammarCompiler()

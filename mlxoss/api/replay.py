@@ -21,7 +21,7 @@ BETWEEN_MESSAGES = "\n\n"
 """What stands between two messages of a turn where an API has one text for both."""
 
 ReadTurn = Callable[[Sequence[int], Collection[str]], ExactTurn]
-"""``mlxoss.harmony.written.read_turn`` with its encoding filled in: ids and the names that
+"""``mlxoss.harmony.read_turn.read_turn`` with its encoding filled in: ids and the names that
 count as recipients, to the turn."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlxoss.api.errors import invalid, unsupported
 from mlxoss.api.params import flatten
-from mlxoss.harmony.rules import CallRule
+from mlxoss.harmony.grammar.rules import CallRule
 
 _NAMED = ("function", "custom")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mlxoss.core import SamplingParams, TokenLogprob
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.harmony.events import Event
-from mlxoss.harmony.rules import TurnRules
+from mlxoss.harmony.grammar.rules import TurnRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from mlxoss.api.json_body import JsonObject
 from mlxoss.api.tool_choice import ToolChoice
 from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
-from mlxoss.harmony.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
-from mlxoss.harmony.schema import names_no_arguments
+from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+from mlxoss.harmony.json_schema import names_no_arguments
 
 _NO_ARGUMENTS: JsonObject = {
     "type": "object",

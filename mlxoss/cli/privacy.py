@@ -121,7 +121,7 @@ def _store_time(config: Config) -> str:
 
 def _snapshots_time(config: Config) -> str:
     from mlxoss.cli.printing import to_bytes
-    from mlxoss.engine.disk_files import MAX_AGE_S
+    from mlxoss.engine.prefix_cache.disk_files import MAX_AGE_S
 
     if not config.snapshots_limit_bytes:
         return (

@@ -17,7 +17,7 @@ def clear(yes: _SURE = False) -> None:
     """Remove every response, conversation and prompt that is kept. The daemon must be stopped."""
     from mlxoss import paths
     from mlxoss.cli.printing import to_bytes
-    from mlxoss.engine.disk_files import wipe as wipe_snapshots
+    from mlxoss.engine.prefix_cache.disk_files import wipe as wipe_snapshots
     from mlxoss.errors import StoreError
     from mlxoss.server.storage import DATABASE
     from mlxoss.store.wiping import wipe

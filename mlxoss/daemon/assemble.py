@@ -36,11 +36,11 @@ from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
-    from mlxoss.engine.disk_tier import DiskTier
-    from mlxoss.engine.model import LanguageModel
+    from mlxoss.engine.mlx.model import LanguageModel
+    from mlxoss.engine.prefix_cache.disk import DiskTier
     from mlxoss.engine.ranks.group import Ranks
     from mlxoss.engine.ranks.values import Plan
-    from mlxoss.harmony.guards import Guards
+    from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
 logger = logging.getLogger(__name__)
 
@@ -174,14 +174,14 @@ class _Guards:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._guards: Guards | None = None
+        self._guards: GrammarCompiler | None = None
 
-    def __call__(self) -> Guards:
-        from mlxoss.harmony.guards import Guards
+    def __call__(self) -> GrammarCompiler:
+        from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
         with self._lock:
             if self._guards is None:
-                self._guards = Guards()
+                self._guards = GrammarCompiler()
             return self._guards
 
 
@@ -200,9 +200,9 @@ def _load_backend(
 ) -> Backend:
     import mlx.core as mx
 
-    from mlxoss.engine.batch import MlxBackend
-    from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse, make_room
-    from mlxoss.engine.prefixes import PrefixCache
+    from mlxoss.engine.mlx.batch import MlxBackend
+    from mlxoss.engine.mlx.memory import Budget, budget_bytes, limit_reuse, make_room
+    from mlxoss.engine.prefix_cache.cache import PrefixCache
 
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
     if ranks is not None:
@@ -228,9 +228,9 @@ def _load_backend(
 def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:
     """The prefix cache's disk tier; without a limit what an earlier one left is removed."""
     from mlxoss.engine.checkpoint.folder import read_revision
-    from mlxoss.engine.disk_files import wipe
-    from mlxoss.engine.disk_tier import DiskTier
-    from mlxoss.engine.host_arrays import read_form
+    from mlxoss.engine.prefix_cache.arrays import read_form
+    from mlxoss.engine.prefix_cache.disk import DiskTier
+    from mlxoss.engine.prefix_cache.disk_files import wipe
 
     try:
         folder = paths.snapshots_dir()

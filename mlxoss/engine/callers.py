@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mlxoss.engine.backend import SequenceOutput
 from mlxoss.engine.generation import Generation
-from mlxoss.engine.ledger import Ledger
+from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.scheduler import Admitted, Delivery, Ended
 from mlxoss.errors import MlxossError
 
@@ -14,7 +14,7 @@ from mlxoss.errors import MlxossError
 class Callers:
     """The open generations by the numbers of their sequences; each leaves exactly once."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Occupancy) -> None:
         self._ledger = ledger
         self._open: dict[int, Generation] = {}
 

@@ -14,8 +14,8 @@ from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.callers import Callers
 from mlxoss.engine.generation import MOST_UNREAD, Generation
-from mlxoss.engine.ledger import Ledger
 from mlxoss.engine.load_failure import explain_load_failure
+from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.scheduler import (
     Cancel,
     Close,
@@ -27,7 +27,7 @@ from mlxoss.engine.scheduler import (
     Unload,
     Warm,
 )
-from mlxoss.engine.state import EngineState, EngineStatus, Phase, Ranks
+from mlxoss.engine.status import EnginePhase, EngineState, EngineStatus, Ranks
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull, RanksLost
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Engine:
     ) -> None:
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._ledger = Ledger(slots=max_batch, places=max_queue, clock=clock)
+        self._ledger = Occupancy(slots=max_batch, places=max_queue, clock=clock)
         self._scheduler = Scheduler(
             self._commands,
             self._post_deliveries,
@@ -70,7 +70,7 @@ class Engine:
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
         self._callers = Callers(self._ledger)
-        self._phase = Phase()
+        self._phase = EnginePhase()
         self._error: str | None = None
         self._refused = 0
         self._exited = asyncio.Event()

@@ -18,8 +18,8 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
     StepOutput,
 )
-from mlxoss.engine.ledger import Ledger, RateMeter
-from mlxoss.engine.line import Line
+from mlxoss.engine.occupancy import Occupancy, RateMeter
+from mlxoss.engine.waiting_queue import WaitingQueue
 from mlxoss.errors import GenerationFailed, MlxossError, RanksLost
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Scheduler:
         self,
         commands: queue.SimpleQueue[Command],
         deliver: Deliver,
-        ledger: Ledger,
+        ledger: Occupancy,
         *,
         max_batch: int,
         clock: Callable[[], float],
@@ -122,7 +122,7 @@ class Scheduler:
         self._idle_s = idle_s
         self._is_closed = False
         self._is_unloading = False
-        self._waiting = Line(max_batch)
+        self._waiting = WaitingQueue(max_batch)
         self._running: dict[int, GenerationRequest] = {}
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []

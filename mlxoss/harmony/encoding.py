@@ -13,7 +13,7 @@ import openai_harmony
 
 from mlxoss.core import VOCAB_SIZE as VOCAB_SIZE
 from mlxoss.errors import ModelError
-from mlxoss.harmony.runs import split_long_runs
+from mlxoss.harmony.text_pieces import split_long_runs
 
 VOCABULARY_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 VOCABULARY_NAME = "o200k_base.tiktoken"

@@ -30,8 +30,8 @@ from mlxoss.harmony.conversation import (
 )
 from mlxoss.harmony.encoding import CHANNEL, END, MESSAGE, START, Encoding, replace_lone_surrogates
 from mlxoss.harmony.events import Channel
-from mlxoss.harmony.runs import split_long_runs
 from mlxoss.harmony.splice import close_turn, speaks_only_as
+from mlxoss.harmony.text_pieces import split_long_runs
 from mlxoss.harmony.tools import render_response_format, render_tools
 
 _EFFORTS = {

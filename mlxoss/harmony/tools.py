@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from mlxoss.errors import InvalidRequest
-from mlxoss.harmony import schema as schemas
+from mlxoss.harmony import json_schema as schemas
 from mlxoss.harmony.conversation import FunctionTool, ResponseFormat
 from mlxoss.harmony.typescript import render_comment, render_type
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlxoss.harmony import schema as schemas
+from mlxoss.harmony import json_schema as schemas
 from mlxoss.harmony.conversation import JsonSchema
 
 MAX_DEPTH = 32

@@ -10,7 +10,7 @@ from mlxoss.api.openapi.endpoint import NamedEndpoint
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.status import EngineState
 from mlxoss.server.storage import Storage
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.request_log import RequestLog

@@ -20,7 +20,7 @@ from mlxoss.harmony.events import (
     TurnEndReason,
 )
 from mlxoss.harmony.parser import TurnParser
-from mlxoss.harmony.raw import RawParser
+from mlxoss.harmony.raw_parser import RawParser
 from mlxoss.harmony.stop import StopMatcher
 
 logger = logging.getLogger(__name__)

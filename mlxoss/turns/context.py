@@ -18,10 +18,10 @@ from mlxoss.store.store import Store
 from mlxoss.turns.encoding_loader import EncodingLoader
 from mlxoss.turns.key_limit import KeyLimit
 
-if TYPE_CHECKING:
-    from mlxoss.harmony.guards import Guards
+if TYPE_CHECKING:  # llguidance takes its time
+    from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
-LoadGrammars = Callable[[], "Guards"]
+LoadGrammars = Callable[[], "GrammarCompiler"]
 """Gives what compiles the requests' grammars, the same object each time, on any thread."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mlxoss.harmony.conversation import Conversation, FinalText
 from mlxoss.harmony.encoding import RETURN, Encoding
 from mlxoss.harmony.prompt import render_prompt
-from mlxoss.harmony.written import read_turn
+from mlxoss.harmony.read_turn import read_turn
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
 

@@ -16,7 +16,7 @@ from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.replay import ExactTurns
 from mlxoss.errors import StoreError
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.written import read_turn
+from mlxoss.harmony.read_turn import read_turn
 from mlxoss.ids import new_id
 from mlxoss.store import values as kept
 from mlxoss.store.store import Store

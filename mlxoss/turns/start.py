@@ -12,10 +12,10 @@ from mlxoss.core import GenerationRequest, Grammar, SamplingParams
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
+from mlxoss.harmony.grammar.rules import FreeText
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
-from mlxoss.harmony.raw import RAW_STOP_IDS, RawParser
-from mlxoss.harmony.rules import FreeText
+from mlxoss.harmony.raw_parser import RAW_STOP_IDS, RawParser
 from mlxoss.turns.choice import FinalTextGate, TurnChoice
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn

@@ -27,7 +27,7 @@ from mlxoss.harmony.conversation import (
     UserText,
 )
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.written import read_turn
+from mlxoss.harmony.read_turn import read_turn
 
 DATE = datetime.date(2026, 11, 22)
 SEAL = ContentSeal(bytes(KEY_BYTES), os.urandom)

@@ -14,7 +14,7 @@ from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import FunctionCall, FunctionResult
-from mlxoss.harmony.rules import CallRule, FreeText, Json, Lark, Regex
+from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, Lark, Regex
 
 ANY = Json({"type": "object"})
 DECLARED = (CallRule("f", ANY), CallRule("g", ANY), CallRule("crm__find", ANY))

@@ -20,9 +20,9 @@ import mlx.core as mx
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.cache import PrefixCache
 from tests.benchmarks.guard import PROMPT
 from tests.benchmarks.prefix import answer
 from tests.checkpoints import TinyModel, write_checkpoint

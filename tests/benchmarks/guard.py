@@ -29,14 +29,14 @@ from mlx_lm.generate import BatchGenerator
 
 from mlxoss.core import GenerationRequest, Grammar, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, StepOutput
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.model import LastLogits
-from mlxoss.engine.sampling import LogitsProcessor, make_sampler
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.mlx.model import LastLogits
+from mlxoss.engine.mlx.sampling import LogitsProcessor, make_sampler
 from mlxoss.harmony.encoding import STOP_IDS, load_encoding
-from mlxoss.harmony.guard import Guard
-from mlxoss.harmony.guards import Guards
-from mlxoss.harmony.rules import CallRule, Json, TurnRules
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.matcher import GrammarMatcher
+from mlxoss.harmony.grammar.rules import CallRule, Json, TurnRules
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.harmony.walks import to_ids
 
@@ -58,8 +58,8 @@ class From:
     grammar: Grammar
     header: list[int]
 
-    def make_guard(self) -> Guard:
-        guard: Guard = self.grammar.make_guard()
+    def make_matcher(self) -> GrammarMatcher:
+        guard: GrammarMatcher = self.grammar.make_matcher()
         guard.take(self.header)
         return guard
 
@@ -150,7 +150,7 @@ class OneByOne(MlxBackend):
 
 
 def time_call(
-    model: LanguageModel, guards: Guards, streams: int, *, together: bool
+    model: LanguageModel, guards: GrammarCompiler, streams: int, *, together: bool
 ) -> tuple[float, int]:
     """Seconds of a whole turn, and its tokens."""
     request = GenerationRequest(
@@ -162,7 +162,7 @@ def time_call(
     return seconds, count // streams
 
 
-def make_grammars(guards: Guards) -> dict[str, Grammar | None]:
+def make_grammars(guards: GrammarCompiler) -> dict[str, Grammar | None]:
     encoding = load_encoding()
     return {
         name: None if guard is None else From(guards.compile(guard[0]), to_ids(encoding, guard[1]))
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8])
     options = parser.parse_args()
-    guards = Guards()
+    guards = GrammarCompiler()
     with tempfile.TemporaryDirectory() as folder:
         size = TinyModel(hidden=options.hidden, layers=options.layers)
         model = load_folder(write_checkpoint(Path(folder), size))
@@ -261,7 +261,7 @@ def _pass_s(run: LastLogits, one: list[Any], lengths: list[int]) -> float:
     return time.perf_counter() - began
 
 
-def report_calls(model: LanguageModel, guards: Guards, streams: int, rounds: int) -> None:
+def report_calls(model: LanguageModel, guards: GrammarCompiler, streams: int, rounds: int) -> None:
     pairs = [
         [time_call(model, guards, streams, together=together) for together in (True, False)]
         for _ in range(max(3, rounds // 3))

@@ -27,11 +27,11 @@ import mlx.core as mx
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.disk_tier import DiskTier
-from mlxoss.engine.host_arrays import read_form
-from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.arrays import read_form
+from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.prefix_cache.disk import DiskTier
 from mlxoss.harmony.conversation import (
     Conversation,
     FinalText,

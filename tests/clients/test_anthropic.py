@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
 from tests.server.harness import Server, ask, eventually
@@ -379,7 +379,7 @@ def test_a_client_that_leaves_frees_its_slot(
 
 
 def test_guards_are_the_same_as_chat_s(
-    serve: Serve, backend: ScriptedBackend, guards: Guards, connect: Any
+    serve: Serve, backend: ScriptedBackend, guards: GrammarCompiler, connect: Any
 ) -> None:
     client = connect(serve(backend, guards=guards).url)
     create(client, ASKED, tools=[TOOL])

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mlxoss.core import Effort, GenerationRequest, SamplingParams
-from mlxoss.engine.batch import MlxBackend
+from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.harmony.conversation import Conversation, FunctionTool, ResponseFormat, UserText
 from mlxoss.harmony.encoding import CALL, RETURN, STOP_IDS, Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, TurnRules
 from mlxoss.harmony.prompt import render_prompt
-from mlxoss.harmony.rules import CallRule, FreeText, Json, TurnRules
 from tests.engine.harness import run_batch
 
 from .test_turns import CITY_WEATHER, PERSON, TIME, WEATHER
@@ -49,7 +49,7 @@ ASKED: dict[str, tuple[str, Effort, tuple[FunctionTool, ...], ResponseFormat | N
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 def test_the_guard_changes_nothing(
-    model: Any, encoding: Encoding, guards: Guards, asked: tuple[Any, ...]
+    model: Any, encoding: Encoding, guards: GrammarCompiler, asked: tuple[Any, ...]
 ) -> None:
     text, effort, tools, shape = asked
     conversation = Conversation(

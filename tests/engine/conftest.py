@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import LanguageModel
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import SMALL_VOCAB
 from tests.engine.place import Place

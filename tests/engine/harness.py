@@ -16,10 +16,10 @@ from mlx_lm.generate import generate_step
 
 from mlxoss.core import GenerationRequest, SamplingParams, TokenOutput
 from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput, StepOutput
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
-from mlxoss.engine.prefixes import Boundaries, PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.cache import Boundaries, PrefixCache
 from mlxoss.errors import GenerationCancelled, MlxossError
 from mlxoss.harmony.boundaries import find_boundaries
 from tests.reference.judge import check_likeliest, check_logits

@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from mlxoss.engine.batch import LanguageModel
+from mlxoss.engine.mlx.batch import LanguageModel
 from mlxoss.harmony.encoding import CALL, END, RETURN, VOCAB_SIZE
 
 _SIGNS = [ord(sign) - ord("!") for sign in '"}],']

@@ -22,8 +22,8 @@ from mlxoss.engine.backend import (
     SequencePaused,
     SequencePrefilled,
 )
-from mlxoss.engine.batch import LanguageModel
-from mlxoss.engine.ledger import Ledger
+from mlxoss.engine.mlx.batch import LanguageModel
+from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.scheduler import (
     Admitted,
     Cancel,
@@ -171,7 +171,9 @@ class Served:
     def run(self, backend: Backend) -> Served:
         """Serve them all."""
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._ledger = Ledger(slots=self.max_batch, places=len(self.requests), clock=time.monotonic)
+        self._ledger = Occupancy(
+            slots=self.max_batch, places=len(self.requests), clock=time.monotonic
+        )
         self._tokens: list[list[TokenOutput]] = [[] for _ in self.requests]
         self._arrived = self._deliveries = 0
         self._arrive()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.disk_files import scan
-from mlxoss.engine.disk_tier import DiskTier
-from mlxoss.engine.host_arrays import read_form
-from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.arrays import read_form
+from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.prefix_cache.disk import DiskTier
+from mlxoss.engine.prefix_cache.disk_files import scan
 from tests.engine.harness import make_request
 from tests.engine.test_prefixes import MARK, PLENTY, check_cold, cut_at_marks, run_one, text
 

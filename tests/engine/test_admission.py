@@ -12,9 +12,9 @@ import pytest
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.admission import Room, SequenceBytes
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.memory import Budget, make_room
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.mlx.memory import Budget, make_room
 from mlxoss.errors import MemoryExceeded, ModelError
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import collect, drain, make_request, random_prompt, running_engine, until

@@ -10,8 +10,8 @@ import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
-from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.sampling import LogitsProcessor
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.mlx.sampling import LogitsProcessor
 from mlxoss.errors import InvalidRequest
 from tests.engine.harness import (
     SMALL_VOCAB,

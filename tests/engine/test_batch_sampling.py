@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlxoss.core import GenerationRequest, SamplingParams
-from mlxoss.engine.batch import LanguageModel, MlxBackend
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from tests.engine.harness import (
     SMALL_VOCAB,
     greedy_reference,

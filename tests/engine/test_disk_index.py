@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from mlxoss.engine.disk_files import Link, make_keys
-from mlxoss.engine.disk_index import DiskIndex, Entry
+from mlxoss.engine.prefix_cache.disk_files import Link, make_keys
+from mlxoss.engine.prefix_cache.disk_index import DiskIndex, Entry
 
 
 def test_keys_are_of_a_model_and_all_tokens() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.disk_tier import LEAST_TOKENS, STEP_TOKENS
-from mlxoss.engine.host_arrays import Form, read_form, to_arrays, to_run, to_windows
-from mlxoss.engine.snapshot import Pairs
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.arrays import Form, read_form, to_arrays, to_run, to_windows
+from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS, STEP_TOKENS
+from mlxoss.engine.prefix_cache.snapshot import Pairs
+from mlxoss.engine.status import EngineState
 from tests.checkpoints import TinyModel, write_checkpoint, write_quantised
 from tests.engine.harness import (
     SMALL_VOCAB,

@@ -10,7 +10,7 @@ import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest
 from mlxoss.engine.engine import Engine
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.status import EngineState
 from mlxoss.errors import (
     GenerationCancelled,
     GenerationFailed,

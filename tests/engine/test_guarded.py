@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
-from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import LanguageModel
 from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding, load_encoding
-from mlxoss.harmony.guard import Guard, GuardError
-from mlxoss.harmony.guards import Guards
-from mlxoss.harmony.rules import TurnRules
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.matcher import GrammarError, GrammarMatcher
+from mlxoss.harmony.grammar.rules import TurnRules
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import (
     Outcome,
@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 
 
 def guarded(
-    guards: Guards, rules: TurnRules, *, max_tokens: int = 200, **sampling: Any
+    guards: GrammarCompiler, rules: TurnRules, *, max_tokens: int = 200, **sampling: Any
 ) -> GenerationRequest:
     params = SamplingParams(temperature=1.0)
     request = make_request(PROMPT, max_tokens, params, STOP_IDS)
@@ -68,7 +68,9 @@ def check(encoding: Encoding, rules: TurnRules, outcome: Outcome) -> None:
 TURNS = 64
 
 
-def test_turns_are_well_formed(model: LanguageModel, guards: Guards, encoding: Encoding) -> None:
+def test_turns_are_well_formed(
+    model: LanguageModel, guards: GrammarCompiler, encoding: Encoding
+) -> None:
     seed = secrets.randbits(32)
     sys.stdout.write(f"seed {seed}\n")
     backend = make_backend(model, max_batch=8, entropy=lambda: seed)
@@ -80,7 +82,9 @@ def test_turns_are_well_formed(model: LanguageModel, guards: Guards, encoding: E
     assert len(ended) >= 0.8 * TURNS
 
 
-def test_modes_share_a_batch(model: LanguageModel, guards: Guards, encoding: Encoding) -> None:
+def test_modes_share_a_batch(
+    model: LanguageModel, guards: GrammarCompiler, encoding: Encoding
+) -> None:
     backend = make_backend(model, max_batch=2 * len(MODES))
     plain = make_request(PROMPT, 40, SamplingParams(temperature=1.0, seed=5))
     requests = [plain, *(guarded(guards, rules) for rules in MODES.values())]
@@ -93,7 +97,7 @@ def test_modes_share_a_batch(model: LanguageModel, guards: Guards, encoding: Enc
 
 @pytest.mark.parametrize("mode", MODES)
 def test_greedy_alone_equals_greedy_in_a_batch(
-    model: LanguageModel, guards: Guards, mode: str
+    model: LanguageModel, guards: GrammarCompiler, mode: str
 ) -> None:
     """Alone, forced ids go through the model together; beside a row that has none one by one."""
     request = guarded(guards, MODES[mode], max_tokens=160, temperature=0.0)
@@ -103,7 +107,9 @@ def test_greedy_alone_equals_greedy_in_a_batch(
     assert alone.ids == together.ids
 
 
-def test_rows_with_sure_ids_take_them_together(model: LanguageModel, guards: Guards) -> None:
+def test_rows_with_sure_ids_take_them_together(
+    model: LanguageModel, guards: GrammarCompiler
+) -> None:
     shapes: list[tuple[int, int]] = []
     watched = WatchedModel(model, lambda rows, tokens: shapes.append((rows, tokens)))
     requests = [
@@ -118,7 +124,7 @@ def test_rows_with_sure_ids_take_them_together(model: LanguageModel, guards: Gua
 
 
 def test_a_seeded_turn_is_the_same_alone_and_in_a_batch(
-    model: LanguageModel, guards: Guards
+    model: LanguageModel, guards: GrammarCompiler
 ) -> None:
     request = guarded(guards, MODES["auto"], seed=7)
     others = [guarded(guards, rules) for rules in MODES.values()]
@@ -127,7 +133,9 @@ def test_a_seeded_turn_is_the_same_alone_and_in_a_batch(
     assert alone.ids == together.ids
 
 
-def test_log_probabilities_are_the_models_own(model: LanguageModel, guards: Guards) -> None:
+def test_log_probabilities_are_the_models_own(
+    model: LanguageModel, guards: GrammarCompiler
+) -> None:
     request = guarded(guards, MODES["schema"], seed=3, top_logprobs=2, max_tokens=30)
     (outcome,) = run_batch(make_backend(model), [request])
     first = outcome.tokens[0]
@@ -137,7 +145,7 @@ def test_log_probabilities_are_the_models_own(model: LanguageModel, guards: Guar
     assert len(first.logprob.top) == 2
 
 
-def test_a_cut_turn_ends_by_length(model: LanguageModel, guards: Guards) -> None:
+def test_a_cut_turn_ends_by_length(model: LanguageModel, guards: GrammarCompiler) -> None:
     for max_tokens in range(1, 24):
         request = guarded(guards, MODES["named"], max_tokens=max_tokens, temperature=0.0)
         (outcome,) = run_batch(make_backend(model), [request])
@@ -150,23 +158,23 @@ def test_a_cut_turn_ends_by_length(model: LanguageModel, guards: Guards) -> None
 class Broken:
     """A grammar that cannot be followed: the turn has left it already."""
 
-    def __init__(self, guards: Guards) -> None:
+    def __init__(self, guards: GrammarCompiler) -> None:
         self._grammar = guards.compile(TurnRules())
 
-    def make_guard(self) -> Guard:
-        guard = self._grammar.make_guard()
-        with pytest.raises(GuardError):
+    def make_matcher(self) -> GrammarMatcher:
+        guard = self._grammar.make_matcher()
+        with pytest.raises(GrammarError):
             guard.take([RETURN])
         return guard
 
 
 def test_what_cannot_be_followed_fails_its_own_request(
-    model: LanguageModel, guards: Guards, encoding: Encoding
+    model: LanguageModel, guards: GrammarCompiler, encoding: Encoding
 ) -> None:
     backend = make_backend(model)
     good = guarded(guards, MODES["schema"])
     backend.insert(0, good)
     bad = GenerationRequest((1,), 5, STOP_IDS, grammar=Broken(guards))
-    with pytest.raises(GuardError):
+    with pytest.raises(GrammarError):
         backend.insert(1, bad)
     check(encoding, MODES["schema"], drain(backend, [0])[0])

@@ -7,10 +7,10 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.prefixes import PrefixCache
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
 from tests.engine.harness import (
     collect,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mlxoss.engine.backend import Backend
-from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.checkpoint.loader import resolve_model
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.mlx.batch import MlxBackend
+from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
 from tests.checkpoints import write_checkpoint
 from tests.engine.harness import collect, make_request, running_engine, until

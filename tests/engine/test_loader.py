@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mlxoss.demo import DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.folder import read_revision
 from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.errors import ModelError
 from mlxoss.model_pins import Pin, write_pin
 from mlxoss.paths import pins_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from mlxoss.engine.memory import Budget, budget_bytes, limit_reuse
+from mlxoss.engine.mlx.memory import Budget, budget_bytes, limit_reuse
 
 
 def test_the_prefix_cache_gets_a_share_of_what_is_left() -> None:

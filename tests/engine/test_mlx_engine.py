@@ -15,10 +15,10 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.core import SamplingParams
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.generation import Generation
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.status import EngineState
 from mlxoss.errors import GenerationFailed
 from tests.checkpoints import FULL_VOCAB, write_checkpoint
 from tests.engine.harness import (

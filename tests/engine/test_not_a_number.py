@@ -11,14 +11,14 @@ import pytest
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceFailed
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.memory import make_room
-from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.mlx.memory import make_room
+from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.errors import ModelError, NotANumber
 from mlxoss.harmony.encoding import STOP_IDS
-from mlxoss.harmony.guards import Guards
-from mlxoss.harmony.rules import TurnRules
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.rules import TurnRules
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import drain, make_request, random_prompt, run_batch, tokens_of
 
@@ -95,7 +95,7 @@ def test_it_spoils_nobody_else(model: LanguageModel) -> None:
     assert len(ended[3]) > len(ended[0])
 
 
-def test_under_a_grammar_it_is_the_same_error(guards: Guards, tmp_path: Path) -> None:
+def test_under_a_grammar_it_is_the_same_error(guards: GrammarCompiler, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, TinyModel(hidden=16))
     model = Spoilt(load_folder(folder), steps=0)
     request = GenerationRequest(

@@ -15,8 +15,8 @@ import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
 from mlxoss.engine.backend import SequenceOutput, SequencePaused
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import (
     GREEDY,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.harmony.guards import Guards
+from mlxoss.engine.mlx.batch import LanguageModel
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import make_backend
 from tests.engine.leaning import Leaning
@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 
 @pytest.mark.parametrize("limit_bytes", [0, PLENTY])
 def test_turns_that_are_paused_are_those_that_are_not(
-    model: LanguageModel, guards: Guards, limit_bytes: int
+    model: LanguageModel, guards: GrammarCompiler, limit_bytes: int
 ) -> None:
     seed = secrets.randbits(32)
     sys.stdout.write(f"seed {seed}\n")
@@ -48,7 +48,9 @@ def test_turns_that_are_paused_are_those_that_are_not(
 
 
 @pytest.mark.parametrize("mode", ["named", "schema"])
-def test_a_pause_between_forced_runs(model: LanguageModel, guards: Guards, mode: str) -> None:
+def test_a_pause_between_forced_runs(
+    model: LanguageModel, guards: GrammarCompiler, mode: str
+) -> None:
     """Alone, ids that are sure to follow are fed together; a pause comes between two such steps."""
     request = guarded(guards, MODES[mode], max_tokens=60, temperature=0.0)
     for chance in (1.0, 0.3):

@@ -18,9 +18,9 @@ import pytest
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.generation import Generation
-from mlxoss.engine.ledger import Ledger
-from mlxoss.engine.line import Line
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.occupancy import Occupancy
+from mlxoss.engine.status import EngineState
+from mlxoss.engine.waiting_queue import WaitingQueue
 from mlxoss.errors import QueueFull
 from tests.engine.harness import Running, collect, running_engine, until
 from tests.fakes import ScriptedBackend
@@ -227,7 +227,7 @@ async def test_any_order_of_requests_and_cancels_ends() -> None:
 
 
 def test_who_is_put_back_stands_first_among_its_kind() -> None:
-    line = Line(3)
+    line = WaitingQueue(3)
     for uid in (5, 6):
         line.put(uid, asked(uid))
     line.put(7, asked(7, is_background=True))
@@ -248,7 +248,7 @@ def test_who_is_put_back_stands_first_among_its_kind() -> None:
 
 
 def test_the_ledger_counts_pauses() -> None:
-    ledger = Ledger(slots=2, places=0, clock=lambda: 0.0)
+    ledger = Occupancy(slots=2, places=0, clock=lambda: 0.0)
     for uid in (0, 1):
         ledger.enter(uid)
         ledger.admit(uid)

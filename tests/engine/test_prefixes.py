@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
-from mlxoss.engine.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
+from mlxoss.engine.mlx.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
 from tests.engine import harness
 from tests.engine.harness import (
     SMALL_VOCAB,

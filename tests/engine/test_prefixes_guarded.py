@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mlxoss.core import GenerationRequest, SamplingParams
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, STOP_IDS, Encoding, load_encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import drain, make_backend
 from tests.engine.leaning import Leaning
@@ -40,7 +40,7 @@ def run(backend: MlxBackend, request: GenerationRequest) -> tuple[int, list[int]
 
 @pytest.mark.parametrize("mode", ["chat", "required", "schema", "tools and schema"])
 def test_a_guarded_conversation_equals_a_cold_one(
-    model: LanguageModel, guards: Guards, encoding: Encoding, mode: str
+    model: LanguageModel, guards: GrammarCompiler, encoding: Encoding, mode: str
 ) -> None:
     rng = random.Random(mode)
     warm = make_backend(model, limit_bytes=LIMIT_BYTES)

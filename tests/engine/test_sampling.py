@@ -9,7 +9,7 @@ import pytest
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
 from mlxoss.core import SamplingParams
-from mlxoss.engine.sampling import (
+from mlxoss.engine.mlx.sampling import (
     greedy,
     keep_min_p,
     keep_top_k,

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
 from tests.engine.harness import Running, collect, make_request, running_engine, until
 from tests.engine.test_idle import SOON_S, Loads

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mlxoss.engine.scheduler import MOST_WARMED
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.status import EngineState
 from tests.engine.harness import collect, make_request, running_engine, until
 from tests.fakes import ScriptedBackend
 

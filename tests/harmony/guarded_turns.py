@@ -11,8 +11,8 @@ import jsonschema
 
 from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding
 from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
+from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, Regex, TurnRules
 from mlxoss.harmony.parser import TurnParser
-from mlxoss.harmony.rules import CallRule, FreeText, Json, Regex, TurnRules
 
 PLACE = {
     "type": "object",

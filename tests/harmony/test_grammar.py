@@ -8,11 +8,11 @@ from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import FunctionCall
 from mlxoss.harmony.encoding import CALL as CALL_ID
 from mlxoss.harmony.encoding import CHANNEL, Encoding
-from mlxoss.harmony.grammar import FREE_TEXT_MARK, MOST_BODY_CHARS, render_grammar
-from mlxoss.harmony.guard import Choice, Forced, Free, GuardError
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.matcher import Choice, Forced, Free, GrammarError
+from mlxoss.harmony.grammar.render import FREE_TEXT_MARK, MOST_BODY_CHARS, render_grammar
+from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, Lark, Regex, TurnRules
 from mlxoss.harmony.prompt import render_prompt
-from mlxoss.harmony.rules import CallRule, FreeText, Json, Lark, Regex, TurnRules
 from tests.harmony.conversations import conversation
 from tests.harmony.walks import accepts, to_ids
 
@@ -148,12 +148,12 @@ REJECTED = {
 
 
 @pytest.mark.parametrize(("rules", "text"), ACCEPTED.values(), ids=ACCEPTED)
-def test_accepts(guards: Guards, encoding: Encoding, rules: TurnRules, text: str) -> None:
+def test_accepts(guards: GrammarCompiler, encoding: Encoding, rules: TurnRules, text: str) -> None:
     assert accepts(guards, encoding, rules, text)
 
 
 @pytest.mark.parametrize(("rules", "text"), REJECTED.values(), ids=REJECTED)
-def test_rejects(guards: Guards, encoding: Encoding, rules: TurnRules, text: str) -> None:
+def test_rejects(guards: GrammarCompiler, encoding: Encoding, rules: TurnRules, text: str) -> None:
     assert not accepts(guards, encoding, rules, text)
 
 
@@ -167,23 +167,23 @@ EARLIER = {
 
 @pytest.mark.parametrize(("rules", "call"), EARLIER.values(), ids=EARLIER)
 def test_earlier_calls_are_written_as_new_ones_may_be(
-    guards: Guards, encoding: Encoding, rules: TurnRules, call: FunctionCall
+    guards: GrammarCompiler, encoding: Encoding, rules: TurnRules, call: FunctionCall
 ) -> None:
     before = render_prompt(encoding, conversation())
     ids = render_prompt(encoding, conversation(call))
     written = ids[len(before) : ids.index(CALL_ID) + 1]
-    guards.compile(rules).make_guard().take(written)
+    guards.compile(rules).make_matcher().take(written)
 
 
-def test_a_rejected_id_is_the_first_wrong_one(guards: Guards, encoding: Encoding) -> None:
-    guard = guards.compile(CHAT).make_guard()
+def test_a_rejected_id_is_the_first_wrong_one(guards: GrammarCompiler, encoding: Encoding) -> None:
+    guard = guards.compile(CHAT).make_matcher()
     guard.take(to_ids(encoding, "<|channel|>final"))
-    with pytest.raises(GuardError):
+    with pytest.raises(GrammarError):
         guard.take([CHANNEL])
 
 
-def test_free_text_stays_free(guards: Guards, encoding: Encoding) -> None:
-    told, skipped = (guards.compile(TOOLS).make_guard() for _ in range(2))
+def test_free_text_stays_free(guards: GrammarCompiler, encoding: Encoding) -> None:
+    told, skipped = (guards.compile(TOOLS).make_matcher() for _ in range(2))
     begin = to_ids(encoding, "<|channel|>analysis<|message|>")
     for guard in (told, skipped):
         guard.take(begin)
@@ -195,8 +195,10 @@ def test_free_text_stays_free(guards: Guards, encoding: Encoding) -> None:
         assert guard.rule() == Forced(tuple(to_ids(encoding, "<|start|>assistant")))
 
 
-def test_forced_ids_are_the_ones_that_the_model_writes(guards: Guards, encoding: Encoding) -> None:
-    guard = guards.compile(MUST_ONE).make_guard()
+def test_forced_ids_are_the_ones_that_the_model_writes(
+    guards: GrammarCompiler, encoding: Encoding
+) -> None:
+    guard = guards.compile(MUST_ONE).make_matcher()
     guard.take(to_ids(encoding, "<|channel|>commentary to"))
     rule = guard.rule()
     assert rule == Forced(tuple(encoding.encode_text("=functions.f")))
@@ -206,7 +208,7 @@ def test_forced_ids_are_the_ones_that_the_model_writes(guards: Guards, encoding:
     assert not choice.allowed[FREE_TEXT_MARK]
 
 
-def test_equal_rules_are_one_grammar(guards: Guards) -> None:
+def test_equal_rules_are_one_grammar(guards: GrammarCompiler) -> None:
     assert render_grammar(TOOLS) == render_grammar(TOOLS)
     assert guards.compile(TOOLS) == guards.compile(TurnRules(TOOLS.calls, preambles=True))
 
@@ -239,7 +241,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize(("body", "reason"), UNUSABLE.values(), ids=UNUSABLE)
 def test_names_the_field_that_cannot_be_enforced(
-    guards: Guards, body: Json | Lark | Regex, reason: str
+    guards: GrammarCompiler, body: Json | Lark | Regex, reason: str
 ) -> None:
     rules = TurnRules(calls=(F, CallRule("bad", body, "tools[1].function.parameters")))
     with pytest.raises(InvalidRequest, match=reason) as caught:
@@ -250,7 +252,7 @@ def test_names_the_field_that_cannot_be_enforced(
     assert caught.value.param == "text.format.schema"
 
 
-def test_lark_may_hold_signs_in_strings(guards: Guards, encoding: Encoding) -> None:
+def test_lark_may_hold_signs_in_strings(guards: GrammarCompiler, encoding: Encoding) -> None:
     lark = 'start: "<" /[<>]+/ "@" // <|call|> @x\n'
     rules = TurnRules(calls=(CallRule("f", Lark(lark)),))
     text = "<|channel|>commentary to=functions.f<|message|><<>@<|call|>"

@@ -11,9 +11,9 @@ import pytest
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.events import ContentDelta
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.rules import Json, TurnRules
 from mlxoss.harmony.parser import TurnParser
-from mlxoss.harmony.rules import Json, TurnRules
 from tests.harmony.json_schemas import ENFORCED, REFUSED
 from tests.harmony.walks import random_turn, to_ids
 
@@ -21,14 +21,16 @@ TURNS = 12
 
 
 @pytest.mark.parametrize("schema", ENFORCED.values(), ids=ENFORCED)
-def test_every_output_follows_the_schema(guards: Guards, encoding: Encoding, schema: Any) -> None:
+def test_every_output_follows_the_schema(
+    guards: GrammarCompiler, encoding: Encoding, schema: Any
+) -> None:
     grammar = guards.compile(TurnRules(final=Json(schema)))
     validator = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
     ended = 0
     for seed in range(TURNS):
-        guard = grammar.make_guard()
+        guard = grammar.make_matcher()
         header = to_ids(encoding, "<|channel|>final<|message|>")
         guard.take(header)
         ids = header + random_turn(guard, seed)
@@ -40,7 +42,9 @@ def test_every_output_follows_the_schema(guards: Guards, encoding: Encoding, sch
 
 
 @pytest.mark.parametrize(("schema", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_enforced_is_refused(guards: Guards, schema: Any, reason: str) -> None:
+def test_what_cannot_be_enforced_is_refused(
+    guards: GrammarCompiler, schema: Any, reason: str
+) -> None:
     rules = TurnRules(final=Json(schema), final_param="response_format.json_schema.schema")
     with pytest.raises(InvalidRequest, match=reason) as caught:
         guards.compile(rules)

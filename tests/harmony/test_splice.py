@@ -21,8 +21,8 @@ from mlxoss.harmony.conversation import (
 )
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, Encoding
 from mlxoss.harmony.prompt import render_prompt
+from mlxoss.harmony.read_turn import read_turn
 from mlxoss.harmony.splice import close_turn, speaks_only_as
-from mlxoss.harmony.written import read_turn
 from tests.harmony.conversations import WEATHER, conversation
 from tests.harmony.turns import encode_turn
 

@@ -19,9 +19,9 @@ from mlxoss.harmony.encoding import (
     STOP_IDS,
     Encoding,
 )
-from mlxoss.harmony.guard import Choice, Forced, Free, Guard, GuardError
-from mlxoss.harmony.guards import Guards
-from mlxoss.harmony.rules import TurnRules
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.matcher import Choice, Forced, Free, GrammarError, GrammarMatcher
+from mlxoss.harmony.grammar.rules import TurnRules
 
 SPECIALS = {
     "<|start|>": START,
@@ -43,18 +43,20 @@ def to_ids(encoding: Encoding, text: str) -> list[int]:
     return ids
 
 
-def accepts(guards: Guards, encoding: Encoding, rules: TurnRules, text: str) -> bool:
+def accepts(guards: GrammarCompiler, encoding: Encoding, rules: TurnRules, text: str) -> bool:
     """Whether ``text`` is a whole turn under ``rules``."""
-    guard = guards.compile(rules).make_guard()
+    guard = guards.compile(rules).make_matcher()
     ids = to_ids(encoding, text)
     try:
         guard.take(ids)
-    except GuardError:
+    except GrammarError:
         return False
     return ids[-1] in STOP_IDS
 
 
-def random_turn(guard: Guard, seed: int, *, most: int = 400, text_tokens: int = 6) -> list[int]:
+def random_turn(
+    guard: GrammarMatcher, seed: int, *, most: int = 400, text_tokens: int = 6
+) -> list[int]:
     """A turn of ids drawn evenly from what is allowed; cut after ``most``.
 
     Free text ends after ``text_tokens`` on average, and JSON's closing tokens are as likely as

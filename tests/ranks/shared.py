@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import mlx.core as mx
 
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.prefixes import Boundaries, PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.cache import Boundaries, PrefixCache
 from mlxoss.engine.ranks.group import Ranks
 from mlxoss.engine.ranks.leading import Cuts, LeadingBackend
 from mlxoss.engine.ranks.logits import LeadingLogits

@@ -11,7 +11,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from mlxoss.engine.backend import SequenceOutput
-from mlxoss.engine.memory import make_room
+from mlxoss.engine.mlx.memory import make_room
 from mlxoss.engine.ranks.messages import Begin
 from mlxoss.engine.ranks.shard import shard_bytes
 from tests.engine.harness import greedy_reference, make_backend, make_request, random_prompt

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mlxoss.harmony.encoding import Encoding, load_encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.engine.harness import make_backend, run_batch
 from tests.engine.leaning import Leaning
 from tests.engine.test_guarded import (
@@ -34,7 +34,7 @@ def model(model: SharedModel) -> SharedModel:
     return replace(model, wrap=Leaning)
 
 
-def test_greedy_turns_are_those_of_one_process(model: SharedModel, guards: Guards) -> None:
+def test_greedy_turns_are_those_of_one_process(model: SharedModel, guards: GrammarCompiler) -> None:
     """Alone, forced ids are fed together and travel in the step's message; together one by one."""
     requests = {
         mode: guarded(guards, rules, max_tokens=60, temperature=0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.engine.harness import GREEDY, drain, make_backend, run_batch
 from tests.ranks.shared import SharedModel
 from tests.reference import golden
@@ -19,7 +19,7 @@ def reference() -> Golden:
 
 
 def test_in_chunks_from_snapshots_and_after_forced_runs(
-    model: SharedModel, reference: Golden, guards: Guards
+    model: SharedModel, reference: Golden, guards: GrammarCompiler
 ) -> None:
     backend = make_backend(model, limit_bytes=PLENTY, boundaries=cut, prefill_step_tokens=256)
     assert check_each(reference, backend, [6000]) == [0]
@@ -33,7 +33,7 @@ def test_in_chunks_from_snapshots_and_after_forced_runs(
 
 
 def test_a_batch_of_unequal_lengths_step_by_step(
-    model: SharedModel, reference: Golden, guards: Guards
+    model: SharedModel, reference: Golden, guards: GrammarCompiler
 ) -> None:
     ends = {0: 100, 90: 130, 128: 130, 491: 500, 1000: 1000}
     requests = [follow(reference, guards, first, last) for first, last in ends.items()]
@@ -42,7 +42,9 @@ def test_a_batch_of_unequal_lengths_step_by_step(
         assert check(reference, first, outcome) == [p for p in POSITIONS if first <= p <= last]
 
 
-def test_a_batch_of_snapshots(model: SharedModel, reference: Golden, guards: Guards) -> None:
+def test_a_batch_of_snapshots(
+    model: SharedModel, reference: Golden, guards: GrammarCompiler
+) -> None:
     backend = make_backend(model, limit_bytes=PLENTY, boundaries=cut)
     check_each(reference, backend, [4096])
     firsts = (99, 127, 495, 4094)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import Backend
-from mlxoss.harmony.guards import Guards, TurnGrammar
+from mlxoss.harmony.grammar.compiler import GrammarCompiler, TurnGrammar
 from tests.engine.harness import Outcome, drain, make_request
 from tests.reference.golden import BEST, POSITIONS, Golden
 
@@ -21,14 +21,18 @@ def ask(reference: Golden, position: int) -> GenerationRequest:
 
 
 def follow(
-    reference: Golden, guards: Guards, first: int, last: int, sampling: SamplingParams = MEASURED
+    reference: Golden,
+    guards: GrammarCompiler,
+    first: int,
+    last: int,
+    sampling: SamplingParams = MEASURED,
 ) -> GenerationRequest:
     """A token after each position from ``first`` to ``last``: the text's own, by a grammar."""
     request = make_request(reference.ids[: first + 1], last - first + 1, sampling)
     return replace(request, grammar=force(guards, reference.ids[first + 1 : last + 1]))
 
 
-def force(guards: Guards, ids: Sequence[int]) -> TurnGrammar:
+def force(guards: GrammarCompiler, ids: Sequence[int]) -> TurnGrammar:
     """A grammar that allows these ids and then some choice."""
     text = " ".join(f"<[{id_}]>" for id_ in ids)
     matcher, error = guards._try(f"start: {text} <[0-9999]>+")

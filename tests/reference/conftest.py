@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.engine.batch import LanguageModel
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import LanguageModel
 from tests.reference import golden
 from tests.reference.checkpoint import Weights, make_weights, write_checkpoint
 from tests.reference.golden import Golden

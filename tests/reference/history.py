@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlxoss.engine.batch import LanguageModel, MlxBackend
-from mlxoss.engine.disk_tier import DiskTier
-from mlxoss.engine.host_arrays import read_form
-from mlxoss.engine.prefixes import PrefixCache
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.prefix_cache.arrays import read_form
+from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.prefix_cache.disk import DiskTier
 from tests.engine.harness import Outcome, drain
 from tests.reference.asking import ask
 from tests.reference.golden import Golden

@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
-from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.disk_tier import LEAST_TOKENS
-from mlxoss.engine.model import LastLogits
-from mlxoss.harmony.guards import Guards
+from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
+from mlxoss.engine.mlx.model import LastLogits
+from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.checkpoints import write_quantised
 from tests.engine.harness import (
     GREEDY,
@@ -53,7 +53,7 @@ def test_prefill_of_the_whole_text(history: History, reference: Golden) -> None:
 
 
 def test_a_batch_of_unequal_lengths(
-    model: LanguageModel, reference: Golden, guards: Guards
+    model: LanguageModel, reference: Golden, guards: GrammarCompiler
 ) -> None:
     """Cold; one goes on from 4,095 while the longest is prefilled."""
     ends = {position: position for position in (*SHORT, 6000)} | {4095: 4100}
@@ -69,13 +69,15 @@ def test_a_batch_of_unequal_lengths(
 
 
 def test_step_by_step_from_the_beginning(
-    model: LanguageModel, reference: Golden, guards: Guards
+    model: LanguageModel, reference: Golden, guards: GrammarCompiler
 ) -> None:
     [outcome] = run_batch(MlxBackend(model), [follow(reference, guards, 0, 140)])
     assert check(reference, 0, outcome) == [p for p in POSITIONS if p <= 140]
 
 
-def test_step_by_step_together(history: History, reference: Golden, guards: Guards) -> None:
+def test_step_by_step_together(
+    history: History, reference: Golden, guards: GrammarCompiler
+) -> None:
     backend = history.backend()
     outcomes = run_batch(backend, [follow(reference, guards, *path) for path in PATHS])
     for (first, last), outcome in zip(PATHS, outcomes, strict=True):
@@ -146,7 +148,7 @@ def hear_runs(
     (129, 500), (500, 1000), (4000, 4095), (4085, 4096), (4090, 4097), (4095, 4098), (4095, 4099),
     (4095, 4100), (5990, 6000)])  # fmt: skip
 def test_forced_runs(
-    history: History, reference: Golden, guards: Guards, first: int, last: int
+    history: History, reference: Golden, guards: GrammarCompiler, first: int, last: int
 ) -> None:
     """What a grammar leaves no choice about goes through the model at once."""
     lengths, heard = hear_runs(history, [follow(reference, guards, first, last, GREEDY)])
@@ -156,7 +158,9 @@ def test_forced_runs(
     reference.check_logits(last, heard.heard[last])
 
 
-def test_forced_runs_in_a_batch(history: History, reference: Golden, guards: Guards) -> None:
+def test_forced_runs_in_a_batch(
+    history: History, reference: Golden, guards: GrammarCompiler
+) -> None:
     """Rows of unequal lengths, whose windows have gone round unequally far."""
     ends = (100, 129, 500, 1000, 4095, 4098, 6000)
     requests = [follow(reference, guards, last - 9, last, GREEDY) for last in ends]
@@ -168,7 +172,7 @@ def test_forced_runs_in_a_batch(history: History, reference: Golden, guards: Gua
 
 
 def test_after_a_forced_run_its_snapshot(
-    history: History, reference: Golden, guards: Guards
+    history: History, reference: Golden, guards: GrammarCompiler
 ) -> None:
     """Keys and values of a run are those of its ids one by one."""
     backend = history.backend()
@@ -180,7 +184,9 @@ def test_after_a_forced_run_its_snapshot(
 
 
 @pytest.mark.anyio
-async def test_on_the_engines_own_thread(folder: Path, reference: Golden, guards: Guards) -> None:
+async def test_on_the_engines_own_thread(
+    folder: Path, reference: Golden, guards: GrammarCompiler
+) -> None:
     async with running_engine(lambda: MlxBackend(load_folder(folder)), max_batch=4) as running:
         generations = [running.engine.submit(ask(reference, position)) for position in SHORT]
         generations.append(running.engine.submit(follow(reference, guards, 90, 130)))

@@ -8,10 +8,10 @@ import openai
 import pytest
 
 from mlxoss.engine.backend import Backend
-from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.harmony.encoding import Encoding, load_encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.leaning import Leaning
 from tests.fakes import ScriptedBackend
@@ -41,7 +41,7 @@ def serve(encoding: Encoding) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def leaning(
-    tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
+    tmp_path_factory: pytest.TempPathFactory, guards: GrammarCompiler, encoding: Encoding
 ) -> Iterator[openai.OpenAI]:
     """The official client of a server whose random model leans towards the ends of things."""
     folder = tmp_path_factory.mktemp("model")

@@ -25,7 +25,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.server.app import create_app
 from mlxoss.server.http.errors import App
 from mlxoss.server.http.listeners import open_listeners, start_listening
@@ -73,7 +73,7 @@ def running(
     model: ModelInfo = MODEL,
     heartbeat_s: float = 15.0,
     drain_s: float = 5.0,
-    guards: Guards | None = None,
+    guards: GrammarCompiler | None = None,
     folder: Path | None = None,
     idle_unload_s: float | None = None,
 ) -> Iterator[Server]:

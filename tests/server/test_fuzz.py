@@ -16,7 +16,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks as said
 
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.fakes import ScriptedBackend
 from tests.server.budget import EXAMPLES, SEED
 from tests.server.contract import Contract
@@ -35,7 +35,7 @@ USER: Any = {"role": "user", "content": "Hello!"}
 
 
 @pytest.fixture(scope="module")
-def server(encoding: Encoding, guards: Guards) -> Iterator[Server]:
+def server(encoding: Encoding, guards: GrammarCompiler) -> Iterator[Server]:
     backend = ScriptedBackend(always(encoding, HELLO))
     with running(lambda: backend, lambda: encoding, guards=guards) as server:
         yield server

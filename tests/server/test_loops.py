@@ -12,7 +12,7 @@ import pytest
 from mlxoss.config import Config
 from mlxoss.core import GenerationRequest
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.turns.choice import CHECK_TOKENS, is_looping
 from tests.fakes import ScriptedBackend
 from tests.server.harness import DATE, Server, eventually
@@ -84,7 +84,7 @@ def test_off_or_with_a_longer_span_it_goes_on(
     assert answer.usage.completion_tokens == 1000
 
 
-def test_data_may_repeat(serve: Serve, encoding: Encoding, guards: Guards) -> None:
+def test_data_may_repeat(serve: Serve, encoding: Encoding, guards: GrammarCompiler) -> None:
     zeros = json.dumps([0] * 600)
     call = f"<|channel|>commentary to=functions.f <|constrain|>json<|message|>{zeros}<|call|>"
     ids = to_ids(encoding, call)

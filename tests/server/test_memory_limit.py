@@ -7,7 +7,7 @@ import dataclasses
 import openai
 import pytest
 
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.status import EngineState
 from mlxoss.harmony.encoding import Encoding
 from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mlxoss.engine.backend import Backend
-from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import WatchedModel
 from tests.engine.leaning import Leaning
@@ -36,7 +36,7 @@ def chat_together(server: Server, texts: list[str]) -> list[str | None]:
 
 
 def test_four_chats_run_together_in_a_room_for_63_000(
-    tmp_path: Path, encoding: Encoding, guards: Guards
+    tmp_path: Path, encoding: Encoding, guards: GrammarCompiler
 ) -> None:
     write_checkpoint(tmp_path, TinyModel(hidden=16))
     room = dataclasses.replace(with_places(63_000), soon_tokens=512)

@@ -10,12 +10,12 @@ import openai
 import pytest
 
 from mlxoss.engine.backend import Backend
-from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.prefixes import PrefixCache
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.mlx.batch import MlxBackend
+from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.status import EngineState
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.server.harness import Server, ask, eventually, running
 
@@ -39,7 +39,7 @@ TOOL: Any = {
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, guards: Guards, encoding: Encoding
+    tmp_path_factory: pytest.TempPathFactory, guards: GrammarCompiler, encoding: Encoding
 ) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("model")
     write_checkpoint(folder, TinyModel(hidden=32))

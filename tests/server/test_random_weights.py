@@ -79,8 +79,8 @@ def make_ids(encoding: Encoding, chance: random.Random, count: int) -> list[int]
 
 
 def load(folder: Path) -> Backend:
-    from mlxoss.engine.batch import MlxBackend
     from mlxoss.engine.checkpoint.loader import load_folder
+    from mlxoss.engine.mlx.batch import MlxBackend
 
     return MlxBackend(load_folder(folder), max_batch=BATCH)
 

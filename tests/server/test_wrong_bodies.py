@@ -15,7 +15,7 @@ from mlxoss.api.completions.request import CompletionRequest
 from mlxoss.api.messages.request import MessagesRequest
 from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.guards import Guards
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.fakes import ScriptedBackend
 from tests.server.bodies import (
     BODIES,
@@ -60,7 +60,9 @@ def backend(encoding: Encoding) -> ScriptedBackend:
 
 
 @pytest.fixture(scope="module")
-def server(backend: ScriptedBackend, encoding: Encoding, guards: Guards) -> Iterator[Server]:
+def server(
+    backend: ScriptedBackend, encoding: Encoding, guards: GrammarCompiler
+) -> Iterator[Server]:
     with running(lambda: backend, lambda: encoding, guards=guards) as server:
         yield server
 

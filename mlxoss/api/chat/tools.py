@@ -17,7 +17,7 @@ from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import FunctionTool
-from mlxoss.harmony.rules import CallRule
+from mlxoss.harmony.grammar.rules import CallRule
 
 
 class CalledFunction(StrictModel):

@@ -23,7 +23,7 @@ from mlxoss.api.turn_request import TurnRequest
 from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
 from mlxoss.core import Effort
 from mlxoss.harmony.conversation import Conversation, ResponseFormat
-from mlxoss.harmony.rules import CallRule
+from mlxoss.harmony.grammar.rules import CallRule
 
 _LOW_BUDGET_TOKENS = 4096
 _MEDIUM_BUDGET_TOKENS = 16384

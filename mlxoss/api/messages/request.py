@@ -18,7 +18,7 @@ from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.harmony.conversation import FunctionTool
-from mlxoss.harmony.rules import CallRule
+from mlxoss.harmony.grammar.rules import CallRule
 
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 

@@ -20,7 +20,7 @@ from mlxoss.api.params import FunctionName, flatten
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, read_later, to_param, validate
 from mlxoss.harmony.conversation import FunctionTool
-from mlxoss.harmony.rules import CallRule
+from mlxoss.harmony.grammar.rules import CallRule
 
 Location = tuple[int | str, ...]
 

@@ -13,7 +13,7 @@ from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError
 
 if TYPE_CHECKING:
-    from mlxoss.engine.batch import LanguageModel
+    from mlxoss.engine.mlx.batch import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class LoadedModel:
 
     def beside(self, row: BenchRow, streams: int) -> BenchRow:
         """``row`` with what the model does by itself on as many tokens, and the share of that."""
-        from mlxoss.engine.limit import decode_rate, prefill_rate
+        from mlxoss.engine.mlx.raw_speed import decode_rate, prefill_rate
 
         new_tokens = max(1, row.prompt_tokens - row.cached_tokens)
         if row.decode_per_s is None:
@@ -63,7 +63,7 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
 
 def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
-    from mlxoss.engine.limit import decode_rate, wire_memory
+    from mlxoss.engine.mlx.raw_speed import decode_rate, wire_memory
 
     wire_memory()
     model = source.load(fp16=read_config({}).fp16)

@@ -23,7 +23,7 @@ from mlxoss.errors import ModelError
 from mlxoss.model_pins import read_pins
 
 if TYPE_CHECKING:
-    from mlxoss.engine.batch import LanguageModel
+    from mlxoss.engine.mlx.batch import LanguageModel
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +119,8 @@ def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
     model: LanguageModel = read_weights(folder)
     if not fp16:
         return model
-    from mlxoss.engine.half import has_bfloat16, recast
-    from mlxoss.engine.memory import give_back
+    from mlxoss.engine.mlx.fp16 import has_bfloat16, recast
+    from mlxoss.engine.mlx.memory import give_back
 
     if not has_bfloat16(model):
         logger.info("fp16: the model has no bfloat16 that could be recast")

@@ -89,7 +89,7 @@ class Following:
                 raise Divergence(f"rank 0 said {type(message).__name__}")
 
     def _load(self) -> Loaded | Failed:
-        from mlxoss.engine.memory import Budget, budget_bytes
+        from mlxoss.engine.mlx.memory import Budget, budget_bytes
         from mlxoss.engine.ranks.shard import load_part
 
         seat = self._seat
@@ -103,8 +103,8 @@ class Following:
     def _begin(self, max_batch: int, prefix_bytes: int) -> None:
         import mlx.core as mx
 
-        from mlxoss.engine.batch import MlxBackend
-        from mlxoss.engine.prefixes import PrefixCache
+        from mlxoss.engine.mlx.batch import MlxBackend
+        from mlxoss.engine.prefix_cache.cache import PrefixCache
         from mlxoss.engine.ranks.logits import FollowingLogits
 
         # Rank 0 finds out what a sequence takes, for which it runs one token.
@@ -128,7 +128,7 @@ class Following:
         self._compare(message.kept)
 
     def _step(self, chunk_tokens: int, runs: tuple[tuple[int, ...], ...], kept: Kept) -> None:
-        from mlxoss.engine.batch import StepPlan
+        from mlxoss.engine.mlx.batch import StepPlan
 
         self._compare(kept)
         self._backend.run_step(StepPlan(chunk_tokens, [list(run) for run in runs]))
@@ -140,7 +140,7 @@ class Following:
             raise Divergence(f"the prefix cache here holds {own}, and rank 0's {kept}")
 
     def _unload(self) -> None:
-        from mlxoss.engine.memory import give_back
+        from mlxoss.engine.mlx.memory import give_back
 
         if self._backend is not None:
             self._backend.close()

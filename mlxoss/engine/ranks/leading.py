@@ -8,10 +8,10 @@ import mlx.core as mx
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceFailed, StepOutput
-from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.checkpoint.loader import ModelSource
-from mlxoss.engine.memory import Budget, make_room
-from mlxoss.engine.prefixes import Boundaries, PrefixCache
+from mlxoss.engine.mlx.batch import MlxBackend
+from mlxoss.engine.mlx.memory import Budget, make_room
+from mlxoss.engine.prefix_cache.cache import Boundaries, PrefixCache
 from mlxoss.engine.ranks.group import Ranks
 from mlxoss.engine.ranks.logits import LeadingLogits
 from mlxoss.engine.ranks.messages import (

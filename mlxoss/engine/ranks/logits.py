@@ -6,7 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlxoss.engine.model import LanguageModel, LastLogits
+from mlxoss.engine.mlx.model import LanguageModel, LastLogits
 
 
 class LeadingLogits(LastLogits):

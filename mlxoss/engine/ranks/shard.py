@@ -18,7 +18,7 @@ from mlxoss.engine.ranks.messages import Loaded
 from mlxoss.errors import ModelError
 
 if TYPE_CHECKING:
-    from mlxoss.engine.memory import Budget
+    from mlxoss.engine.mlx.memory import Budget
 
 _CUT = ("q_proj", "k_proj", "v_proj", "o_proj", "experts", "attn.qkv", "attn.out", "mlp1", "mlp2")
 _ACROSS = ("down_proj", "o_proj", "attn.out", "mlp2")
@@ -89,7 +89,7 @@ def load_part(source: ModelSource, budget: Budget, group: Any) -> tuple[Any, Loa
     """
     import mlx.core as mx
 
-    from mlxoss.engine.memory import limit_reuse
+    from mlxoss.engine.mlx.memory import limit_reuse
 
     limit_reuse()
     folder = source.find_folder()

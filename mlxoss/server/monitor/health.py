@@ -10,7 +10,7 @@ from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
 from mlxoss.api.openapi.endpoint import Endpoint, Shapes
-from mlxoss.engine.state import EngineState
+from mlxoss.engine.status import EngineState
 from mlxoss.server.http.bodies import json_response
 from mlxoss.server.monitor.memory import read_memory
 from mlxoss.server.monitor.store_counts import StoreCounts

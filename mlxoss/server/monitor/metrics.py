@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mlxoss import __version__
-from mlxoss.engine.state import EngineState, EngineStatus
+from mlxoss.engine.status import EngineState, EngineStatus
 from mlxoss.server.monitor.memory import read_memory
 from mlxoss.turns.request_log import RequestRecord
 

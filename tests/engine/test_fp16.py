@@ -12,9 +12,9 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
-from mlxoss.engine.batch import MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.half import HARMONY_IDS, compare
+from mlxoss.engine.mlx.batch import MlxBackend
+from mlxoss.engine.mlx.fp16 import HARMONY_IDS, compare
 from mlxoss.harmony.conversation import Conversation, UserText
 from mlxoss.harmony.encoding import load_encoding
 from mlxoss.harmony.prompt import render_prompt

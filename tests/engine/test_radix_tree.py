@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mlxoss.engine.prefix_tree import PrefixTree
+from mlxoss.engine.prefix_cache.radix_tree import RadixTree
 
 Ids = tuple[int, ...]
 
@@ -35,7 +35,7 @@ class End:
     nbytes: int = 7
 
 
-Tree = PrefixTree[Tokens, End]
+Tree = RadixTree[Tokens, End]
 
 
 def add(tree: Tree, ids: Ids) -> None:
@@ -63,7 +63,7 @@ def test_everything_is_found_again_and_shared() -> None:
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
     for _ in range(200):
-        tree: Tree = PrefixTree(10**9)
+        tree: Tree = RadixTree(10**9)
         kept: set[Ids] = set()
         for _ in range(rng.randint(1, 20)):
             ids = tuple(rng.randint(0, 2) for _ in range(rng.randint(1, 12)))
@@ -82,7 +82,7 @@ def test_what_was_used_last_stays() -> None:
     rng = random.Random(seed)
     for _ in range(200):
         limit = rng.randint(60, 400)
-        tree: Tree = PrefixTree(limit)
+        tree: Tree = RadixTree(limit)
         recent: list[Ids] = []
         for _ in range(30):
             ids = tuple(rng.randint(0, 2) for _ in range(rng.randint(1, 12)))
@@ -105,7 +105,7 @@ def test_what_was_used_last_stays() -> None:
 
 
 def test_a_snapshot_larger_than_everything_harms_nothing() -> None:
-    tree: Tree = PrefixTree(100)
+    tree: Tree = RadixTree(100)
     add(tree, (1, 2))
     add(tree, tuple(range(50)))
     add(tree, (1, *range(50)))
@@ -115,13 +115,13 @@ def test_a_snapshot_larger_than_everything_harms_nothing() -> None:
 
 @pytest.mark.parametrize("limit", [0, 16])
 def test_no_room_keeps_nothing(limit: int) -> None:
-    tree: Tree = PrefixTree(limit)
+    tree: Tree = RadixTree(limit)
     add(tree, (1,))
     assert (len(tree), tree.nbytes, find(tree, (1, 2))) == (0, 0, None)
 
 
 def test_clear() -> None:
-    tree: Tree = PrefixTree(1000)
+    tree: Tree = RadixTree(1000)
     add(tree, (1, 2))
     tree.clear()
     assert (len(tree), tree.nbytes, tree.covered((1, 2))) == (0, 0, 0)

@@ -20,7 +20,7 @@ from mlxoss.engine.capacity import (
     spare_bytes,
     step_bytes,
 )
-from mlxoss.engine.model import LanguageModel
+from mlxoss.engine.mlx.model import LanguageModel
 from mlxoss.errors import ModelError
 
 _REUSE_SHARE = 0.125

@@ -13,10 +13,16 @@ from typing import Any
 import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
-from mlxoss.engine.disk_tier import STEP_TOKENS, DiskTier
-from mlxoss.engine.model import Model
-from mlxoss.engine.prefix_tree import PrefixTree
-from mlxoss.engine.snapshot import Pairs, can_be_kept, fill_caches, read_run, read_windows
+from mlxoss.engine.mlx.model import Model
+from mlxoss.engine.prefix_cache.disk import STEP_TOKENS, DiskTier
+from mlxoss.engine.prefix_cache.radix_tree import RadixTree
+from mlxoss.engine.prefix_cache.snapshot import (
+    Pairs,
+    can_be_kept,
+    fill_caches,
+    read_run,
+    read_windows,
+)
 from mlxoss.harmony.boundaries import find_boundaries
 
 logger = logging.getLogger(__name__)
@@ -52,7 +58,7 @@ class PrefixCache:
         boundaries: Boundaries = find_boundaries,
         disk: DiskTier | None = None,
     ) -> None:
-        self._tree: PrefixTree[Pairs, Pairs] = PrefixTree(limit_bytes)
+        self._tree: RadixTree[Pairs, Pairs] = RadixTree(limit_bytes)
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
         self._disk = disk

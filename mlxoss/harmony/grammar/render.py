@@ -17,9 +17,9 @@ from typing import Any
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
-from mlxoss.harmony.lark import refuse_definition, to_definition
-from mlxoss.harmony.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
-from mlxoss.harmony.schema_limits import refuse_schema
+from mlxoss.harmony.grammar.lark import refuse_definition, to_definition
+from mlxoss.harmony.grammar.limits import refuse_schema
+from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
 
 FREE_TEXT_MARK = VOCAB_SIZE - 1
 """A reserved id that the grammar allows in free text and nowhere else. It is never sampled: it
@@ -34,8 +34,8 @@ _WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
 def render_grammar(rules: TurnRules) -> str:
     """The grammar in llguidance's JSON form; equal rules give equal texts.
 
-    Nothing is compiled here (``mlxoss.harmony.guard`` does that). Raises ``InvalidRequest``
-    for a body that is too long, cannot be written as JSON, or would leave its message.
+    Nothing is compiled here (``mlxoss.harmony.grammar.compiler`` does that). Raises
+    ``InvalidRequest`` for a body that is too long, cannot be written as JSON, or would leave its message.
     """
     for param, stated in rules.bodies():
         _check(param, stated)

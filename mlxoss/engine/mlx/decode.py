@@ -19,12 +19,12 @@ import numpy as np
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
 from mlx_lm.models.cache import BatchKVCache, BatchRotatingKVCache
 
-from mlxoss.engine.restrict import Restriction
-from mlxoss.engine.rows import Highest, Row
+from mlxoss.engine.mlx.logit_mask import LogitMask
+from mlxoss.engine.mlx.sequence import BatchRow, Highest
 
 
 class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
-    """Sequences that decode. Every row's processors are a tuple of its ``Row``."""
+    """Sequences that decode. Every row's processors are a tuple of its ``BatchRow``."""
 
     _planned: list[list[int]] | None = None
 
@@ -99,7 +99,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
                 break
         return responses
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[BatchRow]:
         return [processors[0] for processors in self.logits_processors]
 
     def _forced_runs(self) -> list[list[int]]:
@@ -142,16 +142,16 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         return ids, fed_logprobs
 
     @staticmethod
-    def _see(rows: list[Row], fed: mx.array, highest: list[Highest | None]) -> list[int]:
+    def _see(rows: list[BatchRow], fed: mx.array, highest: list[Highest | None]) -> list[int]:
         ids = [int(id_) for id_ in np.asarray(fed)]
         for row, token_id, own in zip(rows, ids, highest, strict=True):
             row.check(own)
             row.see(token_id)
         return ids
 
-    def _choose(self, rows: list[Row], logits: mx.array, fed: mx.array) -> None:
+    def _choose(self, rows: list[BatchRow], logits: mx.array, fed: mx.array) -> None:
         """Queue the choice of the next ids."""
-        restriction = Restriction([row.plan() for row in rows])
+        restriction = LogitMask([row.plan() for row in rows])
         contexts: list[mx.array] = []
         logits = self._process(rows, logits, fed, contexts)
         wanted: list[mx.array | None] = [None] * len(rows)
@@ -178,7 +178,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         mx.async_eval(results)  # type: ignore[no-untyped-call]
 
     def _process(
-        self, rows: list[Row], logits: mx.array, fed: mx.array, contexts: list[mx.array]
+        self, rows: list[BatchRow], logits: mx.array, fed: mx.array, contexts: list[mx.array]
     ) -> mx.array:
         if not any(row.processors for row in rows):
             return logits
@@ -197,7 +197,7 @@ def _logprobs(logits: mx.array) -> mx.array:
     return logits - mx.logsumexp(logits)
 
 
-def _sample(rows: list[Row], scores: mx.array) -> mx.array:
+def _sample(rows: list[BatchRow], scores: mx.array) -> mx.array:
     """One call where the rows share a sampler, else one each."""
     sampler = rows[0].sampler
     if all(row.shares_sampler and row.sampler is sampler for row in rows):
@@ -268,7 +268,7 @@ class _Layers:
 
 
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
-    """mlx-lm's ``BatchGenerator``; insert each sequence with its ``Row`` as its processor.
+    """mlx-lm's ``BatchGenerator``; insert each sequence with its ``BatchRow`` as its processor.
 
     It ``wires`` the memory that the device recommends, on Metal, only if told to.
     """

@@ -10,7 +10,7 @@ WINDOW_S = 60
 LONGEST_RETRY_S = 60
 
 
-class Ledger:
+class Occupancy:
     """Every open sequence, waiting or running, by its uid. Any thread may call any method.
 
     A sequence enters as waiting, may be admitted, pause and go on, and leaves once; unknown uids

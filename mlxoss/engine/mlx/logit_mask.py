@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import mlx.core as mx
 import numpy as np
 
-from mlxoss.engine.follower import Only, Plan
+from mlxoss.engine.mlx.grammar_cursor import Only, StepChoice
 from mlxoss.harmony.encoding import END, FIRST_SPECIAL, START, VOCAB_SIZE
-from mlxoss.harmony.guard import Choice, Free
+from mlxoss.harmony.grammar.matcher import Choice, Free
 
 _SPECIALS = VOCAB_SIZE - FIRST_SPECIAL
 
 
-class Restriction:
+class LogitMask:
     """One step's plans, row by row; ``None`` restricts nothing."""
 
-    def __init__(self, plans: Sequence[Plan | None]) -> None:
+    def __init__(self, plans: Sequence[StepChoice | None]) -> None:
         self._plans = plans
         self._only = [plan.id if isinstance(plan, Only) else -1 for plan in plans]
         self._free = [isinstance(plan, Free) for plan in plans]

@@ -14,9 +14,15 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from mlxoss.engine.disk_files import Arrays, Expected
-from mlxoss.engine.model import Model
-from mlxoss.engine.snapshot import Pairs, can_be_kept, read_run, read_window_tokens, read_windows
+from mlxoss.engine.mlx.model import Model
+from mlxoss.engine.prefix_cache.disk_files import Arrays, Expected
+from mlxoss.engine.prefix_cache.snapshot import (
+    Pairs,
+    can_be_kept,
+    read_run,
+    read_window_tokens,
+    read_windows,
+)
 
 LAYOUT = 2
 """Raise it when the same tokens shall become other arrays: by 2, positions are gpt-oss's own."""

@@ -69,7 +69,7 @@ class Ranks(Protocol):
         """A reading. Any thread."""
 
 
-class Phase:
+class EnginePhase:
     """The present state. ``now`` may be read on any thread, the rest is the event loop's."""
 
     def __init__(self) -> None:

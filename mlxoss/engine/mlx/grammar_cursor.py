@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxoss.harmony.encoding import RETURN, STOP_IDS
-from mlxoss.harmony.guard import Choice, Forced, Free, Guard, Rule
+from mlxoss.harmony.grammar.matcher import Choice, Forced, Free, GrammarMatcher, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,12 @@ class Only:
     id: int
 
 
-Plan = Only | Free | Choice
+StepChoice = Only | Free | Choice
 """How to choose the next id. ``Free`` holds whatever ordinary id came last; if that id was
 ``<|end|>``, unseen so far, the next one is ``<|start|>``: nothing else follows it."""
 
 
-class Follower:
+class GrammarCursor:
     """One sequence's guard. Each step asks for one ``plan`` and tells one id by ``see``.
 
     A step feeds an id to the model and chooses the next. Where ``waits`` is true it must ``see``
@@ -30,7 +30,7 @@ class Follower:
     device goes on while the host catches up. The first id fed is the prompt's last.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: GrammarMatcher) -> None:
         self._guard = guard
         self._rule: Rule = guard.rule()
         self._ahead: deque[int] = deque()
@@ -55,7 +55,7 @@ class Follower:
         for _ in range(count):
             self._ahead.popleft()
 
-    def plan(self) -> Plan:
+    def plan(self) -> StepChoice:
         """How to choose the id after the one being fed. Raises ``GuardError``."""
         plan = self._plan()
         self._next_is_taken = isinstance(plan, Only)
@@ -69,7 +69,7 @@ class Follower:
         self._has_seen = True
         self._end_step()
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> StepChoice:
         if not self._ahead and not self._has_ended and isinstance(self._rule, Forced):
             forced = self._rule.ids
             self._take(forced)

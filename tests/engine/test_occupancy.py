@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxoss.engine.ledger import Ledger, RateMeter
+from mlxoss.engine.occupancy import Occupancy, RateMeter
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 
 def test_places_are_slots_and_queue_together() -> None:
-    ledger = Ledger(slots=1, places=2, clock=Clock())
+    ledger = Occupancy(slots=1, places=2, clock=Clock())
     assert [ledger.enter(uid) for uid in range(4)] == [True, True, True, False]
     ledger.leave(1)
     assert ledger.enter(4)
@@ -23,7 +23,7 @@ def test_places_are_slots_and_queue_together() -> None:
 
 def test_counts_and_waits() -> None:
     clock = Clock()
-    ledger = Ledger(slots=2, places=2, clock=clock)
+    ledger = Occupancy(slots=2, places=2, clock=clock)
     ledger.enter(0)
     clock.now += 3
     ledger.enter(1)
@@ -38,7 +38,7 @@ def test_counts_and_waits() -> None:
 
 
 def test_a_sequence_that_left_is_not_admitted() -> None:
-    ledger = Ledger(slots=1, places=1, clock=Clock())
+    ledger = Occupancy(slots=1, places=1, clock=Clock())
     ledger.enter(0)
     ledger.leave(0)
     assert ledger.admit(0) == 0.0
@@ -50,7 +50,7 @@ def test_a_sequence_that_left_is_not_admitted() -> None:
 )
 def test_retry_after_follows_how_long_requests_run(run_s: float | None, expected_s: int) -> None:
     clock = Clock()
-    ledger = Ledger(slots=4, places=0, clock=clock)
+    ledger = Occupancy(slots=4, places=0, clock=clock)
     if run_s is not None:
         ledger.enter(0)
         ledger.admit(0)

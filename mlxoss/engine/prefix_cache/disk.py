@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mlxoss.engine.disk_files import NOTHING, Arrays, Link, make_keys, read_link, scan
-from mlxoss.engine.disk_index import DiskIndex, Entry
-from mlxoss.engine.disk_writer import DiskWriter, Remove, Touch, Write
-from mlxoss.engine.host_arrays import Form, make_revision, to_arrays, to_run, to_windows
-from mlxoss.engine.prefix_tree import Found
-from mlxoss.engine.snapshot import Pairs, read_run, read_windows
+from mlxoss.engine.prefix_cache.arrays import Form, make_revision, to_arrays, to_run, to_windows
+from mlxoss.engine.prefix_cache.disk_files import NOTHING, Arrays, Link, make_keys, read_link, scan
+from mlxoss.engine.prefix_cache.disk_index import DiskIndex, Entry
+from mlxoss.engine.prefix_cache.disk_writer import DiskWriter, Remove, Touch, Write
+from mlxoss.engine.prefix_cache.radix_tree import Found
+from mlxoss.engine.prefix_cache.snapshot import Pairs, read_run, read_windows
 
 logger = logging.getLogger(__name__)
 

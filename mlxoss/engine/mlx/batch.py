@@ -27,21 +27,21 @@ from mlxoss.engine.backend import (
     StepOutput,
 )
 from mlxoss.engine.capacity import PREFILL_TOKENS, most_pairs
-from mlxoss.engine.decode import GuardedGenerator
-from mlxoss.engine.follower import Follower
-from mlxoss.engine.memory import give_back, wants_wiring
-from mlxoss.engine.model import LanguageModel, LastLogits
-from mlxoss.engine.pace import LEAST_TOKENS, Pace
-from mlxoss.engine.prefixes import PrefixCache
-from mlxoss.engine.requests import check_ids, check_request
-from mlxoss.engine.rows import Row, length_after
-from mlxoss.engine.sampling import (
+from mlxoss.engine.mlx.decode import GuardedGenerator
+from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
+from mlxoss.engine.mlx.memory import give_back, wants_wiring
+from mlxoss.engine.mlx.model import LanguageModel, LastLogits
+from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
+from mlxoss.engine.mlx.requests import check_ids, check_request
+from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,
     Penalties,
     Samplers,
     os_entropy,
     to_token_logprob,
 )
+from mlxoss.engine.mlx.sequence import BatchRow, length_after
+from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.errors import MemoryExceeded
 from mlxoss.harmony.encoding import RETURN
 
@@ -63,8 +63,8 @@ class StepPlan:
 class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
-    ``prefill_step_tokens`` bounds what one step prefills, all prompts together, beside ``Pace``.
-    ``entropy`` gives 64 bits for a request without a seed. ``prefixes`` keeps what prompts may
+    ``prefill_step_tokens`` bounds what one step prefills, all prompts together, beside
+    ``PrefillChunks``. ``entropy`` gives 64 bits for a request without a seed. ``prefixes`` keeps what prompts may
     have in common (``None``: nothing is kept). ``room`` is what the sequences share (``None``:
     they are not bounded).
     """
@@ -83,14 +83,16 @@ class MlxBackend:
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
-        self._pace = Pace(prefill_step_tokens, most_pairs(has_metal=mx.metal.is_available()))
+        self._pace = PrefillChunks(
+            prefill_step_tokens, most_pairs(has_metal=mx.metal.is_available())
+        )
         self._room = room
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
         self._stream = mx.new_stream(mx.default_device())
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, BatchRow] = {}
         self._prefilling: set[int] = set()
-        self._paused: dict[int, Row] = {}
+        self._paused: dict[int, BatchRow] = {}
         self._samplers = Samplers(entropy)
         self._generator = self._make_generator()
 
@@ -140,12 +142,12 @@ class MlxBackend:
         self._prefilling.add(key)
         return start.length
 
-    def _make_row(self, uid: int, request: GenerationRequest) -> Row:
+    def _make_row(self, uid: int, request: GenerationRequest) -> BatchRow:
         follower = None
         if request.grammar is not None:
-            follower = Follower(request.grammar.make_guard())
+            follower = GrammarCursor(request.grammar.make_matcher())
         processors = self.make_processors(request)
-        return Row(uid, request, processors, self._samplers.get(request.sampling), follower)
+        return BatchRow(uid, request, processors, self._samplers.get(request.sampling), follower)
 
     def fits(self) -> bool:
         """See ``Backend``."""

@@ -7,7 +7,7 @@ from collections.abc import Set
 from mlxoss.core import GenerationRequest
 
 
-class Line:
+class WaitingQueue:
     """First come first served, except that background requests let all others go first.
 
     They also leave one slot of several free, so that whoever comes need not wait for their end.

@@ -10,7 +10,7 @@ from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
-from mlxoss.harmony.grammar import FREE_TEXT_MARK
+from mlxoss.harmony.grammar.render import FREE_TEXT_MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Choice:
 Rule = Free | Forced | Choice
 
 
-class GuardError(Exception):
+class GrammarError(Exception):
     """The turn left its grammar, or the grammar is too complex to follow here."""
 
 
-class Guard:
+class GrammarMatcher:
     """One turn on its way through a grammar. Not safe to share between threads.
 
     It begins where the prompt ends. After the id that ends the turn nothing may be asked.
@@ -51,7 +51,7 @@ class Guard:
         self._matcher = matcher
 
     def rule(self) -> Rule:
-        """What may come next. 10 to 200 µs inside JSON. Raises ``GuardError``."""
+        """What may come next. 10 to 200 µs inside JSON. Raises ``GrammarError``."""
         forced = self._matcher.compute_ff_tokens()
         if forced:
             return Forced(tuple(forced))
@@ -65,13 +65,13 @@ class Guard:
     def take(self, ids: Sequence[int]) -> None:
         """Go on by ``ids``; ordinary ids of free text may be left out, they change nothing.
 
-        Raises ``GuardError`` for an id that is not allowed.
+        Raises ``GrammarError`` for an id that is not allowed.
         """
         if not self._matcher.consume_tokens(list(ids)):
-            raise GuardError(self._matcher.get_error())
+            raise GrammarError(self._matcher.get_error())
 
     def _allowed(self) -> NDArray[np.bool_]:
         words = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         if self._matcher.is_error():
-            raise GuardError(self._matcher.get_error())
+            raise GrammarError(self._matcher.get_error())
         return np.unpackbits(words, bitorder="little")[:VOCAB_SIZE].view(np.bool_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxoss.engine.disk_files import NOTHING, Link
+from mlxoss.engine.prefix_cache.disk_files import NOTHING, Link
 
 
 @dataclass(eq=False, slots=True)

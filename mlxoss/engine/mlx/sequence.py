@@ -10,8 +10,8 @@ import mlx.core as mx
 import numpy as np
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.follower import Follower, Plan
-from mlxoss.engine.sampling import LogitsProcessor, Sampler, greedy
+from mlxoss.engine.mlx.grammar_cursor import GrammarCursor, StepChoice
+from mlxoss.engine.mlx.sampling import LogitsProcessor, Sampler, greedy
 from mlxoss.errors import NotANumber
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def length_after(request: GenerationRequest, more: int) -> int:
     return len(request.prompt_ids) + min(more, request.max_tokens)
 
 
-class Row:
+class BatchRow:
     """A sequence in the batch. What its parts raise is kept and fails this sequence alone.
 
     ``follower`` is ``None`` for a sequence without a grammar. ``highest`` is the logit behind the
@@ -41,7 +41,7 @@ class Row:
         request: GenerationRequest,
         processors: Sequence[LogitsProcessor],
         sampler: Sampler,
-        follower: Follower | None,
+        follower: GrammarCursor | None,
     ) -> None:
         self.uid = uid
         self.highest: Highest | None = None
@@ -127,7 +127,7 @@ class Row:
                 self.is_spoiled = True
                 self.error = NotANumber()
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> StepChoice | None:
         """How to choose the next id; ``None`` if any will do."""
         follower = self._follower
         return None if follower is None else self._try(follower.plan, None)

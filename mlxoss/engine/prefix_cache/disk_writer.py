@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlxoss.engine.disk_files import Arrays, Link, write_link
-from mlxoss.engine.disk_index import Entry
+from mlxoss.engine.prefix_cache.disk_files import Arrays, Link, write_link
+from mlxoss.engine.prefix_cache.disk_index import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 import mlx.core as mx
 
 from mlxoss.engine.capacity import PREFILL_TOKENS
-from mlxoss.engine.model import Model
+from mlxoss.engine.mlx.model import Model
 
 
 def wire_memory() -> None:

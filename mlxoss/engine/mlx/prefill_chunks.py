@@ -13,7 +13,7 @@ _FIRST_TOKENS = 256
 _MOST_GROWTH = 2
 
 
-class Pace:
+class PrefillChunks:
     """Measures chunks and says how long the next one is. Engine's thread.
 
     ``most_tokens`` bounds a chunk, all rows together, and ``most_pairs`` the pairs of a token of

@@ -22,9 +22,9 @@ from mlxoss.harmony.encoding import (
     VOCAB_SIZE,
     read_vocabulary,
 )
-from mlxoss.harmony.grammar import render_body_grammar, render_grammar, unusable
-from mlxoss.harmony.guard import Guard
-from mlxoss.harmony.rules import TurnRules
+from mlxoss.harmony.grammar.matcher import GrammarMatcher
+from mlxoss.harmony.grammar.render import render_body_grammar, render_grammar, unusable
+from mlxoss.harmony.grammar.rules import TurnRules
 
 MOST_GRAMMARS = 64
 
@@ -83,12 +83,12 @@ class TurnGrammar:
     def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
 
-    def make_guard(self) -> Guard:
+    def make_matcher(self) -> GrammarMatcher:
         """A guard at the start of a turn."""
-        return Guard(self._matcher.deep_copy())
+        return GrammarMatcher(self._matcher.deep_copy())
 
 
-class Guards:
+class GrammarCompiler:
     """Compiles grammars. Any thread may call any method.
 
     ``make_tokenizer`` is called once, by the first call that needs it; others wait. The last

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlxoss.harmony.conversation import Conversation, UserText
 from mlxoss.harmony.encoding import Encoding, is_special
 from mlxoss.harmony.prompt import render_prompt
-from mlxoss.harmony.runs import MAX_RUN, split_long_runs
+from mlxoss.harmony.text_pieces import MAX_RUN, split_long_runs
 
 LONG = 50 * MAX_RUN
 

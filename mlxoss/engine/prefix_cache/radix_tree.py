@@ -52,7 +52,7 @@ class _Node(Generic[R, S]):
     children: dict[int, _Node[R, S]] = field(default_factory=dict)
 
 
-class PrefixTree(Generic[R, S]):
+class RadixTree(Generic[R, S]):
     """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
 
     Those that are held go last.

@@ -1,0 +1,1 @@
+"""The grammar of a turn: what a request allows, compiled, and followed token by token."""
