@@ -280,17 +280,17 @@ class MlxBackend:
         return [row.length_after(more) + padding for row in self._rows.values()]
 
     def _chunk_tokens(self) -> int:
-        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, so none is much longer
-        than what the shortest has left.
+        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, in places that only go
+        with the next one that is done: so none is much longer than the shortest.
         """
         rows = [self._rows[key] for key in self._prefilling]
         if not rows:
             return self._prefill_step_tokens
         known = max(row.cached_tokens + row.prefilled_tokens for row in rows)
-        left = min(row.tokens_to_prefill for row in rows)
+        left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
-        return min(tokens, max(LEAST_TOKENS, left))
+        return tokens if left is None else min(tokens, max(LEAST_TOKENS, left))
 
     def cut(self, request: GenerationRequest) -> GenerationRequest:
         """``request`` with an answer that the memory holds."""
