@@ -12,21 +12,11 @@ from collections.abc import Callable, Sequence
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend
-from mlxoss.engine.callers import Callers
-from mlxoss.engine.generation import MOST_UNREAD, Generation
-from mlxoss.engine.load_failure import explain_load_failure
+from mlxoss.engine.checkpoint.loader import explain_load_failure
+from mlxoss.engine.generation import MOST_UNREAD, Callers, Generation
+from mlxoss.engine.messages import Cancel, Close, Command, Delivery, Load, Submit, Unload, Warm
 from mlxoss.engine.occupancy import Occupancy
-from mlxoss.engine.scheduler import (
-    Cancel,
-    Close,
-    Command,
-    Delivery,
-    Load,
-    Scheduler,
-    Submit,
-    Unload,
-    Warm,
-)
+from mlxoss.engine.scheduler import Scheduler
 from mlxoss.engine.status import EnginePhase, EngineState, EngineStatus, Ranks
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull, RanksLost
 

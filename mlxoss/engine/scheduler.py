@@ -6,7 +6,6 @@ import logging
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import (
@@ -18,6 +17,19 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
     StepOutput,
 )
+from mlxoss.engine.messages import (
+    Admitted,
+    Cancel,
+    Close,
+    Command,
+    Deliver,
+    Delivery,
+    Ended,
+    Load,
+    Submit,
+    Unload,
+    Warm,
+)
 from mlxoss.engine.occupancy import Occupancy, RateMeter
 from mlxoss.engine.waiting_queue import WaitingQueue
 from mlxoss.errors import GenerationFailed, MlxossError, RanksLost
@@ -25,73 +37,11 @@ from mlxoss.errors import GenerationFailed, MlxossError, RanksLost
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Run ``request`` as soon as a slot is free."""
-
-    uid: int
-    request: GenerationRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Forget the sequence, wherever it is; nothing is handed out for it any more."""
-
-    uid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Warm:
-    """Compute ``prompt_ids`` into the prefix cache whenever there is nothing else to do."""
-
-    prompt_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unload:
-    """Return from ``Scheduler.run`` once no request runs or waits; or (not ``wanted``) do not."""
-
-    wanted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Return from ``Scheduler.wait_for_request``; no matter where there is a backend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Return from ``Scheduler.run``."""
-
-
-Command = Submit | Cancel | Warm | Unload | Load | Close
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The sequence got its slot after waiting ``wait_s`` seconds."""
-
-    uid: int
-    wait_s: float
-    cached_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The sequence failed; ``error`` is for its caller."""
-
-    uid: int
-    error: MlxossError
-
-
 REST_S = 5.0
 """Idle for so long, memory that is kept for reuse goes back."""
 
 MOST_WARMED = 8
 """How many prompts may wait to be warmed; the oldest are forgotten."""
-
-Delivery = Admitted | SequenceOutput | Ended
-Deliver = Callable[[Sequence[Delivery]], None]
 
 
 class Scheduler:

@@ -14,7 +14,6 @@ import pytest
 from mlx_lm.models.cache import BatchKVCache
 
 from mlxoss.core import GenerationRequest, TokenOutput
-from mlxoss.engine.admission import Room, SequenceBytes
 from mlxoss.engine.backend import (
     Backend,
     SequenceFailed,
@@ -22,18 +21,11 @@ from mlxoss.engine.backend import (
     SequencePaused,
     SequencePrefilled,
 )
+from mlxoss.engine.capacity import Room, SequenceBytes
+from mlxoss.engine.messages import Admitted, Cancel, Close, Command, Delivery, Ended, Submit
 from mlxoss.engine.mlx.batch import LanguageModel
 from mlxoss.engine.occupancy import Occupancy
-from mlxoss.engine.scheduler import (
-    Admitted,
-    Cancel,
-    Close,
-    Command,
-    Delivery,
-    Ended,
-    Scheduler,
-    Submit,
-)
+from mlxoss.engine.scheduler import Scheduler
 from tests.engine.harness import Outcome, make_backend, run_batch
 
 

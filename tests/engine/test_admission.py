@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.admission import Room, SequenceBytes
+from mlxoss.engine.capacity import Room, SequenceBytes
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.mlx.memory import Budget, make_room

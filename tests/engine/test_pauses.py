@@ -14,7 +14,7 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOutput
-from mlxoss.engine.backend import SequenceOutput, SequencePaused
+from mlxoss.engine.backend import SequenceOutput, SequencePaused, SequencePrefilled
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from tests.checkpoints import TinyModel, write_checkpoint
@@ -250,6 +250,28 @@ def test_arrivals_and_cancels_in_a_small_room(model: LanguageModel) -> None:
         check_same(model, requests[uid], got, wanted[: len(got)])
     foreground = [uid for uid in served.admitted if not requests[uid].is_background]
     assert foreground == sorted(foreground)
+
+
+def test_a_prompt_with_many_boundaries_is_not_padded_by_anothers_chunks(
+    model: LanguageModel,
+) -> None:
+    room = with_places(2 * 7 * 256)
+    inner = make_backend(
+        model,
+        limit_bytes=PLENTY,
+        boundaries=lambda ids, known: range(max(known + 1, 1000), len(ids) - 1, 40),
+        room=room,
+    )
+    backend = Measured(inner, room)
+    first, second = make_request(random_prompt(1250), 5), make_request(random_prompt(1200), 5)
+    backend.insert(0, first)
+    prefilled = 0
+    while prefilled < 1000:
+        prefilled += sum(o.tokens for o in backend.step() if isinstance(o, SequencePrefilled))
+    assert backend.has_room(second)
+    backend.insert(1, second)
+    outcomes = drain(backend, [0, 1])
+    check_all(model, [first, second], [outcomes[uid].tokens for uid in (0, 1)])
 
 
 def test_a_pause_takes_no_second_batch(tmp_path: Path) -> None:

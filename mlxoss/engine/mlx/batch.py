@@ -17,7 +17,6 @@ import mlx.core as mx
 from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, TokenOutput
-from mlxoss.engine.admission import Room
 from mlxoss.engine.backend import (
     PrefixCacheStatus,
     SequenceFailed,
@@ -26,13 +25,12 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
     StepOutput,
 )
-from mlxoss.engine.capacity import PREFILL_TOKENS, most_pairs
+from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.memory import give_back, wants_wiring
 from mlxoss.engine.mlx.model import LanguageModel, LastLogits
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
-from mlxoss.engine.mlx.requests import check_ids, check_request
 from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,
     Penalties,
@@ -42,8 +40,8 @@ from mlxoss.engine.mlx.sampling import (
 )
 from mlxoss.engine.mlx.sequence import BatchRow, length_after
 from mlxoss.engine.prefix_cache.cache import PrefixCache
-from mlxoss.errors import MemoryExceeded
-from mlxoss.harmony.encoding import RETURN
+from mlxoss.errors import InvalidRequest, MemoryExceeded
+from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
 __all__ = ["WARM_STEP_TOKENS", "LanguageModel", "MlxBackend"]
 
@@ -64,9 +62,9 @@ class MlxBackend:
     """A ``Backend`` for an mlx-lm model. Made, used and closed on one thread.
 
     ``prefill_step_tokens`` bounds what one step prefills, all prompts together, beside
-    ``PrefillChunks``. ``entropy`` gives 64 bits for a request without a seed. ``prefixes`` keeps what prompts may
-    have in common (``None``: nothing is kept). ``room`` is what the sequences share (``None``:
-    they are not bounded).
+    ``PrefillChunks``. ``entropy`` gives 64 bits for a request without a seed. ``prefixes`` keeps
+    what prompts may have in common (``None``: nothing is kept). ``room`` is what the sequences
+    share (``None``: they are not bounded).
     """
 
     def __init__(
@@ -282,17 +280,17 @@ class MlxBackend:
         return [row.length_after(more) + padding for row in self._rows.values()]
 
     def _chunk_tokens(self) -> int:
-        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, so none is much longer
-        than what the shortest has left.
+        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, in places that only go
+        with the next one that is done: so none is much longer than the shortest.
         """
         rows = [self._rows[key] for key in self._prefilling]
         if not rows:
             return self._prefill_step_tokens
         known = max(row.cached_tokens + row.prefilled_tokens for row in rows)
-        left = min(row.tokens_to_prefill for row in rows)
+        left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
-        return min(tokens, max(LEAST_TOKENS, left))
+        return tokens if left is None else min(tokens, max(LEAST_TOKENS, left))
 
     def cut(self, request: GenerationRequest) -> GenerationRequest:
         """``request`` with an answer that the memory holds."""
@@ -360,3 +358,25 @@ class MlxBackend:
         self._prefilling.discard(key)
         with mx.stream(self._stream):
             self._generator.remove([key])
+
+
+def check_ids(ids: tuple[int, ...], vocab_size: int) -> None:
+    """Raise ``ValueError`` for a prompt that is empty or leaves the vocabulary."""
+    if not ids:
+        raise ValueError("the prompt is empty")
+    # MLX does not check indices: one beyond the table reads other memory.
+    if min(ids) < 0 or max(ids) >= vocab_size:
+        raise ValueError(f"a prompt id is outside the vocabulary of {vocab_size}")
+
+
+def check_request(request: GenerationRequest, vocab_size: int) -> None:
+    """Raise ``ValueError`` as ``check_ids`` does, and ``InvalidRequest`` for a bias of no token."""
+    check_ids(request.prompt_ids, vocab_size)
+    if request.grammar is not None and vocab_size != VOCAB_SIZE:
+        raise ValueError(f"grammars are about {VOCAB_SIZE} tokens, not {vocab_size}")
+    for token_id in request.sampling.logit_bias:
+        if not 0 <= token_id < vocab_size:
+            raise InvalidRequest(
+                f"Token id {token_id} is outside the vocabulary of {vocab_size}.",
+                param="logit_bias",
+            )

@@ -219,10 +219,9 @@ def _put_in_order(caches: Sequence[Any]) -> None:
 
 
 def _padding(batch: PromptProcessingBatch | GenerationBatch) -> int:
-    width: int = max(
-        (c.size() for c in batch.prompt_cache if isinstance(c, BatchKVCache)), default=0
-    )
-    return max(0, width - max(map(len, batch.tokens), default=0))
+    widths: list[int] = [c.size() for c in batch.prompt_cache if isinstance(c, BatchKVCache)]
+    longest: int = max(map(len, batch.tokens), default=0)
+    return max(0, max(widths, default=0) - longest)
 
 
 class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
@@ -294,6 +293,14 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     def padding(self) -> int:
         """By how many places the caches are longer than the longest sequence in them."""
         return max(_padding(batch) for batch in (self._prompt_batch, self._generation_batch))
+
+    @property
+    def shortest_piece(self) -> int | None:
+        """How much of a prompt is left up to its end, or to where it is to be kept: the least."""
+        pieces = [each[0] for each in self._currently_processing]
+        pieces += [each[1] for each in self._unprocessed_sequences]
+        # The last id of each is a piece of its own, and no part of any chunk.
+        return min((len(own[0]) for own in pieces if len(own) > 1), default=None)
 
     def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[Any]]:
         """The ids that the caches of a sequence hold, and those caches, to be read at once."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
 
-from mlxoss.engine.admission import Room, SequenceBytes
 from mlxoss.engine.capacity import (
     Footprint,
+    Room,
+    SequenceBytes,
     check_room,
     device_bytes,
     expect_room,

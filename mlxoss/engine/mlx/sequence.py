@@ -81,11 +81,6 @@ class BatchRow:
         )
 
     @property
-    def tokens_to_prefill(self) -> int:
-        """What is left of its prompt but the last id, which the first decode step feeds."""
-        return len(self.request.prompt_ids) - 1 - self.cached_tokens - self.prefilled_tokens
-
-    @property
     def needs_every_step(self) -> bool:
         """Whether each id is chosen in a step of its own, also where it is known beforehand.
 

@@ -17,8 +17,7 @@ from typing import Any
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
-from mlxoss.harmony.grammar.lark import refuse_definition, to_definition
-from mlxoss.harmony.grammar.limits import refuse_schema
+from mlxoss.harmony.grammar.limits import refuse_definition, refuse_schema, to_definition
 from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
 
 FREE_TEXT_MARK = VOCAB_SIZE - 1
@@ -35,7 +34,8 @@ def render_grammar(rules: TurnRules) -> str:
     """The grammar in llguidance's JSON form; equal rules give equal texts.
 
     Nothing is compiled here (``mlxoss.harmony.grammar.compiler`` does that). Raises
-    ``InvalidRequest`` for a body that is too long, cannot be written as JSON, or would leave its message.
+    ``InvalidRequest`` for a body that is too long, cannot be written as JSON, or would leave its
+    message.
     """
     for param, stated in rules.bodies():
         _check(param, stated)

@@ -1,0 +1,73 @@
+"""What crosses between the event loop's thread and the engine's: commands in, deliveries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mlxoss.core import GenerationRequest
+from mlxoss.engine.backend import SequenceOutput
+from mlxoss.errors import MlxossError
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Run ``request`` as soon as a slot is free."""
+
+    uid: int
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget the sequence, wherever it is; nothing is handed out for it any more."""
+
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """Compute ``prompt_ids`` into the prefix cache whenever there is nothing else to do."""
+
+    prompt_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Return from ``Scheduler.run`` once no request runs or waits; or (not ``wanted``) do not."""
+
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Return from ``Scheduler.wait_for_request``; no matter where there is a backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Return from ``Scheduler.run``."""
+
+
+Command = Submit | Cancel | Warm | Unload | Load | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The sequence got its slot after waiting ``wait_s`` seconds."""
+
+    uid: int
+    wait_s: float
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The sequence failed; ``error`` is for its caller."""
+
+    uid: int
+    error: MlxossError
+
+
+Delivery = Admitted | SequenceOutput | Ended
+Deliver = Callable[[Sequence[Delivery]], None]
