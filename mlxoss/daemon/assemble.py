@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlxoss.engine.backend import Backend
     from mlxoss.engine.mlx.model import LanguageModel
     from mlxoss.engine.prefix_cache.disk import DiskTier
-    from mlxoss.engine.ranks.group import Ranks
+    from mlxoss.engine.ranks.group import RankGroup
     from mlxoss.engine.ranks.values import Plan
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
@@ -147,13 +147,13 @@ def _read_plan(config: Config) -> Plan | None:
     return read_plan(config)
 
 
-def _make_ranks(plan: Plan, source: ModelSource) -> Ranks:
-    from mlxoss.engine.ranks.group import Ranks
+def _make_ranks(plan: Plan, source: ModelSource) -> RankGroup:
+    from mlxoss.engine.ranks.group import RankGroup
     from mlxoss.engine.ranks.shard import check_cut
 
     if source.folder is not None:
         check_cut(source.folder, len(plan.hosts))
-    return Ranks(plan)
+    return RankGroup(plan)
 
 
 def leave(code: int) -> NoReturn:
@@ -196,7 +196,7 @@ def log_problem() -> DaemonProblem | None:
 
 
 def _load_backend(
-    source: ModelSource, files: ModelFiles, config: Config, ranks: Ranks | None
+    source: ModelSource, files: ModelFiles, config: Config, ranks: RankGroup | None
 ) -> Backend:
     import mlx.core as mx
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxoss.engine.ranks.group import Ranks
+from mlxoss.engine.ranks.group import RankGroup
 from mlxoss.engine.ranks.messages import Measure
 from mlxoss.engine.ranks.probe import measure, read_sums
 from tests.checkpoints import TinyModel, write_checkpoint
@@ -86,7 +86,7 @@ def main() -> None:
     size = TinyModel(hidden=options.hidden, layers=options.layers)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = write_checkpoint(Path(folder) / "model", size)
-        ranks = Ranks(make_plan(checkpoint))
+        ranks = RankGroup(make_plan(checkpoint))
         try:
             model = share(checkpoint, ranks)
             for streams in (1, 8):

@@ -12,10 +12,10 @@ import mlx.core as mx
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.prefix_cache.cache import Boundaries, PrefixCache
-from mlxoss.engine.ranks.group import Ranks
+from mlxoss.engine.ranks.group import RankGroup
 from mlxoss.engine.ranks.leading import Cuts, LeadingBackend
 from mlxoss.engine.ranks.logits import LeadingLogits
-from mlxoss.engine.ranks.messages import Begin, Load
+from mlxoss.engine.ranks.messages import Begin, LoadShard
 from mlxoss.engine.ranks.probe import read_sums
 from mlxoss.engine.ranks.shard import load_shard
 from mlxoss.engine.ranks.values import Plan
@@ -37,7 +37,7 @@ class SharedModel:
 
     whole: LanguageModel
     shard: Any
-    ranks: Ranks
+    ranks: RankGroup
     wrap: Callable[[Any], Any] = lambda model: model
 
     def __post_init__(self) -> None:
@@ -66,10 +66,10 @@ class SharedModel:
         return cast(MlxBackend, LeadingBackend(ranks, inner, cuts, read_sums(self.shard)))
 
 
-def share(folder: Path, ranks: Ranks) -> SharedModel:
+def share(folder: Path, ranks: RankGroup) -> SharedModel:
     """Start ``ranks`` and load their parts of the model in ``folder``."""
     ranks.start()
-    ranks.tell(Load())
+    ranks.tell(LoadShard())
     shard = load_shard(folder, ranks.group)
     ranks.ask()
     return SharedModel(load_folder(folder), shard, ranks)

@@ -14,21 +14,21 @@ from typing import Any
 
 import pytest
 
-from mlxoss.engine.ranks.channel import MOST_BYTES, Channel, greet
-from mlxoss.engine.ranks.door import MOST_AT_ONCE, Door
+from mlxoss.engine.ranks.channel import MOST_BYTES, RankChannel, greet
+from mlxoss.engine.ranks.listener import MOST_AT_ONCE, RankListener
 from mlxoss.engine.ranks.messages import (
     Beat,
     Begin,
     Bye,
     Failed,
-    Insert,
+    InsertSequence,
     Join,
     Loaded,
     Message,
-    Pause,
+    PauseSequence,
     Ready,
-    Step,
-    Warm,
+    RunStep,
+    WarmPrompt,
     parse_message,
     to_bytes,
 )
@@ -43,12 +43,12 @@ MESSAGES: list[Message] = [
     Beat({"active_bytes": 5}),
     Join((("10.0.0.1:5", "10.0.1.1:6"), ("10.0.0.2:7", "10.0.1.2:8"))),
     Begin(8, 1 << 30),
-    Insert(3, (5, 6, 7), 9, (200002,), (2,), 1, (4, 4096)),
-    Pause(3, (4, 4096)),
-    Step(32, ((1, 2), (3, 4)), (0, 0)),
-    Step(32, (), (0, 0)),
-    Warm(None, (1, 2)),
-    Warm(tuple(range(200_000, 200_050)), (1, 2)),
+    InsertSequence(3, (5, 6, 7), 9, (200002,), (2,), 1, (4, 4096)),
+    PauseSequence(3, (4, 4096)),
+    RunStep(32, ((1, 2), (3, 4)), (0, 0)),
+    RunStep(32, (), (0, 0)),
+    WarmPrompt(None, (1, 2)),
+    WarmPrompt(tuple(range(200_000, 200_050)), (1, 2)),
     Ready(77, ("127.0.0.1:9",), {"mlx": "0.32.4"}),
     Loaded(1, 2, "ab"),
     Failed('it "broke"\n', is_model=True),
@@ -73,10 +73,10 @@ class Hall:
     """Who has come in through a door."""
 
     def __init__(self) -> None:
-        self.came: queue.SimpleQueue[tuple[int, Channel]] = queue.SimpleQueue()
+        self.came: queue.SimpleQueue[tuple[int, RankChannel]] = queue.SimpleQueue()
         self.heard: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
 
-    def admit(self, rank: int, channel: Channel) -> bool:
+    def admit(self, rank: int, channel: RankChannel) -> bool:
         if rank != 1:
             return False
         self.came.put((rank, channel))
@@ -94,9 +94,9 @@ class Hall:
 
 
 @contextlib.contextmanager
-def open_door(secret: bytes = SECRET) -> Iterator[tuple[Door, Hall]]:
+def open_door(secret: bytes = SECRET) -> Iterator[tuple[RankListener, Hall]]:
     hall = Hall()
-    with Door("127.0.0.1", secret, hall.admit) as door:
+    with RankListener("127.0.0.1", secret, hall.admit) as door:
         door.open()
         yield door, hall
 
@@ -115,7 +115,7 @@ def is_closed(sock: socket.socket) -> bool:
 def test_who_knows_the_secret_comes_in_and_is_heard() -> None:
     with open_door() as (door, hall), socket.create_connection(door.address) as sock:
         greet(sock, SECRET, 1)
-        Channel(sock).send(Ready(1, (), {}))
+        RankChannel(sock).send(Ready(1, (), {}))
         assert isinstance(hall.heard.get(timeout=30), Ready)
         # It stays though the door is closed.
     assert hall.heard.get(timeout=30) is None
@@ -171,7 +171,7 @@ def test_silent_strangers_hold_few_places_and_not_for_long() -> None:
 
 
 @contextlib.contextmanager
-def worker(timeout_s: float = 30.0) -> Iterator[tuple[RankProcess, Channel, Hall]]:
+def worker(timeout_s: float = 30.0) -> Iterator[tuple[RankProcess, RankChannel, Hall]]:
     """A real rank whose rank 0 is this test."""
     with open_door() as (door, hall):
         process = RankProcess(HERE, make_seat(door.address, timeout_s))
@@ -217,7 +217,7 @@ def test_a_rank_says_who_it_is_and_goes_when_told() -> None:
         assert wait_for_end(process).startswith("exit status 0")
 
 
-@pytest.mark.parametrize("message", [Step(32, (), (0, 0)), Failed("not rank 0's to say")])
+@pytest.mark.parametrize("message", [RunStep(32, (), (0, 0)), Failed("not rank 0's to say")])
 def test_a_rank_that_cannot_do_as_told_says_why_and_ends(message: Message) -> None:
     with worker() as (process, channel, hall):
         channel.send(message)

@@ -9,12 +9,12 @@ import pytest
 
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.ranks.following import Divergence, Following
-from mlxoss.engine.ranks.messages import Begin, Insert, Step, Warm
+from mlxoss.engine.ranks.messages import Begin, InsertSequence, RunStep, WarmPrompt
 from tests.checkpoints import TinyModel, write_checkpoint
 from tests.engine.harness import random_prompt
 from tests.ranks.test_channel import make_seat
 
-INSERT = Insert(0, tuple(random_prompt(30)), 4, (), (29,), 0, (0, 0))
+INSERT = InsertSequence(0, tuple(random_prompt(30)), 4, (), (29,), 0, (0, 0))
 
 
 @pytest.fixture
@@ -35,10 +35,12 @@ def test_what_is_the_same_goes_on(following: Following) -> None:
     [
         replace(INSERT, cached_tokens=7),
         replace(INSERT, kept=(1, 4096)),
-        Step(32, (), (1, 4096)),
-        Warm((1, 2, 3), (0, 1)),
+        RunStep(32, (), (1, 4096)),
+        WarmPrompt((1, 2, 3), (0, 1)),
     ],
 )
-def test_what_differs_is_told(following: Following, message: Insert | Step | Warm) -> None:
+def test_what_differs_is_told(
+    following: Following, message: InsertSequence | RunStep | WarmPrompt
+) -> None:
     with pytest.raises(Divergence, match="the prefix cache here holds"):
         following.take(message)

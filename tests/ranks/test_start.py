@@ -12,8 +12,8 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from mlxoss.engine.ranks.group import Ranks, _Peer
-from mlxoss.engine.ranks.messages import Insert, Join, Ready
+from mlxoss.engine.ranks.group import RankGroup, _Peer
+from mlxoss.engine.ranks.messages import InsertSequence, Join, Ready
 from mlxoss.engine.ranks.ring import free_addresses
 from mlxoss.errors import RanksLost
 from tests.cli.daemon import start_daemon
@@ -64,8 +64,8 @@ def test_an_address_that_is_not_the_hosts(tmp_path: Path) -> None:
 
 def test_a_group_ends_though_a_rank_takes_no_message(tmp_path: Path) -> None:
     """Whoever sends to it waits, and holds the connection meanwhile."""
-    ranks = Ranks(make_plan(tmp_path))
-    large = Insert(0, tuple(range(4_000_000)), 1, (), (), 0, (0, 0))
+    ranks = RankGroup(make_plan(tmp_path))
+    large = InsertSequence(0, tuple(range(4_000_000)), 1, (), (), 0, (0, 0))
 
     def send() -> None:
         with pytest.raises(RanksLost):

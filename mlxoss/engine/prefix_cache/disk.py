@@ -14,7 +14,7 @@ import numpy as np
 from mlxoss.engine.prefix_cache.arrays import Form, make_revision, to_arrays, to_run, to_windows
 from mlxoss.engine.prefix_cache.disk_files import NOTHING, Arrays, Link, make_keys, read_link, scan
 from mlxoss.engine.prefix_cache.disk_index import DiskIndex, Entry
-from mlxoss.engine.prefix_cache.disk_writer import DiskWriter, Remove, Touch, Write
+from mlxoss.engine.prefix_cache.disk_writer import DiskWriter, RemoveFiles, TouchFiles, WriteFile
 from mlxoss.engine.prefix_cache.radix_tree import Found
 from mlxoss.engine.prefix_cache.snapshot import Pairs, read_run, read_windows
 
@@ -141,7 +141,7 @@ class DiskTier:
         self._index.add(entry)
         self._index.touch([*chain, entry])
         self._pending_bytes += nbytes
-        self._writer.put(Write(entry, arrays))
+        self._writer.put(WriteFile(entry, arrays))
 
     def _longest(self, ids: Sequence[int], most: int, *, written: bool = False) -> list[Entry]:
         lengths = self._index.lengths(most)
@@ -205,8 +205,8 @@ class DiskTier:
     def _touch(self, chain: Sequence[Entry]) -> None:
         if chain:
             self._index.touch(chain)
-            self._writer.put(Touch([entry.link for entry in reversed(chain)]))
+            self._writer.put(TouchFiles([entry.link for entry in reversed(chain)]))
 
     def _remove(self, links: Iterable[Link]) -> None:
         if gone := list(links):
-            self._writer.put(Remove(gone))
+            self._writer.put(RemoveFiles(gone))

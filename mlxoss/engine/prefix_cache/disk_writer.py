@@ -15,7 +15,7 @@ from mlxoss.engine.prefix_cache.disk_index import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class WriteFile:
     """Write ``entry``; the arrays are nobody else's."""
 
     entry: Entry
@@ -23,14 +23,14 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class RemoveFiles:
     """Remove the files of ``links``."""
 
     links: Sequence[Link]
 
 
 @dataclass(frozen=True, slots=True)
-class Touch:
+class TouchFiles:
     """Mark the files of ``links`` as used now, the last of them the latest."""
 
     links: Sequence[Link]
@@ -38,13 +38,13 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A ``Write`` is done, or failed with ``error``."""
+    """A ``WriteFile`` is done, or failed with ``error``."""
 
     entry: Entry
     error: Exception | None
 
 
-Job = Write | Remove | Touch
+Job = WriteFile | RemoveFiles | TouchFiles
 
 
 class DiskWriter:
@@ -74,13 +74,13 @@ class DiskWriter:
         match self._jobs.get():
             case None:
                 return False
-            case Write(entry, arrays):
+            case WriteFile(entry, arrays):
                 self.done.put(Written(entry, self._write(entry.link, arrays)))
-            case Remove(links):
+            case RemoveFiles(links):
                 for link in links:
                     with suppress(OSError):
                         (self._folder / link.name).unlink()
-            case Touch(links):
+            case TouchFiles(links):
                 for link in links:
                     with suppress(OSError):
                         os.utime(self._folder / link.name)

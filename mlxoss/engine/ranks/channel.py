@@ -26,7 +26,7 @@ _LENGTH = struct.Struct(">I")
 _NONCE_BYTES = 32
 
 
-class Channel:
+class RankChannel:
     """One end. ``send`` may be called on any thread, ``receive`` on one.
 
     Both raise ``OSError`` when the connection is lost, or the other side says what is no message.

@@ -9,19 +9,19 @@ from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.ranks.messages import (
     Begin,
     Failed,
-    Insert,
+    InsertSequence,
     Join,
     Kept,
-    Load,
     Loaded,
+    LoadShard,
     Measure,
     Message,
-    Pause,
-    Remove,
+    PauseSequence,
+    RemoveSequence,
     Rest,
-    Step,
-    Unload,
-    Warm,
+    RunStep,
+    UnloadShard,
+    WarmPrompt,
 )
 from mlxoss.engine.ranks.ring import join
 from mlxoss.engine.ranks.values import Seat
@@ -52,11 +52,11 @@ class Following:
             case Join(addresses):
                 seat = self._seat
                 self._group = join(seat.backend, seat.rank, addresses, seat.rdma, seat.timeout_s)
-            case Load():
+            case LoadShard():
                 return self._load()
             case Begin(max_batch, prefix_bytes):
                 self._begin(max_batch, prefix_bytes)
-            case Unload():
+            case UnloadShard():
                 self._unload()
             case _:
                 self._work(message)
@@ -64,18 +64,18 @@ class Following:
 
     def _work(self, message: Message) -> None:
         match message:
-            case Insert():
+            case InsertSequence():
                 self._insert(message)
-            case Pause(uid, kept):
+            case PauseSequence(uid, kept):
                 self._backend.pause(uid)
                 self._compare(kept)
-            case Remove(uid, is_spoiled):
+            case RemoveSequence(uid, is_spoiled):
                 self._backend.remove(uid)
                 if is_spoiled:
                     self._backend.distrust()
-            case Step(chunk_tokens, runs, kept):
+            case RunStep(chunk_tokens, runs, kept):
                 self._step(chunk_tokens, runs, kept)
-            case Warm(prompt_ids, kept):
+            case WarmPrompt(prompt_ids, kept):
                 self._compare(kept)
                 self._warmed = self._warmed if prompt_ids is None else prompt_ids
                 self._backend.warm(self._warmed)
@@ -114,7 +114,7 @@ class Following:
             logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes, lambda *_: self._cuts)
         )
 
-    def _insert(self, message: Insert) -> None:
+    def _insert(self, message: InsertSequence) -> None:
         request = GenerationRequest(
             message.prompt_ids, message.max_tokens, frozenset(message.stop_ids), GREEDY
         )

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlxoss.engine.ranks.channel import Channel
-from mlxoss.engine.ranks.door import Door
+from mlxoss.engine.ranks.channel import RankChannel
+from mlxoss.engine.ranks.listener import RankListener
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Join, Loaded, Message, Ready
 from mlxoss.engine.ranks.processes import RankProcess, end_all
 from mlxoss.engine.ranks.ring import free_addresses, join, read_versions
@@ -43,7 +43,7 @@ class _Peer:
     host: Host
     process: RankProcess
     heard_at: float
-    channel: Channel | None = None
+    channel: RankChannel | None = None
     ready: Ready | None = None
     memory: dict[str, int] = field(default_factory=dict)
     replies: queue.SimpleQueue[Loaded | Failed] = field(default_factory=queue.SimpleQueue)
@@ -53,7 +53,7 @@ class _Peer:
         return f"rank {self.rank} on {self.host.ssh}"
 
 
-class Ranks:
+class RankGroup:
     """The group with this process as rank 0. ``start``, ``tell`` and ``ask`` are the engine's
     thread's; the others may be called on any.
 
@@ -74,7 +74,7 @@ class Ranks:
         self._busy_since: float | None = None
 
     @property
-    def others(self) -> Sequence[Channel]:
+    def others(self) -> Sequence[RankChannel]:
         """The connections to the other ranks, in order."""
         return [peer.channel for peer in self._peers if peer.channel is not None]
 
@@ -83,7 +83,7 @@ class Ranks:
         if self.group is not None:
             return
         secret = secrets.token_bytes(32)
-        with Door(self.plan.hosts[0].ips[0], secret, self._admit) as door:
+        with RankListener(self.plan.hosts[0].ips[0], secret, self._admit) as door:
             for rank, host in enumerate(self.plan.hosts[1:], 1):
                 process = RankProcess(host, self._seat(rank, door.address, secret))
                 self._peers.append(_Peer(rank, host, process, time.monotonic()))
@@ -230,7 +230,7 @@ class Ranks:
             with contextlib.suppress(OSError):
                 channel.send(Bye())
 
-    def _admit(self, rank: int, channel: Channel) -> bool:
+    def _admit(self, rank: int, channel: RankChannel) -> bool:
         """A rank has come; it is listened to on the calling thread from here on."""
         peer = next((p for p in self._peers if p.rank == rank and p.channel is None), None)
         if peer is None:

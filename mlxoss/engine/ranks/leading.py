@@ -12,20 +12,20 @@ from mlxoss.engine.checkpoint.loader import ModelSource
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.engine.mlx.memory import Budget, make_room
 from mlxoss.engine.prefix_cache.cache import Boundaries, PrefixCache
-from mlxoss.engine.ranks.group import Ranks
+from mlxoss.engine.ranks.group import RankGroup
 from mlxoss.engine.ranks.logits import LeadingLogits
 from mlxoss.engine.ranks.messages import (
     Begin,
-    Insert,
+    InsertSequence,
     Kept,
-    Load,
+    LoadShard,
     Measure,
-    Pause,
-    Remove,
+    PauseSequence,
+    RemoveSequence,
     Rest,
-    Step,
-    Unload,
-    Warm,
+    RunStep,
+    UnloadShard,
+    WarmPrompt,
 )
 from mlxoss.engine.ranks.probe import Sums, measure, read_sums
 from mlxoss.engine.ranks.ring import check_backend
@@ -34,7 +34,7 @@ from mlxoss.errors import ModelError, NotANumber, RanksLost
 from mlxoss.harmony.boundaries import find_boundaries
 
 
-def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
+def load_leading(ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
     """Load the model on all ranks; what all of them have room for is what there is.
 
     Starts them the first time, and ends them where the model cannot be loaded, so that no machine
@@ -49,10 +49,10 @@ def load_leading(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: i
         raise
 
 
-def _load(ranks: Ranks, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
+def _load(ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
     check_backend(ranks.plan.backend)
     ranks.start()
-    ranks.tell(Load())
+    ranks.tell(LoadShard())
     model, own = load_part(source, budget, ranks.group)
     parts = [own, *ranks.ask()]
     for rank, part in enumerate(parts):
@@ -96,7 +96,7 @@ class LeadingBackend:
     here. A step that fails leaves the ranks apart, so nothing is rebuilt: they are lost.
     """
 
-    def __init__(self, ranks: Ranks, inner: MlxBackend, cuts: Cuts, sums: Sums) -> None:
+    def __init__(self, ranks: RankGroup, inner: MlxBackend, cuts: Cuts, sums: Sums) -> None:
         self._ranks = ranks
         self._inner = inner
         self._cuts = cuts
@@ -122,7 +122,7 @@ class LeadingBackend:
         """See ``Backend``."""
         cached_tokens = self._inner.insert(uid, request)
         self._ranks.tell(
-            Insert(
+            InsertSequence(
                 uid=uid,
                 prompt_ids=request.prompt_ids,
                 max_tokens=self._inner.cut(request).max_tokens,
@@ -143,21 +143,21 @@ class LeadingBackend:
         with self._ranks.working():
             outputs = self._inner.pause(uid)
         if not any(isinstance(output, SequenceFailed) for output in outputs):
-            self._ranks.tell(Pause(uid, read_kept(self._inner)))
+            self._ranks.tell(PauseSequence(uid, read_kept(self._inner)))
         self._remove_failed(outputs)
         return outputs
 
     def remove(self, uid: int) -> None:
         """See ``Backend``."""
         self._inner.remove(uid)
-        self._ranks.tell(Remove(uid))
+        self._ranks.tell(RemoveSequence(uid))
 
     def step(self) -> Sequence[StepOutput]:
         """See ``Backend``. Raises ``RanksLost``."""
         plan = self._inner.plan_step()
         runs = tuple(tuple(run) for run in plan.runs) if any(plan.runs) else ()
         with self._ranks.working():
-            self._ranks.tell(Step(plan.chunk_tokens, runs, read_kept(self._inner)))
+            self._ranks.tell(RunStep(plan.chunk_tokens, runs, read_kept(self._inner)))
             outputs = self._inner.run_step(plan)
         self._remove_failed(outputs)
         return outputs
@@ -168,7 +168,7 @@ class LeadingBackend:
             return False
         new = None if prompt_ids == self._warmed else prompt_ids
         with self._ranks.working():
-            self._ranks.tell(Warm(new, read_kept(self._inner)))
+            self._ranks.tell(WarmPrompt(new, read_kept(self._inner)))
             self._warmed = prompt_ids
             return self._inner.warm(prompt_ids)
 
@@ -187,14 +187,14 @@ class LeadingBackend:
         """See ``Backend``."""
         if self._ranks.is_lost:
             return  # what waits for the others would wait for ever
-        self._ranks.tell(Unload())
+        self._ranks.tell(UnloadShard())
         self._inner.close()
 
     def _remove_failed(self, outputs: Sequence[StepOutput]) -> None:
         for output in outputs:
             if isinstance(output, SequenceFailed):
                 is_spoiled = isinstance(output.error, NotANumber)
-                self._ranks.tell(Remove(output.uid, is_spoiled))
+                self._ranks.tell(RemoveSequence(output.uid, is_spoiled))
 
     def _measure(self) -> None:
         with self._ranks.working():

@@ -32,7 +32,7 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadShard:
     """Read the shard into memory; answered by ``Loaded``."""
 
 
@@ -45,7 +45,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Insert:
+class InsertSequence:
     """Admit a sequence, of which the prefix cache held ``cached_tokens``, or have it go on.
 
     Snapshots are to be kept at the lengths ``cuts``.
@@ -61,7 +61,7 @@ class Insert:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class PauseSequence:
     """Take a sequence out until it is inserted again with all its tokens so far."""
 
     uid: int
@@ -69,7 +69,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class RemoveSequence:
     """Take a sequence out; one that ``is_spoiled`` makes all that was computed suspect."""
 
     uid: int
@@ -77,7 +77,7 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RunStep:
     """Run a step: ``chunk_tokens`` of each prompt, and in each row ``runs`` along with its id."""
 
     chunk_tokens: int
@@ -86,7 +86,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Warm:
+class WarmPrompt:
     """Compute a bit of a prompt ahead; ``None``: of the one of last time."""
 
     prompt_ids: tuple[int, ...] | None
@@ -104,8 +104,8 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Unload:
-    """Free the shard; ``Load`` may follow."""
+class UnloadShard:
+    """Free the shard; ``LoadShard`` may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +152,16 @@ class Failed:
 Message = (
     Beat
     | Join
-    | Load
+    | LoadShard
     | Begin
-    | Insert
-    | Pause
-    | Remove
-    | Step
-    | Warm
+    | InsertSequence
+    | PauseSequence
+    | RemoveSequence
+    | RunStep
+    | WarmPrompt
     | Rest
     | Measure
-    | Unload
+    | UnloadShard
     | Bye
     | Ready
     | Loaded
@@ -171,7 +171,20 @@ Message = (
 _CLASSES = {
     cls.__name__: cls
     for cls in (
-        *(Beat, Join, Load, Begin, Insert, Pause, Remove, Step, Warm, Rest, Measure, Unload),
+        *(
+            Beat,
+            Join,
+            LoadShard,
+            Begin,
+            InsertSequence,
+            PauseSequence,
+            RemoveSequence,
+            RunStep,
+            WarmPrompt,
+            Rest,
+            Measure,
+            UnloadShard,
+        ),
         *(Bye, Ready, Loaded, Failed),
     )
 }

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import NoReturn
 
-from mlxoss.engine.ranks.channel import Channel, greet
+from mlxoss.engine.ranks.channel import RankChannel, greet
 from mlxoss.engine.ranks.following import Divergence, Following
 from mlxoss.engine.ranks.group import BEATS, read_mlx_memory
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Message, Ready
@@ -83,7 +83,7 @@ class Worker:
                 self._channel.send(Beat(read_mlx_memory()))
                 self._channel.send(reply)
 
-    def _connect(self) -> Channel:
+    def _connect(self) -> RankChannel:
         try:
             sock = socket.create_connection(self._seat.leader, timeout=_CONNECT_S)
             greet(sock, bytes.fromhex(self._seat.secret), self._seat.rank)
@@ -92,7 +92,7 @@ class Worker:
             host, port = self._seat.leader
             logger.error("rank 0 cannot be reached at %s port %d: %s", host, port, error)
             leave(1)
-        return Channel(sock)
+        return RankChannel(sock)
 
     def _fail(self, why: str) -> NoReturn:
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from mlxoss.engine.ranks.channel import Channel, welcome
+from mlxoss.engine.ranks.channel import RankChannel, welcome
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +20,12 @@ GREETING_S = 5.0
 MOST_AT_ONCE = 16
 """How many may be trying; more are turned away."""
 
-Admit = Callable[[int, Channel], bool]
+Admit = Callable[[int, RankChannel], bool]
 """Given a rank and its connection, listen to it on this thread for as long as it is there; False
 if that rank is not awaited."""
 
 
-class Door:
+class RankListener:
     """A listening socket at ``host``, on any free port. Raises ``OSError`` if it cannot be.
 
     Leaving the context closes it; who has come in stays.
@@ -85,7 +85,7 @@ class Door:
             return
         finally:
             self._trying.release()
-        channel = Channel(sock)
+        channel = RankChannel(sock)
         if not self._admit(rank, channel):
             logger.warning("a second rank %d from %s was refused", rank, host)
         channel.close()
