@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlxoss.core import FinishReason, GenerationRequest, TokenLogprob, TokenOutput
 from mlxoss.engine.backend import (
     PrefixCacheStatus,
     SequenceFailed,
     SequenceOutput,
+    SequencePaused,
     SequencePrefilled,
     StepOutput,
 )
@@ -40,8 +41,8 @@ class ScriptedBackend:
     anything else happens.
     ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
     A prompt takes ``warm_steps`` to warm. The sequences share ``most_tokens``, each as long as the
-    longest. ``inserted``, ``removed``, ``warmed``, ``rested``,
-    ``rebuilt`` and ``closed`` record what was asked.
+    longest; with ``held_tokens`` they share those, each with what it holds. ``inserted``,
+    ``removed``, ``warmed``, ``rested``, ``rebuilt`` and ``closed`` record what was asked.
     """
 
     script: Script
@@ -56,6 +57,7 @@ class ScriptedBackend:
     warmed: list[tuple[int, ...]] = field(default_factory=list)
     warm_steps: int = 1
     most_tokens: int | None = None
+    held_tokens: int | None = None
     rested: int = 0
     rebuilt: int = 0
     closed: bool = False
@@ -65,6 +67,7 @@ class ScriptedBackend:
     def __post_init__(self) -> None:
         self.gate.set()
         self._replays: dict[int, _Replay] = {}
+        self._paused: dict[int, _Replay] = {}
 
     @property
     def active(self) -> int:
@@ -75,7 +78,11 @@ class ScriptedBackend:
         return None
 
     def has_room(self, request: GenerationRequest) -> bool:
-        if self.most_tokens is None or not self._replays:
+        if not self._replays:
+            return True
+        if self.held_tokens is not None:
+            return self._held(1) + len(request.prompt_ids) + 1 <= self.held_tokens
+        if self.most_tokens is None:
             return True
         requests = [*(replay.request for replay in self._replays.values()), request]
         lengths = [len(each.prompt_ids) + each.max_tokens for each in requests]
@@ -84,13 +91,29 @@ class ScriptedBackend:
     def insert(self, uid: int, request: GenerationRequest) -> int:
         self.threads.add(threading.current_thread().name)
         self.inserted.append(request)
-        self._replays[uid] = _Replay(request, list(self.script(request)))
+        paused = self._paused.pop(uid, None)
+        self._replays[uid] = paused or _Replay(request, list(self.script(request)))
         self.most_at_once = max(self.most_at_once, len(self._replays))
         return 0
 
     def remove(self, uid: int) -> None:
         self.removed.append(uid)
         self._replays.pop(uid, None)
+        self._paused.pop(uid, None)
+
+    def fits(self) -> bool:
+        return self.held_tokens is None or self._held(1) <= self.held_tokens
+
+    def pause(self, uid: int) -> Sequence[StepOutput]:
+        replay = self._paused[uid] = self._replays.pop(uid)
+        said = replay.ids[: replay.sent]
+        request = replay.request
+        longer = replace(
+            request,
+            prompt_ids=(*request.prompt_ids, *said),
+            max_tokens=request.max_tokens - len(said),
+        )
+        return [SequencePaused(uid, longer)]
 
     def step(self) -> Sequence[StepOutput]:
         self.threads.add(threading.current_thread().name)
@@ -124,6 +147,11 @@ class ScriptedBackend:
         self.threads.add(threading.current_thread().name)
         self.closed = True
         self._replays.clear()
+
+    def _held(self, more: int) -> int:
+        return sum(
+            len(replay.request.prompt_ids) + replay.sent + more for replay in self._replays.values()
+        )
 
     def _advance(self, uid: int) -> list[StepOutput]:
         replay = self._replays[uid]

@@ -114,6 +114,8 @@ class HealthReport(TypedDict):
     uptime_s: NotRequired[float]
     active_requests: NotRequired[int]
     queued_requests: NotRequired[int]
+    paused_requests: NotRequired[int]
+    pauses: NotRequired[int]
     context_tokens: NotRequired[int]
     oldest_wait_s: NotRequired[float]
     max_active_requests: NotRequired[int]

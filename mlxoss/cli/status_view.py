@@ -192,6 +192,8 @@ def _requests(report: Mapping[str, Any], config: Config) -> str:
         queued += f" (oldest for {report.get('oldest_wait_s', 0.0):.1f} s)"
     most_active = report.get("max_active_requests", config.max_batch)
     active = f"{report.get('active_requests', 0)} active of {most_active}"
+    if pauses := report.get("pauses"):
+        active += f", {report.get('paused_requests', 0)} paused ({pauses} pauses so far)"
     return f"{active}, {queued}, {report.get('refused_requests', 0)} refused"
 
 

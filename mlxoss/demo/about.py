@@ -9,5 +9,5 @@ DEMO_CONTEXT_TOKENS = 4096
 DEMO_BYTES = 64_000_000
 """What its weights take in memory at most."""
 
-DEMO_CREATED = 1_795_305_600
+DEMO_CREATED = 1_795_824_000
 """Unix time in seconds: the day it was trained; ``/v1/models`` shows it."""

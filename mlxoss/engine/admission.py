@@ -1,8 +1,10 @@
 """What sequences take of the memory, by arithmetic, before any of it is taken.
 
-Metal kills the process that asks for more than there is (mlx issue 3186), so a sequence is
-admitted only if everything admitted fits at its longest. mlx-lm keeps a batch's keys and values
-as if each row were as long as the longest (``mlx_lm/models/cache.py``, ``BatchKVCache``).
+Metal kills the process that asks for more than there is (mlx issue 3186), so no step may need
+more. How long an answer becomes nobody knows: a sequence is counted with what it holds and may
+soon hold, and before everything admitted would outgrow the memory the youngest pauses. mlx-lm
+keeps a batch's keys and values as if each row were as long as the longest
+(``mlx_lm/models/cache.py``, ``BatchKVCache``).
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ from dataclasses import dataclass
 
 _GROWTH_TOKENS = 256
 """mlx-lm's caches grow by so many places at a time."""
+
+SOON_TOKENS = 512
+"""By how much more than it holds a sequence is counted when one is admitted beside others: so far
+they all get before one has to pause, which is worth what a pause costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,14 @@ class SequenceBytes:
 class Room:
     """What ``free_bytes`` beside the weights hold. Pure arithmetic.
 
-    ``step_bytes`` is what a step takes for a while, its prefill chunk included.
+    ``step_bytes`` is what a step takes for a while, its prefill chunk included. When a sequence is
+    admitted each one counts as ``soon_tokens`` longer than it is, if it may become so long.
     """
 
     free_bytes: int
     step_bytes: int
     sizes: SequenceBytes
+    soon_tokens: int = SOON_TOKENS
 
     def need_bytes(self, lengths: Collection[int]) -> int:
         """What sequences of ``lengths`` tokens, prompt and answer, take in one batch."""

@@ -34,6 +34,15 @@ class SequencePrefilled:
 
 
 @dataclass(frozen=True, slots=True)
+class SequencePaused:
+    """The sequence ``uid`` has left the batch for now: with ``request``, whose prompt holds all
+    that was sampled so far, ``insert`` has it go on."""
+
+    uid: int
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixCacheStatus:
     """A reading of the prefix cache: snapshots kept, their size, what was saved since the load.
 
@@ -52,7 +61,7 @@ class PrefixCacheStatus:
     disk_hits: int = 0
 
 
-StepOutput = SequenceOutput | SequenceFailed | SequencePrefilled
+StepOutput = SequenceOutput | SequenceFailed | SequencePrefilled | SequencePaused
 
 
 class Backend(Protocol):
@@ -67,17 +76,30 @@ class Backend(Protocol):
         """The longest sequence that the memory holds; ``None``: no bound but the model's own."""
 
     def has_room(self, request: GenerationRequest) -> bool:
-        """Whether it fits beside all that is admitted, or never can, which ``insert`` says."""
+        """Whether it fits beside all that is admitted, or never can, which ``insert`` says.
+
+        Each is counted with a bit more than it holds, so that none has to pause at once.
+        """
 
     def insert(self, uid: int, request: GenerationRequest) -> int:
         """Admit a sequence; return how many tokens of its prompt need no computing.
 
-        An answer is cut to what ``most_tokens`` leaves. Raises for a request that cannot run; the
-        batch is unharmed then.
+        An answer is cut to what ``most_tokens`` leaves. One that was paused goes on as if it had
+        not been. Raises for a request that cannot run; the batch is unharmed then.
+        """
+
+    def fits(self) -> bool:
+        """Whether the memory holds what is admitted after the next step; it does for any one."""
+
+    def pause(self, uid: int) -> Sequence[StepOutput]:
+        """Take an admitted sequence out between two steps; what is computed is kept if it can be.
+
+        Returns its ``SequencePaused``, after the token that it had chosen already, if any. Where
+        that was its last, or it failed, there is no pause.
         """
 
     def remove(self, uid: int) -> None:
-        """Take a sequence out at any stage (prefill or decode). Unknown ids are ignored."""
+        """Take a sequence out at any stage (prefill, decode, paused). Unknown ids are ignored."""
 
     def step(self) -> Sequence[StepOutput]:
         """Run one prefill chunk and one decode step for everything admitted.
@@ -96,7 +118,10 @@ class Backend(Protocol):
         """Give back memory that is only there for reuse. Nothing is admitted, or will be soon."""
 
     def rebuild(self) -> None:
-        """Start over with an empty batch after ``step`` raised; the weights stay."""
+        """Start over with an empty batch after ``step`` raised; the weights stay.
+
+        What is paused can go on: what was computed for it is computed anew.
+        """
 
     def close(self) -> None:
         """Free the weights and caches and give their memory back to the system."""

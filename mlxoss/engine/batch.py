@@ -22,6 +22,7 @@ from mlxoss.engine.backend import (
     PrefixCacheStatus,
     SequenceFailed,
     SequenceOutput,
+    SequencePaused,
     SequencePrefilled,
     StepOutput,
 )
@@ -33,7 +34,7 @@ from mlxoss.engine.model import LanguageModel, LastLogits
 from mlxoss.engine.pace import LEAST_TOKENS, Pace
 from mlxoss.engine.prefixes import PrefixCache
 from mlxoss.engine.requests import check_ids, check_request
-from mlxoss.engine.rows import Row
+from mlxoss.engine.rows import Row, length_after
 from mlxoss.engine.sampling import (
     LogitsProcessor,
     Penalties,
@@ -89,6 +90,7 @@ class MlxBackend:
         self._stream = mx.new_stream(mx.default_device())
         self._rows: dict[int, Row] = {}
         self._prefilling: set[int] = set()
+        self._paused: dict[int, Row] = {}
         self._samplers = Samplers(entropy)
         self._generator = self._make_generator()
 
@@ -107,8 +109,8 @@ class MlxBackend:
         room = self._room
         if room is None or not self._rows or len(request.prompt_ids) >= room.most_tokens:
             return True
-        requests = [*(row.request for row in self._rows.values()), self.cut(request)]
-        return room.holds([len(each.prompt_ids) + each.max_tokens for each in requests])
+        newest = length_after(self.cut(request), room.soon_tokens)
+        return room.holds([*self._lengths(room.soon_tokens), newest])
 
     def insert(self, uid: int, request: GenerationRequest) -> int:
         """See ``Backend``. Raises ``InvalidRequest`` for ids outside the vocabulary and
@@ -116,16 +118,15 @@ class MlxBackend:
         """
         check_request(request, self._vocab_size)
         request = self.cut(request)
-        follower = None
-        if request.grammar is not None:
-            follower = Follower(request.grammar.make_guard())
+        paused = self._paused.pop(uid, None)
         with mx.stream(self._stream):
-            processors, sampler = (
-                self.make_processors(request),
-                self._samplers.get(request.sampling),
+            row = paused or self._make_row(uid, request)
+            row.start(request)
+            goes_on = paused is not None
+            start = self._prefixes.start(
+                request.prompt_ids, self._model.make_cache, goes_on=goes_on
             )
-            row = Row(uid, request, processors, sampler, follower)
-            start = self._prefixes.start(request.prompt_ids, self._model.make_cache)
+            self._prefixes.release(row.held_ids)
             row.cached_tokens = start.length
             (key,) = self._generator.insert_segments(
                 [start.segments],
@@ -139,8 +140,49 @@ class MlxBackend:
         self._prefilling.add(key)
         return start.length
 
+    def _make_row(self, uid: int, request: GenerationRequest) -> Row:
+        follower = None
+        if request.grammar is not None:
+            follower = Follower(request.grammar.make_guard())
+        processors = self.make_processors(request)
+        return Row(uid, request, processors, self._samplers.get(request.sampling), follower)
+
+    def fits(self) -> bool:
+        """See ``Backend``."""
+        room = self._room
+        growth = 1 + self._generator.decoding.longest_run
+        return room is None or room.holds(self._lengths(growth))
+
+    def pause(self, uid: int) -> Sequence[StepOutput]:
+        """See ``Backend``."""
+        (key,) = [key for key, row in self._rows.items() if row.uid == uid]
+        row = self._rows[key]
+        outputs: list[StepOutput] = []
+        row.check(row.highest)
+        if row.is_spoiled:
+            return self._drop_failed()
+        with mx.stream(self._stream):
+            row.held_ids, caches = self._generator.held(key)
+            self._prefixes.hold(row.held_ids, caches)
+            # Sampled already: who samples it again would draw another number.
+            due = self._generator.decoding.take_due(key)
+            if due is not None:
+                outputs.append(self._to_output(due))
+            goes_on = key in self._rows
+            self._drop(key)
+            self._generator.settle()
+        if goes_on:
+            self._paused[uid] = row
+            outputs.append(SequencePaused(uid, row.rest()))
+        else:
+            self._prefixes.release(row.held_ids)
+        return outputs
+
     def remove(self, uid: int) -> None:
         """See ``Backend``."""
+        paused = self._paused.pop(uid, None)
+        if paused is not None:
+            self._prefixes.release(paused.held_ids)
         for key, row in self._rows.items():
             if row.uid == uid:
                 self._drop(key)
@@ -164,14 +206,19 @@ class MlxBackend:
         outputs: list[StepOutput] = [self._to_prefilled(prompt) for prompt in prompts]
         self._keep_snapshots(prompts, responses)
         outputs += [self._to_output(response) for response in responses]
+        return outputs + self._drop_failed()
+
+    def _drop_failed(self) -> list[StepOutput]:
+        """Take out all rows in which something failed."""
+        failed: list[StepOutput] = []
         for key in [key for key, row in self._rows.items() if row.error is not None]:
             row = self._rows[key]
             assert row.error is not None
             if row.is_spoiled:
                 self.distrust()
             self._drop(key)
-            outputs.append(SequenceFailed(row.uid, row.error))
-        return outputs
+            failed.append(SequenceFailed(row.uid, row.error))
+        return failed
 
     def warm(self, prompt_ids: tuple[int, ...]) -> bool:
         """See ``Backend``."""
@@ -210,6 +257,7 @@ class MlxBackend:
         # The next step is already under way; its arrays are free only when it is done.
         mx.synchronize(self._stream)
         self._rows.clear()
+        self._paused.clear()
         self._samplers.clear()
         with mx.stream(self._stream):
             self._prefixes.close(self._model.make_cache)
@@ -226,18 +274,23 @@ class MlxBackend:
             wires=wants_wiring(),
         )
 
+    def _lengths(self, more: int) -> list[int]:
+        """How long the sequences count for as, once each has ``more`` tokens."""
+        padding = self._generator.padding
+        return [row.length_after(more) + padding for row in self._rows.values()]
+
     def _chunk_tokens(self) -> int:
-        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, so none is much longer
-        than what the shortest has left.
+        """Tokens per prompt. mlx-lm pads all prompts to the longest chunk, in places that only go
+        with the next one that is done: so none is much longer than the shortest.
         """
         rows = [self._rows[key] for key in self._prefilling]
         if not rows:
             return self._prefill_step_tokens
         known = max(row.cached_tokens + row.prefilled_tokens for row in rows)
-        left = min(row.tokens_to_prefill for row in rows)
+        left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
-        return min(tokens, max(LEAST_TOKENS, left))
+        return tokens if left is None else min(tokens, max(LEAST_TOKENS, left))
 
     def cut(self, request: GenerationRequest) -> GenerationRequest:
         """``request`` with an answer that the memory holds."""
@@ -292,6 +345,7 @@ class MlxBackend:
             except ArithmeticError as error:
                 self._drop(response.uid)
                 return SequenceFailed(row.uid, error)
+        row.say(response.token)
         finish = None
         if response.finish_reason is not None:
             finish = FinishReason(response.finish_reason)
@@ -300,7 +354,7 @@ class MlxBackend:
         return SequenceOutput(row.uid, TokenOutput(response.token, finish, logprob))
 
     def _drop(self, key: int) -> None:
-        del self._rows[key]
+        self._rows.pop(key, None)
         self._prefilling.discard(key)
         with mx.stream(self._stream):
             self._generator.remove([key])

@@ -11,13 +11,13 @@ place of logits processors.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
-from mlx_lm.models.cache import BatchRotatingKVCache
+from mlx_lm.models.cache import BatchKVCache, BatchRotatingKVCache
 
 from mlxoss.engine.restrict import Restriction
 from mlxoss.engine.rows import Highest, Row
@@ -37,6 +37,29 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
     def set_runs(self, runs: list[list[int]]) -> None:
         """Have ``next`` feed these; none at all for no row if there are no lists."""
         self._planned = runs
+
+    @property
+    def longest_run(self) -> int:
+        """How many ids ``next`` will feed along with those that are due, the same in each row."""
+        if not self.uids:
+            return 0
+        lefts = zip(self.max_tokens, self._num_tokens, strict=True)
+        most: int = min(
+            *(row.sure for row in self._rows()), *(most - done - 1 for most, done in lefts)
+        )
+        return max(0, most)
+
+    def take_due(self, uid: int) -> Any | None:
+        """The response for the id that ``next`` would feed in the row ``uid``, which must leave
+        then; ``None`` if it is not here. Waits for the device."""
+        if uid not in self.uids:
+            return None
+        index = self.uids.index(uid)
+        logprobs = self._next_logprobs[index]
+        if logprobs is not None:
+            mx.eval(logprobs)
+        (response,) = self._respond(index, (int(self._next_tokens[index].item()),), logprobs)
+        return response
 
     def next(self) -> list[Any]:
         """Responses of one step: one per row, or one per row and id of the forced runs."""
@@ -85,10 +108,8 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         Where one row had more, every other one would be padded: its KV cache moved back into place
         as a whole, and longer by the padding for good (``tests/benchmarks/guard.py`` has figures).
         """
-        rows = self._rows()
-        lefts = zip(self.max_tokens, self._num_tokens, strict=True)
-        most = min(*(row.sure for row in rows), *(most - done - 1 for most, done in lefts))
-        return [row.forced_run(max(0, most)) for row in rows]
+        most = self.longest_run
+        return [row.forced_run(most) for row in self._rows()]
 
     def _step(self) -> tuple[list[int], list[mx.array | None]]:
         return self._run_step([[] for _ in self.uids])
@@ -197,6 +218,12 @@ def _put_in_order(caches: Sequence[Any]) -> None:
             cache._temporal_order()
 
 
+def _padding(batch: PromptProcessingBatch | GenerationBatch) -> int:
+    widths: list[int] = [c.size() for c in batch.prompt_cache if isinstance(c, BatchKVCache)]
+    longest: int = max(map(len, batch.tokens), default=0)
+    return max(0, max(widths, default=0) - longest)
+
+
 class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
     """Prompts being prefilled; those that are done become a ``GuardedGeneration``."""
 
@@ -228,6 +255,17 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
         )
 
 
+class _Layers:
+    """One sequence's caches, each cut out of the batch's when it is its turn: never all at once."""
+
+    def __init__(self, caches: Sequence[Any], index: int) -> None:
+        self._caches = caches
+        self._index = index
+
+    def __iter__(self) -> Iterator[Any]:
+        return (cache.extract(self._index) for cache in self._caches)
+
+
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     """mlx-lm's ``BatchGenerator``; insert each sequence with its ``Row`` as its processor.
 
@@ -250,6 +288,34 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
         """The sequences that decode."""
         generation: GuardedGeneration = self._generation_batch
         return generation
+
+    @property
+    def padding(self) -> int:
+        """By how many places the caches are longer than the longest sequence in them."""
+        return max(_padding(batch) for batch in (self._prompt_batch, self._generation_batch))
+
+    @property
+    def shortest_piece(self) -> int | None:
+        """How much of a prompt is left up to its end, or to where it is to be kept: the least."""
+        pieces = [each[0] for each in self._currently_processing]
+        pieces += [each[1] for each in self._unprocessed_sequences]
+        # The last id of each is a piece of its own, and no part of any chunk.
+        return min((len(own[0]) for own in pieces if len(own) > 1), default=None)
+
+    def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[Any]]:
+        """The ids that the caches of a sequence hold, and those caches, to be read at once."""
+        ((stage, index),) = self._find_uids([uid]).values()
+        if stage == 0:
+            caches, tokens = self._unprocessed_sequences[index][3:5]
+            return tuple(tokens), caches
+        batch = self._prompt_batch if stage == 1 else self._generation_batch
+        return tuple(batch.tokens[index]), _Layers(batch.prompt_cache, index)
+
+    def settle(self) -> None:
+        """After a sequence left give its places back, layer by layer: never are all there twice."""
+        for batch in (self._prompt_batch, self._generation_batch):
+            for cache in batch.prompt_cache:
+                mx.eval(cache.state)
 
     def take_chunk(self) -> tuple[int, float] | None:
         """The prefill chunk since the last call: its tokens, padding included, and its seconds."""

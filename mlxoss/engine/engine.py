@@ -39,8 +39,9 @@ class Engine:
     """One daemon thread that owns MLX: it loads, steps and frees; it blocks when nothing runs.
 
     ``load`` makes the backend on that thread. At most ``max_batch`` sequences run and
-    ``max_queue`` wait, first come first served. All methods but ``status`` and ``warm`` belong
-    to the event loop's thread. Every accepted request ends exactly once: see ``Generation``.
+    ``max_queue`` wait, first come first served; where the memory gets tight the youngest pause,
+    which their callers do not notice. All methods but ``status`` and ``warm`` belong to the event
+    loop's thread. Every accepted request ends exactly once: see ``Generation``.
 
     After ``idle_unload_s`` without a request the backend is closed, and made anew for the next one,
     which waits (``None``: never).
@@ -143,13 +144,14 @@ class Engine:
     async def unload(self) -> None:
         """Have the model leave the memory; return once it is given back. Raises as ``load``.
 
-        Requests that run are answered first; those that wait or come meanwhile have the model
-        loaded again. Cancelling takes the wish back unless others have it too.
+        Requests that run or are paused are answered first; those that wait or come meanwhile have
+        the model loaded again. Cancelling takes the wish back unless others have it too.
         """
         if self._phase.now is EngineState.UNLOADED:
             return
         running, _, _ = self._ledger.counts()
-        logger.info("the model is to be unloaded; %d requests go first", running)
+        paused, _ = self._ledger.pauses()
+        logger.info("the model is to be unloaded; %d requests go first", running + paused)
         self._commands.put(Unload())
         try:
             await self._reach(EngineState.UNLOADED)
@@ -162,6 +164,7 @@ class Engine:
     def status(self) -> EngineStatus:
         """A reading for ``/health``. Any thread; never waits for the model."""
         active, waiting, oldest_wait_s = self._ledger.counts()
+        paused, pauses = self._ledger.pauses()
         return EngineStatus(
             state=self._phase.now,
             error=self._error,
@@ -171,6 +174,8 @@ class Engine:
             decode_tokens_per_s=self._scheduler.decoded.per_second(),
             prefill_tokens_per_s=self._scheduler.prefilled.per_second(),
             refused=self._refused,
+            paused=paused,
+            pauses=pauses,
             prefix_cache=self._scheduler.prefix_cache,
             ranks=None if self._ranks is None else self._ranks.status(),
         )

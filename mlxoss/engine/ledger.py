@@ -13,7 +13,8 @@ LONGEST_RETRY_S = 60
 class Ledger:
     """Every open sequence, waiting or running, by its uid. Any thread may call any method.
 
-    A sequence enters as waiting, may be admitted, and leaves once; unknown uids are ignored.
+    A sequence enters as waiting, may be admitted, pause and go on, and leaves once; unknown uids
+    are ignored. One that is paused neither waits nor runs, but keeps its place.
     ``clock`` gives seconds that never go back.
     """
 
@@ -24,6 +25,8 @@ class Ledger:
         self._lock = threading.Lock()
         self._waiting: dict[int, float] = {}
         self._running: dict[int, float] = {}
+        self._paused: set[int] = set()
+        self._pauses = 0
         self._mean_run_s = 0.0
 
     def enter(self, uid: int) -> bool:
@@ -44,10 +47,23 @@ class Ledger:
             self._running[uid] = now
             return now - entered
 
+    def pause(self, uid: int) -> None:
+        """A running sequence is paused."""
+        with self._lock:
+            self._pauses += 1
+            if uid in self._running:
+                self._paused.add(uid)
+
+    def go_on(self, uid: int) -> None:
+        """A paused sequence runs again."""
+        with self._lock:
+            self._paused.discard(uid)
+
     def leave(self, uid: int) -> None:
         """Give the slot or the waiting place back."""
         with self._lock:
             self._waiting.pop(uid, None)
+            self._paused.discard(uid)
             admitted = self._running.pop(uid, None)
             if admitted is not None:
                 run_s = self._clock() - admitted
@@ -59,7 +75,12 @@ class Ledger:
         with self._lock:
             oldest = next(iter(self._waiting.values()), None)
             oldest_s = 0.0 if oldest is None else self._clock() - oldest
-            return len(self._running), len(self._waiting), oldest_s
+            return len(self._running) - len(self._paused), len(self._waiting), oldest_s
+
+    def pauses(self) -> tuple[int, int]:
+        """How many are paused now, and how often one was."""
+        with self._lock:
+            return len(self._paused), self._pauses
 
     def retry_after_s(self) -> int:
         """When a place should be free: a running sequence's usual time shared by all slots.

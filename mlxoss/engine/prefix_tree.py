@@ -48,11 +48,14 @@ class _Node(Generic[R, S]):
     run: R
     parent: _Node[R, S] | None
     state: S | None = None
+    is_held: bool = False
     children: dict[int, _Node[R, S]] = field(default_factory=dict)
 
 
 class PrefixTree(Generic[R, S]):
     """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
+
+    Those that are held go last.
 
     A snapshot is the state after its last token and the runs of all its tokens; the runs of
     a common beginning are kept once. Not thread-safe.
@@ -81,11 +84,16 @@ class PrefixTree(Generic[R, S]):
 
     def holds(self, ids: Sequence[int]) -> bool:
         """Whether there is a snapshot of exactly ``ids``; it counts as used."""
-        path, _, _ = self._walk(ids)
-        if not path or path[-1].state is None or _length(path) != len(ids):
-            return False
-        self._touch(path[-1])
-        return True
+        node = self._node(ids)
+        if node is not None:
+            self._touch(node)
+        return node is not None
+
+    def hold(self, ids: Sequence[int], *, held: bool) -> None:
+        """Have the snapshot of exactly ``ids``, if there is one, go last, or no longer."""
+        node = self._node(ids)
+        if node is not None:
+            node.is_held = held
 
     def covered(self, ids: Sequence[int]) -> int:
         """How many of the first tokens of ``ids`` have their runs here."""
@@ -118,13 +126,14 @@ class PrefixTree(Generic[R, S]):
         self.nbytes += state.nbytes
         self._touch(node)
         while self.nbytes > self._limit_bytes:
-            self._drop(next(iter(self._recent)))
+            first = next(iter(self._recent))
+            self._drop(next((node for node in self._recent if not node.is_held), first))
 
     def forget(self, ids: Sequence[int]) -> None:
         """Give up the snapshot of exactly ``ids`` if there is one."""
-        path, _, _ = self._walk(ids)
-        if path and path[-1].state is not None and _length(path) == len(ids):
-            self._drop(path[-1])
+        node = self._node(ids)
+        if node is not None:
+            self._drop(node)
 
     def ends(self) -> list[tuple[int, ...]]:
         """The snapshots that no other one goes on from, the most recently used first."""
@@ -135,6 +144,13 @@ class PrefixTree(Generic[R, S]):
         self.nbytes = 0
         self._children.clear()
         self._recent.clear()
+
+    def _node(self, ids: Sequence[int]) -> _Node[R, S] | None:
+        """The node of the snapshot of exactly ``ids``."""
+        path, _, _ = self._walk(ids)
+        if not path or path[-1].state is None or _length(path) != len(ids):
+            return None
+        return path[-1]
 
     def _children_of(self, node: _Node[R, S] | None) -> dict[int, _Node[R, S]]:
         return self._children if node is None else node.children
@@ -172,6 +188,7 @@ class PrefixTree(Generic[R, S]):
         assert node.state is not None
         self.nbytes -= node.state.nbytes
         node.state = None
+        node.is_held = False
         del self._recent[node]
         lonely: _Node[R, S] | None = node
         while lonely is not None and lonely.state is None and not lonely.children:

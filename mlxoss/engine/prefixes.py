@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -76,13 +76,20 @@ class PrefixCache:
             disk_hits=disk.hits if disk else 0,
         )
 
-    def start(self, ids: tuple[int, ...], make_caches: Callable[[], list[Any]]) -> Start:
+    def start(
+        self,
+        ids: tuple[int, ...],
+        make_caches: Callable[[], list[Any]],
+        *,
+        goes_on: bool = False,
+    ) -> Start:
         """Begin the prompt ``ids`` with the longest snapshot that leaves its last token.
 
-        Its logits are what the first new token is chosen by, so that one is always computed.
+        Its logits are what the first new token is chosen by, so that one is always computed. One
+        that ``goes_on`` after a pause is no hit: what it needs was there before.
         """
         length, caches = self._restore(ids, len(ids) - 1, make_caches)
-        if caches is not None:
+        if caches is not None and not goes_on:
             self._hits += 1
             self._hit_tokens += length
         return Start(length, caches, self._segments(ids, length))
@@ -99,6 +106,21 @@ class PrefixCache:
             self._add(ids, caches)
             if self._disk is not None:
                 self._disk.offer(ids, lambda: caches)
+
+    def hold(self, ids: tuple[int, ...], caches: Iterable[Any]) -> None:
+        """Keep a snapshot as ``keep`` does, in memory alone, and others go first until ``release``.
+
+        ``caches`` are read in their order, more than once.
+        """
+        if self._limit_bytes == 0 or not ids:
+            return
+        if not self._tree.holds(ids) and can_be_kept(caches):
+            self._add(ids, caches)
+        self._tree.hold(ids, held=True)
+
+    def release(self, ids: tuple[int, ...]) -> None:
+        """Have the snapshot of ``ids``, if it is still there, be as any other."""
+        self._tree.hold(ids, held=False)
 
     def advance(self, ids: tuple[int, ...], model: Model, most_tokens: int) -> bool:
         """Compute up to ``most_tokens`` more of the prompt ``ids`` but its last token, by itself.
@@ -158,7 +180,7 @@ class PrefixCache:
             self._add(ids[: stored.length], caches)
         return best.length, caches
 
-    def _add(self, ids: tuple[int, ...], caches: list[Any]) -> None:
+    def _add(self, ids: tuple[int, ...], caches: Iterable[Any]) -> None:
         covered = self._tree.covered(ids)
         run = read_run(caches, covered) if covered < len(ids) else None
         self._tree.add(ids, run, read_windows(caches))

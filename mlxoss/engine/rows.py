@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import mlx.core as mx
@@ -20,12 +21,18 @@ Highest = tuple[mx.array, int]
 where the output is none, which any choice would hide."""
 
 
+def length_after(request: GenerationRequest, more: int) -> int:
+    """How long a sequence is with ``more`` tokens of its answer, or at its end if they are less."""
+    return len(request.prompt_ids) + min(more, request.max_tokens)
+
+
 class Row:
     """A sequence in the batch. What its parts raise is kept and fails this sequence alone.
 
     ``follower`` is ``None`` for a sequence without a grammar. ``highest`` is the logit behind the
     id that is due, ``None`` where that was known without the logits. ``shares_sampler`` says that
-    rows with the very same sampler may be sampled in one call.
+    rows with the very same sampler may be sampled in one call. While it is paused ``held_ids`` are
+    what the prefix cache holds for it.
     """
 
     def __init__(
@@ -37,22 +44,41 @@ class Row:
         follower: Follower | None,
     ) -> None:
         self.uid = uid
-        self.request = request
-        self.cached_tokens = 0
-        self.prefilled_tokens = 0
+        self.highest: Highest | None = None
+        self.start(request)
         self.error: Exception | None = None
         self.is_spoiled = False
-        self.highest: Highest | None = None
         self.processors = processors
         self.sampler = sampler
         self.shares_sampler = request.sampling.seed is None or sampler is greedy
         self.is_seeded = not self.shares_sampler
+        self.held_ids: tuple[int, ...] = ()
         self._follower = follower
 
-    @property
-    def tokens_to_prefill(self) -> int:
-        """What is left of its prompt but the last id, which the first decode step feeds."""
-        return len(self.request.prompt_ids) - 1 - self.cached_tokens - self.prefilled_tokens
+    def start(self, request: GenerationRequest) -> None:
+        """Begin with ``request``, or after a pause go on with one that holds what came before."""
+        self.request = request
+        self.highest = None
+        self.cached_tokens = 0
+        self.prefilled_tokens = 0
+        self._said: list[int] = []
+
+    def say(self, token_id: int) -> None:
+        """Count an id as handed out."""
+        self._said.append(token_id)
+
+    def length_after(self, more: int) -> int:
+        """Its tokens, prompt and answer, once it has ``more`` of them or is at its end."""
+        return length_after(self.request, len(self._said) + more)
+
+    def rest(self) -> GenerationRequest:
+        """What is left to do, as a request whose prompt is all tokens so far."""
+        request, said = self.request, self._said
+        return replace(
+            request,
+            prompt_ids=(*request.prompt_ids, *said),
+            max_tokens=request.max_tokens - len(said),
+        )
 
     @property
     def needs_every_step(self) -> bool:

@@ -14,7 +14,9 @@ from mlxoss.engine.backend import (
     PrefixCacheStatus,
     SequenceFailed,
     SequenceOutput,
+    SequencePaused,
     SequencePrefilled,
+    StepOutput,
 )
 from mlxoss.engine.ledger import Ledger, RateMeter
 from mlxoss.engine.line import Line
@@ -121,7 +123,7 @@ class Scheduler:
         self._is_closed = False
         self._is_unloading = False
         self._waiting = Line(max_batch)
-        self._running: set[int] = set()
+        self._running: dict[int, GenerationRequest] = {}
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._outbox: list[Delivery] = []
 
@@ -138,6 +140,7 @@ class Scheduler:
         while self._take_commands(backend):
             self._admit(backend)
             if self._running:
+                self._make_room(backend)
                 self._step(backend)
             elif self._to_warm:
                 self._warm(backend)
@@ -181,7 +184,7 @@ class Scheduler:
             while self._carry_out(self._commands.get_nowait(), backend):
                 pass
         except queue.Empty:
-            return bool(self._running) or not self._is_unloading
+            return bool(self._running or self._waiting.paused) or not self._is_unloading
         return False
 
     def _wait(self, backend: Backend) -> Command | None:
@@ -214,31 +217,45 @@ class Scheduler:
         return not self._is_closed
 
     def _cancel(self, uid: int, backend: Backend) -> None:
+        is_known = uid in self._running or uid in self._waiting.paused
         self._waiting.drop(uid)
-        if uid not in self._running:
+        if not is_known:
             return
-        self._running.discard(uid)
+        self._running.pop(uid, None)
         try:
             backend.remove(uid)
         except Exception as error:  # noqa: BLE001 - the batch is in an unknown state: start it over
             self._lose_batch(error, backend)
 
     def _admit(self, backend: Backend) -> None:
-        if self._is_unloading:
-            return  # where one request follows the other, the model would never go
-        while (following := self._waiting.first(len(self._running))) is not None:
+        # While unloading nobody new: where one request follows the other, it would never end.
+        while following := self._waiting.first(len(self._running), only_paused=self._is_unloading):
             uid, request = following
             if not backend.has_room(request):
                 return  # nobody overtakes it: else it might wait for ever
+            was_paused = uid in self._waiting.paused
             self._waiting.drop(uid)
             wait_s = self._ledger.admit(uid)
             try:
                 cached_tokens = backend.insert(uid, request)
             except Exception as error:  # noqa: BLE001 - any failure is this request's alone
                 self._fail(uid, error)
+                continue
+            self._running[uid] = request
+            if was_paused:
+                self._ledger.go_on(uid)
             else:
-                self._running.add(uid)
                 self._outbox.append(Admitted(uid, wait_s, cached_tokens))
+
+    def _make_room(self, backend: Backend) -> None:
+        """Have the youngest pause until the next step fits; the oldest always goes on."""
+        try:
+            while len(self._running) > 1 and not backend.fits():
+                is_background = {uid: each.is_background for uid, each in self._running.items()}
+                youngest = max(is_background, key=lambda uid: (is_background[uid], uid))
+                self._take(backend.pause(youngest))
+        except Exception as error:  # noqa: BLE001 - as in a step
+            self._lose_batch(error, backend)
 
     def _step(self, backend: Backend) -> None:
         try:
@@ -246,6 +263,9 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001 - whatever it was, the batch is lost
             self._lose_batch(error, backend)
             return
+        self._take(outputs)
+
+    def _take(self, outputs: Sequence[StepOutput]) -> None:
         decoded = 0
         for output in outputs:
             match output:
@@ -258,8 +278,20 @@ class Scheduler:
                     self._fail(uid, failure)
                 case SequencePrefilled(_, tokens):
                     self.prefilled.add(tokens)
+                case SequencePaused(uid, request):
+                    self._pause(uid, request)
         if decoded:
             self.decoded.add(decoded)
+
+    def _pause(self, uid: int, request: GenerationRequest) -> None:
+        logger.info(
+            "request %d pauses with %d tokens: the memory is wanted by those before it",
+            uid,
+            len(request.prompt_ids),
+        )
+        del self._running[uid]
+        self._waiting.put_back(uid, request)
+        self._ledger.pause(uid)
 
     def _warm(self, backend: Backend) -> None:
         """Do a bit of the latest prompt: its user is the likeliest to come back."""
@@ -286,7 +318,7 @@ class Scheduler:
         self._outbox.append(Ended(uid, _to_failure(error)))
 
     def _leave(self, uid: int) -> None:
-        self._running.discard(uid)
+        self._running.pop(uid, None)
         self._ledger.leave(uid)
 
 

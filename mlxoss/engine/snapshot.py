@@ -8,7 +8,7 @@ older ones were overwritten, so its state belongs to one length. mlx-lm 0.32.2,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,12 @@ class Pairs:
         return Pairs(tuple(_copy(keys, values, tokens) for keys, values in self.layers))
 
 
-def can_be_kept(caches: Sequence[Any]) -> bool:
+def can_be_kept(caches: Iterable[Any]) -> bool:
     """Whether every layer's cache is of a kind that this file knows."""
     return all(type(cache) in (KVCache, RotatingKVCache) for cache in caches)
 
 
-def read_run(caches: Sequence[Any], start: int) -> Pairs:
+def read_run(caches: Iterable[Any], start: int) -> Pairs:
     """What full attention keeps of one sequence's tokens from ``start`` on."""
     return Pairs(
         tuple(
@@ -54,7 +54,7 @@ def read_run(caches: Sequence[Any], start: int) -> Pairs:
     )
 
 
-def read_windows(caches: Sequence[Any]) -> Pairs:
+def read_windows(caches: Iterable[Any]) -> Pairs:
     """What the sliding windows hold at the end of one sequence, oldest token first."""
     return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))
 

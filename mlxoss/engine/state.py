@@ -36,7 +36,8 @@ class EngineStatus:
     """A reading of the engine. ``error`` says why it failed.
 
     The rates are means over the last minute (or since the start), idle time included.
-    ``refused`` counts the ``QueueFull`` errors since the start. ``prefix_cache`` is as of the
+    ``refused`` counts the ``QueueFull`` errors since the start, ``pauses`` how often a sequence
+    was paused for want of memory; ``paused`` are at the moment. ``prefix_cache`` is as of the
     last step, ``None`` before the model is loaded. ``ranks`` is ``None`` where there is one.
     """
 
@@ -48,6 +49,8 @@ class EngineStatus:
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
     refused: int
+    paused: int
+    pauses: int
     prefix_cache: PrefixCacheStatus | None
     ranks: RanksStatus | None = None
 

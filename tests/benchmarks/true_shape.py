@@ -94,12 +94,12 @@ def _values(name: str, dtype: str, shape: tuple[int, ...], rng: Any) -> NDArray[
     if name.endswith("_blocks"):
         return np.frombuffer(rng.bytes(math.prod(shape)), np.uint8)
     if dtype == "U8":
-        return rng.integers(117, 121, math.prod(shape), dtype=np.uint8)
+        return np.asarray(rng.integers(117, 121, math.prod(shape), dtype=np.uint8))
     spread = 0.02 if len(shape) > 1 else 0.1
     values = rng.standard_normal(math.prod(shape), dtype=np.float32) * np.float32(spread)
     if "norm" in name:
         values += np.float32(1)
-    return (values.view(np.uint32) >> 16).astype(np.uint16)
+    return np.asarray(values.view(np.uint32) >> 16, dtype=np.uint16)
 
 
 def write(folder: Path, layers: int = LAYERS, seed: int = 0) -> Path:

@@ -41,6 +41,7 @@ def test_without_a_model_the_demo_is_served_and_said_to_be_one(tmp_path: Path) -
 def test_the_command_it_suggests_works(tmp_path: Path, checkpoint: Path) -> None:
     flags = ("--model", str(checkpoint), "--context-length", "128")
     with start_daemon(tmp_path, *flags) as daemon:
+        daemon.wait_until(lambda: any(line.startswith("  curl ") for line in daemon.said))
         said = "".join(daemon.said)
         command = next(line for line in said.splitlines() if line.startswith("  curl "))
         done = subprocess.run(

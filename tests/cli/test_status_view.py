@@ -82,6 +82,12 @@ log           /var/log/mlxoss.log
     )
 
 
+def test_pauses_are_shown_once_there_were_any() -> None:
+    assert "pause" not in screen(view(paused_requests=0, pauses=0))
+    shown = screen(view(paused_requests=1, pauses=4))
+    assert "\nrequests      2 active of 8, 1 paused (4 pauses so far), 3 queued of 64 " in shown
+
+
 def test_what_a_later_server_reports_is_shown_too() -> None:
     memory = {"active_bytes": 12_000_000_000, "peak_bytes": 13_000_000_000, "limit_bytes": None}
     cache = {"entries": 4, "bytes": 250_000_000, "disk_entries": 7, "disk_bytes": 2_000_000_000}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.generate import generate_step
 
 from mlxoss.core import GenerationRequest, SamplingParams, TokenOutput
@@ -21,6 +22,7 @@ from mlxoss.engine.generation import Generation
 from mlxoss.engine.prefixes import Boundaries, PrefixCache
 from mlxoss.errors import GenerationCancelled, MlxossError
 from mlxoss.harmony.boundaries import find_boundaries
+from tests.reference.judge import check_likeliest, check_logits
 
 GREEDY = SamplingParams(temperature=0.0)
 SMALL_VOCAB = 2000
@@ -149,17 +151,25 @@ def tokens_of(outputs: Iterable[StepOutput], uid: int) -> list[int]:
 
 
 def greedy_reference(model: LanguageModel, request: GenerationRequest) -> list[int]:
-    """mlx-lm's own one-sequence generator: what batching must not change."""
+    """mlx-lm's own one-sequence generator: what batching must not change.
+
+    Where the model can be judged, its tokens are the reference model's too.
+    """
     prompt = mx.array(request.prompt_ids)
     steps = generate_step(prompt, model, max_tokens=request.max_tokens)
-    return [int(token) for token, _ in steps][: request.max_tokens]
+    ids = [int(token) for token, _ in steps][: request.max_tokens]
+    check_likeliest(model, request.prompt_ids, ids)
+    return ids
 
 
 def logits_after(model: LanguageModel, ids: Sequence[int]) -> Any:
-    """The model's logits (vocabulary,) after ``ids``, computed in one go without a cache."""
-    import numpy as np
+    """The model's logits (vocabulary,) after ``ids``, computed in one go without a cache.
 
-    return np.array(model(mx.array([list(ids)]))[0, -1].astype(mx.float32), dtype=np.float64)
+    Where the model can be judged, they are the reference model's too.
+    """
+    logits = np.array(model(mx.array([list(ids)]))[0, -1].astype(mx.float32), dtype=np.float64)
+    check_logits(model, ids, logits)
+    return logits
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.disk_tier import DiskTier
@@ -14,7 +15,7 @@ from tests.reference.asking import ask
 from tests.reference.golden import Golden
 
 PLENTY = 1 << 30
-CUTS = (1, 90, 100, 127, 128, 129, 400, 500, 990, 4000, 4090, 4095, 4096, 4097, 4099, 5990, 6000)
+CUTS = (1, 90, 100, 127, 128, 129, 400, 490, 500, 990, 4000, 4085, 4095, 4096, 4099, 5990, 6000)
 """Lengths of the snapshots: some end right before a position, others a bit earlier."""
 
 
@@ -49,7 +50,7 @@ class History:
         assert form is not None
         return DiskTier(self.folder, PLENTY, "reference", form)
 
-    def backend(self, model: LanguageModel | None = None, **options: int) -> MlxBackend:
+    def backend(self, model: LanguageModel | None = None, **options: Any) -> MlxBackend:
         """A backend that knows the text."""
         return MlxBackend(model or self.model, prefixes=self.prefixes, **options)
 

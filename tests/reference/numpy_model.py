@@ -28,7 +28,7 @@ class NumpyModel:
 
     def __init__(self, config: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> None:
         self._config = config
-        self._head = weights["lm_head.weight"]
+        self._head = weights["lm_head.weight"].astype(np.float64)
         self._embedding = weights["model.embed_tokens.weight"]
         self._weights = {
             name: value.astype(np.float64)
@@ -38,8 +38,7 @@ class NumpyModel:
 
     def logits(self, ids: Sequence[int], at: Sequence[int]) -> Array:
         """Logits (len(at), vocabulary) after the tokens at those positions of ``ids``."""
-        hidden = self.hidden(ids)[list(at)]
-        return hidden @ self._head.T.astype(np.float64)
+        return np.asarray(self.hidden(ids)[list(at)] @ self._head.T)
 
     def hidden(self, ids: Sequence[int]) -> Array:
         """What the head is applied to, (tokens, hidden)."""
@@ -107,7 +106,7 @@ def yarn(config: Mapping[str, Any], count: int) -> tuple[Array, Array]:
     def pair(turns: float) -> float:
         """The pair that turns so often within the original context; no whole number."""
         length = scaling["original_max_position_embeddings"] / (turns * 2 * math.pi)
-        return half * math.log(length) / math.log(base)
+        return float(half * math.log(length) / math.log(base))
 
     low, high = pair(scaling["beta_fast"]), pair(scaling["beta_slow"])
     pairs = np.arange(half)
@@ -144,7 +143,7 @@ def attend(q: Array, k: Array, v: Array, sink: float, window: int) -> Array:
 def swiglu(gate: Array, up: Array) -> Array:
     """gpt-oss's activation: both clamped, the gate only from above."""
     gate, up = np.minimum(gate, SWIGLU_LIMIT), np.clip(up, -SWIGLU_LIMIT, SWIGLU_LIMIT)
-    return gate / (1 + np.exp(-SWIGLU_ALPHA * gate)) * (up + 1)
+    return np.asarray(gate / (1 + np.exp(-SWIGLU_ALPHA * gate)) * (up + 1))
 
 
 def softmax(scores: Array) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
-from mlxoss.core import SamplingParams
+from mlxoss.core import GenerationRequest
+from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.batch import LanguageModel, MlxBackend
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.disk_tier import LEAST_TOKENS
 from mlxoss.engine.model import LastLogits
 from mlxoss.harmony.guards import Guards
+from tests.checkpoints import write_quantised
 from tests.engine.harness import (
     GREEDY,
     collect,
@@ -25,13 +30,16 @@ from tests.engine.harness import (
     running_engine,
 )
 from tests.reference.asking import ask, check, check_each, follow
-from tests.reference.golden import POSITIONS, Golden
+from tests.reference.checkpoint import Weights, make_config
+from tests.reference.golden import POSITIONS, TOLERANCE, Golden
 from tests.reference.history import History, nearest
+from tests.reference.judge import find_judge
+from tests.reference.make_golden import to_transformers
 
 SHORT = [position for position in POSITIONS if position <= 1000]
 LONG = [position for position in POSITIONS if position > 1000]
-PATHS = ((50, 130), (480, 500), (991, 1000), (4092, 4100), (5991, 6000))
-"""From a position to another, within reach of a snapshot; all ``POSITIONS`` after 50 are there."""
+PATHS = ((90, 130), (490, 500), (990, 1000), (4090, 4100), (5990, 6000))
+"""From a position to another, near a snapshot; all ``POSITIONS`` from 100 on are there."""
 
 
 @pytest.mark.parametrize("chunk", [7, 77, 128, 2048])
@@ -49,7 +57,7 @@ def test_a_batch_of_unequal_lengths(
 ) -> None:
     """Cold; one goes on from 4,095 while the longest is prefilled."""
     ends = {position: position for position in (*SHORT, 6000)} | {4095: 4100}
-    backend = MlxBackend(model, max_batch=len(ends))
+    backend = MlxBackend(model, max_batch=len(ends), prefill_step_tokens=512)
     requests = [follow(reference, guards, first, last) for first, last in ends.items()]
     outcomes = run_batch(backend, requests)
     compared = [
@@ -113,41 +121,47 @@ class Heard(LastLogits):
         return logits
 
 
-def hear_runs(backend: MlxBackend, heard: Heard) -> list[list[int]]:
-    """Step until nothing is left; how many ids each step's runs had, row by row."""
-    lengths = []
-    while plan := backend.plan_step():
+def hear_runs(
+    history: History, requests: Sequence[GenerationRequest]
+) -> tuple[list[list[int]], Heard]:
+    """Run them as a batch; how many ids each step's runs had, row by row, and what was heard."""
+    heard = Heard(history.model)
+    backend = history.backend(heard)
+    for uid, request in enumerate(requests):
+        backend.insert(uid, request)
+    lengths, left = [], set(range(len(requests)))
+    while left:
+        plan = backend.plan_step()
         heard.is_next = any(plan.runs)
         if heard.is_next:
             lengths.append([len(run) for run in plan.runs])
-        backend.run_step(plan)
-        if not backend._rows:
-            break
-    return lengths
+        for output in backend.run_step(plan):
+            assert isinstance(output, SequenceOutput | SequencePrefilled)
+            if isinstance(output, SequenceOutput) and output.token.finish is not None:
+                left.discard(output.uid)
+    return lengths, heard
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 100), (0, 127), (0, 128), (90, 129), (99, 130),
-    (129, 500), (499, 1000), (3999, 4095), (4089, 4096), (4095, 4097), (4095, 4098), (4095, 4099),
-    (4095, 4100), (5989, 6000)])  # fmt: skip
+@pytest.mark.parametrize(("first", "last"), [(0, 100), (0, 127), (1, 128), (90, 129), (99, 130),
+    (129, 500), (500, 1000), (4000, 4095), (4085, 4096), (4090, 4097), (4095, 4098), (4095, 4099),
+    (4095, 4100), (5990, 6000)])  # fmt: skip
 def test_forced_runs(
     history: History, reference: Golden, guards: Guards, first: int, last: int
 ) -> None:
     """What a grammar leaves no choice about goes through the model at once."""
-    heard = Heard(history.model)
-    backend = history.backend(heard)
-    backend.insert(0, follow(reference, guards, first, last, GREEDY))
-    # The first of them is due, and the others go along with it.
-    assert hear_runs(backend, heard) == [[last - first - 1]]
+    lengths, heard = hear_runs(history, [follow(reference, guards, first, last, GREEDY)])
+    # The first id goes alone, and the others along with the second.
+    assert lengths == [[last - first - 2]]
+    assert list(heard.heard) == [last]
     reference.check_logits(last, heard.heard[last])
 
 
 def test_forced_runs_in_a_batch(history: History, reference: Golden, guards: Guards) -> None:
-    heard = Heard(history.model)
-    backend = history.backend(heard)
+    """Rows of unequal lengths, whose windows have gone round unequally far."""
     ends = (100, 129, 500, 1000, 4095, 4098, 6000)
-    for uid, last in enumerate(ends):
-        backend.insert(uid, follow(reference, guards, last - 9, last, GREEDY))
-    assert hear_runs(backend, heard)[-1] == [8] * len(ends)
+    requests = [follow(reference, guards, last - 9, last, GREEDY) for last in ends]
+    lengths, heard = hear_runs(history, requests)
+    assert lengths == [[7] * len(ends)]
     assert sorted(heard.heard) == list(ends)
     for position, logits in heard.heard.items():
         reference.check_logits(position, logits)
@@ -158,9 +172,8 @@ def test_after_a_forced_run_its_snapshot(
 ) -> None:
     """Keys and values of a run are those of its ids one by one."""
     backend = history.backend()
-    for first, last in ((130, 500), (500, 1000), (4000, 4100)):
-        other = SamplingParams(temperature=0.0)
-        backend.insert(0, follow(reference, guards, first, last - 1, other))
+    for first, last in ((400, 500), (990, 1000), (4085, 4097)):
+        backend.insert(0, follow(reference, guards, first, last - 1, GREEDY))
         drain(backend, [0])
         [cached] = check_each(reference, backend, [last])
         assert cached == last
@@ -174,3 +187,36 @@ async def test_on_the_engines_own_thread(folder: Path, reference: Golden, guards
         outcomes = await asyncio.gather(*(collect(generation) for generation in generations))
     for first, outcome in zip((*SHORT, 90), outcomes, strict=True):
         assert check(reference, first, outcome)
+
+
+def save_as_transformers(folder: Path, weights: Weights) -> Path:
+    """What ``save_pretrained`` of transformers 5 writes: its own layout, ``rope_parameters``."""
+    config = make_config()
+    rope = config.pop("rope_scaling") | {"rope_theta": config.pop("rope_theta")}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
+    save_file(to_transformers(weights), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_as_transformers_saves_it(tmp_path: Path, weights: Weights, reference: Golden) -> None:
+    model = load_folder(save_as_transformers(tmp_path, weights))
+    check_each(reference, MlxBackend(model), SHORT)
+
+
+@pytest.mark.parametrize(("bits", "mode"), [(8, "affine"), (4, "mxfp4"), (8, "mixed")])
+def test_quantised_it_is_the_numpy_models(
+    tmp_path: Path, folder: Path, reference: Golden, bits: int, mode: str
+) -> None:
+    """The logits of what was quantised are others, and so the weights are dequantised for these."""
+    model = load_folder(write_quantised(tmp_path / mode, folder, bits=bits, mode=mode))
+    judge = find_judge(model)
+    assert judge is not None
+    ids = reference.ids[:1001]
+    expected = judge.logits(ids, SHORT)
+    for position, logits in zip(SHORT, expected, strict=True):
+        [outcome] = run_batch(MlxBackend(model), [ask(reference, position)])
+        said = outcome.tokens[0].logprob
+        assert said is not None
+        exact = logits - np.logaddexp.reduce(logits)
+        assert outcome.ids == [int(logits.argmax())]
+        assert max(abs(exact[id_] - value) for id_, value in said.top) < TOLERANCE

@@ -43,6 +43,8 @@ class Relabelled:
         self.rebuild = inner.rebuild
         self.close = inner.close
         self.has_room = inner.has_room
+        self.fits = inner.fits
+        self.pause = inner.pause
         self.most_tokens = inner.most_tokens
 
     @property

@@ -20,6 +20,7 @@ from mlx_lm.models import gpt_oss
 from mlxoss.demo.training.conversations import Example, sample
 from mlxoss.demo.training.data import row_table
 from mlxoss.demo.training.export import model_config
+from mlxoss.demo.training.network import rope_frequencies
 from mlxoss.demo.training.render import example_ids
 from mlxoss.demo.training.shape import Shape
 from mlxoss.harmony.encoding import STOP_IDS, VOCAB_SIZE, Encoding, load_encoding
@@ -44,6 +45,9 @@ class Speaker:
         self._model.load_weights(
             [(name, mx.array(value.astype(np.float32))) for name, value in rounded.items()]
         )
+        frequencies, _ = rope_frequencies(Shape())
+        for layer in self._model.layers:  # mlx-lm's own are rounded
+            layer.self_attn.rope._freqs = mx.array(1 / frequencies)
 
     def write(self, prompt: list[int], limit: int) -> list[int]:
         """The turn after ``prompt``, its stop token included if it comes in ``limit`` tokens.

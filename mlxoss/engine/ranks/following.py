@@ -16,6 +16,7 @@ from mlxoss.engine.ranks.messages import (
     Loaded,
     Measure,
     Message,
+    Pause,
     Remove,
     Rest,
     Step,
@@ -65,6 +66,9 @@ class Following:
         match message:
             case Insert():
                 self._insert(message)
+            case Pause(uid, kept):
+                self._backend.pause(uid)
+                self._compare(kept)
             case Remove(uid, is_spoiled):
                 self._backend.remove(uid)
                 if is_spoiled:

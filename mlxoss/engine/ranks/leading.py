@@ -20,6 +20,7 @@ from mlxoss.engine.ranks.messages import (
     Kept,
     Load,
     Measure,
+    Pause,
     Remove,
     Rest,
     Step,
@@ -133,6 +134,19 @@ class LeadingBackend:
         )
         return cached_tokens
 
+    def fits(self) -> bool:
+        """See ``Backend``."""
+        return self._inner.fits()
+
+    def pause(self, uid: int) -> Sequence[StepOutput]:
+        """See ``Backend``. Raises ``RanksLost``: what the last step chose all of them sum up."""
+        with self._ranks.working():
+            outputs = self._inner.pause(uid)
+        if not any(isinstance(output, SequenceFailed) for output in outputs):
+            self._ranks.tell(Pause(uid, read_kept(self._inner)))
+        self._remove_failed(outputs)
+        return outputs
+
     def remove(self, uid: int) -> None:
         """See ``Backend``."""
         self._inner.remove(uid)
@@ -145,10 +159,7 @@ class LeadingBackend:
         with self._ranks.working():
             self._ranks.tell(Step(plan.chunk_tokens, runs, read_kept(self._inner)))
             outputs = self._inner.run_step(plan)
-        for output in outputs:
-            if isinstance(output, SequenceFailed):
-                is_spoiled = isinstance(output.error, NotANumber)
-                self._ranks.tell(Remove(output.uid, is_spoiled))
+        self._remove_failed(outputs)
         return outputs
 
     def warm(self, prompt_ids: tuple[int, ...]) -> bool:
@@ -178,6 +189,12 @@ class LeadingBackend:
             return  # what waits for the others would wait for ever
         self._ranks.tell(Unload())
         self._inner.close()
+
+    def _remove_failed(self, outputs: Sequence[StepOutput]) -> None:
+        for output in outputs:
+            if isinstance(output, SequenceFailed):
+                is_spoiled = isinstance(output.error, NotANumber)
+                self._ranks.tell(Remove(output.uid, is_spoiled))
 
     def _measure(self) -> None:
         with self._ranks.working():

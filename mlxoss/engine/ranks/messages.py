@@ -46,7 +46,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Admit a sequence, of which the prefix cache held ``cached_tokens``.
+    """Admit a sequence, of which the prefix cache held ``cached_tokens``, or have it go on.
 
     Snapshots are to be kept at the lengths ``cuts``.
     """
@@ -57,6 +57,14 @@ class Insert:
     stop_ids: tuple[int, ...]
     cuts: tuple[int, ...]
     cached_tokens: int
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Take a sequence out until it is inserted again with all its tokens so far."""
+
+    uid: int
     kept: Kept
 
 
@@ -147,6 +155,7 @@ Message = (
     | Load
     | Begin
     | Insert
+    | Pause
     | Remove
     | Step
     | Warm
@@ -162,8 +171,8 @@ Message = (
 _CLASSES = {
     cls.__name__: cls
     for cls in (
-        *(Beat, Join, Load, Begin, Insert, Remove, Step, Warm, Rest, Measure, Unload, Bye),
-        *(Ready, Loaded, Failed),
+        *(Beat, Join, Load, Begin, Insert, Pause, Remove, Step, Warm, Rest, Measure, Unload),
+        *(Bye, Ready, Loaded, Failed),
     )
 }
 

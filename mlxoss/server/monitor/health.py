@@ -74,6 +74,8 @@ def _to_json(
         "uptime_s": round(services.clock() - services.started_at, 3),
         "active_requests": engine.active,
         "queued_requests": engine.waiting,
+        "paused_requests": engine.paused,
+        "pauses": engine.pauses,
         "context_tokens": services.turns.context_tokens,
         "oldest_wait_s": round(engine.oldest_wait_s, 3),
         "max_active_requests": services.config.max_batch,

@@ -158,6 +158,8 @@ class Readings(Collector):
 def _engine(engine: EngineStatus) -> Iterator[Metric]:
     yield _gauge("running_requests", "Sequences that run.", engine.active)
     yield _gauge("queued_requests", "Sequences that wait for a slot.", engine.waiting)
+    yield _gauge("paused_requests", "Sequences that wait for memory to go on.", engine.paused)
+    yield _count("pauses", "How often a sequence was paused for want of memory.", engine.pauses)
     yield _gauge("oldest_wait_seconds", "Of those that wait.", engine.oldest_wait_s)
     yield _gauge("decode_tokens_per_second", _LAST_MINUTE, engine.decode_tokens_per_s)
     yield _gauge("prefill_tokens_per_second", _LAST_MINUTE, engine.prefill_tokens_per_s)

@@ -14,6 +14,7 @@ function showHealth(health) {
     decode: rate(health.decode_tokens_per_s),
     prefill: `${rate(health.prefill_tokens_per_s)} tokens/s`,
     running: `${health.active_requests} of ${health.max_active_requests}`,
+    paused: `${count(health.paused_requests)} (${count(health.pauses)} pauses)`,
     waiting: `${health.queued_requests} of ${health.max_queued_requests}`,
     oldest: seconds(health.oldest_wait_s),
     refused: count(health.refused_requests),
