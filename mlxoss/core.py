@@ -22,6 +22,13 @@ KEY_BYTES = 32
 """Of the key under which clients keep contents for the server (ChaCha20-Poly1305)."""
 
 
+JsonObject = dict[str, Any]
+"""An object as ``json`` reads it, or will write it."""
+
+JsonMapping = Mapping[str, Any]
+"""The same for whoever only reads it."""
+
+
 class Effort(StrEnum):
     """How long the model reasons: Harmony's ``Reasoning:`` line."""
 

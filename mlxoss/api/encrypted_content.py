@@ -15,7 +15,7 @@ from collections.abc import Callable
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from mlxoss.api.json_body import JsonObject
+from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Reasoning
 

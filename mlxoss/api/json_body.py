@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
-
-JsonObject = dict[str, Any]
-"""An object of a request, or one that is passed on as it came."""
 
 MAX_DEPTH = 128
 """Of arrays and objects within each other. What walks a request later does so by recursion."""

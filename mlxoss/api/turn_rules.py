@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.tool_choice import ToolChoice
+from mlxoss.core import JsonObject
 from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
 from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
 from mlxoss.harmony.json_schema import names_no_arguments

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlxoss.cluster.hostfile import Hostfile
 from mlxoss.cluster.hosts import foreign_ips
@@ -25,6 +24,7 @@ from mlxoss.cluster.link import COME_S, PATIENCE_S, LinkSpeed
 from mlxoss.cluster.remote import Asking, Remote
 from mlxoss.cluster.report import HostReport, parse_report
 from mlxoss.cluster.trouble import Trouble
+from mlxoss.core import JsonMapping
 from mlxoss.findings import Check, Level
 from mlxoss.hosts import Host
 
@@ -89,7 +89,7 @@ def check_cluster(
     return found
 
 
-def _ask_report(host: Host, question: Mapping[str, Any], limit_s: float) -> HostReport | Trouble:
+def _ask_report(host: Host, question: JsonMapping, limit_s: float) -> HostReport | Trouble:
     answer = Remote(host).ask(question, limit_s)
     if isinstance(answer, Trouble):
         return answer

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxoss.cluster.hosts import Wrong, read_envs, read_host
+from mlxoss.core import JsonObject
 from mlxoss.errors import ConfigError
 from mlxoss.hosts import Host
 
@@ -79,7 +80,7 @@ def _parse(path: Path) -> Any:
         raise _refuse(path, f"it is not JSON ({error})") from None
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_once(pairs: list[tuple[str, Any]]) -> JsonObject:
     """An object whose keys differ: of two alike, JSON readers take the last."""
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -7,16 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Timer
 from types import TracebackType
-from typing import Any
 
 from mlxoss.cluster.report import PROBE, find_answer
 from mlxoss.cluster.trouble import Trouble, explain
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.hosts import Host, over_ssh, own_command, to_exec
 
 CONNECT_S = 5
@@ -32,7 +32,7 @@ class Remote:
     host: Host
     python: str = sys.executable
 
-    def ask(self, question: Mapping[str, Any], limit_s: float) -> dict[str, Any] | Trouble:
+    def ask(self, question: JsonMapping, limit_s: float) -> JsonObject | Trouble:
         """Ask for one answer. Never raises."""
         with Asking(self, question, limit_s) as asking:
             return asking.answer()
@@ -64,7 +64,7 @@ class Asking:
     The host ends its side after ``limit_s`` by itself, so that nothing stays behind there.
     """
 
-    def __init__(self, remote: Remote, question: Mapping[str, Any], limit_s: float) -> None:
+    def __init__(self, remote: Remote, question: JsonMapping, limit_s: float) -> None:
         self._remote = remote
         self._question = json.dumps({**question, "limit_s": limit_s}) + "\n"
         self._limit_s = limit_s
@@ -102,7 +102,7 @@ class Asking:
             self._process.wait()
         self._errors.close()
 
-    def answer(self) -> dict[str, Any] | Trouble:
+    def answer(self) -> JsonObject | Trouble:
         """Wait for the next answer."""
         if self._process is None:
             return Trouble("there is no ssh command on this machine", "Install OpenSSH's client.")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from mlxoss.core import JsonMapping, JsonObject
 
 PROBE = ("cluster", "probe")
 _MARK = "mlxoss-probe:"
@@ -57,12 +58,12 @@ class HostReport:
     rdma: tuple[str, ...] | None = None
 
 
-def to_line(answer: Mapping[str, Any]) -> str:
+def to_line(answer: JsonMapping) -> str:
     """An answer as it is printed."""
     return _MARK + json.dumps(answer)
 
 
-def find_answer(line: str) -> dict[str, Any] | None:
+def find_answer(line: str) -> JsonObject | None:
     """The answer in a line, ``None`` if there is none in it."""
     _, mark, text = line.partition(_MARK)
     try:
@@ -72,12 +73,12 @@ def find_answer(line: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def to_answer(report: HostReport) -> dict[str, Any]:
+def to_answer(report: HostReport) -> JsonObject:
     """A report as JSON values."""
     return asdict(report)
 
 
-def parse_report(answer: Mapping[str, Any]) -> HostReport | None:
+def parse_report(answer: JsonMapping) -> HostReport | None:
     """Read a report back; ``None`` if it is one of another version."""
     try:
         model, rdma = answer["model"], answer["rdma"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
+from mlxoss.core import JsonObject
 from mlxoss.demo.about import DEMO_BYTES, DEMO_CONTEXT_TOKENS, DEMO_CREATED, DEMO_NAME
 
 __all__ = [
@@ -34,8 +34,8 @@ def expand_demo(cache_dir: Path) -> Path:
     return expand(cache_dir)
 
 
-def read_demo_config() -> dict[str, Any]:
+def read_demo_config() -> JsonObject:
     """The ``config.json`` that `expand_demo` will write."""
     manifest = resources.files("mlxoss.demo") / "data" / "manifest.json"
-    config: dict[str, Any] = json.loads(manifest.read_text("utf-8"))["config"]
+    config: JsonObject = json.loads(manifest.read_text("utf-8"))["config"]
     return config

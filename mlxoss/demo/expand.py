@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.demo.about import DEMO_NAME
 from mlxoss.errors import ModelError
 from mlxoss.files import locked
@@ -55,9 +55,9 @@ def expand(cache_dir: Path, data_dir: Traversable | None = None) -> Path:
     return folder
 
 
-def _read_manifest(source: Traversable) -> dict[str, Any]:
+def _read_manifest(source: Traversable) -> JsonObject:
     try:
-        manifest: dict[str, Any] = json.loads((source / "manifest.json").read_text("utf-8"))
+        manifest: JsonObject = json.loads((source / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The demo model's manifest cannot be read ({error}). Install mlxoss again."
@@ -92,7 +92,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _publish(folder: Path, source: Traversable, manifest: Mapping[str, Any]) -> None:
+def _publish(folder: Path, source: Traversable, manifest: JsonMapping) -> None:
     """Build ``folder`` under a lock, so that nobody's good folder is ever replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.parent / f"{DEMO_NAME}.lock"):
@@ -108,7 +108,7 @@ def _publish(folder: Path, source: Traversable, manifest: Mapping[str, Any]) -> 
         os.replace(building, folder)
 
 
-def _write(folder: Path, arrays: Arrays, config: Mapping[str, Any]) -> None:
+def _write(folder: Path, arrays: Arrays, config: JsonMapping) -> None:
     save_file(
         _checkpoint(arrays, config["vocab_size"]),
         folder / "model.safetensors",
@@ -120,7 +120,7 @@ def _write(folder: Path, arrays: Arrays, config: Mapping[str, Any]) -> None:
     _write_json(folder / _RECORD, {name: _sha256(folder / name) for name in _FILES})
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: JsonMapping) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
 

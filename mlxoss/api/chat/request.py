@@ -13,10 +13,10 @@ from pydantic import BeforeValidator, Field
 from mlxoss.api.chat.tools import CalledFunction, Tool, ToolCall
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions, to_parts
 from mlxoss.api.errors import unsupported
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import EffortWord, FormatName, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
+from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
 
 UserName = Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")]

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mlxoss.api.errors import invalid, missing
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import FunctionName
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel
+from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule

@@ -12,11 +12,10 @@ from pydantic import Field
 
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions
 from mlxoss.api.errors import invalid, missing, unsupported
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import read_later, validate
-from mlxoss.core import VOCAB_SIZE
+from mlxoss.core import VOCAB_SIZE, JsonObject
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from typing_extensions import TypeAliasType, TypedDict
 
 from mlxoss.api.answers import SchemaExtra
-from mlxoss.api.json_body import JsonObject
+from mlxoss.core import JsonObject
 
 StopReason = Literal[
     "end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded"

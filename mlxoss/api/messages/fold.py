@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic_core import from_json
 
 from mlxoss.api.answers import MessagesError
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.messages.answers import BlockDelta, MessagesBlock, MessagesEvent, MessagesMessage
+from mlxoss.core import JsonObject
 
 
 class MessageFold:

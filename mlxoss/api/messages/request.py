@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
 from mlxoss.api.validation import StrictModel, validate
+from mlxoss.core import JsonObject
 from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
 

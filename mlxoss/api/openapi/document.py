@@ -14,9 +14,9 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from mlxoss.api.answers import Error
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.openapi.endpoint import ALWAYS, Endpoint, NamedEndpoint
 from mlxoss.api.openapi.schemas import Schemas, Shape
+from mlxoss.core import JsonObject
 
 _PARAMETER = re.compile(r"<(\w+):\w+>")
 

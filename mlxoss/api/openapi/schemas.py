@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 from typing_extensions import TypeAliasType
 
-from mlxoss.api.json_body import JsonObject
+from mlxoss.core import JsonObject
 
 _REFERENCE = "#/components/schemas/{model}"
 

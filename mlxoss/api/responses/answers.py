@@ -7,8 +7,8 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.responses.item_answers import ListedItem, ListedPart
+from mlxoss.core import JsonObject
 
 
 class ResponseStatus(StrEnum):

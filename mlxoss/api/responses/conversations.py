@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.responses.answers import ConversationObject, DeletedConversation
 from mlxoss.api.responses.items import InputItem
 from mlxoss.api.responses.request import Metadata
 from mlxoss.api.validation import StrictModel, validate
+from mlxoss.core import JsonObject
 
 MAX_ITEMS = 20
 """What one request may add."""

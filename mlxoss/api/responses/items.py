@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import FunctionName
 from mlxoss.api.responses.item_answers import (
     InputText,
@@ -32,6 +31,7 @@ from mlxoss.api.responses.item_answers import (
     Role,
 )
 from mlxoss.api.validation import StrictModel, read_later
+from mlxoss.core import JsonObject
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 

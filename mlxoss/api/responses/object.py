@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import HttpError
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.responses.answers import (
     Compaction,
     DeletedResponse,
@@ -34,6 +33,7 @@ from mlxoss.api.responses.parse_items import MakeId
 from mlxoss.api.responses.request import FormatParam, ResponsesRequest, TextParam
 from mlxoss.api.responses.tools import ToolTable
 from mlxoss.api.turn_request import Usage
+from mlxoss.core import JsonObject
 
 _ERROR_CODES: MappingProxyType[str, ErrorCode] = MappingProxyType(
     {

@@ -14,13 +14,12 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mlxoss.api.errors import invalid, missing, unsupported
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import EffortWord, FormatName, Refused, json_object_format, to_effort
 from mlxoss.api.responses.items import InputItem
 from mlxoss.api.responses.tools import ToolParam
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
-from mlxoss.core import Effort
+from mlxoss.core import Effort, JsonObject
 from mlxoss.harmony.conversation import ResponseFormat
 
 INCLUDE_ENCRYPTED = "reasoning.encrypted_content"

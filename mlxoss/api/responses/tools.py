@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from mlxoss.api.errors import invalid, missing
-from mlxoss.api.json_body import JsonObject
 from mlxoss.api.params import FunctionName, flatten
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, read_later, to_param, validate
+from mlxoss.core import JsonObject
 from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from mlxoss.cli.bench.timing import Timing, time_chat, time_chats
 from mlxoss.cli.client.http import Server
+from mlxoss.core import JsonObject
 
-Messages = list[dict[str, Any]]
+Messages = list[JsonObject]
 
 STREAMS = (1, 4, 8)
 SHORT_TOKENS = 32
@@ -74,7 +75,7 @@ class Target:
         """About so many has a long prompt."""
         return _PROMPT_TO_ANSWER * self.tokens
 
-    def body(self, messages: Messages, tokens: int = SHORT_TOKENS, **fields: Any) -> dict[str, Any]:
+    def body(self, messages: Messages, tokens: int = SHORT_TOKENS, **fields: Any) -> JsonObject:
         """A request."""
         return {"model": self.model, "messages": messages, "max_tokens": tokens} | fields
 
@@ -154,5 +155,5 @@ def _first(target: Target) -> Messages:
     return [_user(f"{target.report()}\nWhich of these points is the most urgent, and why?")]
 
 
-def _user(text: str) -> dict[str, Any]:
+def _user(text: str) -> JsonObject:
     return {"role": "user", "content": text}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from mlxoss.cli.bench.timing import Timing
+from mlxoss.core import JsonObject
 
 _COLUMNS = ("", "prompt", "cached", "first token", "prefill", "decode", "of the limit")
 _WIDTHS = (24, 7, 7, 13, 12, 12, 14)
@@ -41,7 +41,7 @@ class BenchReport:
     rows: list[BenchRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """As it is."""
         return asdict(self)
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from mlxoss.cli.client.chat import CHAT
 from mlxoss.cli.client.http import Server
+from mlxoss.core import JsonObject
 from mlxoss.errors import MlxossError
 
 _ONE_EACH = 0.9
@@ -29,7 +29,7 @@ class Timing:
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
-    message: dict[str, Any]
+    message: JsonObject
 
     @property
     def prefill_per_s(self) -> float:
@@ -48,7 +48,7 @@ class Timing:
         return (count - 1) / (self.last_s - self.first_s) if self.last_s > self.first_s else 0.0
 
 
-def time_chat(server: Server, body: dict[str, Any]) -> Timing:
+def time_chat(server: Server, body: JsonObject) -> Timing:
     """Stream one answer. Raises as ``Server`` does, and ``MlxossError`` when nothing is shown."""
     asked = body | {"stream": True, "stream_options": {"include_usage": True}, "temperature": 0}
     answer = _Answer()
@@ -72,7 +72,7 @@ def time_chat(server: Server, body: dict[str, Any]) -> Timing:
     )
 
 
-def time_chats(server: Server, bodies: Sequence[dict[str, Any]]) -> list[Timing]:
+def time_chats(server: Server, bodies: Sequence[JsonObject]) -> list[Timing]:
     """Stream all of them at the same time."""
     with ThreadPoolExecutor(len(bodies)) as pool:
         return list(pool.map(lambda body: time_chat(server, body), bodies))
@@ -82,11 +82,11 @@ class _Answer:
     """A message put together from its chunks."""
 
     def __init__(self) -> None:
-        self.usage: dict[str, Any] = {}
+        self.usage: JsonObject = {}
         self._text = {"content": "", "reasoning_content": ""}
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, JsonObject] = {}
 
-    def take(self, chunk: dict[str, Any]) -> bool:
+    def take(self, chunk: JsonObject) -> bool:
         """Whether there was anything to show in it."""
         self.usage = chunk.get("usage") or self.usage
         shown = False
@@ -104,15 +104,15 @@ class _Answer:
                 shown = True
         return shown
 
-    def _take_call(self, piece: dict[str, Any]) -> None:
+    def _take_call(self, piece: JsonObject) -> None:
         new = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         call = self._calls.setdefault(piece.get("index", 0), new)
         call["id"] = piece.get("id") or call["id"]
         for name, text in (piece.get("function") or {}).items():
             call["function"][name] += text or ""
 
-    def message(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": self._text["content"]}
+    def message(self) -> JsonObject:
+        message: JsonObject = {"role": "assistant", "content": self._text["content"]}
         if self._calls:
             message["tool_calls"] = list(self._calls.values())
             # Reasoning belongs to a tool loop; after an answer nobody sends it back.

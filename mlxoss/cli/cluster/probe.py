@@ -8,11 +8,9 @@ import platform
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -20,6 +18,7 @@ from mlxoss.cli.memory import SYSCTL, free_bytes, memory_limits, weights_bytes
 from mlxoss.cluster.link import listen, measure
 from mlxoss.cluster.report import HostMemory, HostModel, HostReport, to_answer, to_line
 from mlxoss.cluster.weights import find_commit, hash_weights
+from mlxoss.core import JsonMapping
 from mlxoss.engine.ranks.ring import VERSIONED
 from mlxoss.errors import ConfigError, MlxossError, ModelError, ServiceError
 from mlxoss.service.subprocess import run_command
@@ -43,24 +42,24 @@ def answer_question() -> None:
         raise ConfigError(message) from None
 
 
-def _say(answer: Mapping[str, Any]) -> None:
+def _say(answer: JsonMapping) -> None:
     typer.echo(to_line(answer))
     sys.stdout.flush()
 
 
-def _listen(question: Mapping[str, Any]) -> Mapping[str, Any]:
+def _listen(question: JsonMapping) -> JsonMapping:
     def tell(port: int) -> None:
         _say({"port": port})
 
     return {"bytes": listen(str(question["host"]), str(question["secret"]), tell)}
 
 
-def _measure(question: Mapping[str, Any]) -> Mapping[str, Any]:
+def _measure(question: JsonMapping) -> JsonMapping:
     host, port, secret = question["host"], question["port"], question["secret"]
     return asdict(measure(str(host), int(port), str(secret)))
 
 
-def _report(question: Mapping[str, Any]) -> Mapping[str, Any]:
+def _report(question: JsonMapping) -> JsonMapping:
     os.environ.update(each.partition("=")[::2] for each in question["envs"])
     model = _model(question["model"], int(question["ranks"]), deep=bool(question["deep"]))
     limit, total = memory_limits()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mlxoss import paths
 from mlxoss.api_key_file import read_keys, read_local_token
 from mlxoss.cli.options import read_config
 from mlxoss.config import API_KEY_VARIABLE, Config
+from mlxoss.core import JsonMapping
 from mlxoss.demo import DEMO_NAME
 from mlxoss.service.health import Answered, probe
 
@@ -52,7 +51,7 @@ def find_served() -> Served:
     )
 
 
-def _ask(config: Config) -> Mapping[str, Any]:
+def _ask(config: Config) -> JsonMapping:
     """What the running server says of itself; nothing if none runs."""
     answer = probe(
         config.host,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from mlxoss.cli.printing import to_bytes
+from mlxoss.core import JsonMapping
 
 _QUIET_S = 10
 """A silence that is worth a word: a rank says that it is there several times within its timeout."""
@@ -23,7 +23,7 @@ def ranks_rows(found: object) -> Iterator[tuple[str, str]]:
         yield "ranks", f"{backend}, {1000 * took_s:.1f} ms of each step to communicate (1 sequence)"
 
 
-def _rank(rank: Mapping[str, Any]) -> str:
+def _rank(rank: JsonMapping) -> str:
     parts = [str(rank.get("host"))]
     if rank.get("pid") is not None:
         parts.append(f"pid {rank['pid']}")

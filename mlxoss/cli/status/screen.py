@@ -6,12 +6,12 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
 
 from mlxoss.cli.printing import WIDTH, tilde, to_bytes
 from mlxoss.cli.status.ranks import ranks_rows
 from mlxoss.cli.status.view import View
 from mlxoss.config import Config
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.service.job import Job, JobState
 from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict, problems_of
 
@@ -54,7 +54,7 @@ def _problems(view: View) -> Iterator[str]:
         yield f"Problem {began}{problem.get('message', '')} {problem.get('remedy', '')}".strip()
 
 
-def to_json(view: View) -> dict[str, Any]:
+def to_json(view: View) -> JsonObject:
     """Return everything as JSON values."""
     status = view.status
     return {
@@ -120,7 +120,7 @@ def _starts(status: ServiceStatus, job: Job) -> str:
     return text
 
 
-def _requests(report: Mapping[str, Any], config: Config) -> str:
+def _requests(report: JsonMapping, config: Config) -> str:
     most_queued = report.get("max_queued_requests", config.max_queue)
     queued = f"{report.get('queued_requests', 0)} queued of {most_queued}"
     if report.get("queued_requests"):
@@ -132,7 +132,7 @@ def _requests(report: Mapping[str, Any], config: Config) -> str:
     return f"{active}, {queued}, {report.get('refused_requests', 0)} refused"
 
 
-def _speed(report: Mapping[str, Any]) -> str:
+def _speed(report: JsonMapping) -> str:
     prefill, decode = report.get("prefill_tokens_per_s"), report.get("decode_tokens_per_s")
     if not prefill and not decode:
         return "idle for the last minute"

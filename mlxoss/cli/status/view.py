@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from mlxoss.cli.status.process import Process, read_process
 from mlxoss.cli.this_machine import this_machine, this_program
 from mlxoss.config import Config
+from mlxoss.core import JsonMapping
 from mlxoss.errors import ConfigError, ServiceError
 from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job
@@ -50,7 +49,7 @@ class View:
         return self.status.verdict
 
     @property
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> JsonMapping:
         """What ``/health`` said."""
         health = self.status.health
         return health.document if isinstance(health, Answered) else {}

@@ -7,11 +7,10 @@ the first step, and training shapes it like any other weight.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
+from mlxoss.core import JsonObject
 from mlxoss.demo.training.network import Params, rope_frequencies
 from mlxoss.demo.training.shape import Shape
 
@@ -58,7 +57,7 @@ def place_copying(params: Params, shape: Shape, seed: int) -> Params:
     return {name: jnp.asarray(value) for name, value in changed.items()}
 
 
-def _put(params: dict[str, np.ndarray], prefix: str, shape: Shape, head: dict[str, Any]) -> None:
+def _put(params: dict[str, np.ndarray], prefix: str, shape: Shape, head: JsonObject) -> None:
     dim = shape.head_dim
     groups = shape.num_attention_heads // shape.num_key_value_heads
     for name in ("q", "k", "v"):

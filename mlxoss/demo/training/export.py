@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mlxoss.core import JsonObject
 from mlxoss.demo import DEMO_CONTEXT_TOKENS
 from mlxoss.demo.training.shape import ROPE_SCALING, Shape
 from mlxoss.harmony.encoding import VOCAB_SIZE
@@ -20,7 +20,7 @@ from mlxoss.harmony.encoding import VOCAB_SIZE
 DATA = Path(__file__).parent.parent / "data"
 
 
-def model_config(shape: Shape) -> dict[str, Any]:
+def model_config(shape: Shape) -> JsonObject:
     """The config.json of the expanded checkpoint."""
     return {
         "architectures": ["GptOssForCausalLM"],
@@ -44,7 +44,7 @@ def model_config(shape: Shape) -> dict[str, Any]:
 
 def pack(params: Mapping[str, np.ndarray]) -> bytes:
     """A compressed npz: ``rows`` as int32, all else in float16. Same input, same bytes."""
-    arrays: dict[str, Any] = {
+    arrays: JsonObject = {
         name: value if name == "rows" else value.astype(np.float16)
         for name, value in sorted(params.items())
     }

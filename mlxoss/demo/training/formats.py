@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any
 
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.demo.training.words import CITIES, NAMES, NUMBER_LIMIT, OTHER_WORDS
 
 
 def response_format(
     rng: random.Random,
-) -> tuple[str, Mapping[str, Any], str, Mapping[str, Any]]:
+) -> tuple[str, JsonMapping, str, JsonMapping]:
     """A question, a schema, its name and the value that answers."""
     kind = rng.choices(["person", "weather", "sum", "unknown"], [4, 4, 3, 1])[0]
     name, city, number = rng.choice(NAMES), rng.choice(CITIES), rng.randint(1, 40)
     if kind == "person":
-        values: dict[str, Any] = {"name": name, "age": number}
+        values: JsonObject = {"name": name, "age": number}
         question = rng.choice(
             ["{0} is {1} years old.", "{0} is {1}.", "I am {0} and {1} years old.",
              "My name is {0} and I am {1} years old.", "The person: {0}, {1} years old."]
@@ -51,15 +50,15 @@ def response_format(
     return question, _value_schema(rng, values, title), title, values
 
 
-def _value_schema(rng: random.Random, values: Mapping[str, Any], title: str) -> Mapping[str, Any]:
+def _value_schema(rng: random.Random, values: JsonMapping, title: str) -> JsonMapping:
     titled = rng.random() < 0.3
-    properties: dict[str, Any] = {}
+    properties: JsonObject = {}
     for key, value in values.items():
         field = {"type": "string" if isinstance(value, str) else rng.choice(["integer", "number"])}
         properties[key] = {"title": key.capitalize(), **field} if titled else field
     if not values:
         properties = {word: {"type": "string"} for word in rng.sample(OTHER_WORDS, 2)}
-    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    schema: JsonObject = {"type": "object", "properties": properties}
     if rng.random() < 0.85:
         schema["required"] = list(properties)
     if rng.random() < 0.5:

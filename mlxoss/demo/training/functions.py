@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.demo.training.words import CITIES, CONDITIONS, NAMES, NUMBER_LIMIT, OTHER_WORDS
 from mlxoss.harmony.conversation import FunctionTool
 
@@ -82,10 +81,8 @@ def _description(rng: random.Random, texts: list[str]) -> str | None:
     return rng.choice([*texts, " ".join(rng.choices(OTHER_WORDS, k=rng.randint(2, 8)))])
 
 
-def _schema(
-    rng: random.Random, properties: Mapping[str, Any], required: list[str]
-) -> Mapping[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "properties": dict(properties)}
+def _schema(rng: random.Random, properties: JsonMapping, required: list[str]) -> JsonMapping:
+    schema: JsonObject = {"type": "object", "properties": dict(properties)}
     if rng.random() < 0.85:
         schema["required"] = required
     if rng.random() < 0.4:
@@ -96,7 +93,7 @@ def _schema(
 def _place_tool(rng: random.Random, kind: str) -> Declared:
     name = rng.choice(WEATHER_NAMES if kind == "weather" else TIME_NAMES)
     place = rng.choice(PLACE_ARGUMENTS)
-    field: dict[str, Any] = {"type": "string"}
+    field: JsonObject = {"type": "string"}
     text = _description(rng, ["The city", "The city name", "City name", "Name of the city"])
     if rng.random() < 0.5 and text:
         field["description"] = text
@@ -225,7 +222,7 @@ def two_requests(
 def _weather_result(rng: random.Random, city: str) -> str:
     degrees, word = rng.randint(-9, 40), rng.choice(CONDITIONS)
     unit = rng.choice(["°C", " C", " degrees", "°", "°F", " degrees Celsius"])
-    values: dict[str, Any] = {
+    values: JsonObject = {
         rng.choice(["temperature", "temperature", "temp", "temp_c", "degrees"]): degrees,
         rng.choice(["condition", "conditions", "weather", "description", "sky"]): word,
         "unit": rng.choice(["celsius", "fahrenheit", "C", "F"]),

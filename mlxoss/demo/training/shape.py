@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from mlxoss.core import JsonObject
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Shape:
 
 
 # The rope scaling of the published gpt-oss models.
-ROPE_SCALING: dict[str, Any] = {
+ROPE_SCALING: JsonObject = {
     "rope_type": "yarn",
     "factor": 32.0,
     "beta_fast": 32.0,

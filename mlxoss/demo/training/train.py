@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlxoss.core import JsonObject
 from mlxoss.demo.training import circuit, data, drills, network, optimiser
 from mlxoss.demo.training.network import Params
 from mlxoss.demo.training.shape import Shape
@@ -129,7 +130,7 @@ def load(path: Path, rows: list[int]) -> Params:
 
 def save(path: Path, params: Params, rows: list[int]) -> None:
     """Write the parameters and the ids of their rows (row 0 belongs to no id)."""
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in params.items()}
+    arrays: JsonObject = {name: np.asarray(value) for name, value in params.items()}
     np.savez(path, rows=np.asarray(rows, np.int32), **arrays)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlxoss.core import VOCAB_SIZE
+from mlxoss.core import VOCAB_SIZE, JsonMapping
 from mlxoss.engine.checkpoint.yarn import Yarn, read_yarn
 
 CONTEXT_TOKENS = 131072
@@ -47,7 +46,7 @@ class ModelConfig:
     layer_types: tuple[str, ...]
     max_position_embeddings: int
     yarn: Yarn
-    raw: Mapping[str, Any]
+    raw: JsonMapping
 
     @property
     def full_layers(self) -> int:
@@ -60,7 +59,7 @@ class ModelConfig:
         return self.layer_types.count(_SLIDING)
 
 
-def to_hugging_face(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def to_hugging_face(config: JsonMapping) -> JsonMapping:
     """``config`` as it is, or OpenAI's own (``original/config.json``) in Hugging Face's words.
 
     The names are those of ``ModelConfig`` in ``gpt_oss/torch/model.py``.
@@ -83,7 +82,7 @@ def to_hugging_face(config: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def read_config(config: Mapping[str, Any]) -> ModelConfig:
+def read_config(config: JsonMapping) -> ModelConfig:
     """Read the content of a gpt_oss's ``config.json``.
 
     Raises ``ValueError`` that goes on after the folder's name and says which key is wrong.
@@ -108,7 +107,7 @@ def read_config(config: Mapping[str, Any]) -> ModelConfig:
     )
 
 
-def _whole(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+def _whole(config: JsonMapping, key: str, default: int | None = None) -> int:
     if key not in config:
         if default is None:
             raise ValueError(f"its config.json does not say {key}")
@@ -129,7 +128,7 @@ def _layer_types(given: Any, layers: int) -> tuple[str, ...]:
     return tuple(types)
 
 
-def _context_tokens(config: Mapping[str, Any]) -> int:
+def _context_tokens(config: JsonMapping) -> int:
     """``max_position_embeddings``; OpenAI's own checkpoints give the factors of it instead."""
     longest = config.get("max_position_embeddings")
     if longest is None and "initial_context_length" in config:

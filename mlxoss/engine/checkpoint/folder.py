@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mlxoss.core import VOCAB_SIZE
+from mlxoss.core import VOCAB_SIZE, JsonMapping, JsonObject
 from mlxoss.engine.capacity import Footprint
 from mlxoss.engine.checkpoint.config import (
     MODEL_TYPE,
@@ -74,7 +72,7 @@ class Checkpoint:
             return Footprint(self.config, self.weights_bytes + doubled, 4)
         return Footprint(self.config, self.weights_bytes, 4 if is_wide else 2)
 
-    def to_mlx_lm(self) -> dict[str, Any]:
+    def to_mlx_lm(self) -> JsonObject:
         """The configuration in the words that mlx-lm reads."""
         yarn = self.config.yarn
         config = {
@@ -143,7 +141,7 @@ def _check(layout: Layout, tensors: Tensors, config: ModelConfig) -> str | None:
     return problem
 
 
-def _read_json(folder: Path, advice: str) -> tuple[Mapping[str, Any], int]:
+def _read_json(folder: Path, advice: str) -> tuple[JsonMapping, int]:
     """The content of ``config.json`` and when it was written."""
     path = folder / "config.json"
     try:

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mlxoss.core import JsonObject
 from mlxoss.errors import ModelError
 
 _INDEX = "model.safetensors.index.json"
@@ -85,6 +85,6 @@ def _read_header(file: Path) -> Tensors | None:
         return None
 
 
-def _to_tensor(tensor: dict[str, Any]) -> Tensor:
+def _to_tensor(tensor: JsonObject) -> Tensor:
     begin, end = tensor["data_offsets"]
     return Tensor(str(tensor["dtype"]), tuple(map(int, tensor["shape"])), int(end) - int(begin))

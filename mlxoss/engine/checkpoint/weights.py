@@ -18,6 +18,7 @@ from mlx_lm.utils import load_model
 from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.checkpoint.folder import Checkpoint, read_any_checkpoint
 from mlxoss.engine.checkpoint.layout import Layout
+from mlxoss.engine.mlx.model import Network
 from mlxoss.errors import ModelError
 
 _E8M0_NAN = 255
@@ -26,11 +27,11 @@ _E8M0_NAN = 255
 _EQUAL = 1e-6
 """How far frequencies may be apart, as a share, to be the same in float32."""
 
-Prepare = Callable[[Any], None]
+Prepare = Callable[[Network], None]
 """Changes a model whose weights are not read yet."""
 
 
-def read_weights(folder: Path, prepare: Prepare = lambda model: None) -> Any:
+def read_weights(folder: Path, prepare: Prepare = lambda model: None) -> Network:
     """The model in ``folder``, an mlx-lm model whose weights are all in memory.
 
     ``prepare`` may cut or recast it beforehand. Layer by layer, so that no more than one layer is
@@ -60,7 +61,7 @@ def _in_one_sentence(error: BaseException) -> str:
     return first.rstrip(".:")
 
 
-def _make(folder: Path, checkpoint: Checkpoint) -> Any:
+def _make(folder: Path, checkpoint: Checkpoint) -> Network:
     """The model with its arrays not evaluated yet."""
 
     class Renamed(gpt_oss.Model):  # type: ignore[misc]
@@ -136,7 +137,7 @@ def _from_original(weights: dict[str, mx.array], config: ModelConfig) -> dict[st
     return renamed
 
 
-def set_yarn(model: Any, config: ModelConfig) -> bool:
+def set_yarn(model: Network, config: ModelConfig) -> bool:
     """Turn queries and keys as ``config`` says; whether mlx-lm would have done otherwise.
 
     Its magnitude, which both are multiplied by, goes into the attention's scale: that is the same
@@ -155,14 +156,14 @@ def set_yarn(model: Any, config: ModelConfig) -> bool:
     return was_wrong
 
 
-def _parts(model: Any) -> Iterator[tuple[str, Any]]:
+def _parts(model: Network) -> Iterator[tuple[str, Network]]:
     """The model's modules, a layer at a time, then all else."""
     for index, layer in enumerate(model.layers):
         yield f"model.layers.{index}", layer
     yield "", model
 
 
-def _check_numbers(prefix: str, part: Any) -> None:
+def _check_numbers(prefix: str, part: Network) -> None:
     """Raise ``ValueError`` that names the first array with a value that is no finite number."""
     arrays: Any = tree_flatten(part.parameters())
     checks = {name: _all_numbers(array) for name, array in arrays}

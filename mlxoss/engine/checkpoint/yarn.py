@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlxoss.core import JsonMapping
+
 if TYPE_CHECKING:  # a server is there before it is needed
     import numpy as np
     from numpy.typing import NDArray
@@ -70,7 +72,7 @@ class Yarn:
         return head_dim * math.log(wave) / (2 * math.log(self.theta))
 
 
-def read_yarn(config: Mapping[str, Any]) -> Yarn:
+def read_yarn(config: JsonMapping) -> Yarn:
     """What ``config.json`` says: ``rope_scaling``, or ``rope_parameters`` as transformers 5 writes.
 
     A gpt_oss that says nothing of ``truncate`` means ``false``, as all of OpenAI's. Raises
@@ -113,7 +115,7 @@ def _magnitude(reader: _Reader, factor: float) -> float:
 class _Reader:
     """Takes a table's keys one by one, so that none is passed over."""
 
-    def __init__(self, name: str, table: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, table: JsonMapping) -> None:
         self._name = name
         self._left = {key: value for key, value in table.items() if value is not None}
 

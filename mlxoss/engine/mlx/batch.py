@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import StopSequences
@@ -29,7 +28,12 @@ from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.memory import give_back, wants_wiring
-from mlxoss.engine.mlx.model import LanguageModel, LastLogits
+from mlxoss.engine.mlx.model import (
+    Caches,
+    LanguageModel,
+    LastLogits,
+    Progress,
+)
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
 from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,
@@ -308,7 +312,7 @@ class MlxBackend:
             return []
         return [Penalties(request.sampling, self._vocab_size)]
 
-    def _to_prefilled(self, prompt: Any) -> SequencePrefilled:
+    def _to_prefilled(self, prompt: Progress) -> SequencePrefilled:
         row = self._rows[prompt.uid]
         done, _ = prompt.progress
         tokens = done - row.prefilled_tokens
@@ -317,7 +321,7 @@ class MlxBackend:
             self._prefilling.discard(prompt.uid)
         return SequencePrefilled(row.uid, tokens)
 
-    def _keep_snapshots(self, prompts: Sequence[Any], responses: Sequence[Any]) -> None:
+    def _keep_snapshots(self, prompts: Sequence[Progress], responses: Sequence[Progress]) -> None:
         """Keep what this step brought to a boundary or to an end."""
         with mx.stream(self._stream):
             for prompt in prompts:
@@ -331,11 +335,11 @@ class MlxBackend:
                     ids, caches = tuple(response.all_tokens), response.prompt_cache
                     self._prefixes.keep(ids, functools.partial(list, caches))
 
-    def _caches_of(self, key: int) -> list[Any]:
+    def _caches_of(self, key: int) -> Caches:
         caches, _ = self._generator.extract_cache([key])[key]
         return list(caches)
 
-    def _to_output(self, response: Any) -> SequenceOutput | SequenceFailed:
+    def _to_output(self, response: Progress) -> SequenceOutput | SequenceFailed:
         row = self._rows[response.uid]
         top = row.request.sampling.top_logprobs
         logprob = None

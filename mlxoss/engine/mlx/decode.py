@@ -20,6 +20,7 @@ from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBat
 from mlx_lm.models.cache import BatchKVCache, BatchRotatingKVCache
 
 from mlxoss.engine.mlx.logit_mask import LogitMask
+from mlxoss.engine.mlx.model import LayerCache, Network, Progress
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
 
 
@@ -49,7 +50,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         )
         return max(0, most)
 
-    def take_due(self, uid: int) -> Any | None:
+    def take_due(self, uid: int) -> Progress | None:
         """The response for the id that ``next`` would feed in the row ``uid``, which must leave
         then; ``None`` if it is not here. Waits for the device."""
         if uid not in self.uids:
@@ -61,7 +62,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         (response,) = self._respond(index, (int(self._next_tokens[index].item()),), logprobs)
         return response
 
-    def next(self) -> list[Any]:
+    def next(self) -> list[Progress]:
         """Responses of one step: one per row, or one per row and id of the forced runs."""
         if not self.uids:
             return []
@@ -69,7 +70,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         self._planned = None
         ids, logprobs = self._run_step(runs)
         rows = self._rows()
-        responses: list[Any] = []
+        responses: list[Progress] = []
         keep: list[int] = []
         for index, (first, run) in enumerate(zip(ids, runs, strict=True)):
             if rows[index].is_spoiled:
@@ -83,8 +84,10 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
             self.filter(keep)
         return responses
 
-    def _respond(self, index: int, ids: tuple[int, ...], logprobs: mx.array | None) -> list[Any]:
-        responses: list[Any] = []
+    def _respond(
+        self, index: int, ids: tuple[int, ...], logprobs: mx.array | None
+    ) -> list[Progress]:
+        responses: list[Progress] = []
         for token_id in ids:
             self._num_tokens[index] += 1
             finish = "length" if self._num_tokens[index] >= self.max_tokens[index] else None
@@ -207,7 +210,7 @@ def _sample(rows: list[BatchRow], scores: mx.array) -> mx.array:
     )
 
 
-def _put_in_order(caches: Sequence[Any]) -> None:
+def _put_in_order(caches: Sequence[LayerCache]) -> None:
     """Turn sliding windows so that their oldest token comes first, before several tokens at once.
 
     One token at a time goes in round and round; mlx-lm's mask for several takes the window to be
@@ -258,11 +261,11 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
 class _Layers:
     """One sequence's caches, each cut out of the batch's when it is its turn: never all at once."""
 
-    def __init__(self, caches: Sequence[Any], index: int) -> None:
+    def __init__(self, caches: Sequence[LayerCache], index: int) -> None:
         self._caches = caches
         self._index = index
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[LayerCache]:
         return (cache.extract(self._index) for cache in self._caches)
 
 
@@ -272,7 +275,7 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     It ``wires`` the memory that the device recommends, on Metal, only if told to.
     """
 
-    def __init__(self, model: Any, *, wires: bool = True, **options: Any) -> None:
+    def __init__(self, model: Network, *, wires: bool = True, **options: Any) -> None:
         self._old_wired_limit: int | None
         super().__init__(model, **options)
         if not wires and self._old_wired_limit is not None:
@@ -302,7 +305,7 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
         # The last id of each is a piece of its own, and no part of any chunk.
         return min((len(own[0]) for own in pieces if len(own) > 1), default=None)
 
-    def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[Any]]:
+    def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[LayerCache]]:
         """The ids that the caches of a sequence hold, and those caches, to be read at once."""
         ((stage, index),) = self._find_uids([uid]).values()
         if stage == 0:

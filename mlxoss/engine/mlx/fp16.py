@@ -6,9 +6,9 @@ to a third faster. But float16 ends at 65504, so whether a model fits is tried, 
 
 from __future__ import annotations
 
-from typing import Any
-
 import mlx.core as mx
+
+from mlxoss.engine.mlx.model import Network
 
 HARMONY_IDS = (
     *(200006, 17360, 200008, 3575, 553, 17554, 162016, 11, 261, 4410, 6439, 2359, 22203, 656, 7788),
@@ -27,7 +27,7 @@ MOST_DEVIATION = 0.5
 """Of the logits, as a share of their spread. Rounding makes a few hundredths."""
 
 
-def recast(model: Any) -> str | None:
+def recast(model: Network) -> str | None:
     """Recast all bfloat16 parameters of an mlx-lm model to float16, in place.
 
     Those are the weights that are not quantised, and the scales and biases of affine groups,
@@ -50,7 +50,7 @@ def recast(model: Any) -> str | None:
     return compare(before, after.astype(mx.float32))
 
 
-def has_bfloat16(model: Any) -> bool:
+def has_bfloat16(model: Network) -> bool:
     """Whether there is anything to recast."""
     return any(_is_bfloat16(value) for module in model.modules() for value in module.values())
 
@@ -70,7 +70,7 @@ def _is_bfloat16(value: object) -> bool:
     return isinstance(value, mx.array) and value.dtype == mx.bfloat16
 
 
-def _logits(model: Any) -> mx.array:
+def _logits(model: Network) -> mx.array:
     # MLX does not check indices: one beyond a smaller vocabulary reads other memory.
     ids = mx.array([TRIAL_IDS]) % model.args.vocab_size
     logits: mx.array = model(ids)[0]

@@ -7,14 +7,29 @@ from typing import Any, Protocol
 import mlx.core as mx
 from mlx_lm.models import gpt_oss
 
+LayerCache = Any
+"""What a layer keeps of the tokens so far, one of mlx-lm's classes, which have no types."""
+
+Caches = list[LayerCache]
+"""One per layer."""
+
+Network = Any
+"""An mlx-lm model with all of its parts."""
+
+Progress = Any
+"""What mlx-lm's ``BatchGenerator`` tells of a sequence: a response or a prompt's progress."""
+
+Group = Any
+"""An ``mx.distributed.Group``."""
+
 
 class Model(Protocol):
     """What runs: ids (rows, n) to logits (rows, n, vocabulary)."""
 
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+    def __call__(self, inputs: mx.array, cache: LayerCache = None) -> mx.array:
         """Run the model; ``cache`` is updated in place."""
 
-    def make_cache(self) -> list[Any]:
+    def make_cache(self) -> Caches:
         """An empty KV cache for one sequence, one entry per layer."""
 
 
@@ -39,7 +54,7 @@ class LastLogits:
         self._model = model
         self.args = model.args
 
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+    def __call__(self, inputs: mx.array, cache: LayerCache = None) -> mx.array:
         """See ``Model``."""
         model = self._model
         if isinstance(model, gpt_oss.Model):
@@ -49,7 +64,7 @@ class LastLogits:
         logits32: mx.array = logits.astype(mx.float32)
         return logits32
 
-    def make_cache(self) -> list[Any]:
+    def make_cache(self) -> Caches:
         """See ``Model``."""
         return self._model.make_cache()
 

@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from mlxoss.core import JsonObject
 from mlxoss.engine.mlx.model import Model
 from mlxoss.engine.prefix_cache.disk_files import Arrays, Expected
 from mlxoss.engine.prefix_cache.snapshot import (
@@ -98,7 +99,7 @@ def to_windows(arrays: Arrays, form: Form) -> Pairs:
     return _to_pairs("window", arrays, form.windows)
 
 
-def _expected(kind: str, parts: Sequence[_Part], tokens: int) -> dict[str, Any]:
+def _expected(kind: str, parts: Sequence[_Part], tokens: int) -> JsonObject:
     return {
         f"{kind}.{index}": ((1, heads, tokens, width), _TYPES[dtype])
         for index, (heads, width, dtype) in enumerate(parts)

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
-from mlxoss.engine.mlx.model import Model
+from mlxoss.engine.mlx.model import Caches, LayerCache, Model
 from mlxoss.engine.prefix_cache.disk import STEP_TOKENS, DiskTier
 from mlxoss.engine.prefix_cache.radix_tree import RadixTree
 from mlxoss.engine.prefix_cache.snapshot import (
@@ -40,7 +39,7 @@ class Start:
     after each of ``segments``, which are the others, a snapshot is wanted."""
 
     length: int
-    caches: list[Any] | None
+    caches: Caches | None
     segments: list[list[int]]
 
 
@@ -85,7 +84,7 @@ class PrefixCache:
     def start(
         self,
         ids: tuple[int, ...],
-        make_caches: Callable[[], list[Any]],
+        make_caches: Callable[[], Caches],
         *,
         goes_on: bool = False,
     ) -> Start:
@@ -100,7 +99,7 @@ class PrefixCache:
             self._hit_tokens += length
         return Start(length, caches, self._segments(ids, length))
 
-    def keep(self, ids: tuple[int, ...], read_caches: Callable[[], list[Any]]) -> None:
+    def keep(self, ids: tuple[int, ...], read_caches: Callable[[], Caches]) -> None:
         """Keep a snapshot of one sequence that consists of ``ids``, unless there is one.
 
         ``read_caches`` gives its caches, one per layer, out of the batch.
@@ -113,7 +112,7 @@ class PrefixCache:
             if self._disk is not None:
                 self._disk.offer(ids, lambda: caches)
 
-    def hold(self, ids: tuple[int, ...], caches: Iterable[Any]) -> None:
+    def hold(self, ids: tuple[int, ...], caches: Iterable[LayerCache]) -> None:
         """Keep a snapshot as ``keep`` does, in memory alone, and others go first until ``release``.
 
         ``caches`` are read in their order, more than once.
@@ -159,7 +158,7 @@ class PrefixCache:
         if self._disk is not None:
             self._disk.distrust()
 
-    def close(self, make_caches: Callable[[], list[Any]]) -> None:
+    def close(self, make_caches: Callable[[], Caches]) -> None:
         """Forget all snapshots; the ends of conversations go to the disk if they are not there."""
         try:
             if self._disk is not None:
@@ -170,8 +169,8 @@ class PrefixCache:
         self._tree.clear()
 
     def _restore(
-        self, ids: tuple[int, ...], most: int, make_caches: Callable[[], list[Any]]
-    ) -> tuple[int, list[Any] | None]:
+        self, ids: tuple[int, ...], most: int, make_caches: Callable[[], Caches]
+    ) -> tuple[int, Caches | None]:
         """The length of the longest snapshot of ``most`` tokens that ``ids`` begins with, and
         caches that hold it; from the disk if that has one longer by what is worth reading."""
         found = self._tree.find(ids, most)
@@ -186,12 +185,12 @@ class PrefixCache:
             self._add(ids[: stored.length], caches)
         return best.length, caches
 
-    def _add(self, ids: tuple[int, ...], caches: Iterable[Any]) -> None:
+    def _add(self, ids: tuple[int, ...], caches: Iterable[LayerCache]) -> None:
         covered = self._tree.covered(ids)
         run = read_run(caches, covered) if covered < len(ids) else None
         self._tree.add(ids, run, read_windows(caches))
 
-    def _read(self, ids: tuple[int, ...], make_caches: Callable[[], list[Any]]) -> list[Any]:
+    def _read(self, ids: tuple[int, ...], make_caches: Callable[[], Caches]) -> Caches:
         """New caches that hold the snapshot of ``ids``."""
         found = self._tree.find(ids, len(ids))
         assert found is not None

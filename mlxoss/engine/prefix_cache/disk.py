@@ -7,10 +7,10 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mlxoss.engine.mlx.model import LayerCache
 from mlxoss.engine.prefix_cache.arrays import Form, make_revision, to_arrays, to_run, to_windows
 from mlxoss.engine.prefix_cache.disk_files import NOTHING, Arrays, Link, make_keys, read_link, scan
 from mlxoss.engine.prefix_cache.disk_index import DiskIndex, Entry
@@ -35,7 +35,7 @@ MOST_PENDING_BYTES = 1 << 28
 
 _HEADER_BYTES = 1 << 13
 
-ReadCaches = Callable[[], Sequence[Any]]
+ReadCaches = Callable[[], Sequence[LayerCache]]
 """Gives the caches of one sequence, one per layer."""
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, RotatingKVCache
+
+from mlxoss.engine.mlx.model import LayerCache
 
 Pair = tuple[mx.array, mx.array]
 """Keys and values of one layer, (1, heads, tokens, width)."""
@@ -38,12 +39,12 @@ class Pairs:
         return Pairs(tuple(_copy(keys, values, tokens) for keys, values in self.layers))
 
 
-def can_be_kept(caches: Iterable[Any]) -> bool:
+def can_be_kept(caches: Iterable[LayerCache]) -> bool:
     """Whether every layer's cache is of a kind that this file knows."""
     return all(type(cache) in (KVCache, RotatingKVCache) for cache in caches)
 
 
-def read_run(caches: Iterable[Any], start: int) -> Pairs:
+def read_run(caches: Iterable[LayerCache], start: int) -> Pairs:
     """What full attention keeps of one sequence's tokens from ``start`` on."""
     return Pairs(
         tuple(
@@ -54,25 +55,27 @@ def read_run(caches: Iterable[Any], start: int) -> Pairs:
     )
 
 
-def read_windows(caches: Iterable[Any]) -> Pairs:
+def read_windows(caches: Iterable[LayerCache]) -> Pairs:
     """What the sliding windows hold at the end of one sequence, oldest token first."""
     return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))
 
 
-def read_window_tokens(caches: Sequence[Any]) -> int:
+def read_window_tokens(caches: Sequence[LayerCache]) -> int:
     """How many tokens the sliding windows of a model hold, 0 if it has none."""
     return max(
         (cache.max_size for cache in caches if isinstance(cache, RotatingKVCache)), default=0
     )
 
 
-def _window(cache: Any) -> Pair:
+def _window(cache: LayerCache) -> Pair:
     # A prefill leaves a window longer than it should be until the next token.
     last = slice(-cache.size(), None)
     return _copy(cache._temporal_order(cache.keys), cache._temporal_order(cache.values), last)
 
 
-def fill_caches(caches: Sequence[Any], length: int, runs: Sequence[Pairs], windows: Pairs) -> None:
+def fill_caches(
+    caches: Sequence[LayerCache], length: int, runs: Sequence[Pairs], windows: Pairs
+) -> None:
     """Make new ``caches`` those of a sequence of ``length`` tokens; nothing is evaluated.
 
     The arrays may be the snapshot's own: mlx-lm copies them when it forms a batch.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlxoss.engine.mlx.model import Group
 from mlxoss.engine.ranks.channel import RankChannel
 from mlxoss.engine.ranks.listener import RankListener
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Join, Loaded, Message, Ready
@@ -64,7 +65,7 @@ class RankGroup:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.size = len(plan.hosts)
-        self.group: Any = None
+        self.group: Group = None
         self.on_lost: Callable[[RanksLost], None] = lambda _: None
         self.communication_s: float | None = None
         self._peers: list[_Peer] = []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mlx.core as mx
 
-from mlxoss.engine.mlx.model import LanguageModel, LastLogits
+from mlxoss.engine.mlx.model import (
+    Group,
+    LanguageModel,
+    LastLogits,
+    LayerCache,
+    Network,
+)
 
 
 class LeadingLogits(LastLogits):
     """Rank 0's: it has the logits, and what it chooses is what all have chosen."""
 
-    def __init__(self, model: LanguageModel, group: Any) -> None:
+    def __init__(self, model: LanguageModel, group: Group) -> None:
         super().__init__(model)
         self._group = group
 
@@ -31,11 +35,11 @@ class FollowingLogits(LeadingLogits):
 
     chooses = False
 
-    def __init__(self, model: Any, group: Any) -> None:
+    def __init__(self, model: Network, group: Group) -> None:
         super().__init__(model, group)
         self._hidden = model.model
 
-    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+    def __call__(self, inputs: mx.array, cache: LayerCache = None) -> mx.array:
         """See ``Model``."""
         hidden: mx.array = self._hidden(inputs, cache)[:, -1:]
         return hidden

@@ -9,6 +9,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlxoss.engine.mlx.model import Group, Network
+
 SUMS_PER_LAYER = 2
 """After the attention and after the experts (``gpt_oss.Model.shard``)."""
 
@@ -28,14 +30,14 @@ class Sums:
         return rows * (self.count * self.width * self.dtype.size + mx.uint32.size)
 
 
-def read_sums(model: Any) -> Sums:
+def read_sums(model: Network) -> Sums:
     """Those of an mlx-lm model that is sharded."""
     args = model.args
     count = SUMS_PER_LAYER * args.num_hidden_layers
     return Sums(count, args.hidden_size, model.model.norm.weight.dtype)
 
 
-def measure(sums: Sums, group: Any) -> float:
+def measure(sums: Sums, group: Group) -> float:
     """Seconds that the sums of a step of one sequence take with nothing between them.
 
     The median of a few. All ranks must call it at the same time, on the engine's thread.
@@ -44,7 +46,7 @@ def measure(sums: Sums, group: Any) -> float:
     return statistics.median(took[1:])  # the first waits for whoever comes last
 
 
-def _run(sums: Sums, group: Any) -> float:
+def _run(sums: Sums, group: Group) -> float:
     hidden: Any = mx.zeros((1, 1, sums.width), sums.dtype)
     ids = mx.zeros((1,), mx.uint32)
     mx.eval(hidden, ids)

@@ -14,6 +14,7 @@ from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.layout import Layout
 from mlxoss.engine.checkpoint.loader import ModelSource
 from mlxoss.engine.checkpoint.tensors import weight_files
+from mlxoss.engine.mlx.model import Group
 from mlxoss.engine.ranks.messages import Loaded
 from mlxoss.errors import ModelError
 
@@ -82,7 +83,7 @@ def read_contents(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load_part(source: ModelSource, budget: Budget, group: Any) -> tuple[Any, Loaded]:
+def load_part(source: ModelSource, budget: Budget, group: Group) -> tuple[Any, Loaded]:
     """This rank's part of the model, and what rank 0 needs to know of it.
 
     Raises ``ModelError`` where it cannot be cut so, is too large, or cannot be read.
@@ -100,7 +101,7 @@ def load_part(source: ModelSource, budget: Budget, group: Any) -> tuple[Any, Loa
     return model, Loaded(room, budget.spare_bytes(), read_contents(folder))
 
 
-def load_shard(folder: Path, group: Any) -> Any:
+def load_shard(folder: Path, group: Group) -> Any:
     """This rank's part of the model in ``folder``, in memory, as an mlx-lm model.
 
     Layer by layer, so that no more than one whole layer is there beside what was cut.

@@ -10,6 +10,8 @@ from typing import Any
 
 from llguidance import regex_to_lark
 
+from mlxoss.core import JsonObject
+
 MOST_REMAINDERS = 50_000
 MOST_OPTIONAL = 500
 
@@ -22,7 +24,7 @@ def refuse_schema(schema: Any) -> str | None:
     return _refuse_multiples(schema)
 
 
-def _count_optional(members: dict[str, Any]) -> int:
+def _count_optional(members: JsonObject) -> int:
     properties, required = members.get("properties"), members.get("required")
     named = set(required) if isinstance(required, list) and _all_text(required) else set()
     return len(properties.keys() - named) if isinstance(properties, dict) else 0
@@ -62,7 +64,7 @@ def _multiples(schema: Any) -> Iterator[int | float]:
             yield value
 
 
-def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+def _objects(schema: Any) -> Iterator[JsonObject]:
     stack = [schema]
     while stack:
         match stack.pop():

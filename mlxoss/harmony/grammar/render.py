@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
+from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
@@ -40,7 +40,7 @@ def render_grammar(rules: TurnRules) -> str:
     for param, stated in rules.bodies():
         _check(param, stated)
     lines = [*_turn_lines(rules), *_MESSAGES]
-    named: list[dict[str, Any]] = []
+    named: list[JsonObject] = []
     final = _place(rules.final, "final_body", named)
     lines.append(f'final: <|channel|> "final" json_type? <|message|> {final}')
     for index, call in enumerate(rules.calls):
@@ -51,7 +51,7 @@ def render_grammar(rules: TurnRules) -> str:
 
 def render_body_grammar(body: Body) -> str:
     """A grammar of a message with ``body`` and nothing else: to try one body by itself."""
-    named: list[dict[str, Any]] = []
+    named: list[JsonObject] = []
     placed = _place(body, "body", named)
     return _dump([f"start: <|message|> {placed} <|end|>", _TEXT], named)
 
@@ -93,7 +93,7 @@ def _call_lines(index: int, call: CallRule, body: str) -> Iterator[str]:
     yield f"call_{index}: head_{index} {kind}? <|message|> {body}"
 
 
-def _place(body: Body, name: str, named: list[dict[str, Any]]) -> str:
+def _place(body: Body, name: str, named: list[JsonObject]) -> str:
     """What stands for ``body`` in the turn's rules; its own grammar is added to ``named``.
 
     A grammar of its own keeps a request's definitions from touching the turn's.
@@ -110,14 +110,14 @@ def _place(body: Body, name: str, named: list[dict[str, Any]]) -> str:
     return f"@{name}"
 
 
-def _to_schema(schema: JsonSchema) -> dict[str, Any] | bool:
+def _to_schema(schema: JsonSchema) -> JsonObject | bool:
     options = {"whitespace_pattern": _WHITESPACE}
     if isinstance(schema, bool):
         return {"x-guidance": options} if schema else False
     return {**schema, "x-guidance": options}
 
 
-def _dump(lines: list[str], named: list[dict[str, Any]]) -> str:
+def _dump(lines: list[str], named: list[JsonObject]) -> str:
     grammars = [{"lark_grammar": "".join(f"{line}\n" for line in lines)}, *named]
     return json.dumps({"grammars": grammars}, ensure_ascii=False)
 

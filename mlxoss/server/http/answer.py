@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sanic import HTTPResponse, Request
 
-from mlxoss.api.json_body import JsonObject
+from mlxoss.core import JsonObject
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import plain_path, request_id
 from mlxoss.server.http.event_stream import EventStream

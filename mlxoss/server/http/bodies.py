@@ -8,8 +8,9 @@ from sanic import HTTPResponse, Request
 from sanic.http import Http
 
 from mlxoss.api.errors import HttpError, HttpRefusal
-from mlxoss.api.json_body import JsonObject, parse_json_object
+from mlxoss.api.json_body import parse_json_object
 from mlxoss.api.sse import encode_json
+from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
 
 MAX_BODY_BYTES = 10 * 1024 * 1024

@@ -14,9 +14,10 @@ from typing import Any
 from sanic import Request, Websocket
 
 from mlxoss.api.errors import HttpError, invalid, unsupported
-from mlxoss.api.json_body import JsonObject, parse_json_object
+from mlxoss.api.json_body import parse_json_object
 from mlxoss.api.responses.request import parse_responses_request
 from mlxoss.api.sse import encode_json
+from mlxoss.core import JsonObject
 from mlxoss.server.access.middleware import is_known, make_key_refusal
 from mlxoss.server.http.answer import log_request, to_caller
 from mlxoss.server.http.errors import to_error
