@@ -30,8 +30,8 @@ from mlxoss.engine.checkpoint.tensors import WEIGHTS, Tensors, read_tensors, wei
 from mlxoss.errors import ModelError
 
 _HALVES = ("BF16", "F16")
-_COMPUTED = re.compile(r"norm\.(weight|scale)$|(_proj|qkv)\.bias$|embed")
-"""Parameters whose type is the one that keys and values are computed in."""
+_LAST = re.compile(r"lm_head\.|unembedding\.|(model\.)?norm\.")
+"""Parameters after the last layer: whatever their type is, keys and values do not get it."""
 _QUANTISATION = {"quantization", "quantization_config"}
 """How the weights are quantised, in mlx-lm's word and in Hugging Face's."""
 
@@ -70,7 +70,9 @@ class Checkpoint:
     def footprint(self, *, has_metal: bool) -> Footprint:
         """What it takes once loaded."""
         tensors = self.tensors.items()
-        is_wide = any(t.dtype == "F32" and _COMPUTED.search(name) for name, t in tensors)
+        types = {tensor.dtype for name, tensor in tensors if not _LAST.match(name)}
+        # MLX computes in float32 from where one parameter is, or where the halves are two kinds.
+        is_wide = "F32" in types or types >= set(_HALVES)
         if self.has_plain_experts and not has_metal:
             # They are computed in float32 there, and so is all else.
             doubled = sum(tensor.nbytes for _, tensor in tensors if tensor.dtype in _HALVES)
