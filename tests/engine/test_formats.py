@@ -124,6 +124,16 @@ def test_mxfp4_that_its_configuration_does_not_name(tmp_path: Path, expected: ND
     check_same(logits(write(tmp_path, arrays, config)), expected)
 
 
+@pytest.mark.parametrize("method", ["gptq", "awq", "mxfp4"])
+@pytest.mark.parametrize("layout", ["unquantised", "mlx"])
+def test_what_a_configuration_says_of_a_quantisation_that_was_undone(
+    tmp_path: Path, layout: str, method: str, expected: NDArray[Any]
+) -> None:
+    arrays, config = LAYOUTS[layout]()
+    config["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 128}
+    check_same(logits(write(tmp_path, arrays, config)), expected)
+
+
 ROPE = make_config(SIZE)["rope_scaling"]
 
 
@@ -145,6 +155,16 @@ ROPE = make_config(SIZE)["rope_scaling"]
         ({"layer_types": ["full_attention"]}, "layer_types .* not those of 2 layers"),
         ({"layer_types": ["full_attention"] * 2}, "layer_types .* are not"),
         ({"layer_types": ["sliding_attention", "linear_attention"]}, "layer_types .* are not"),
+        ({"layer_types": [[], {}]}, "layer_types .* are not"),
+        ({"rope_scaling": ROPE | {"factor": 10**400}}, "has factor 1000"),
+        ({"rope_theta": 1.0}, "has rope_theta 1.0"),
+        ({"max_position_embeddings": "131072"}, "has max_position_embeddings '131072'"),
+        ({"max_position_embeddings": [1]}, r"has max_position_embeddings \[1\]"),
+        ({"max_position_embeddings": -1}, "has max_position_embeddings -1"),
+        ({"max_position_embeddings": "-", "initial_context_length": "4"}, "initial_context_length"),
+        ({"num_hidden_layers": 10**400}, "has num_hidden_layers 1000"),
+        ({"rms_norm_eps": None}, "has rms_norm_eps None"),
+        ({"rms_norm_eps": "1e-5"}, "has rms_norm_eps '1e-5'"),
         ({"sliding_window": 0}, "has sliding_window 0"),
         ({"sliding_window": None}, "has sliding_window None"),
         ({"swiglu_limit": 3.0}, "has swiglu_limit 3.0"),
@@ -194,8 +214,11 @@ GATE = "model.layers.1.mlp.experts.gate_up_proj"
         (change(f"{GATE}_bias", lambda v: v[:, 1:]), "should have 128 rows, and it has 127"),
         (change("model.norm.weight", lambda v: v[1:]), "should have 64 rows, and it has 63"),
         (change("model.layers.0.self_attn.v_proj.bias", lambda v: v[1:]), "Expected shape"),
+        (change("lm_head.weight", lambda v: v.astype(np.uint8)), "has lm_head.weight in U8, and"),
+        (change("lm_head.weight", lambda v: v.astype(np.float64)), "has lm_head.weight in F64"),
+        (change(f"{GATE}_blocks", lambda v: v.astype(np.int8)), f"has {GATE}_blocks in I8"),
     ],
-    ids=["missing", "foreign", "many", "experts", "norm", "odd"],
+    ids=["missing", "foreign", "many", "experts", "norm", "odd", "bytes", "doubles", "signed"],
 )
 def test_weights_that_are_not_the_models(
     tmp_path: Path, changed: Callable[[Arrays], None], words: str
@@ -205,6 +228,40 @@ def test_weights_that_are_not_the_models(
     with pytest.raises(ModelError, match=rf"{words}.*pull it anew") as caught:
         load_folder(write(tmp_path, arrays, config))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[]", "null", '{"weight_map": {"a": ["x"]}}', '{"weight_map": {"a": 5}}', "[" * 100_000],
+)
+def test_an_index_that_is_none(tmp_path: Path, body: str) -> None:
+    folder = write(tmp_path, *as_mxfp4())
+    (folder / "model.safetensors.index.json").write_text(body)
+    with pytest.raises(ModelError, match=r"index.json cannot be read: pull it anew\.$"):
+        read_any_checkpoint(folder, "pull it anew")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 100_000,
+        b'{"a": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 0]}}',
+        b'{"__metadata__": {"a": "' + b" " * 100_000_000 + b'"}}',
+    ],
+    ids=["deep", "infinite", "longer than may be"],
+)
+def test_a_header_that_is_none(tmp_path: Path, header: bytes) -> None:
+    folder = write(tmp_path, *as_mxfp4())
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(ModelError, match=r"are damaged: pull it anew\.$"):
+        read_any_checkpoint(folder, "pull it anew")
+
+
+def test_a_configuration_too_deep_to_be_read(tmp_path: Path) -> None:
+    folder = write(tmp_path, *as_mxfp4())
+    (folder / "config.json").write_text("[" * 200_000)
+    with pytest.raises(ModelError, match=r"config.json cannot be read"):
+        read_any_checkpoint(folder, "pull it anew")
 
 
 def put(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:

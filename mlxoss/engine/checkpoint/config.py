@@ -12,6 +12,9 @@ CONTEXT_TOKENS = 131072
 MODEL_TYPE = "gpt_oss"
 
 _SWIGLU_LIMIT = 7.0
+_RMS_NORM_EPS = 1e-5
+_MOST = (1 << 31) - 1
+"""What no size is beyond."""
 _SLIDING, _FULL = "sliding_attention", "full_attention"
 _ORIGINAL = {"num_experts", "experts_per_token", "rope_scaling_factor"}
 _SIZES = (
@@ -91,17 +94,21 @@ def read_config(config: JsonMapping) -> ModelConfig:
     limit = config.get("swiglu_limit", _SWIGLU_LIMIT)
     if limit != _SWIGLU_LIMIT:
         raise ValueError(f"its config.json has swiglu_limit {limit!r}, and gpt_oss's is 7.0")
+    epsilon = config.get("rms_norm_eps", _RMS_NORM_EPS)
+    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
+        raise ValueError(f"its config.json has rms_norm_eps {epsilon!r}")
     if sizes["num_experts_per_tok"] > sizes["num_local_experts"]:
         raise ValueError("its config.json has num_experts_per_tok above num_local_experts")
     if sizes["num_attention_heads"] % sizes["num_key_value_heads"]:
         raise ValueError("num_key_value_heads of its config.json does not divide the heads")
+    yarn = read_yarn(config)
     return ModelConfig(
         vocab_size=_whole(config, "vocab_size", VOCAB_SIZE),
         head_dim=_whole(config, "head_dim", 64),
         sliding_window=_whole(config, "sliding_window", 128),
         layer_types=_layer_types(config.get("layer_types"), sizes["num_hidden_layers"]),
-        max_position_embeddings=_context_tokens(config),
-        yarn=read_yarn(config),
+        max_position_embeddings=_context_tokens(config, yarn),
+        yarn=yarn,
         raw=config,
         **sizes,
     )
@@ -113,7 +120,7 @@ def _whole(config: JsonMapping, key: str, default: int | None = None) -> int:
             raise ValueError(f"its config.json does not say {key}")
         return default
     value = config[key]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
         raise ValueError(f"its config.json has {key} {value!r}")
     return value
 
@@ -123,16 +130,15 @@ def _layer_types(given: Any, layers: int) -> tuple[str, ...]:
     types = [_SLIDING, _FULL] * (layers // 2) if given is None else given
     if not isinstance(types, list) or len(types) != layers:
         raise ValueError(f"layer_types of its config.json are not those of {layers} layers")
-    if set(types) != {_SLIDING, _FULL}:
+    if not all(isinstance(kind, str) for kind in types) or set(types) != {_SLIDING, _FULL}:
         raise ValueError(f"layer_types of its config.json are not {_SLIDING} and {_FULL}")
     return tuple(types)
 
 
-def _context_tokens(config: JsonMapping) -> int:
+def _context_tokens(config: JsonMapping, yarn: Yarn) -> int:
     """``max_position_embeddings``; OpenAI's own checkpoints give the factors of it instead."""
-    longest = config.get("max_position_embeddings")
-    if longest is None and "initial_context_length" in config:
-        scaling = config.get("rope_scaling") or {}
-        factor = scaling.get("factor") or config.get("rope_scaling_factor") or 1
-        longest = config["initial_context_length"] * factor
-    return int(longest or CONTEXT_TOKENS)
+    if config.get("max_position_embeddings") is not None:
+        return _whole(config, "max_position_embeddings")
+    if config.get("initial_context_length") is not None:
+        return int(_whole(config, "initial_context_length") * yarn.factor)
+    return CONTEXT_TOKENS

@@ -20,6 +20,7 @@ from mlxoss.engine.checkpoint.layout import (
     Layout,
     check_names,
     check_sizes,
+    check_types,
     count_layers,
     find_layout,
 )
@@ -27,8 +28,10 @@ from mlxoss.engine.checkpoint.tensors import WEIGHTS, Tensors, read_tensors, wei
 from mlxoss.errors import ModelError
 
 _HALVES = ("BF16", "F16")
-_COMPUTED = re.compile(r"norm\.(weight|scale)$|(_proj|qkv)\.bias$|embed")
-"""Parameters whose type is the one that keys and values are computed in."""
+_LAST = re.compile(r"lm_head\.|unembedding\.|(model\.)?norm\.")
+"""Parameters after the last layer: whatever their type is, keys and values do not get it."""
+_QUANTISATION = {"quantization", "quantization_config"}
+"""How the weights are quantised, in mlx-lm's word and in Hugging Face's."""
 
 _MXFP4 = {"quantization_config": {"quant_method": "mxfp4"}}
 
@@ -65,7 +68,9 @@ class Checkpoint:
     def footprint(self, *, has_metal: bool) -> Footprint:
         """What it takes once loaded."""
         tensors = self.tensors.items()
-        is_wide = any(t.dtype == "F32" and _COMPUTED.search(name) for name, t in tensors)
+        types = {tensor.dtype for name, tensor in tensors if not _LAST.match(name)}
+        # MLX computes in float32 from where one parameter is, or where the halves are two kinds.
+        is_wide = "F32" in types or types >= set(_HALVES)
         if self.has_plain_experts and not has_metal:
             # They are computed in float32 there, and so is all else.
             doubled = sum(tensor.nbytes for _, tensor in tensors if tensor.dtype in _HALVES)
@@ -75,8 +80,12 @@ class Checkpoint:
     def to_mlx_lm(self) -> JsonObject:
         """The configuration in the words that mlx-lm reads."""
         yarn = self.config.yarn
+        raw = self.config.raw
+        if not _is_quantised(self.layout, self.tensors):
+            # Whatever it was quantised by once: mlx-lm would look for what is not there.
+            raw = {**raw, **dict.fromkeys(_QUANTISATION)}
         config = {
-            **self.config.raw,
+            **raw,
             "rope_theta": yarn.theta,
             "rope_scaling": {
                 "rope_type": "yarn",
@@ -124,6 +133,11 @@ def read_any_checkpoint(folder: Path, advice: str) -> Checkpoint:
     return Checkpoint(sizes, layout, tensors, created)
 
 
+def _is_quantised(layout: Layout, tensors: Tensors) -> bool:
+    """Whether MLX quantised it."""
+    return layout is Layout.MLX and any(name.endswith(".scales") for name in tensors)
+
+
 def _check(layout: Layout, tensors: Tensors, config: ModelConfig) -> str | None:
     """What ``tensors`` have against ``config``, as the sentence goes on after the folder."""
     layers = count_layers(tensors)
@@ -133,11 +147,10 @@ def _check(layout: Layout, tensors: Tensors, config: ModelConfig) -> str | None:
             f"{config.num_hidden_layers}, its weights have {layers} layers"
         )
     problem = check_names(layout, tensors, config.num_hidden_layers)
-    problem = problem or check_sizes(layout, tensors, config)
-    if problem is None and layout is Layout.MLX:
-        is_quantised = any(name.endswith(".scales") for name in tensors)
-        if is_quantised and not {"quantization", "quantization_config"} & set(config.raw):
-            return "has quantised weights, and its config.json does not say how (quantization)"
+    problem = problem or check_types(tensors) or check_sizes(layout, tensors, config)
+    says_how = not _is_quantised(layout, tensors) or _QUANTISATION & set(config.raw)
+    if problem is None and not says_how:
+        return "has quantised weights, and its config.json does not say how (quantization)"
     return problem
 
 
@@ -149,7 +162,7 @@ def _read_json(folder: Path, advice: str) -> tuple[JsonMapping, int]:
         created = int(path.stat().st_mtime)
     except FileNotFoundError:
         raise ModelError(f"{folder} {_what_else(folder)}: {advice}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read ({error}): {advice}.") from None
     if not isinstance(config, dict):
         raise ModelError(

@@ -15,6 +15,7 @@ from enum import StrEnum
 from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.checkpoint.tensors import Tensor, Tensors
 
+_TYPES = ("F32", "BF16", "F16", "U32")
 _LAYER = re.compile(r"(?:model\.layers|block)\.(\d+)\.")
 
 
@@ -141,6 +142,18 @@ def check_names(layout: Layout, tensors: Tensors, layers: int) -> str | None:
         return f"lacks {_count(missing)} of its {len(wanted)} ({missing[0]} first)"
     if foreign:
         return f"has {_count(foreign)} that gpt_oss does not have ({foreign[0]} first)"
+    return None
+
+
+def check_types(tensors: Tensors) -> str | None:
+    """Which tensor is of a type that is not computed with, if any.
+
+    As bytes MXFP4 comes, and the scales of some; MLX takes numbers of 8 bits for whole ones.
+    """
+    for name, tensor in sorted(tensors.items()):
+        is_bytes = name.endswith(("blocks", "scales")) and tensor.dtype == "U8"
+        if tensor.dtype not in _TYPES and not is_bytes:
+            return f"has {name} in {tensor.dtype}, and {', '.join(_TYPES)} are what is read"
     return None
 
 

@@ -14,8 +14,21 @@ from mlxoss.core import JsonObject
 from mlxoss.errors import ModelError
 
 _INDEX = "model.safetensors.index.json"
+_MOST_HEADER_BYTES = 100_000_000
+"""What the format allows; what is longer is no header, and would be read as a whole."""
 WEIGHTS = "model*.safetensors"
 """The files that mlx-lm reads."""
+
+_ODD = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What reading a file raises that does not hold what it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +51,9 @@ def weight_files(folder: Path, advice: str) -> list[Path]:
     present = sorted(folder.glob(WEIGHTS))
     index = folder / _INDEX
     if index.exists():
-        try:
-            wanted = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise ModelError(f"{index} cannot be read ({error!r}): {advice}.") from None
+        wanted = _wanted(index)
+        if wanted is None:
+            raise ModelError(f"{index} cannot be read: {advice}.")
         missing = sorted(wanted - {file.name for file in present})
         if missing:
             raise ModelError(
@@ -51,6 +63,15 @@ def weight_files(folder: Path, advice: str) -> list[Path]:
     if not present:
         raise ModelError(f"{folder} has no weights ({WEIGHTS}): {advice}.")
     return present
+
+
+def _wanted(index: Path) -> set[str] | None:
+    """The files that ``index`` names; ``None`` if it is not what it should be."""
+    try:
+        wanted = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except _ODD:
+        return None
+    return wanted if all(isinstance(name, str) for name in wanted) else None
 
 
 def read_tensors(files: Iterable[Path], advice: str) -> Tensors:
@@ -73,7 +94,7 @@ def _read_header(file: Path) -> Tensors | None:
         with file.open("rb") as weights:
             header_bytes = int.from_bytes(weights.read(8), "little")
             size_bytes = file.stat().st_size
-            if header_bytes > size_bytes:
+            if header_bytes > min(size_bytes, _MOST_HEADER_BYTES):
                 return None
             header = json.loads(weights.read(header_bytes))
         header.pop("__metadata__", None)
@@ -81,7 +102,7 @@ def _read_header(file: Path) -> Tensors | None:
         if size_bytes != 8 + header_bytes + max(ends, default=0):
             return None
         return {name: _to_tensor(tensor) for name, tensor in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _ODD:
         return None
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # a server is there before it is needed
 _THETA = 150_000.0
 """What gpt-oss's is; older configurations leave it out where it is the usual one."""
 
+_MOST = 1e12
+"""What no number of YaRN's is beyond, nor could be computed with in float32."""
+
 _NEUTRAL: Mapping[str, object] = {"partial_rotary_factor": 1.0}
 """Keys that say nothing new with these values."""
 
@@ -89,7 +92,7 @@ def read_yarn(config: JsonMapping) -> Yarn:
     reader = _Reader(key, {"rope_theta": config.get("rope_theta"), **rope})
     factor = reader.number("factor", least=1.0)
     yarn = Yarn(
-        theta=reader.number("rope_theta", least=1.0, default=_THETA),
+        theta=reader.number("rope_theta", least=2.0, default=_THETA),
         factor=factor,
         original_tokens=reader.number("original_max_position_embeddings", least=1.0),
         beta_fast=reader.number("beta_fast", least=0.01, default=32.0),
@@ -123,12 +126,12 @@ class _Reader:
         return self._left.pop(key, None)
 
     def number(self, key: str, *, least: float, default: float | None = None) -> float:
-        """A finite number of ``least`` or more; where it is absent ``default``, if there is one."""
+        """A number from ``least`` to ``_MOST``; where it is absent ``default``, if there is one."""
         value = self.take(key)
         if value is None and default is not None:
             return default
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < least:
+        if not is_number or not least <= value <= _MOST:
             raise ValueError(f"{self._name} of its config.json has {key} {value!r}")
         return float(value)
 
