@@ -8,8 +8,8 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mlxoss.errors import StoreError
 from mlxoss.keys import (
@@ -30,8 +30,7 @@ NOTE_S = 60.0
 _Stamp = tuple[int, int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """What the files said, and by what to see that they changed."""
 
     stamps: tuple[_Stamp, _Stamp] = (None, None)
@@ -39,8 +38,7 @@ class _Known:
     local: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownCaller:
+class KnownCaller(NamedTuple):
     """Somebody who is let in: by the key of this hash, or as the local token's reader."""
 
     key: str | None = None
