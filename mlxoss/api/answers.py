@@ -77,3 +77,60 @@ class MessagesError(TypedDict):
     type: Literal["error"]
     error: MessagesErrorFields
     request_id: str
+
+
+class ModelObject(TypedDict):
+    """The model that this server has."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    context_length: int
+
+
+class CodexEffort(TypedDict):
+    """An effort that the model knows."""
+
+    effort: str
+    description: str
+
+
+class CodexTruncation(TypedDict):
+    """How much of a tool's output Codex passes on."""
+
+    mode: Literal["tokens"]
+    limit: int
+
+
+class CodexModel(TypedDict):
+    """The model as Codex CLI wants to be told of it."""
+
+    slug: str
+    display_name: str
+    description: str
+    default_reasoning_level: str
+    supported_reasoning_levels: list[CodexEffort]
+    shell_type: str
+    visibility: str
+    supported_in_api: bool
+    priority: int
+    base_instructions: str
+    supports_reasoning_summaries: bool
+    supports_reasoning_summary_parameter: bool
+    support_verbosity: bool
+    apply_patch_tool_type: str
+    truncation_policy: CodexTruncation
+    supports_parallel_tool_calls: bool
+    context_window: int
+    max_context_window: int
+    experimental_supported_tools: list[str]
+    input_modalities: list[str]
+
+
+class ModelList(TypedDict):
+    """All models: one, in ``data`` for OpenAI's clients and in ``models`` for Codex."""
+
+    object: Literal["list"]
+    data: list[ModelObject]
+    models: list[CodexModel]

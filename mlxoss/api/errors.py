@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from mlxoss.api.answers import Error, MessagesError, MessagesErrorType
 from mlxoss.errors import (
     ClientTooSlow,
     ContextLengthExceeded,
@@ -21,6 +21,9 @@ from mlxoss.errors import (
     StoreUnavailable,
     TurnTimedOut,
 )
+
+if TYPE_CHECKING:
+    from mlxoss.api.answers import Error, MessagesError, MessagesErrorType
 
 SERVER_FAILURE = "The server had an error while processing your request."
 """What a client reads when something broke that is not its fault; details go to the log."""

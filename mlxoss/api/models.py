@@ -5,11 +5,12 @@ Source of the second: the fields that Codex CLI 0.169 refuses to do without.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from typing_extensions import TypedDict
+from typing import TYPE_CHECKING
 
 from mlxoss.core import ModelInfo
+
+if TYPE_CHECKING:
+    from mlxoss.api.answers import CodexModel, ModelList, ModelObject
 
 _EFFORTS = {
     "low": "Short reasoning, quick answers",
@@ -24,63 +25,6 @@ _INSTRUCTIONS = (
     "sentence what you are about to do before you call tools, and at the end, shortly, what you "
     "did and what is left."
 )
-
-
-class ModelObject(TypedDict):
-    """The model that this server has."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-    context_length: int
-
-
-class CodexEffort(TypedDict):
-    """An effort that the model knows."""
-
-    effort: str
-    description: str
-
-
-class CodexTruncation(TypedDict):
-    """How much of a tool's output Codex passes on."""
-
-    mode: Literal["tokens"]
-    limit: int
-
-
-class CodexModel(TypedDict):
-    """The model as Codex CLI wants to be told of it."""
-
-    slug: str
-    display_name: str
-    description: str
-    default_reasoning_level: str
-    supported_reasoning_levels: list[CodexEffort]
-    shell_type: str
-    visibility: str
-    supported_in_api: bool
-    priority: int
-    base_instructions: str
-    supports_reasoning_summaries: bool
-    supports_reasoning_summary_parameter: bool
-    support_verbosity: bool
-    apply_patch_tool_type: str
-    truncation_policy: CodexTruncation
-    supports_parallel_tool_calls: bool
-    context_window: int
-    max_context_window: int
-    experimental_supported_tools: list[str]
-    input_modalities: list[str]
-
-
-class ModelList(TypedDict):
-    """All models: one, in ``data`` for OpenAI's clients and in ``models`` for Codex."""
-
-    object: Literal["list"]
-    data: list[ModelObject]
-    models: list[CodexModel]
 
 
 def to_model_list(model: ModelInfo, context_tokens: int) -> ModelList:

@@ -17,7 +17,7 @@ from mlxoss.server.http.listeners import Listener, Serving, open_listeners, star
 from mlxoss.server.services import Services
 from mlxoss.server.storage import OpenStorage, open_in_memory, sweep_forever
 from mlxoss.turns.context import ServedModel
-from mlxoss.turns.responses.recovery import recover
+from mlxoss.turns.recovery import recover
 
 if TYPE_CHECKING:
     from mlxoss.harmony.encoding import Encoding

@@ -8,8 +8,9 @@ import secrets
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mlxoss.config import Config
 from mlxoss.core import KEY_BYTES
@@ -37,8 +38,7 @@ _IN_MEMORY = "kept in memory until the daemon ends"
 Check = Callable[[], DaemonProblem | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(NamedTuple):
     """What is kept of turns, and the callers' keys.
 
     ``found`` is what opening it brought to light, ``checks`` tell what is wrong at the moment.

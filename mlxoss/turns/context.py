@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
@@ -25,8 +25,7 @@ LoadGrammars = Callable[[], "GrammarCompiler"]
 """Gives what compiles the requests' grammars, the same object each time, on any thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServedModel:
+class ServedModel(NamedTuple):
     """The model that is served: what runs it, and what is known of it before it is loaded.
 
     Without ``load_grammars`` nothing holds its answers to their form.
@@ -37,16 +36,14 @@ class ServedModel:
     load_grammars: LoadGrammars | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks: the request's id, and the hash of the API key if one was shown."""
 
     request_id: str
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStorage:
+class TurnStorage(NamedTuple):
     """What is kept of turns, and the key under which ``encrypted_content`` is sealed.
 
     ``volatile`` is in memory always: turns that must not be stored (``mlxoss.turns.recall``).

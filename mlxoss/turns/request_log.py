@@ -8,9 +8,9 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlxoss.api.errors import CLIENT_LEFT, HttpRefusal, to_http_error
 from mlxoss.errors import RequestError
@@ -23,14 +23,13 @@ if TYPE_CHECKING:  # it brings Harmony's modules, which a server that starts nee
 MOST_RECORDS = 50
 LEAST_PREFILLED = 32
 
-_FIELD = re.compile(r"[a-z_]+(\[\d+\])?")
+_FIELD = r"[a-z_]+(\[\d+\])?"
 """The beginning of a parameter's name, which is the API's and not the client's."""
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """One request for a turn, however it ended.
 
     ``status`` is the answer's, or that of what broke it after it began; ``error`` says what
@@ -169,8 +168,9 @@ class LoggedRequest:
 
 
 def _to_json(record: RequestRecord) -> dict[str, Any]:
-    fields = asdict(record)
-    usage = fields.pop("usage") or {}
+    fields = record._asdict()
+    fields.pop("usage")
+    usage = {} if record.usage is None else asdict(record.usage)
     told = {**fields, **usage, "decode_tokens_per_s": record.decode_tokens_per_s}
     return {
         name: round(value, 3) if isinstance(value, float) else value
@@ -206,7 +206,7 @@ def _reason(error: BaseException) -> str:
         case HttpRefusal():
             return error.error.code or "refused"
         case RequestError():
-            field = _FIELD.match(error.param or "")
+            field = re.match(_FIELD, error.param or "")
             return " ".join(filter(None, [error.code or "refused", field and field[0]]))
         case _:
             return str(error) or type(error).__name__

@@ -33,7 +33,7 @@ from mlxoss.server.lifecycle import stop_serving
 from mlxoss.server.services import Services
 from mlxoss.server.storage import open_in_memory, open_storage
 from mlxoss.turns.context import ServedModel
-from mlxoss.turns.responses.recovery import recover
+from mlxoss.turns.recovery import recover
 
 MODEL = ModelInfo(name="tiny/gpt-oss", context_tokens=4096, created=1_700_000_000)
 DATE = datetime.date(2026, 11, 22)

@@ -7,8 +7,8 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mlxoss.api_key_file import (
     KEYS_FILE,
@@ -28,8 +28,7 @@ NOTE_S = 60.0
 """Uses are written down at most so often."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """What the files said, and by what to see that they changed."""
 
     stamps: tuple[Stamp, Stamp] = (None, None)
@@ -37,8 +36,7 @@ class _Known:
     local: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownCaller:
+class KnownCaller(NamedTuple):
     """Somebody who is let in: by the key of this hash, or as the local token's reader."""
 
     key: str | None = None

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlxoss.addresses import to_address
 from mlxoss.api.errors import HttpError
@@ -33,16 +33,14 @@ _EXPOSED = "x-request-id, request-id, openai-processing-ms, retry-after"
 _PREFLIGHT_AGE_S = 600
 
 
-@dataclass(frozen=True, slots=True)
-class AccessPolicy:
+class AccessPolicy(NamedTuple):
     """The names and origins that are let in, as the settings' kinds return them."""
 
     hosts: frozenset[str]
     origins: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """A request's head as far as it matters here.
 
     ``hosts`` and ``origins`` are all values of these headers. ``authority`` is the one in a
@@ -60,8 +58,7 @@ class RequestFacts:
     is_unix: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(NamedTuple):
     """Let in. ``origin`` is the value for Access-Control-Allow-Origin: a page on another origin."""
 
     origin: str | None = None

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import MethodNotAllowed, SanicException
 from sanic.exceptions import NotFound as NoRoute
 from sanic.handlers import ErrorHandler
 
-from mlxoss.api.answers import Error, MessagesError
 from mlxoss.api.errors import CLIENT_LEFT, SERVER_FAILURE, HttpError, HttpRefusal, to_http_error
 from mlxoss.errors import MlxossError
 from mlxoss.ids import new_id
 from mlxoss.server.http.bodies import json_response
+
+if TYPE_CHECKING:
+    from mlxoss.api.answers import Error, MessagesError
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sanic.server import AsyncioServer
 
@@ -29,8 +29,7 @@ _REMEDIES: dict[int | None, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(NamedTuple):
     """A socket that listens, and the TLS that is spoken on it, if any."""
 
     socket: socket.socket
@@ -86,8 +85,7 @@ def _remove(path: Path, own: os.stat_result) -> None:
         path.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """The servers of one app, one to a listener, and the connections of all of them."""
 
     servers: Sequence[AsyncioServer]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sanic import HTTPResponse, Request
 
 from mlxoss.api.openapi.endpoint import TURN, Endpoint, Shapes
-from mlxoss.server.http.answer import answer_turn
 from mlxoss.server.routing import Routes, serves
 
 
@@ -24,6 +23,7 @@ class CompletionRoutes(Routes):
     @classmethod
     def preload(cls) -> None:
         """Import what turns need."""
+        from mlxoss.server.http import answer  # noqa: F401
         from mlxoss.turns import completions  # noqa: F401
 
     @serves(
@@ -32,6 +32,7 @@ class CompletionRoutes(Routes):
     async def complete(self, http: Request) -> HTTPResponse | None:
         """Answer one request, in a stream or as a whole."""
         from mlxoss.api.completions.request import parse_completion_request
+        from mlxoss.server.http.answer import answer_turn
         from mlxoss.turns.completions import start_completion
 
         return await answer_turn(http, self.services, parse_completion_request, start_completion)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sanic import HTTPResponse, Request
 
 from mlxoss.api.openapi.endpoint import BODY, TURN, Endpoint, Shapes
-from mlxoss.server.http.answer import answer_turn
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.routing import Routes, serves
 
@@ -34,6 +33,7 @@ class MessageRoutes(Routes):
     @classmethod
     def preload(cls) -> None:
         """Import what turns need."""
+        from mlxoss.server.http import answer  # noqa: F401
         from mlxoss.turns import messages  # noqa: F401
 
     @serves(
@@ -49,6 +49,7 @@ class MessageRoutes(Routes):
     async def create(self, http: Request) -> HTTPResponse | None:
         """Answer one request, in a stream or as a whole."""
         from mlxoss.api.messages.request import parse_messages_request
+        from mlxoss.server.http.answer import answer_turn
         from mlxoss.turns.messages import start_message
 
         return await answer_turn(http, self.services, parse_messages_request, start_message)

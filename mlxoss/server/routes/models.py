@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sanic import HTTPResponse, Request
 
-from mlxoss.api.models import ModelList, ModelObject, to_model, to_model_list
+from mlxoss.api.models import to_model, to_model_list
 from mlxoss.api.openapi.endpoint import Endpoint, Shapes
 from mlxoss.errors import NotFound
 from mlxoss.server.http.bodies import json_response, refuse_body
@@ -14,10 +14,14 @@ from mlxoss.server.services import ServerStatus
 
 
 def _models() -> Shapes:
+    from mlxoss.api.answers import ModelList
+
     return Shapes(ModelList)
 
 
 def _model() -> Shapes:
+    from mlxoss.api.answers import ModelObject
+
     return Shapes(ModelObject)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from sanic import Request
 
 from mlxoss.api.openapi.endpoint import QueryParameter
-from mlxoss.api.responses.item_list import parse_page_query
 from mlxoss.store.values import Order, Page, PageRequest
 
 if TYPE_CHECKING:  # what shapes import is slow
@@ -37,6 +36,8 @@ def read_query(http: Request) -> dict[str, str]:
 
 def read_page_request(http: Request) -> PageRequest:
     """The page that a list's query asks for."""
+    from mlxoss.api.responses.item_list import parse_page_query
+
     query = parse_page_query(read_query(http))
     order = Order.ASC if query.is_ascending else Order.DESC
     return PageRequest(query.after, query.limit, order)

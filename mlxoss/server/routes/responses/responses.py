@@ -11,16 +11,14 @@ from sanic import HTTPResponse, Request, Websocket
 from mlxoss.api.errors import invalid
 from mlxoss.api.openapi.endpoint import BODY, TURN, Endpoint, QueryParameter, Shapes
 from mlxoss.api.sse import DONE, encode_named
-from mlxoss.server.http.answer import log_request, send_stream, to_caller
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import to_error
-from mlxoss.server.http.event_stream import EventStream
 from mlxoss.server.routes.responses.items import PAGE, read_page_request, read_query, to_page
 from mlxoss.server.routing import Routes, serves
-from mlxoss.turns.request_log import LoggedRequest
 
 if TYPE_CHECKING:  # what turns import is slow
     from mlxoss.api.responses.answers import ResponseEvent
+    from mlxoss.turns.request_log import LoggedRequest
     from mlxoss.turns.responses.background import BackgroundRuns
     from mlxoss.turns.responses.run import ResponseRun
 
@@ -107,6 +105,7 @@ class ResponseRoutes(Routes):
     async def create(self, http: Request) -> HTTPResponse | None:
         """In a stream, as a whole, or in the background."""
         from mlxoss.api.responses.request import parse_responses_request
+        from mlxoss.server.http.answer import log_request, send_stream, to_caller
         from mlxoss.turns.responses.start import start_response
 
         services = self.services
@@ -137,6 +136,7 @@ class ResponseRoutes(Routes):
     ) -> None:
         """Send events that are kept, and ``[DONE]`` after the last."""
         from mlxoss.api.responses.stream import ResponsesStream
+        from mlxoss.server.http.event_stream import EventStream
 
         async with EventStream(
             http, heartbeat_s=self.services.heartbeat_s, headers=ResponsesStream.headers
@@ -182,6 +182,7 @@ class ResponseRoutes(Routes):
     async def compact(self, http: Request) -> HTTPResponse:
         """The model sums up the conversation."""
         from mlxoss.api.responses.request import parse_compact_request
+        from mlxoss.server.http.answer import log_request, to_caller
         from mlxoss.turns.responses.compact import compact
 
         services = self.services
