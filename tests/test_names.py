@@ -7,6 +7,7 @@ from collections import defaultdict
 
 from tests.modules import modules
 
+
 def test_no_public_class_name_stands_twice() -> None:
     files: defaultdict[str, set[str]] = defaultdict(set)
     for name, tree in modules().items():
