@@ -98,6 +98,13 @@ def test_folders_and_files_exist(text: Path) -> None:
 
 
 @each_text
+def test_modules_that_are_run_exist(text: Path) -> None:
+    named = re.findall(r"python -m ((?:tests|mlxoss)[\w.]*\w)", text.read_text())
+    paths = [ROOT.joinpath(*name.split(".")) for name in named]
+    assert not [path for path in paths if not (path.is_dir() or path.with_suffix(".py").is_file())]
+
+
+@each_text
 def test_commands_and_their_options_exist(tmp_path: Path, text: Path) -> None:
     for words in shell_commands(text.read_text()):
         shown = help_of(tmp_path, words)
