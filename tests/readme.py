@@ -1,4 +1,4 @@
-"""Parts of the README that are made: ``python -m tests.readme`` writes the table of settings."""
+"""Parts of the texts that are made: ``python -m tests.readme`` writes the table of settings."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Any
 
 from mlxoss.config import Config
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PLACES = {"recorded": README, "settings": ROOT / "mlxoss/config/README.md"}
+"""The texts that hold the parts."""
 
 
 def replace_part(name: str, text: str) -> None:
     """Put ``text`` between the marks ``name``."""
+    place = PLACES[name]
     begin, end = marks(name)
-    before, _, rest = README.read_text().partition(begin)
+    before, _, rest = place.read_text().partition(begin)
     _, _, after = rest.partition(end)
-    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    place.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def read_part(name: str) -> str:
     """What stands between the marks ``name``; fails where there are none."""
     begin, end = marks(name)
-    _, found, rest = README.read_text().partition(begin)
+    _, found, rest = PLACES[name].read_text().partition(begin)
     part, closed, _ = rest.partition(end)
     assert found, name
     assert closed, name

@@ -1,4 +1,26 @@
-"""Finding the exact turn again behind items that a client sends back."""
+"""Finding the exact turn again behind items that a client sends back.
+
+Theory of operation. A client sends the model's turns back as it knows them: as text, with a call's
+arguments perhaps written anew, and often without the reasoning. Encoding that again may give
+other ids than the model wrote. Then the prefix cache does not know the turn, and the model reads
+what it never said. So the ids of turns are kept, and put back into the prompt as they were:
+
+1. A turn that ended was kept with the ids that its client knows: those of its output items, or of
+   its calls (``KeptTurn``; ``mlxoss.turns`` keeps and fetches them).
+2. The next request names such an id. ``by_item`` and ``by_call`` give the turn that may be meant.
+3. The kept ids are read again by the same parser that made the answer (``ReadTurn``).
+4. What they say is compared with what the client sent, item by item. Reasoning may be missing
+   altogether; arguments may be spelled otherwise as long as they are the same JSON object.
+5. If all is the same the result is an ``ExactTurn``, else ``None``, and the items are rendered
+   from their text.
+
+The comparison comes before anything is put back, and it is all or nothing. A client may edit its
+history, and a prompt must say what the client sent; an id alone proves nothing. Whether a call is
+a function's or a custom tool's is taken from the client, since the ids do not tell.
+
+Where the ids go, and that the reasoning before the last final answer is left out, is the
+renderer's (``mlxoss.harmony.prompt``).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,40 @@
-"""What the engine's thread does: take commands, admit in order, step, hand out."""
+"""What the engine's thread does: take commands, admit in order, step, hand out.
+
+Theory of operation. ``Scheduler.run`` does the same five things over and over:
+
+1. Carry out all commands that have come. It blocks for one only when nothing runs, waits or is
+   to be warmed.
+2. Admit who waits, in order, while a slot is free and ``Backend.has_room`` says yes. Where the
+   next one does not fit nobody overtakes it, else it might wait for ever.
+3. Make room: while the next step does not fit, the youngest sequence pauses.
+4. Step: one token for each sequence that decodes, one chunk of each prompt that does not yet.
+   Where nothing runs, a bit of a prompt that is likely to come is computed instead.
+5. Deliver once, with all that the step brought.
+
+Commands come first, so that who has left frees its place before somebody is admitted. Room is
+made directly before the step, since only then is it known how long everybody has become.
+
+Why sequences pause. How long an answer becomes is not known. If each request reserved what it may
+take at most, one without ``max_tokens`` would run alone. So admission counts each sequence with
+only a bit more than it has (``SOON_TOKENS``), and where the answers outgrow the memory somebody
+goes for a while. The difference between that and the one token that ``Backend.fits`` counts is
+why nobody has to pause directly after it was admitted.
+
+How a pause goes:
+
+1. Background responses pause first, then whoever came last. The oldest always goes on, and any
+   one fits by itself, so some answer always ends and its room comes back.
+2. ``Backend.pause`` hands out the token that was chosen already, if any, and puts what was
+   computed into the prefix cache, where others go first. What this sequence has besides (its
+   grammar's place, its random numbers) the backend keeps.
+3. The request goes back to the head of its queue, its prompt now being all tokens so far. Nobody
+   of its kind that came later is admitted before it.
+4. ``Backend.insert`` has it go on. It is no second admission: its caller is told nothing, and has
+   seen a break at most. If the prefix cache had to give the snapshot up it is computed anew.
+
+While the model is to be unloaded only paused sequences are admitted, so that this ends. A failed
+step ends all that ran; what is paused can still go on.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,28 @@
-"""One server process from its socket to its exit code."""
+"""One server process from its socket to its exit code.
+
+Theory of operation. The start, in this order:
+
+1. Open the listening sockets. A port that is taken is told before anything else is touched.
+2. Make the app, then open the storage, which locks the database.
+3. Mark the background responses that the last process left unfinished as failed: before a client
+   can ask for one.
+4. Accept connections, and say so. ``/health`` answers from here on.
+5. Start the engine, whose thread loads the model. Half a second later load the encoding, which
+   keeps the interpreter's lock: the first ``/health`` goes first.
+
+The end begins with a signal or with an engine that cannot go on (exit code 1, and no time for
+draining). Each step is there for the one after it:
+
+1. Refuse new turns, stop accepting, close what is idle.
+2. Wait for the turns that run, ``DRAIN_S`` at most.
+3. Close the engine: what still runs ends with an error, and the model's memory is given back.
+4. Give those turns a moment to send that error and to store what they have.
+5. Close the storage: nobody writes any more.
+6. Say goodbye to WebSockets, then to connections; cut off who does not answer.
+
+All of it has a bound, ``LONGEST_STOP_S``, since the service manager kills what takes longer. A
+second signal ends the process at once.
+"""
 
 from __future__ import annotations
 

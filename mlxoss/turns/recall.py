@@ -1,7 +1,23 @@
 """Turns with calls, kept so that the next request gets them back to the token.
 
-A client sends a turn back without its ids, and often without its reasoning; what it does send
-are the ids of the calls.
+Theory of operation. A client sends a turn back without its token ids, and often without its
+reasoning; what it does send are the ids of the calls. These ids are made here, so they can find
+the turn again. In this order:
+
+1. The stream asks for an id for each call as the call begins (``make_call_id``).
+2. After each step, every choice that has ended is remembered: its token ids under its call ids
+   (``CallMemory.keep``). This is done before the step's events are sent
+   (``mlxoss.turns.answer``): a client that has seen the last of a call may send it back at once,
+   and must find it.
+3. The next request's call ids give the turns (``recall_turns``), which ``mlxoss.api.replay``
+   compares with what the client sent before it uses them.
+
+Only turns with calls are remembered so: any other ends in a final answer unless it is cut, and the
+reasoning before that is left out of the next prompt anyway. Responses keep their turns with their
+items, and those that must not be stored in a store in memory (``mlxoss.turns.responses.run``).
+
+Nothing here fails a request. A turn that cannot be remembered, or is not found, is rendered from
+the text that the client sent.
 """
 
 from __future__ import annotations

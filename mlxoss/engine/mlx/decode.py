@@ -1,11 +1,38 @@
 """mlx-lm's batch generation with a decode step of our own, which grammars can keep up with.
 
-mlx-lm queues a step's forward pass and its sampling before it reads what the step before sampled,
-so nothing may depend on that token but what the device can do by itself. Here the sampling of a
-step is queued after reading it when some row's grammar needs to know it (the row is inside a
-header or a schema): the device computes the forward pass meanwhile. Otherwise the order is
-mlx-lm's. Written against mlx-lm 0.32.2, ``mlx_lm/generate.py``; the rows travel through it in the
-place of logits processors.
+Theory of operation. The device computes what is queued while the host goes on, and it must never
+wait for the host. So mlx-lm queues all of step n, its forward pass and its sampling, before it
+reads what step n - 1 sampled. Nothing that step n chooses may then depend on that token but by
+what the device can do itself. A grammar does depend on it. The order here (``_run_step``):
+
+1. Queue the forward pass on the ids that are due. The host has not read them yet.
+2. Where no row ``waits``: queue the choice of the next ids (``_choose``), then read the ids that
+   were fed and tell them to each row's grammar (``_see``). This is mlx-lm's order.
+3. Where a row ``waits``, since its grammar has to know the id being fed before it can tell what
+   may follow (inside a header or a schema): start the forward pass, read the ids and tell the
+   grammars while the device computes, and only then queue the choice. One such row has all wait,
+   since one call samples for all.
+
+Free text never waits: after each ordinary token the same ids are allowed. Its one exception is
+settled on the device: after ``<|end|>`` comes ``<|start|>`` (``LogitMask.settle``).
+
+Where a grammar leaves one id only, nothing is sampled; where that holds for every row, nothing is
+read from the logits, which are evaluated because they complete the KV caches. Several sure ids in
+a row are fed in one forward pass (``plan_runs``), equally many in each row.
+
+What follows from this order, and must stay so:
+
+- The ids that a step chooses are handed out by the next one, which feeds them. Grammars,
+  penalties and samplers are one token ahead of what callers have seen.
+- A row that pauses takes the id along that is due (``take_due``): sampled again, it would be
+  another one.
+- What a row raises fails that row alone: it is kept (``BatchRow.error``) while the step goes on,
+  and the row leaves between two steps.
+- That logits were no numbers is seen one step later, when the id chosen from them is fed
+  (``BatchRow.check``), since looking at once would have the device wait.
+
+Written against mlx-lm 0.32.2, ``mlx_lm/generate.py``; the rows travel through it in the place of
+logits processors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,36 @@
-"""The prefix cache: prompts that begin as earlier ones did need not compute that again."""
+"""The prefix cache: prompts that begin as earlier ones did need not compute that again.
+
+Theory of operation. Half of a GPT-OSS's layers attend to everything. Their keys and values of a
+token are the same whatever follows it, so those of a beginning can be cut out of any longer
+sequence. The other layers attend to a window of the last tokens. Their caches overwrite what
+leaves the window, so they cannot be rolled back: what they hold belongs to one length. Hence:
+
+- A snapshot is the windows' state at one length, and the keys and values of the full layers of
+  all tokens up to there. Those of a common beginning are kept once (``RadixTree``).
+- A prompt can begin only where a snapshot was taken. Where that is worth it has to be decided
+  while it is prefilled (``find_boundaries``: the ends of messages).
+- A snapshot is used only for a prompt that begins with all of its ids. So nothing of one
+  conversation shows in another, and text that was encoded in another way is not found.
+
+The life of an entry:
+
+1. ``start`` finds the longest snapshot that the prompt begins with, at most up to its last token
+   but one: the first new token is chosen by the last one's logits. The disk is asked for one that
+   is longer by ``STEP_TOKENS``. Caches are filled with it, and the rest of the prompt is cut at
+   its boundaries.
+2. ``keep`` is called at each boundary, and at the end of a turn that made calls or was cut. After
+   a final answer it is not: the next prompt leaves the reasoning out, so it would begin otherwise.
+3. That next prompt is computed ahead by ``advance``, bit by bit, while nothing runs. Its progress
+   is one snapshot that moves along: the new one is added before the old one is forgotten, so
+   that the tokens of both stay.
+4. A paused sequence's snapshot is held (``hold``, ``release``): others go first.
+5. ``distrust`` forgets everything that was computed since the load, where an output was no number
+   or a step failed.
+6. ``close`` gives the ends of conversations to the disk, within ``LAST_WRITES_S``.
+
+All of it is the engine's thread's. What goes to the disk is copied into host memory there and
+written by one thread of its own (``disk_writer``).
+"""
 
 from __future__ import annotations
 

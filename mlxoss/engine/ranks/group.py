@@ -1,4 +1,36 @@
-"""Rank 0's side of the group: it starts the others, talks to them, and sees who is lost."""
+"""Rank 0's side of the group: it starts the others, talks to them, and sees who is lost.
+
+Theory of operation. There are two ways between the ranks. MLX's group carries the sums inside a
+forward pass; a rank that waits in one can be told nothing, and waits for ever if another does not
+come. Beside it each rank has a connection to rank 0 for messages. Everything here is there so that
+no rank enters a sum that the others will not enter, and so that it is noticed where one did.
+
+The start, in this order:
+
+1. Listen, then start the other ranks' processes, each with the address and a secret. A rank that
+   connects proves that it has the secret.
+2. Wait until each has said ``Ready``, with its versions and where it can be reached; compare the
+   versions.
+3. Tell all of them the addresses (``Join``), and only then form MLX's group: that blocks until
+   the last one is there.
+
+From there on the engine's thread tells the others each step before it begins it here
+(``mlxoss.engine.ranks.leading``). All ranks thus do the same in the same order.
+
+What is lost is seen from outside the engine's thread, which may be stuck:
+
+- by each connection's own thread: it ended, or the rank says that it failed;
+- by ``_watch``: a process ended, a rank did not come or was silent for too long, or what runs in
+  ``working`` takes longer than the timeout. Both sides say every fifth of the timeout that they
+  are there (``_beat``).
+
+The first reason counts, and ``on_lost`` is called once: the engine cannot go on then, the process
+exits with 1, and the service starts all of it anew. Nothing is repaired, since a sum that was
+begun cannot be taken back.
+
+``stop`` says goodbye on a thread of its own: a rank that is stopped takes nothing, and whoever
+sends to it waits for that. Then it ends the processes, whatever they do.
+"""
 
 from __future__ import annotations
 

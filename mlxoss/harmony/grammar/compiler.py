@@ -1,4 +1,23 @@
-"""Compiling turns' grammars, with the vocabulary they are about."""
+"""Compiling turns' grammars, with the vocabulary they are about.
+
+Theory of operation. What a request allows goes through four forms:
+
+1. ``TurnRules``: which functions may be called, and the form of each body (made by
+   ``mlxoss.api``).
+2. A text (``render_grammar``): one grammar of the whole turn, headers included, in which each body
+   is a grammar of its own. Nothing is compiled yet; what is too long or asks too much is refused.
+   Equal rules give equal texts, so the text is the key under which compiled grammars are kept.
+3. A ``TurnGrammar``: the text compiled by llguidance. If that fails each body is compiled by
+   itself, only to find the request's field that is at fault.
+4. A ``GrammarMatcher``: a copy for one sequence, which follows it token by token. It is made on
+   the engine's thread when the sequence is admitted, and belongs to it.
+
+The order of threads: compiling takes up to half a second without the interpreter's lock, so it is
+called on a thread beside the event loop. The tokenizer, by which llguidance knows the vocabulary,
+takes 1.5 s and keeps the lock; it is made once, by whoever needs it first, normally while the model
+loads (``mlxoss.turns.encoding_loader``), and in two calls, between which the event loop gets its
+turn.
+"""
 
 from __future__ import annotations
 
