@@ -71,7 +71,7 @@ def run(config: Config) -> int:
     files = ModelFiles(source.folder)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
-    guards = _Guards()
+    load_grammars = _GrammarLoader()
     ranks = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
         lambda: _load_backend(source, files, config, ranks),
@@ -87,7 +87,7 @@ def run(config: Config) -> int:
             ending.callback(ranks.stop)
         return run_server(
             config,
-            ServedModel(engine, source.info, guards if config.guard == "on" else None),
+            ServedModel(engine, source.info, load_grammars if config.guard == "on" else None),
             lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
         )
@@ -169,20 +169,20 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class _Guards:
-    """The server's guards, made by whichever thread needs them first."""
+class _GrammarLoader:
+    """The server's grammar compiler, made by whichever thread needs it first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._guards: GrammarCompiler | None = None
+        self._compiler: GrammarCompiler | None = None
 
     def __call__(self) -> GrammarCompiler:
         from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
         with self._lock:
-            if self._guards is None:
-                self._guards = GrammarCompiler()
-            return self._guards
+            if self._compiler is None:
+                self._compiler = GrammarCompiler()
+            return self._compiler
 
 
 def log_problem() -> DaemonProblem | None:

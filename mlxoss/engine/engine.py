@@ -48,18 +48,18 @@ class Engine:
     ) -> None:
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._ledger = Occupancy(slots=max_batch, places=max_queue, clock=clock)
+        self._occupancy = Occupancy(slots=max_batch, places=max_queue, clock=clock)
         self._scheduler = Scheduler(
             self._commands,
             self._post_deliveries,
-            self._ledger,
+            self._occupancy,
             max_batch=max_batch,
             clock=clock,
             idle_s=idle_unload_s,
         )
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
-        self._callers = Callers(self._ledger)
+        self._callers = Callers(self._occupancy)
         self._phase = EnginePhase()
         self._error: str | None = None
         self._refused = 0
@@ -97,7 +97,7 @@ class Engine:
         if self._phase.now.is_final:
             raise self._unavailable()
         uid = next(self._uids)
-        if not self._ledger.enter(uid):
+        if not self._occupancy.enter(uid):
             self._refused += 1
             raise QueueFull(
                 "The server is busy: all places are taken. Try again later.",
@@ -112,7 +112,7 @@ class Engine:
     @property
     def retry_after_s(self) -> int:
         """In how many seconds a place should be free, as far as one can tell. Any thread."""
-        return self._ledger.retry_after_s()
+        return self._occupancy.retry_after_s()
 
     def warm(self, prompt_ids: tuple[int, ...]) -> None:
         """Compute a prompt that is likely to come, bit by bit, while nobody waits for anything.
@@ -139,8 +139,8 @@ class Engine:
         """
         if self._phase.now is EngineState.UNLOADED:
             return
-        running, _, _ = self._ledger.counts()
-        paused, _ = self._ledger.pauses()
+        running, _, _ = self._occupancy.counts()
+        paused, _ = self._occupancy.pauses()
         logger.info("the model is to be unloaded; %d requests go first", running + paused)
         self._commands.put(Unload())
         try:
@@ -153,8 +153,8 @@ class Engine:
 
     def status(self) -> EngineStatus:
         """A reading for ``/health``. Any thread; never waits for the model."""
-        active, waiting, oldest_wait_s = self._ledger.counts()
-        paused, pauses = self._ledger.pauses()
+        active, waiting, oldest_wait_s = self._occupancy.counts()
+        paused, pauses = self._occupancy.pauses()
         return EngineStatus(
             state=self._phase.now,
             error=self._error,

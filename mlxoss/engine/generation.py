@@ -87,8 +87,8 @@ class Generation:
 class Callers:
     """The open generations by the numbers of their sequences; each leaves exactly once."""
 
-    def __init__(self, ledger: Occupancy) -> None:
-        self._ledger = ledger
+    def __init__(self, occupancy: Occupancy) -> None:
+        self._occupancy = occupancy
         self._open: dict[int, Generation] = {}
 
     def add(self, uid: int, generation: Generation) -> None:
@@ -98,12 +98,12 @@ class Callers:
     def cancel(self, uid: int) -> None:
         """Its caller left; nothing is given to it any more."""
         del self._open[uid]
-        self._ledger.leave(uid)
+        self._occupancy.leave(uid)
 
     def end_all(self, make_error: Callable[[], MlxossError]) -> None:
         """End each with an error of its own."""
         for uid, generation in self._open.items():
-            self._ledger.leave(uid)
+            self._occupancy.leave(uid)
             generation.end(make_error())
         self._open.clear()
 

@@ -92,7 +92,7 @@ class Scheduler:
         self,
         commands: queue.SimpleQueue[Command],
         deliver: Deliver,
-        ledger: Occupancy,
+        occupancy: Occupancy,
         *,
         max_batch: int,
         clock: Callable[[], float],
@@ -104,7 +104,7 @@ class Scheduler:
         self.most_tokens: int | None = None
         self._commands = commands
         self._deliver = deliver
-        self._ledger = ledger
+        self._occupancy = occupancy
         self._idle_s = idle_s
         self._is_closed = False
         self._is_unloading = False
@@ -221,7 +221,7 @@ class Scheduler:
                 return  # nobody overtakes it: else it might wait for ever
             was_paused = uid in self._waiting.paused
             self._waiting.drop(uid)
-            wait_s = self._ledger.admit(uid)
+            wait_s = self._occupancy.admit(uid)
             try:
                 cached_tokens = backend.insert(uid, request)
             except Exception as error:  # noqa: BLE001 - any failure is this request's alone
@@ -229,7 +229,7 @@ class Scheduler:
                 continue
             self._running[uid] = request
             if was_paused:
-                self._ledger.go_on(uid)
+                self._occupancy.go_on(uid)
             else:
                 self._outbox.append(Admitted(uid, wait_s, cached_tokens))
 
@@ -277,7 +277,7 @@ class Scheduler:
         )
         del self._running[uid]
         self._waiting.put_back(uid, request)
-        self._ledger.pause(uid)
+        self._occupancy.pause(uid)
 
     def _warm(self, backend: Backend) -> None:
         """Do a bit of the latest prompt: its user is the likeliest to come back."""
@@ -305,7 +305,7 @@ class Scheduler:
 
     def _leave(self, uid: int) -> None:
         self._running.pop(uid, None)
-        self._ledger.leave(uid)
+        self._occupancy.leave(uid)
 
 
 def _to_failure(error: Exception) -> MlxossError:

@@ -163,7 +163,7 @@ class Served:
     def run(self, backend: Backend) -> Served:
         """Serve them all."""
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._ledger = Occupancy(
+        self._occupancy = Occupancy(
             slots=self.max_batch, places=len(self.requests), clock=time.monotonic
         )
         self._tokens: list[list[TokenOutput]] = [[] for _ in self.requests]
@@ -172,14 +172,14 @@ class Served:
         scheduler = Scheduler(
             self._commands,
             self._deliver,
-            self._ledger,
+            self._occupancy,
             max_batch=self.max_batch,
             clock=time.monotonic,
         )
         assert not scheduler.run(backend)
-        paused, self.pauses = self._ledger.pauses()
+        paused, self.pauses = self._occupancy.pauses()
         assert paused == 0
-        assert self._ledger.counts() == (0, 0, 0.0)
+        assert self._occupancy.counts() == (0, 0, 0.0)
         return self
 
     def _arrive(self) -> None:
@@ -188,7 +188,7 @@ class Served:
         while self._arrived < len(arrivals) and (
             arrivals[self._arrived] <= self._deliveries or len(self.outcomes) == self._arrived
         ):
-            assert self._ledger.enter(self._arrived)
+            assert self._occupancy.enter(self._arrived)
             self._commands.put(Submit(self._arrived, self.requests[self._arrived]))
             self._arrived += 1
 
@@ -197,7 +197,7 @@ class Served:
         for delivery in deliveries:
             if delivery.uid not in self.outcomes:
                 self._take(delivery)
-        running, _, _ = self._ledger.counts()
+        running, _, _ = self._occupancy.counts()
         self.most_at_once = max(self.most_at_once, running)
         self._arrive()
         if len(self.outcomes) == len(self.requests):
@@ -209,7 +209,7 @@ class Served:
             case SequenceOutput(_, token):
                 self._tokens[uid].append(token)
                 if len(self._tokens[uid]) == self.cancels.get(uid):
-                    self._ledger.leave(uid)
+                    self._occupancy.leave(uid)
                     self._commands.put(Cancel(uid))
                 elif token.finish is None:
                     return

@@ -14,35 +14,35 @@ class Clock:
 
 
 def test_places_are_slots_and_queue_together() -> None:
-    ledger = Occupancy(slots=1, places=2, clock=Clock())
-    assert [ledger.enter(uid) for uid in range(4)] == [True, True, True, False]
-    ledger.leave(1)
-    assert ledger.enter(4)
-    assert not ledger.enter(5)
+    occupancy = Occupancy(slots=1, places=2, clock=Clock())
+    assert [occupancy.enter(uid) for uid in range(4)] == [True, True, True, False]
+    occupancy.leave(1)
+    assert occupancy.enter(4)
+    assert not occupancy.enter(5)
 
 
 def test_counts_and_waits() -> None:
     clock = Clock()
-    ledger = Occupancy(slots=2, places=2, clock=clock)
-    ledger.enter(0)
+    occupancy = Occupancy(slots=2, places=2, clock=clock)
+    occupancy.enter(0)
     clock.now += 3
-    ledger.enter(1)
+    occupancy.enter(1)
     clock.now += 2
-    assert ledger.counts() == (0, 2, 5.0)
-    assert ledger.admit(0) == 5.0
-    assert ledger.counts() == (1, 1, 2.0)
-    ledger.leave(0)
-    ledger.leave(0)
-    ledger.leave(1)
-    assert ledger.counts() == (0, 0, 0.0)
+    assert occupancy.counts() == (0, 2, 5.0)
+    assert occupancy.admit(0) == 5.0
+    assert occupancy.counts() == (1, 1, 2.0)
+    occupancy.leave(0)
+    occupancy.leave(0)
+    occupancy.leave(1)
+    assert occupancy.counts() == (0, 0, 0.0)
 
 
 def test_a_sequence_that_left_is_not_admitted() -> None:
-    ledger = Occupancy(slots=1, places=1, clock=Clock())
-    ledger.enter(0)
-    ledger.leave(0)
-    assert ledger.admit(0) == 0.0
-    assert ledger.counts() == (0, 0, 0.0)
+    occupancy = Occupancy(slots=1, places=1, clock=Clock())
+    occupancy.enter(0)
+    occupancy.leave(0)
+    assert occupancy.admit(0) == 0.0
+    assert occupancy.counts() == (0, 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_a_sequence_that_left_is_not_admitted() -> None:
 )
 def test_retry_after_follows_how_long_requests_run(run_s: float | None, expected_s: int) -> None:
     clock = Clock()
-    ledger = Occupancy(slots=4, places=0, clock=clock)
+    occupancy = Occupancy(slots=4, places=0, clock=clock)
     if run_s is not None:
-        ledger.enter(0)
-        ledger.admit(0)
+        occupancy.enter(0)
+        occupancy.admit(0)
         clock.now += run_s
-        ledger.leave(0)
-    assert ledger.retry_after_s() == expected_s
+        occupancy.leave(0)
+    assert occupancy.retry_after_s() == expected_s
 
 
 def test_rate_over_the_time_that_passed_then_over_a_minute() -> None:

@@ -248,17 +248,17 @@ def test_who_is_put_back_stands_first_among_its_kind() -> None:
 
 
 def test_the_ledger_counts_pauses() -> None:
-    ledger = Occupancy(slots=2, places=0, clock=lambda: 0.0)
+    occupancy = Occupancy(slots=2, places=0, clock=lambda: 0.0)
     for uid in (0, 1):
-        ledger.enter(uid)
-        ledger.admit(uid)
-    ledger.pause(1)
-    assert (ledger.counts(), ledger.pauses()) == ((1, 0, 0.0), (1, 1))
-    assert not ledger.enter(2)
-    ledger.go_on(1)
-    assert (ledger.counts(), ledger.pauses()) == ((2, 0, 0.0), (0, 1))
-    ledger.pause(1)
-    ledger.leave(1)
-    assert (ledger.counts(), ledger.pauses()) == ((1, 0, 0.0), (0, 2))
-    ledger.pause(1)  # its caller left meanwhile
-    assert (ledger.counts(), ledger.pauses()) == ((1, 0, 0.0), (0, 3))
+        occupancy.enter(uid)
+        occupancy.admit(uid)
+    occupancy.pause(1)
+    assert (occupancy.counts(), occupancy.pauses()) == ((1, 0, 0.0), (1, 1))
+    assert not occupancy.enter(2)
+    occupancy.go_on(1)
+    assert (occupancy.counts(), occupancy.pauses()) == ((2, 0, 0.0), (0, 1))
+    occupancy.pause(1)
+    occupancy.leave(1)
+    assert (occupancy.counts(), occupancy.pauses()) == ((1, 0, 0.0), (0, 2))
+    occupancy.pause(1)  # its caller left meanwhile
+    assert (occupancy.counts(), occupancy.pauses()) == ((1, 0, 0.0), (0, 3))

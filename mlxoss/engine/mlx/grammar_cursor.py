@@ -1,4 +1,4 @@
-"""Keeping a guard level with a batch that samples before the host has seen the last token."""
+"""Keeping a grammar level with a batch that samples before the host has seen the last token."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ StepChoice = Only | Free | Choice
 
 
 class GrammarCursor:
-    """One sequence's guard. Each step asks for one ``plan`` and tells one id by ``see``.
+    """One sequence's place in its grammar. Each step asks for a ``plan`` and tells an id by ``see``.
 
     A step feeds an id to the model and chooses the next. Where ``waits`` is true it must ``see``
     the id that it feeds before it may ``plan``; elsewhere it may do so afterwards, so that the
     device goes on while the host catches up. The first id fed is the prompt's last.
     """
 
-    def __init__(self, guard: GrammarMatcher) -> None:
-        self._guard = guard
-        self._rule: Rule = guard.rule()
+    def __init__(self, matcher: GrammarMatcher) -> None:
+        self._matcher = matcher
+        self._rule: Rule = matcher.rule()
         self._ahead: deque[int] = deque()
         self._has_ended = False
-        # Whether the guard has taken the id being fed, and the one after it (None: not planned).
+        # Whether the matcher has taken the id being fed, and the one after it (None: not planned).
         self._fed_is_taken = True
         self._next_is_taken: bool | None = None
         self._has_seen = False
@@ -96,10 +96,10 @@ class GrammarCursor:
         self._next_is_taken = True
 
     def _take(self, ids: Sequence[int]) -> None:
-        self._guard.take(ids)
+        self._matcher.take(ids)
         self._has_ended = ids[-1] in STOP_IDS
         if not self._has_ended:
-            self._rule = self._guard.rule()
+            self._rule = self._matcher.rule()
 
     def _end_step(self) -> None:
         if self._has_seen and self._next_is_taken is not None:

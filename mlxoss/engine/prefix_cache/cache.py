@@ -93,7 +93,7 @@ class PrefixCache:
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
         self._disk = disk
-        self._stone: tuple[int, ...] = ()
+        self._warmed: tuple[int, ...] = ()
         self._hits = 0
         self._hit_tokens = 0
 
@@ -178,9 +178,9 @@ class PrefixCache:
             self.keep(ids[:end], lambda: caches)
         elif can_be_kept(caches):
             self._add(ids[:end], caches)  # not worth a file
-        if self._stone == ids[:known]:
-            self._tree.forget(self._stone)
-        self._stone = ids[:end] if end < target else ()
+        if self._warmed == ids[:known]:
+            self._tree.forget(self._warmed)
+        self._warmed = ids[:end] if end < target else ()
         # One that there is no room for would begin anew each time.
         return end < target and self._tree.holds(ids[:end])
 
