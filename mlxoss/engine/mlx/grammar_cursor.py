@@ -23,7 +23,7 @@ StepChoice = Only | Free | Choice
 
 
 class GrammarCursor:
-    """One sequence's place in its grammar. Each step asks for a ``plan`` and tells an id by ``see``.
+    """A sequence's place in its grammar. Each step asks for a ``plan`` and tells an id by ``see``.
 
     A step feeds an id to the model and chooses the next. Where ``waits`` is true it must ``see``
     the id that it feeds before it may ``plan``; elsewhere it may do so afterwards, so that the
