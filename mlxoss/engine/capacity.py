@@ -164,12 +164,16 @@ def expect_room(
     max_batch: int,
     *,
     has_metal: bool,
+    at_best: bool = False,
 ) -> Room:
     """What ``total_bytes`` will leave for sequences once the model is loaded, or somewhat less.
 
-    ``prefix_bytes`` is the prefix cache's part, ``None`` for the usual one.
+    ``prefix_bytes`` is the prefix cache's part, ``None`` for the usual one. ``at_best`` is the most
+    that can be left: a model that fits barely is not refused unloaded.
     """
-    active = int(footprint.weights_bytes * (1 + _OVERHEAD_SHARE)) + _OVERHEAD_BYTES
+    active = footprint.weights_bytes
+    if not at_best:
+        active += int(footprint.weights_bytes * _OVERHEAD_SHARE) + _OVERHEAD_BYTES
     spare = spare_bytes(total_bytes, active) if prefix_bytes is None else prefix_bytes
     config = footprint.config
     pair = 2 * config.num_key_value_heads * config.head_dim * footprint.value_bytes

@@ -12,6 +12,8 @@ import pytest
 
 from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.memory import Budget, make_room
+from mlxoss.errors import ModelError
 from tests.formats import LAYOUTS, write
 
 LAST = ("lm_head.", "model.norm.", "norm.", "unembedding.")
@@ -63,3 +65,20 @@ def test_halves_of_two_kinds_make_float32(tmp_path: Path, layout: str) -> None:
 @pytest.mark.parametrize("half", [mx.float16, mx.bfloat16])
 def test_halves_of_one_kind_stay_halves(tmp_path: Path, half: mx.Dtype) -> None:
     assert check_value_bytes(cast(tmp_path, "mxfp4", lambda name: half)) == 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_barely_fits_is_not_refused_before_it_is_loaded(tmp_path: Path, layout: str) -> None:
+    footprint = read_any_checkpoint(write(tmp_path, *LAYOUTS[layout]()), "x").footprint(
+        has_metal=mx.metal.is_available()
+    )
+    others = mx.get_active_memory()
+    model = load_folder(tmp_path)
+    room = make_room(model, 1 << 40, 8)
+    sizes = room.sizes
+    least = (1 << 40) - room.free_bytes - others + room.step_bytes + sizes.window
+    least += 3 * 256 * (sizes.token + sizes.grow)
+    assert make_room(model, others + least + (1 << 16), 8).most_tokens > 0
+    Budget(least, prefix_bytes=0).check_footprint(footprint, 8)
+    with pytest.raises(ModelError, match="are the least"):
+        Budget(least - (1 << 23), prefix_bytes=0).check_footprint(footprint, 8)

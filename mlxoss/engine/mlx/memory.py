@@ -56,7 +56,7 @@ class Budget:
         return spare_bytes(self.total_bytes, mx.get_active_memory())
 
     def check_footprint(self, footprint: Footprint, max_batch: int) -> None:
-        """Raise ``ModelError``, before anything is loaded, for a model that leaves no room."""
+        """Raise ``ModelError``, before anything is loaded, for a model that can leave no room."""
         self.check_weights(footprint.weights_bytes)
         room = expect_room(
             footprint,
@@ -64,6 +64,7 @@ class Budget:
             self.prefix_bytes,
             max_batch,
             has_metal=mx.metal.is_available(),
+            at_best=True,
         )
         check_room(room)
 
