@@ -78,6 +78,7 @@ def _chat(home: Path, daemon: Daemon, token: str) -> None:
 def test_the_command_it_suggests_carries_the_key(tmp_path: Path, model: Path) -> None:
     token = create(tmp_path, "laptop")
     with start_daemon(tmp_path, "--model", str(model), "--context-length", "128") as daemon:
+        daemon.wait_until(lambda: any(line.startswith("  curl ") for line in daemon.said))
         line = next(line for line in daemon.said if line.startswith("  curl "))
         done = subprocess.run(
             ["bash", "-c", line.replace("curl ", "curl -s ")],
