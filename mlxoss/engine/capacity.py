@@ -88,8 +88,8 @@ _SCORES = 3
 _LOGITS = 8
 
 # What is there beside the weights' own bytes once they are loaded.
-_OVERHEAD_SHARE = 0.01
-_OVERHEAD_BYTES = 32 << 20
+_OVERHEAD_SHARE = 0.001
+_OVERHEAD_BYTES = 16 << 20
 
 
 class Sizes(Protocol):

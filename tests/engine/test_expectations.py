@@ -12,7 +12,7 @@ import pytest
 
 from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.loader import load_folder
-from mlxoss.engine.memory import Budget, make_room
+from mlxoss.engine.mlx.memory import Budget, make_room
 from mlxoss.errors import ModelError
 from tests.formats import LAYOUTS, write
 

@@ -72,6 +72,19 @@ def test_halves_are_computed_in_float32_where_a_cpu_must(
     assert (found.argmax(-1) == expected.argmax(-1))[clear].all()
 
 
+def test_sinks_may_be_wider_than_all_else(tmp_path: Path) -> None:
+    arrays, config = as_mxfp4()
+    halves: Any = {
+        name: mx.array(value).astype(mx.bfloat16)
+        if value.dtype == np.float32 and "sinks" not in name
+        else mx.array(value)
+        for name, value in arrays.items()
+    }
+    write(tmp_path, arrays, config)
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), halves)
+    assert np.isfinite(logits(tmp_path)).all()
+
+
 @pytest.mark.parametrize(("bits", "mode"), [(8, "affine"), (4, "affine"), (4, "mxfp4")])
 def test_what_the_converter_of_mlx_lm_quantised(tmp_path: Path, bits: int, mode: str) -> None:
     source = write(tmp_path / "source", *as_mlx())

@@ -41,6 +41,7 @@ def read_weights(folder: Path, prepare: Prepare = lambda model: None) -> Network
     try:
         model = _make(folder, checkpoint)
         set_yarn(model, checkpoint.config)
+        _narrow_sinks(model)
         prepare(model)
         for name, part in _parts(model):
             mx.eval(part.parameters())
@@ -154,6 +155,13 @@ def set_yarn(model: Network, config: ModelConfig) -> bool:
         rope.mscale = 1.0
         attention.sm_scale = config.head_dim**-0.5 * config.yarn.magnitude**2
     return was_wrong
+
+
+def _narrow_sinks(model: Network) -> None:
+    """MLX's attention takes no sinks in float32 beside queries in 16 bits."""
+    for layer in model.layers:
+        attention = layer.self_attn
+        attention.sinks = attention.sinks.astype(attention.q_proj.bias.dtype)
 
 
 def _parts(model: Network) -> Iterator[tuple[str, Network]]:
