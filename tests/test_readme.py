@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.cli.runner import mlxoss
 from tests.readme import README, make_settings, read_part
 from tests.recording import COMMANDS
+from tests.support.cli.runner import mlxoss
 
 TEXT = README.read_text()
 

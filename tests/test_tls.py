@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.errors import ConfigError
 from mlxoss.tls import make_client_context, make_server_context
-from tests.certificates import Pair, make_pair
+from tests.support.certificates import Pair, make_pair
 
 Spoil = Callable[[Pair, Path], tuple[Path | None, Path | None]]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.runner import environment, mlxoss
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.runner import environment, mlxoss
 
 HIDDEN = 32
 WEIGHTS_BYTES = 2 * 201_088 * HIDDEN * 4  # the embedding and the head, in pieces below 32 MB

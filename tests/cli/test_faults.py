@@ -26,10 +26,10 @@ from mlxoss.service.health import Answered
 from mlxoss.service.job import Job, JobState
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import ServiceStatus
-from tests.checkpoints import TinyModel, write_checkpoint, write_outline
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.mac import Mac
-from tests.formats import as_mxfp4, write
+from tests.support.checkpoints import TinyModel, write_checkpoint, write_outline
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.formats import as_mxfp4, write
 
 ASKED: dict[str, Any] = {"model": "any", "input": "Hello!", "max_output_tokens": 4}
 

@@ -7,8 +7,8 @@ import os
 import signal
 from pathlib import Path
 
-from tests.cli.mac import Mac
-from tests.service.box import free_port, is_alive, until
+from tests.support.cli.mac import Mac
+from tests.support.service.box import free_port, is_alive, until
 
 GROUP = [{"ssh": "this", "ips": ["127.0.0.1"]}, {"ssh": "localhost", "ips": ["127.0.0.2"]}]
 

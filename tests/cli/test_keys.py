@@ -11,9 +11,9 @@ from pathlib import Path
 
 import openai
 
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.mac import Mac
-from tests.cli.runner import environment, mlxoss
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import environment, mlxoss
 
 
 def create(home: Path, name: str) -> str:

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.cli.mac import Mac
-from tests.service.box import is_alive, until
+from tests.support.cli.mac import Mac
+from tests.support.service.box import is_alive, until
 
 KILLS = int(os.environ.get("TEST_KILLS", "2"))
 ASKED = {"model": "any", "input": "Hello!", "max_output_tokens": 16}

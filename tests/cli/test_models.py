@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from mlxoss.model_pins import read_pins
-from tests.cli.hub_server import FakeHub, Repo, serve_hub
-from tests.cli.runner import environment, mlxoss
+from tests.support.cli.hub_server import FakeHub, Repo, serve_hub
+from tests.support.cli.runner import environment, mlxoss
 
 NAME = "some-org/gpt-oss-tiny"
 COMMIT = "c0ffee" + "0" * 34

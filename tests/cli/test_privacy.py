@@ -9,9 +9,9 @@ from typing import Any
 
 import openai
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.runner import mlxoss
 
 SECRETS = "A secret. " * 200
 

@@ -13,10 +13,10 @@ import pytest
 
 from mlxoss.service.spec import LABEL
 from mlxoss.sockets import port_problem
-from tests.certificates import make_pair
-from tests.cli.daemon import start_daemon
-from tests.cli.mac import Mac
-from tests.cli.runner import mlxoss
+from tests.support.certificates import make_pair
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import mlxoss
 
 
 def test_a_service_that_speaks_tls(mac: Mac) -> None:

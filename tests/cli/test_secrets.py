@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.mac import Mac
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import mlxoss
 
 WORDS = "canary-7f3a91"
 """Stands in everything that a client sends and nobody else should see."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.hub_server import Repo, serve_hub
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.hub_server import Repo, serve_hub
+from tests.support.cli.runner import mlxoss
 
 
 @pytest.fixture(scope="module")

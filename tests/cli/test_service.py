@@ -20,9 +20,9 @@ import pytest
 from mlxoss.cli.status.view import YOUNG_S
 from mlxoss.service.plist import HOMEBREW_SESSIONS
 from mlxoss.service.spec import LABEL
-from tests.cli.mac import Mac
-from tests.cli.runner import environment
-from tests.service.box import until
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import environment
+from tests.support.service.box import until
 
 
 def stream(port: int, started: threading.Event, chunks: list[str]) -> None:

@@ -19,11 +19,11 @@ from mlxoss import paths
 from mlxoss.api_key_file import create_key
 from mlxoss.cli.chat.markdown import Markdown
 from mlxoss.harmony.encoding import Encoding
-from tests.cli.runner import environment, mlxoss
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve, encoding, serve
-from tests.server.harness import MODEL, Server, eventually
-from tests.server.scripts import HELLO, always, endless
+from tests.support.cli.runner import environment, mlxoss
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import MODEL, Server, eventually
+from tests.support.server.scripts import HELLO, always, endless
 
 __all__ = ["encoding", "serve"]
 

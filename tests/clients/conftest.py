@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.runner import mlxoss
 from tests.clients import install
 from tests.server.conftest import _nothing_logged_as_error, encoding, leaning, logged_errors, serve
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.runner import mlxoss
 
 __all__ = ["_nothing_logged_as_error", "encoding", "leaning", "logged_errors", "serve"]
 

@@ -14,10 +14,18 @@ from pydantic import BaseModel
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, eventually
-from tests.server.scripts import AFTER_CALL, CALL, HELLO, by_last_words, endless, final, to_ids
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, ask, eventually
+from tests.support.server.scripts import (
+    AFTER_CALL,
+    CALL,
+    HELLO,
+    by_last_words,
+    endless,
+    final,
+    to_ids,
+)
 
 anthropic = pytest.importorskip("anthropic")
 

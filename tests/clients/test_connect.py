@@ -12,7 +12,7 @@ import pytest
 from mlxoss.cli.connect.codex import write_settings
 from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.recipes import RECIPES, render_recipe
-from tests.cli.runner import mlxoss
+from tests.support.cli.runner import mlxoss
 
 OPEN = Served("http://127.0.0.1:8000", "some/model", needs_key=False, context_tokens=4096)
 LOCKED = Served("https://mac.local:1", 'odd"model', needs_key=True)

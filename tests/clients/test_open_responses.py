@@ -13,11 +13,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from mlxoss.core import GenerationRequest
 from mlxoss.harmony.encoding import Encoding
-from tests.api.strict import check_event, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask
-from tests.server.scripts import CALL, HELLO, to_ids
+from tests.support.api.strict import check_event, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Answer, Server, ask
+from tests.support.server.scripts import CALL, HELLO, to_ids
 
 ENDS = ("response.completed", "response.failed", "response.incomplete", "error")
 WEATHER = {

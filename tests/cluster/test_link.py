@@ -10,7 +10,7 @@ from queue import Queue
 import pytest
 
 from mlxoss.cluster.link import listen, measure
-from tests.service.box import free_port
+from tests.support.service.box import free_port
 
 SECRET = "0123456789abcdef"
 

@@ -13,10 +13,10 @@ from mlxoss.cluster.remote import Remote
 from mlxoss.cluster.trouble import Trouble
 from mlxoss.findings import Level
 from mlxoss.hosts import Host
-from tests.cli.runner import environment
-from tests.cluster.groups import check, group, of, write_hostfile
-from tests.cluster.sshd import Network
-from tests.service.box import free_port
+from tests.support.cli.runner import environment
+from tests.support.cluster.groups import check, group, of, write_hostfile
+from tests.support.cluster.sshd import Network
+from tests.support.service.box import free_port
 
 
 def test_why_hosts_are_not_reached(network: Network, tmp_path: Path) -> None:

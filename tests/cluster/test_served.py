@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.runner import environment, mlxoss
-from tests.cluster.groups import group, write_hostfile
-from tests.cluster.sshd import Network
-from tests.service.box import is_alive, until
+from tests.support.cli.runner import environment, mlxoss
+from tests.support.cluster.groups import group, write_hostfile
+from tests.support.cluster.sshd import Network
+from tests.support.service.box import is_alive, until
 
 LIMIT_S = 60
 

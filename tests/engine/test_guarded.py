@@ -18,8 +18,8 @@ from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import GrammarError, GrammarMatcher
 from mlxoss.harmony.grammar.rules import TurnRules
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import (
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import (
     Outcome,
     WatchedModel,
     drain,
@@ -28,8 +28,8 @@ from tests.engine.harness import (
     run_batch,
     with_sampling,
 )
-from tests.engine.leaning import Leaning
-from tests.harmony.guarded_turns import MODES, check_turn
+from tests.support.engine.leaning import Leaning
+from tests.support.harmony.guarded_turns import MODES, check_turn
 
 PROMPT = list(range(1000, 1020))
 

@@ -12,10 +12,10 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import drain, make_backend
-from tests.engine.leaning import Leaning
-from tests.harmony.guarded_turns import MODES, check_turn
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import drain, make_backend
+from tests.support.engine.leaning import Leaning
+from tests.support.harmony.guarded_turns import MODES, check_turn
 
 LIMIT_BYTES = 1 << 28
 

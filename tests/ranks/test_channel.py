@@ -34,8 +34,8 @@ from mlxoss.engine.ranks.messages import (
 )
 from mlxoss.engine.ranks.processes import RankProcess
 from mlxoss.engine.ranks.values import Seat, parse_seat
-from tests.cli.runner import mlxoss
-from tests.ranks.shared import HERE
+from tests.support.cli.runner import mlxoss
+from tests.support.ranks.shared import HERE
 
 SECRET = secrets.token_bytes(32)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ranks.served import Talk, group, is_there, pids, wait_until
+from tests.support.ranks.served import Talk, group, is_there, pids, wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

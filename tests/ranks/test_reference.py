@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.engine.harness import GREEDY, drain, make_backend, run_batch
-from tests.ranks.shared import SharedModel
-from tests.reference import golden
-from tests.reference.asking import ask, check, check_each, follow
-from tests.reference.golden import POSITIONS, Golden
-from tests.reference.history import PLENTY, cut, nearest
+from tests.support.engine.harness import GREEDY, drain, make_backend, run_batch
+from tests.support.ranks.shared import SharedModel
+from tests.support.reference import golden
+from tests.support.reference.asking import ask, check, check_each, follow
+from tests.support.reference.golden import POSITIONS, Golden
+from tests.support.reference.history import PLENTY, cut, nearest
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.daemon import start_daemon
 from tests.cluster.conftest import network
-from tests.cluster.sshd import Network
-from tests.ranks.served import TIMEOUT_S, Talk, ask, is_there, pids, wait_until
+from tests.support.cli.daemon import start_daemon
+from tests.support.cluster.sshd import Network
+from tests.support.ranks.served import TIMEOUT_S, Talk, ask, is_there, pids, wait_until
 
 __all__ = ["network"]
 

@@ -16,10 +16,10 @@ from mlxoss.engine.ranks.group import RankGroup, _Peer
 from mlxoss.engine.ranks.messages import InsertSequence, Join, Ready
 from mlxoss.engine.ranks.ring import free_addresses
 from mlxoss.errors import RanksLost
-from tests.cli.daemon import start_daemon
-from tests.ranks.served import group_with_other, is_there, wait_until
-from tests.ranks.shared import HERE, make_plan
 from tests.ranks.test_channel import wait_for_end, worker
+from tests.support.cli.daemon import start_daemon
+from tests.support.ranks.served import group_with_other, is_there, wait_until
+from tests.support.ranks.shared import HERE, make_plan
 
 DIES_WHEN_TOLD_TO_JOIN = """
 import os, signal

@@ -7,8 +7,8 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.cli.daemon import Daemon
-from tests.ranks.served import ask, group, is_there, pids, wait_until
+from tests.support.cli.daemon import Daemon
+from tests.support.ranks.served import ask, group, is_there, pids, wait_until
 
 
 def tell(daemon: Daemon, what: str) -> None:

@@ -21,20 +21,20 @@ from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.mlx.model import LastLogits
 from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import write_quantised
-from tests.engine.harness import (
+from tests.reference.make_golden import to_transformers
+from tests.support.checkpoints import write_quantised
+from tests.support.engine.harness import (
     GREEDY,
     collect,
     drain,
     run_batch,
     running_engine,
 )
-from tests.reference.asking import ask, check, check_each, follow
-from tests.reference.checkpoint import Weights, make_config
-from tests.reference.golden import POSITIONS, TOLERANCE, Golden
-from tests.reference.history import History, nearest
-from tests.reference.judge import find_judge
-from tests.reference.make_golden import to_transformers
+from tests.support.reference.asking import ask, check, check_each, follow
+from tests.support.reference.checkpoint import Weights, make_config
+from tests.support.reference.golden import POSITIONS, TOLERANCE, Golden
+from tests.support.reference.history import History, nearest
+from tests.support.reference.judge import find_judge
 
 SHORT = [position for position in POSITIONS if position <= 1000]
 LONG = [position for position in POSITIONS if position > 1000]

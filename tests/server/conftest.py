@@ -12,11 +12,11 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.leaning import Leaning
-from tests.fakes import ScriptedBackend
-from tests.server.harness import Server, running
-from tests.server.scripts import always
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.leaning import Leaning
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, running
+from tests.support.server.scripts import always
 
 Serve = Callable[..., Server]
 

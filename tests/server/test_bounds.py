@@ -12,10 +12,10 @@ import pytest
 from mlxoss.api.json_body import MAX_DEPTH
 from mlxoss.config import Config
 from mlxoss.server.http.file_limits import raise_file_limit
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, chat_body, eventually, post, send_chat
-from tests.server.scripts import HELLO
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, ask, chat_body, eventually, post, send_chat
+from tests.support.server.scripts import HELLO
 
 CROWD = 1000
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"

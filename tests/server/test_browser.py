@@ -13,10 +13,10 @@ import pytest
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.browser import Browser, Page, browsing, find_browser
-from tests.server.harness import DATE, Server, ask, ask_chat, chat_body, eventually, running
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.browser import Browser, Page, browsing, find_browser
+from tests.support.server.harness import DATE, Server, ask, ask_chat, chat_body, eventually, running
+from tests.support.server.scripts import HELLO, always
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")

@@ -12,10 +12,10 @@ import pytest
 
 from mlxoss.api_key_file import create_key
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, ask_chat, eventually, running
-from tests.server.scripts import HELLO, always, endless
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, ask, ask_chat, eventually, running
+from tests.support.server.scripts import HELLO, always, endless
 
 
 def status(server: Server) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import Server, ask, chat_body, eventually, post, running
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, ask, chat_body, eventually, post, running
+from tests.support.server.scripts import HELLO, always
 
 BODY = chat_body()
 SIZE = len(BODY)

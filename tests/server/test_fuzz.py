@@ -17,11 +17,11 @@ from schemathesis.specs.openapi import checks as said
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.fakes import ScriptedBackend
-from tests.server.budget import EXAMPLES, SEED
-from tests.server.contract import Contract
-from tests.server.harness import Answer, Server, ask, eventually, running
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.budget import EXAMPLES, SEED
+from tests.support.server.contract import Contract
+from tests.support.server.harness import Answer, Server, ask, eventually, running
+from tests.support.server.scripts import HELLO, always
 
 CHECKS = [
     not_a_server_error,

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from mlxoss.harmony.encoding import Encoding
-from tests.server.harness import Server, running
+from tests.support.server.harness import Server, running
 
 USER: Any = [{"role": "user", "content": "Where is it warm?"}]
 
@@ -180,8 +180,8 @@ def test_what_cannot_be_enforced_is_a_400(
 
 
 def test_without_the_guard_nothing_is_promised(encoding: Encoding) -> None:
-    from tests.fakes import ScriptedBackend
-    from tests.server.scripts import always
+    from tests.support.fakes import ScriptedBackend
+    from tests.support.server.scripts import always
 
     backend = ScriptedBackend(always(encoding, "<|channel|>final<|message|>Hi<|return|>"))
     with running(lambda: backend, lambda: encoding) as server:

@@ -11,9 +11,9 @@ from openai.types.responses import ParsedResponse
 from pydantic import BaseModel
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import running
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import running
+from tests.support.server.scripts import always
 
 
 class Place(BaseModel):

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from tests.server.conftest import Serve
-from tests.server.harness import ask, eventually
-from tests.server.scripts import HELLO
+from tests.support.server.harness import ask, eventually
+from tests.support.server.scripts import HELLO
 
 MODEL = """
 import sys

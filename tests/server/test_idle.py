@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import ask, eventually, running
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import ask, eventually, running
+from tests.support.server.scripts import always
 
 HELLO = "<|channel|>final<|message|>Hello!<|return|>"
 USER: Any = [{"role": "user", "content": "Hi"}]

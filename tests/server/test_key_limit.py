@@ -13,9 +13,9 @@ from websockets.sync.client import connect
 
 from mlxoss.api_key_file import create_key, read_local_token
 from mlxoss.config import Config
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask, chat_body, eventually, set_at_last
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Answer, Server, ask, chat_body, eventually, set_at_last
 
 ANSWER = [200_005, 17_196, 200_008, 1000, 200_002]
 

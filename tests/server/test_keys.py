@@ -27,8 +27,8 @@ from mlxoss.config import Config
 from mlxoss.errors import ConfigError
 from mlxoss.server.access.exposure import check_exposure
 from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask, chat_body, eventually
-from tests.server.scripts import HELLO
+from tests.support.server.harness import Answer, Server, ask, chat_body, eventually
+from tests.support.server.scripts import HELLO
 
 USER: Any = {"role": "user", "content": "Hello!"}
 

@@ -9,9 +9,9 @@ import pytest
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import (
     DATE,
     ask_chat,
     eventually,
@@ -19,7 +19,7 @@ from tests.server.harness import (
     send_chat,
     set_at_last,
 )
-from tests.server.scripts import HELLO, always, endless
+from tests.support.server.scripts import HELLO, always, endless
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -15,9 +15,9 @@ import pytest
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import (
     DATE,
     ask,
     ask_chat,
@@ -28,7 +28,7 @@ from tests.server.harness import (
     set_at_last,
     sse_payloads,
 )
-from tests.server.scripts import HELLO, always, endless
+from tests.support.server.scripts import HELLO, always, endless
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 Errors = Callable[[], list[str]]

@@ -21,10 +21,10 @@ from mlxoss.config import Config
 from mlxoss.server.http.listeners import open_listeners
 from mlxoss.service.health import Answered, Foreign, Silent, probe
 from mlxoss.sockets import bind_unix, port_problem
-from tests.certificates import Pair, make_pair
 from tests.server.conftest import Serve
-from tests.server.harness import chat_body
-from tests.server.scripts import HELLO
+from tests.support.certificates import Pair, make_pair
+from tests.support.server.harness import chat_body
+from tests.support.server.scripts import HELLO
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 JSON = {"content-type": "application/json"}

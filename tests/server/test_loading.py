@@ -12,16 +12,16 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import (
     ask,
     ask_chat,
     eventually,
     running,
     set_at_last,
 )
-from tests.server.scripts import HELLO, always
+from tests.support.server.scripts import HELLO, always
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 

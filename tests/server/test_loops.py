@@ -14,9 +14,9 @@ from mlxoss.core import GenerationRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.turns.choice import CHECK_TOKENS, is_looping
-from tests.fakes import ScriptedBackend
-from tests.server.harness import DATE, Server, eventually
-from tests.server.scripts import to_ids
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, Server, eventually
+from tests.support.server.scripts import to_ids
 
 Serve = Callable[..., Server]
 

@@ -9,10 +9,10 @@ import pytest
 
 from mlxoss.engine.status import EngineState
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, eventually
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, ask, eventually
+from tests.support.server.scripts import HELLO, always
 
 
 @pytest.fixture

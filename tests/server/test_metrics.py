@@ -16,10 +16,18 @@ from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.turns.request_log import MOST_RECORDS
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask, ask_chat, eventually, send_chat, set_at_last
-from tests.server.scripts import HELLO, always, endless, final
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import (
+    DATE,
+    Server,
+    ask,
+    ask_chat,
+    eventually,
+    send_chat,
+    set_at_last,
+)
+from tests.support.server.scripts import HELLO, always, endless, final
 
 CHAT = "POST /v1/chat/completions"
 MISSING_CHANNEL = "<|message|>Hello there.<|return|>"

@@ -11,11 +11,11 @@ from openapi_spec_validator import validate
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.contract import Contract
-from tests.server.harness import Server, ask, eventually
-from tests.server.scripts import AFTER_CALL, CALL, HELLO, by_last_words, endless
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.contract import Contract
+from tests.support.server.harness import Server, ask, eventually
+from tests.support.server.scripts import AFTER_CALL, CALL, HELLO, by_last_words, endless
 
 USER: Any = {"role": "user", "content": "Hello!"}
 PARAMETERS: Any = {"type": "object", "properties": {"city": {"type": "string"}}}

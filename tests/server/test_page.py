@@ -10,11 +10,11 @@ import pytest
 from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.browser import Browser, Page, browsing, find_browser
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask, eventually
-from tests.server.scripts import HELLO, always, by_last_words, endless
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.browser import Browser, Page, browsing, find_browser
+from tests.support.server.harness import DATE, Server, ask, eventually
+from tests.support.server.scripts import HELLO, always, by_last_words, endless
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")

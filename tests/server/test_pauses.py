@@ -12,15 +12,15 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import WatchedModel
-from tests.engine.leaning import Leaning
-from tests.engine.pausing import with_places
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import MODEL, Server, ask, eventually, running
-from tests.server.scripts import always, final
 from tests.server.test_metrics import read
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import WatchedModel
+from tests.support.engine.leaning import Leaning
+from tests.support.engine.pausing import with_places
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import MODEL, Server, ask, eventually, running
+from tests.support.server.scripts import always, final
 
 
 def chat(server: Server, text: str) -> str | None:

@@ -16,8 +16,8 @@ from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.engine.status import EngineState
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.server.harness import Server, ask, eventually, running
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.server.harness import Server, ask, eventually, running
 
 LIMIT_BYTES = 1 << 28
 

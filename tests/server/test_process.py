@@ -12,14 +12,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.server.harness import chat_body
+from tests.support.server.harness import chat_body
 
 
 @contextmanager
 def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A server process that is gone when the block ends."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.server.process", *arguments],
+        [sys.executable, "-m", "tests.support.server.process", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,8 +16,8 @@ from mlxoss.config import Config
 from mlxoss.core import GenerationRequest, TokenLogprob
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput, StepOutput
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.server.harness import DATE, Answer, ask_chat, eventually, running, sse_payloads
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.server.harness import DATE, Answer, ask_chat, eventually, running, sse_payloads
 
 BATCH = 16
 FUNCTION: Any = {"type": "function", "function": {"name": "f"}}

@@ -7,13 +7,13 @@ import pytest
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.support.server.harness import (
     DATE,
     ask,
     ask_chat,
     eventually,
 )
-from tests.server.scripts import HELLO, final
+from tests.support.server.scripts import HELLO, final
 
 
 def test_one_line_is_logged_per_turn(

@@ -9,9 +9,9 @@ import openai
 import pytest
 
 from mlxoss.config import Config
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import ask_chat, eventually, sse_payloads
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import ask_chat, eventually, sse_payloads
 
 USER: Any = {"role": "user", "content": "Hello!"}
 ENDLESS = [200_005, 17_196, 200_008, *[1000] * 3000]  # <|channel|>final<|message|>

@@ -14,11 +14,11 @@ from openai.types.responses import CompactedResponse, ResponseCompactionItem, Re
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.api.strict import check, check_event, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask, ask_chat, running
-from tests.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
+from tests.support.api.strict import check, check_event, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, Server, ask, ask_chat, running
+from tests.support.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
 
 WEATHER: Any = {
     "type": "function",

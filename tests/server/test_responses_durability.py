@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from mlxoss.server.storage import DATABASE
-from tests.api.strict import check_event
-from tests.server.lives import (
+from tests.support.api.strict import check_event
+from tests.support.server.lives import (
     Client,
     Life,
     Start,

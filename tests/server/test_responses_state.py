@@ -29,12 +29,12 @@ from mlxoss.harmony.conversation import (
 )
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, Encoding
 from mlxoss.harmony.prompt import render_prompt
-from tests.api.strict import check, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, ask, eventually, kept_responses, running
-from tests.server.scripts import HELLO, always, final, to_ids
 from tests.server.test_responses import WEATHER, post, prompts, refused
+from tests.support.api.strict import check, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, ask, eventually, kept_responses, running
+from tests.support.server.scripts import HELLO, always, final, to_ids
 
 LOOPS = 200
 INCLUDE = "reasoning.encrypted_content"

@@ -17,10 +17,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.server.routes.responses.responses import ResponseRoutes
-from tests.api.strict import check_event, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.server.test_process import process, read_to_end
+from tests.support.api.strict import check_event, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import (
     Server,
     ask,
     eventually,
@@ -28,8 +29,7 @@ from tests.server.harness import (
     running,
     set_at_last,
 )
-from tests.server.scripts import HELLO, always, endless, final
-from tests.server.test_process import process, read_to_end
+from tests.support.server.scripts import HELLO, always, endless, final
 
 JSON = {"content-type": "application/json"}
 LONG = final("word " * 100)

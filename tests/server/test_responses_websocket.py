@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.api.strict import check_event
 from tests.server.conftest import Serve
-from tests.server.harness import Server
-from tests.server.scripts import HELLO
+from tests.support.api.strict import check_event
+from tests.support.server.harness import Server
+from tests.support.server.scripts import HELLO
 
 
 @pytest.fixture

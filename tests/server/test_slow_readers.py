@@ -17,10 +17,10 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.generation import MOST_UNREAD
 from mlxoss.tls import make_client_context
-from tests.certificates import make_pair
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.support.certificates import make_pair
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import (
     DATE,
     Server,
     ask_chat,

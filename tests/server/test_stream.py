@@ -7,10 +7,10 @@ import socket
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, ask_chat, eventually, send_chat, sse_payloads
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, ask_chat, eventually, send_chat, sse_payloads
+from tests.support.server.scripts import always
 
 UNGUARDED = Config(date=DATE, loop_guard=0)
 """These answers say the same over and over, and are to be as long as they are."""

@@ -19,8 +19,8 @@ from mlxoss.service.job import Absent, JobState
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import EXIT_STATUS, Verdict
-from tests.service.box import Box, is_alive, until
-from tests.service.standin import QUIRKS
+from tests.support.service.box import Box, is_alive, until
+from tests.support.service.standin import QUIRKS
 
 
 @pytest.mark.parametrize("box", QUIRKS, indirect=True, ids=lambda quirk: quirk or "plain")

@@ -22,7 +22,7 @@ from mlxoss.service.ready import ServiceReady, wait_ready
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.service.supervisor import Polling
 from mlxoss.service.systemd import Systemd
-from tests.service.box import free_port, is_alive, until
+from tests.support.service.box import free_port, is_alive, until
 
 PACE = Polling(poll_s=0.05)
 
