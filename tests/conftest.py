@@ -5,6 +5,7 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
+from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
 # A busy machine makes nothing wrong.
@@ -25,6 +26,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(scope="session")
+def encoding() -> Encoding:
+    """The encoding, loaded once for all."""
+    return load_encoding()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.readme import replace_part
 from tests.support.cli.mac import ROOT, Mac
-from tests.support.service.box import until
+from tests.support.waiting import until
 
 COMMANDS = (
     "mlxoss install",

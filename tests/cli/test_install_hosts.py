@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 from tests.support.cli.mac import Mac
-from tests.support.service.box import free_port, is_alive, until
+from tests.support.service.box import free_port, is_alive
+from tests.support.waiting import until
 
 GROUP = [{"ssh": "this", "ips": ["127.0.0.1"]}, {"ssh": "localhost", "ips": ["127.0.0.2"]}]
 
@@ -56,7 +57,7 @@ def test_two_hosts_serve_and_a_lost_one_is_started_again(mac: Mac) -> None:
     assert "2 + 3 = 5." in mac.ok("chat", "--hide-reasoning", "What is 2 + 3?")
     (rank,) = children(first)
     os.kill(rank, signal.SIGKILL)
-    second = until(lambda: (mac.status()["job"] or {}).get("pid") not in (None, first), 60)
+    second = until(lambda: (mac.status()["job"] or {}).get("pid") not in (None, first))
     assert second
     found = mac.loaded()["job"]
     assert "2 + 3 = 5." in mac.ok("chat", "--hide-reasoning", "What is 2 + 3?")

@@ -22,7 +22,7 @@ from mlxoss.service.plist import HOMEBREW_SESSIONS
 from mlxoss.service.spec import LABEL
 from tests.support.cli.mac import Mac
 from tests.support.cli.runner import environment
-from tests.support.service.box import until
+from tests.support.waiting import until
 
 
 def stream(port: int, started: threading.Event, chunks: list[str]) -> None:
@@ -105,7 +105,7 @@ def test_a_wrong_setting_is_no_loop_and_its_reason_is_shown(mac: Mac) -> None:
         found = mac.status()
         return found if found["job"] and not found["job"]["pid"] and found["last_exit"] else None
 
-    found = until(ended, limit_s=60, pause_s=0.3)
+    found = until(ended, pause_s=0.3)
     assert found is not None
     assert (found["job"]["runs"], found["job"]["last_exit"]) == (1, "0")
     assert found["last_exit"]["code"] == "config"
@@ -147,7 +147,7 @@ def test_nothing_is_touched_when_a_check_fails(mac: Mac) -> None:
 def test_a_daemon_that_hangs_is_told_from_one_that_runs(mac: Mac) -> None:
     mac.install()
     pid = mac.loaded()["job"]["pid"]
-    until(lambda: mac.status()["process"]["age_s"] >= YOUNG_S, limit_s=60, pause_s=0.5)
+    until(lambda: mac.status()["process"]["age_s"] >= YOUNG_S, pause_s=0.5)
     os.kill(pid, signal.SIGSTOP)
     try:
         done = mac("status")

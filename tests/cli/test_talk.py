@@ -19,13 +19,14 @@ from mlxoss import paths
 from mlxoss.api_key_file import create_key
 from mlxoss.cli.chat.markdown import Markdown
 from mlxoss.harmony.encoding import Encoding
-from tests.server.conftest import Serve, encoding, serve
+from tests.server.conftest import Serve, serve
 from tests.support.cli.runner import environment, mlxoss
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import MODEL, Server, eventually
+from tests.support.server.harness import MODEL, Server
 from tests.support.server.scripts import HELLO, always, endless
+from tests.support.waiting import until
 
-__all__ = ["encoding", "serve"]
+__all__ = ["serve"]
 
 
 class Terminal:
@@ -114,10 +115,10 @@ def test_ctrl_c_ends_the_answer_and_not_the_talk(
     server = serve(backend)
     terminal = open_chat(server)
     terminal.type("Go on\n")
-    eventually(lambda: backend.active == 1)
+    until(lambda: backend.active == 1)
     terminal.type("\x03")
     terminal.until("\\(cancelled\\)[\r\n]+> ")
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
     terminal.type("half a line\x03")
     terminal.until("> ")
     terminal.type("/what\n/effort never\n")

@@ -16,7 +16,8 @@ from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import Server, ask, eventually
+from tests.support.http import ask
+from tests.support.server.harness import Server
 from tests.support.server.scripts import (
     AFTER_CALL,
     CALL,
@@ -26,6 +27,7 @@ from tests.support.server.scripts import (
     final,
     to_ids,
 )
+from tests.support.waiting import until
 
 anthropic = pytest.importorskip("anthropic")
 
@@ -383,7 +385,7 @@ def test_a_client_that_leaves_frees_its_slot(
     body: Any = {"model": "m", "max_tokens": 4000, "messages": [USER]}
     with connect(server.url).messages.stream(**body) as events:
         next(iter(events))
-    eventually(lambda: server.services.engine.status().active == 0)
+    until(lambda: server.services.engine.status().active == 0)
 
 
 def test_guards_are_the_same_as_chat_s(

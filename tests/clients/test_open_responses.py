@@ -16,7 +16,8 @@ from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
 from tests.support.api.strict import check_event, check_response
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import Answer, Server, ask
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server
 from tests.support.server.scripts import CALL, HELLO, to_ids
 
 ENDS = ("response.completed", "response.failed", "response.incomplete", "error")

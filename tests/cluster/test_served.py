@@ -15,7 +15,8 @@ import pytest
 from tests.support.cli.runner import environment, mlxoss
 from tests.support.cluster.groups import group, write_hostfile
 from tests.support.cluster.sshd import Network
-from tests.support.service.box import is_alive, until
+from tests.support.service.box import is_alive
+from tests.support.waiting import until
 
 LIMIT_S = 60
 
@@ -45,7 +46,7 @@ def test_the_other_host_answers_with_it_and_ends_with_it(
     (rank,) = ranks_of(tmp_path / "b")
     os.kill(process.pid, ended)
     process.wait(LIMIT_S)
-    until(lambda: not is_alive(rank), LIMIT_S)
+    until(lambda: not is_alive(rank))
     assert ranks_of(tmp_path / "b") == []
 
 

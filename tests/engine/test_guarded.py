@@ -14,7 +14,7 @@ import pytest
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel
-from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding, load_encoding
+from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import GrammarError, GrammarMatcher
 from mlxoss.harmony.grammar.rules import TurnRules
@@ -32,11 +32,6 @@ from tests.support.engine.leaning import Leaning
 from tests.support.harmony.guarded_turns import MODES, check_turn
 
 PROMPT = list(range(1000, 1020))
-
-
-@pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture(scope="module")

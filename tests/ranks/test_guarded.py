@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.engine.test_guarded import (
     guarded,
@@ -22,11 +21,6 @@ __all__ = ["test_what_cannot_be_followed_fails_its_own_request"]
 
 if os.environ.get("TEST_RANKS") == "all":
     from tests.engine.test_guarded import test_a_cut_turn_ends_by_length  # noqa: F401
-
-
-@pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.cli.daemon import Daemon
-from tests.support.ranks.served import ask, group, is_there, pids, wait_until
+from tests.support.ranks.served import complete, group, is_there, pids
+from tests.support.waiting import until
 
 
 def tell(daemon: Daemon, what: str) -> None:
@@ -23,14 +24,14 @@ def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
         assert found["communication_s_per_step"] > 0
         assert [rank["rank"] for rank in found["ranks"]] == [0, 1]
         held = [rank["memory"]["active_bytes"] for rank in found["ranks"]]
-        said = ask(daemon)
+        said = complete(daemon)
         tell(daemon, "unload")
-        wait_until(lambda: rank_memory(daemon) < held[1] / 2)
+        until(lambda: rank_memory(daemon) < held[1] / 2)
         assert daemon.health()["status"] == "unloaded"
-        assert ask(daemon) == said
+        assert complete(daemon) == said
         assert pids(daemon)[1] == worker
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(ask, daemon, 60)
+            answer = pool.submit(complete, daemon, 60)
             daemon.wait_until(lambda: daemon.health()["active_requests"] == 1)
             daemon.process.send_signal(signal.SIGTERM)
             assert len(answer.result()) > len(said)

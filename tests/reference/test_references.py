@@ -7,7 +7,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from tests.support.reference import golden, make_golden
+from tests.reference import make_golden
+from tests.support.reference import golden
 from tests.support.reference.checkpoint import Weights, digest, make_config
 from tests.support.reference.golden import NAMES, POSITIONS, TOLERANCE, Golden
 from tests.support.reference.numpy_model import NumpyModel

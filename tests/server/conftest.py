@@ -10,7 +10,7 @@ import pytest
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import MlxBackend
-from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.engine.leaning import Leaning
@@ -19,11 +19,6 @@ from tests.support.server.harness import Server, running
 from tests.support.server.scripts import always
 
 Serve = Callable[..., Server]
-
-
-@pytest.fixture(scope="session")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from mlxoss.config import Config
 from mlxoss.server.http.file_limits import raise_file_limit
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import Server, ask, chat_body, eventually, post, send_chat
+from tests.support.http import ask
+from tests.support.server.harness import Server, chat_body, post, send_chat
 from tests.support.server.scripts import HELLO
+from tests.support.waiting import until
 
 CROWD = 1000
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -53,7 +55,7 @@ def test_where_all_are_busy_a_new_one_is_told(serve: Serve) -> None:
     with server.connect() as first, server.connect() as second:
         for connection in (first, second):
             send_chat(connection, stream=True, max_tokens=3000)
-        eventually(lambda: backend.active == 2)
+        until(lambda: backend.active == 2)
         with server.connect() as third:
             received = b""
             while part := third.recv(65536):
@@ -62,7 +64,7 @@ def test_where_all_are_busy_a_new_one_is_told(serve: Serve) -> None:
         assert head.startswith(b"HTTP/1.1 503 ")
         assert json.loads(body)["error"]["code"] == "too_many_connections"
         assert first.recv(12) == b"HTTP/1.1 200"
-    eventually(lambda: ask_is(server, 200))
+    until(lambda: ask_is(server, 200))
 
 
 def ask_is(server: Server, status: int) -> bool:
@@ -89,8 +91,8 @@ def test_health_in_a_crowd(serve: Serve) -> None:
         print(f"/health p99: {took_s[-3] * 1000:.1f} ms")  # noqa: T201
         assert took_s[-3] < 0.5
         assert post(server, body).status == 200
-    eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
-    eventually(lambda: server.services.turns.in_progress == 0)
+    until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
+    until(lambda: server.services.turns.in_progress == 0)
 
 
 def time_of_health(server: Server) -> float:
@@ -181,7 +183,7 @@ def test_a_body_that_trickles_in_after_its_answer_is_given_up(serve: Serve) -> N
         received = _trickle(connection, b"x" * 200)
         assert received.startswith(b"HTTP/1.1 403")
         connection.settimeout(30)
-        eventually(lambda: not server.app.ctx.connections)
+        until(lambda: not server.app.ctx.connections)
 
 
 def test_a_long_body_in_time_is_taken_whole(serve: Serve) -> None:
@@ -216,8 +218,8 @@ def test_half_a_connection_is_none(serve: Serve) -> None:
         assert connection.recv(12) == b"HTTP/1.1 200"
         connection.shutdown(socket.SHUT_WR)
         assert b"[DONE]" not in read_all(connection)
-    eventually(lambda: server.services.turns.in_progress == 0)
-    eventually(lambda: backend.active == 0)
+    until(lambda: server.services.turns.in_progress == 0)
+    until(lambda: backend.active == 0)
     assert ask(server, "GET", "/health").json["active_requests"] == 0
 
 

@@ -14,8 +14,10 @@ from mlxoss.api_key_file import create_key
 from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import Server, ask, ask_chat, eventually, running
+from tests.support.http import ask
+from tests.support.server.harness import Server, ask_chat, running
 from tests.support.server.scripts import HELLO, always, endless
+from tests.support.waiting import until
 
 
 def status(server: Server) -> str:
@@ -51,20 +53,20 @@ def test_a_turn_ends_before_its_model_goes(
     server = serve(backend)
     with ThreadPoolExecutor() as pool:
         turn = pool.submit(ask_chat, server, max_tokens=20)
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
         # One that gives up takes its wish back.
         with server.connect() as connection:
             connection.sendall(b"POST /mlxoss/unload HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            eventually(lambda: "the model is to be unloaded; 1 requests" in caplog.text)
-        eventually(lambda: "the model stays" in caplog.text)
+            until(lambda: "the model is to be unloaded; 1 requests" in caplog.text)
+        until(lambda: "the model stays" in caplog.text)
         backend.gate.set()
         assert turn.result().status == 200
         assert status(server) == "ok"
         backend.gate.clear()
         turn = pool.submit(ask_chat, server, max_tokens=20)
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
         unloading = pool.submit(ask, server, "POST", "/mlxoss/unload")
-        eventually(lambda: caplog.text.count("the model is to be unloaded; 1 requests") == 2)
+        until(lambda: caplog.text.count("the model is to be unloaded; 1 requests") == 2)
         assert not unloading.done()
         backend.gate.set()
         assert turn.result().json["usage"]["completion_tokens"] == 20

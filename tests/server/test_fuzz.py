@@ -18,10 +18,12 @@ from schemathesis.specs.openapi import checks as said
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.support.fakes import ScriptedBackend
+from tests.support.http import Answer, ask
 from tests.support.server.budget import EXAMPLES, SEED
 from tests.support.server.contract import Contract
-from tests.support.server.harness import Answer, Server, ask, eventually, running
+from tests.support.server.harness import Server, running
 from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 CHECKS = [
     not_a_server_error,
@@ -66,7 +68,7 @@ def test_every_operation(server: Server, contract: Contract, mode: GenerationMod
     for operation in (found.ok() for found in schema.get_all_operations()):
         if mode is GenerationMode.POSITIVE or can_be_wrong(operation):
             try_operation(server, contract, operation, mode)
-    eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
+    until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
 
 
 def can_be_wrong(operation: Any) -> bool:

@@ -15,7 +15,9 @@ from mlxoss.api_key_file import create_key, read_local_token
 from mlxoss.config import Config
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import Answer, Server, ask, chat_body, eventually, set_at_last
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server, chat_body, set_at_last
+from tests.support.waiting import until
 
 ANSWER = [200_005, 17_196, 200_008, 1000, 200_002]
 
@@ -48,7 +50,7 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
     backend.gate.clear()
     with set_at_last(backend.gate):
         held = [hold(server, laptop), hold(server, laptop)]
-        eventually(lambda: in_engine(server) == 2)
+        until(lambda: in_engine(server) == 2)
         for path, fields in [
             ("/v1/chat/completions", {}),
             ("/v1/responses", {}),
@@ -75,9 +77,9 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
         ]
         for thread in threads:
             thread.start()
-        eventually(lambda: in_engine(server) == 5)
+        until(lambda: in_engine(server) == 5)
         held.pop().close()
-        eventually(lambda: in_engine(server) == 4)
+        until(lambda: in_engine(server) == 4)
         # A place is free again, and a background response keeps it.
         queued = post(server, laptop, "/v1/responses", background=True)
         assert queued.status == 200
@@ -89,7 +91,7 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
             thread.join(30)
         assert answers == [200, 200, 200]
     held.pop().close()
-    eventually(lambda: server.services.turns.in_progress == 0)
+    until(lambda: server.services.turns.in_progress == 0)
     assert post(server, laptop, "/v1/responses").status == 200
 
 
@@ -119,7 +121,7 @@ def test_without_keys_it_does_nothing(serve: Serve, most: int) -> None:
     backend.gate.clear()
     with set_at_last(backend.gate):
         held = [hold(server, "whatever") for _ in range(3)]
-        eventually(lambda: in_engine(server) == 3)
+        until(lambda: in_engine(server) == 3)
     for connection in held:
         assert connection.recv(12) == b"HTTP/1.1 200"
         connection.close()

@@ -27,8 +27,10 @@ from mlxoss.config import Config
 from mlxoss.errors import ConfigError
 from mlxoss.server.access.exposure import check_exposure
 from tests.server.conftest import Serve
-from tests.support.server.harness import Answer, Server, ask, chat_body, eventually
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server, chat_body
 from tests.support.server.scripts import HELLO
+from tests.support.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello!"}
 
@@ -171,7 +173,7 @@ def test_uses_are_noted_at_once_then_later(serve: Serve, tmp_path: Path) -> None
     began = time.time()
     server = serve(HELLO, folder=tmp_path)
     ask_with(server, f"Bearer {token}")
-    eventually(lambda: read_uses(tmp_path).get(key, 0) >= began)
+    until(lambda: read_uses(tmp_path).get(key, 0) >= began)
     first = (tmp_path / USES_FILE).stat().st_mtime_ns
     for _ in range(20):
         ask_with(server, f"Bearer {token}")

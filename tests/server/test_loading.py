@@ -14,14 +14,10 @@ from mlxoss.engine.backend import Backend
 from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import (
-    ask,
-    ask_chat,
-    eventually,
-    running,
-    set_at_last,
-)
+from tests.support.http import ask
+from tests.support.server.harness import ask_chat, running, set_at_last
 from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 
@@ -64,7 +60,7 @@ def test_requests_wait_while_the_model_loads(encoding: Encoding) -> None:
         set_at_last(loaded),
     ):
         waiting = [pool.submit(ask_chat, server, stream=streamed) for streamed in (False, True)]
-        eventually(lambda: server.services.engine.status().waiting == 2)
+        until(lambda: server.services.engine.status().waiting == 2)
         health = ask(server, "GET", "/health")
         assert health.status == 200
         assert health.json["status"] == "loading"
@@ -91,7 +87,7 @@ def test_requests_wait_while_the_encoding_loads(encoding: Encoding) -> None:
         set_at_last(loaded),
     ):
         waiting = pool.submit(ask_chat, server)
-        eventually(lambda: server.services.turns.in_progress == 1)
+        until(lambda: server.services.turns.in_progress == 1)
         assert ask(server, "GET", "/health").json["status"] == "loading"
         loaded.set()
         assert waiting.result().status == 200
@@ -115,7 +111,7 @@ def test_a_failed_load(encoding: Encoding, broken: str, logged_errors: Errors) -
         set_at_last(go),
     ):
         waiting = [pool.submit(ask_chat, server, stream=streamed) for streamed in (False, True)]
-        eventually(lambda: server.services.turns.in_progress == 2)
+        until(lambda: server.services.turns.in_progress == 2)
         go.set()
         for answer in [*(w.result() for w in waiting), ask_chat(server)]:
             assert answer.status == 503

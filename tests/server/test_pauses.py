@@ -19,8 +19,10 @@ from tests.support.engine.harness import WatchedModel
 from tests.support.engine.leaning import Leaning
 from tests.support.engine.pausing import with_places
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import MODEL, Server, ask, eventually, running
+from tests.support.http import ask
+from tests.support.server.harness import MODEL, Server, running
 from tests.support.server.scripts import always, final
+from tests.support.waiting import until
 
 
 def chat(server: Server, text: str) -> str | None:
@@ -53,7 +55,7 @@ def test_four_chats_run_together_in_a_room_for_63_000(
     with running(load, lambda: encoding, guards=guards, model=model) as server:
         with ThreadPoolExecutor(1) as pool:
             answers = pool.submit(chat_together, server, texts)
-            eventually(lambda: server.services.engine.status().waiting == 4)
+            until(lambda: server.services.engine.status().waiting == 4)
             start.set()
             together = answers.result()
         assert max(rows) == 4

@@ -11,7 +11,8 @@ import pytest
 from mlxoss.config import Config
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import ask_chat, eventually, sse_payloads
+from tests.support.server.harness import ask_chat, sse_payloads
+from tests.support.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello!"}
 ENDLESS = [200_005, 17_196, 200_008, *[1000] * 3000]  # <|channel|>final<|message|>
@@ -33,7 +34,7 @@ def test_an_answer_that_takes_too_long(
     assert answer.error["code"] == "request_timeout"
     assert "request_timeout" in answer.error["message"]
     assert answer.headers["x-should-retry"] == "false"
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
 
 
 def test_a_stream_that_takes_too_long(serve: Serve, backend: ScriptedBackend) -> None:
@@ -48,7 +49,7 @@ def test_a_stream_that_takes_too_long(serve: Serve, backend: ScriptedBackend) ->
     )
     assert events[-1].type == "response.failed"
     assert events[-1].response.error is not None
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
     assert server.services.turns.in_progress == 0
 
 

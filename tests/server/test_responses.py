@@ -17,7 +17,8 @@ from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
 from tests.support.api.strict import check, check_event, check_response
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import DATE, Server, ask, ask_chat, running
+from tests.support.http import ask
+from tests.support.server.harness import DATE, Server, ask_chat, running
 from tests.support.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
 
 WEATHER: Any = {

@@ -21,15 +21,10 @@ from tests.server.conftest import Serve
 from tests.server.test_process import process, read_to_end
 from tests.support.api.strict import check_event, check_response
 from tests.support.fakes import ScriptedBackend
-from tests.support.server.harness import (
-    Server,
-    ask,
-    eventually,
-    kept_responses,
-    running,
-    set_at_last,
-)
+from tests.support.http import ask
+from tests.support.server.harness import Server, kept_responses, running, set_at_last
 from tests.support.server.scripts import HELLO, always, endless, final
+from tests.support.waiting import until
 
 JSON = {"content-type": "application/json"}
 LONG = final("word " * 100)
@@ -128,11 +123,11 @@ def test_a_client_that_leaves_frees_its_slot(
     server = serve(backend)
     with server.connect() as connection:
         send(connection, stream=streamed)
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
         if streamed:
             read_until(connection, b"output_text.delta")
-    eventually(lambda: backend.active == 0)
-    eventually(lambda: server.services.turns.in_progress == 0)
+    until(lambda: backend.active == 0)
+    until(lambda: server.services.turns.in_progress == 0)
     assert kept_responses(server) == 0
 
 
@@ -151,10 +146,10 @@ def test_a_websocket_that_is_left_frees_its_slot(
                 gate.set()
                 while "output_text.delta" not in str(connection.recv(timeout=30)):
                     pass
-            eventually(lambda: server.services.turns.in_progress == 1)
-        eventually(lambda: server.services.turns.in_progress == 0)
+            until(lambda: server.services.turns.in_progress == 1)
+        until(lambda: server.services.turns.in_progress == 0)
         gate.set()
-        eventually(lambda: backend.active == 0)
+        until(lambda: backend.active == 0)
 
 
 def test_a_background_response_goes_on_without_its_client(encoding: Encoding, serve: Serve) -> None:
@@ -197,7 +192,7 @@ def test_stopping_ends_background_responses_and_keeps_their_end(
     backend = ScriptedBackend(always(encoding, LONG), step_s=0.01)
     with running(lambda: backend, lambda: encoding, folder=tmp_path, drain_s=drain_s) as server:
         path = f"/v1/responses/{create(server, background=True)['id']}"
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
     with running(lambda: backend, lambda: encoding, folder=tmp_path) as server:
         kept = ask(server, "GET", path).json
         check_response(kept)

@@ -19,8 +19,9 @@ from mlxoss.service.job import Absent, JobState
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import EXIT_STATUS, Verdict
-from tests.support.service.box import Box, is_alive, until
+from tests.support.service.box import Box, is_alive
 from tests.support.service.standin import QUIRKS
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("box", QUIRKS, indirect=True, ids=lambda quirk: quirk or "plain")

@@ -12,8 +12,9 @@ from typing import Any
 from mlxoss.service.plist import plist_path
 from mlxoss.service.spec import LABEL
 from tests.support.cli.runner import environment
-from tests.support.service.box import free_port, is_alive, until
+from tests.support.service.box import free_port, is_alive
 from tests.support.service.standin import StandIn
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 # What an installer writes, but for these very sources: a service gets no PYTHONPATH.
@@ -82,7 +83,7 @@ class Mac:
             found = self.status()
             return found if found["health"] and found["health"]["status"] == "ok" else None
 
-        found = until(check, limit_s=60, pause_s=0.3)
+        found = until(check, pause_s=0.3)
         assert found is not None
         return found
 

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.service.box import free_port, until
+from tests.support.service.box import free_port
+from tests.support.waiting import until
 
 _SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 SSHD = shutil.which("sshd", path=_SBIN)
@@ -89,7 +90,7 @@ class Network:
         log = self.folder / f"log-{name}"
         command = [SSHD, "-D", "-f", str(config), "-E", str(log)]
         self._servers.append(subprocess.Popen(command))
-        until(lambda: _answers(port), limit_s=10)
+        until(lambda: _answers(port))
         with (self.folder / "known_hosts").open("a") as known:
             known.write(f"[127.0.0.1]:{port} {host_key.with_suffix('.pub').read_text()}")
         self.know(name, Port=port)

@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from openai import APIError, OpenAI
 
 from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.waiting import until
 
 TIMEOUT_S = 5
 ENDLESS = {"200002": -100, "200012": -100}
@@ -71,13 +71,6 @@ def is_there(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 class Talk:
     """A streamed answer without end, read on a thread; ``error`` is how it ended."""
 
@@ -87,7 +80,7 @@ class Talk:
         self._client = OpenAI(base_url=f"{daemon.url}/v1", api_key="-", max_retries=0)
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
-        wait_until(lambda: self.text != "")
+        until(lambda: self.text != "")
 
     def _read(self) -> None:
         try:
@@ -106,7 +99,7 @@ class Talk:
         return str(self.error)
 
 
-def ask(daemon: Daemon, max_tokens: int = 12) -> str:
+def complete(daemon: Daemon, max_tokens: int = 12) -> str:
     client = OpenAI(base_url=f"{daemon.url}/v1", api_key="-", max_retries=0)
     done = client.completions.create(
         model="-", prompt="Hello", temperature=0, max_tokens=max_tokens, logit_bias=ENDLESS

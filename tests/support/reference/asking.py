@@ -15,7 +15,7 @@ MEASURED = SamplingParams(temperature=0.0, top_logprobs=BEST + 64)
 """More than are compared: in another order at the end, the same ones are among them."""
 
 
-def ask(reference: Golden, position: int) -> GenerationRequest:
+def request_after(reference: Golden, position: int) -> GenerationRequest:
     """One token after that position."""
     return make_request(reference.ids[: position + 1], 1, MEASURED)
 
@@ -57,6 +57,6 @@ def check_each(reference: Golden, backend: Backend, positions: Iterable[int]) ->
     """Ask at each position by itself; how much of each prompt was cached."""
     cached = []
     for position in positions:
-        cached.append(backend.insert(0, ask(reference, position)))
+        cached.append(backend.insert(0, request_after(reference, position)))
         assert check(reference, position, drain(backend, [0])[0]) == [position]
     return cached

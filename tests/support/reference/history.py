@@ -11,7 +11,7 @@ from mlxoss.engine.prefix_cache.arrays import read_form
 from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.engine.prefix_cache.disk import DiskTier
 from tests.support.engine.harness import Outcome, drain
-from tests.support.reference.asking import ask
+from tests.support.reference.asking import request_after
 from tests.support.reference.golden import Golden
 
 PLENTY = 1 << 30
@@ -41,7 +41,7 @@ class History:
         folder.chmod(0o700)
         self.prefixes = PrefixCache(PLENTY, cut, self.tier())
         backend = self.backend(prefill_step_tokens=256)
-        assert backend.insert(0, ask(reference, len(reference.ids) - 1)) == 0
+        assert backend.insert(0, request_after(reference, len(reference.ids) - 1)) == 0
         self.outcome: Outcome = drain(backend, [0])[0]
 
     def tier(self) -> DiskTier:

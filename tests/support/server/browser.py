@@ -13,7 +13,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server.harness import eventually
+from tests.support.waiting import until
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _QUIET = (
@@ -52,7 +52,7 @@ class Browser:
         for domain in domains:
             page.call(f"{domain}.enable")
         self.call("Page.navigate", session, url=url)
-        eventually(lambda: page.run("document.readyState + location.href") == f"complete{url}")
+        until(lambda: page.run("document.readyState + location.href") == f"complete{url}")
         return page
 
     def call(self, method: str, session: str | None = None, **params: Any) -> Any:
@@ -116,7 +116,7 @@ def browsing(program: str, folder: Path, names: Sequence[str]) -> Iterator[Brows
     told = folder / "DevToolsActivePort"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: told.exists() and told.read_text().count("\n") > 0, within_s=60)
+            until(lambda: told.exists() and told.read_text().count("\n") > 0)
             port, path = told.read_text().split()
             with connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as connection:
                 browser = Browser(connection)

@@ -8,7 +8,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tests.support.server.harness import Answer, Server, ask, sse_payloads
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server, sse_payloads
 
 
 class Contract:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
-import http.client
 import itertools
 import json
 import socket
@@ -34,6 +33,8 @@ from mlxoss.server.services import Services
 from mlxoss.server.storage import open_in_memory, open_storage
 from mlxoss.turns.context import ServedModel
 from mlxoss.turns.responses.recovery import recover
+from tests.support.http import Answer, ask
+from tests.support.waiting import HANG_S
 
 MODEL = ModelInfo(name="tiny/gpt-oss", context_tokens=4096, created=1_700_000_000)
 DATE = datetime.date(2026, 11, 22)
@@ -56,12 +57,12 @@ class Server:
 
     def client(self, **options: Any) -> openai.OpenAI:
         """The official client, without retries so that errors are seen as they are."""
-        options = {"max_retries": 0, "timeout": 30.0} | options
+        options = {"max_retries": 0, "timeout": HANG_S} | options
         client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", **options)
         return self.clients.enter_context(client)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=HANG_S)
 
 
 @contextmanager
@@ -121,64 +122,15 @@ def running(
     thread = threading.Thread(target=run, name="server")
     thread.start()
     try:
-        server = started.result(30)
+        server = started.result(HANG_S)
         try:
             with server.clients:
                 yield server
         finally:
             server.loop.call_soon_threadsafe(end.set)
     finally:
-        thread.join(60)
+        thread.join(HANG_S)
         assert not thread.is_alive()
-
-
-def eventually(holds: Callable[[], bool], *, within_s: float = 10.0) -> None:
-    """Wait for a condition that another thread brings about."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A raw HTTP answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The error object, checked to have exactly OpenAI's fields."""
-        error: dict[str, Any] = self.json["error"]
-        assert set(self.json) == {"error"}
-        assert set(error) == {"message", "type", "param", "code"}
-        assert isinstance(error["message"], str)
-        assert error["message"]
-        return error
-
-
-def ask(
-    server: Server,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-) -> Answer:
-    """One request over a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    try:
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, response.read())
-    finally:
-        connection.close()
 
 
 def ask_chat(server: Server, **fields: Any) -> Answer:

@@ -1,10 +1,10 @@
-"""Servers whose state is in a folder, to be killed: ``python -m tests.support.server.kept_process FOLDER``.
+"""Servers whose state is in a folder, to be killed.
 
-It loads everything once and then answers lines on its standard input: ``start`` forks a
-server and prints ``pid PID`` and, once that listens, ``port PID PORT``. So a life costs
-milliseconds instead of seconds. Its model writes a short answer, one token a millisecond,
-or each ``start STEP_S``. ``start STEP_S BYTES`` lets it write no file beyond that size, as
-on a full disk.
+``python -m tests.support.server.kept_process FOLDER`` loads everything once and then answers lines
+on its standard input: ``start`` forks a server and prints ``pid PID`` and, once that listens,
+``port PID PORT``. So a life costs milliseconds instead of seconds. Its model writes a short
+answer, one token a millisecond, or each ``start STEP_S``. ``start STEP_S BYTES`` lets it write no
+file beyond that size, as on a full disk.
 """
 
 from __future__ import annotations

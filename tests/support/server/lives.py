@@ -19,7 +19,8 @@ from typing import IO, Any
 
 from mlxoss.server.storage import DATABASE
 from tests.support.api.strict import check_event, check_response
-from tests.support.server.harness import eventually
+from tests.support.http import ask
+from tests.support.waiting import until
 
 Start = Callable[..., "Life"]
 
@@ -36,7 +37,7 @@ class Life:
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        eventually(lambda: not is_there(self.pid))
+        until(lambda: not is_there(self.pid))
 
 
 def is_there(pid: int) -> bool:
@@ -90,15 +91,8 @@ def nursery(folder: Path, prefix: Sequence[str] = ()) -> Iterator[Start]:
             parent.kill()
 
 
-def ask(port: int, method: str, path: str, body: Any = None) -> bytes:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        headers = {"content-type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        return connection.getresponse().read()
-
-
 def create(port: int, **fields: Any) -> bytes:
-    return ask(port, "POST", "/v1/responses", {"model": "any", "input": "Hello!"} | fields)
+    return ask(port, "POST", "/v1/responses", {"model": "any", "input": "Hello!"} | fields).body
 
 
 def events_in(body: bytes) -> list[dict[str, Any]]:
@@ -155,7 +149,7 @@ class Client(threading.Thread):
         if response_id is None:
             return
         del self.told.whole[response_id]
-        if json.loads(ask(self.port, "DELETE", f"/v1/responses/{response_id}"))["deleted"]:
+        if ask(self.port, "DELETE", f"/v1/responses/{response_id}").json["deleted"]:
             self.told.deleted.add(response_id)
 
     def note(self, response: dict[str, Any]) -> str | None:
@@ -170,15 +164,15 @@ class Client(threading.Thread):
 def assert_kept(port: int, told: Told) -> None:
     """All that was told is so."""
     for response_id, response in told.whole.items():
-        assert json.loads(ask(port, "GET", f"/v1/responses/{response_id}")) == response
+        assert ask(port, "GET", f"/v1/responses/{response_id}").json == response
     for response_id in told.deleted:
-        answer = json.loads(ask(port, "GET", f"/v1/responses/{response_id}"))
+        answer = ask(port, "GET", f"/v1/responses/{response_id}").json
         assert answer["error"]["code"] == "response_not_found"
     for response_id in told.background:
-        kept = json.loads(ask(port, "GET", f"/v1/responses/{response_id}"))
+        kept = ask(port, "GET", f"/v1/responses/{response_id}").json
         check_response(kept)
         assert kept["status"] in ("completed", "failed")
-        body = ask(port, "GET", f"/v1/responses/{response_id}?stream=true")
+        body = ask(port, "GET", f"/v1/responses/{response_id}?stream=true").body
         events = events_in(body)
         for event in events:
             check_event(event)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from mlxoss.last_exit import read_last_exit
 from mlxoss.service.health import Health, probe
@@ -21,8 +18,7 @@ from mlxoss.service.spec import LABEL, ServiceSpec
 from mlxoss.service.status import ServiceStatus, read_status
 from mlxoss.service.supervisor import Polling
 from tests.support.service.standin import StandIn
-
-T = TypeVar("T")
+from tests.support.waiting import HANG_S, until
 
 PACE = Polling(poll_s=0.2, retry_s=0.2)
 
@@ -31,14 +27,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probing:
         port: int = probing.getsockname()[1]
         return port
-
-
-def until(check: Callable[[], T], limit_s: float = 20.0, pause_s: float = 0.02) -> T:
-    end = time.monotonic() + limit_s
-    while not (value := check()):
-        assert time.monotonic() < end, f"not within {limit_s} s"
-        time.sleep(pause_s)
-    return value
 
 
 def is_alive(pid: int) -> bool:
@@ -104,7 +92,7 @@ class Box:
             self.supervisor.query,
             self.ask,
             lambda: read_last_exit(self.state),
-            limit_s=20,
+            limit_s=HANG_S,
             pace=PACE,
         )
 
