@@ -7,6 +7,7 @@ import pytest
 
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from tests.support import leftovers
 
 # A busy machine makes nothing wrong.
 hypothesis.settings.register_profile(
@@ -16,6 +17,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the plugin here: ``pytest`` alone has no path to it before."""
+    config.pluginmanager.register(leftovers)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -223,9 +223,9 @@ def test_no_more_files_can_be_opened(tmp_path: Path, checkpoint: Path) -> None:
             # Said once a second; asyncio itself says so a thousand times.
             times = [line[:19] for line in daemon.said if is_of_accepting(line)]
             assert max(map(times.count, times)) <= 2
-            cpu = cpu_s(pid)
-            daemon.wait_until(lambda: sum(map(is_of_accepting, daemon.said)) >= 5)
-            assert cpu_s(pid) - cpu < 1.0
+            # Whoever is connected is answered while the others wait.
+            while sum(map(is_of_accepting, daemon.said)) < 5:
+                assert ask_health(early)["status"] == "ok"
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
             for each in fill:
                 assert ask_health(each)["problems"] == []
@@ -234,12 +234,6 @@ def test_no_more_files_can_be_opened(tmp_path: Path, checkpoint: Path) -> None:
 
 def is_of_accepting(line: str) -> bool:
     return "out of system resource" in line
-
-
-def cpu_s(pid: int) -> float:
-    """The processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_few_files_allow_few_connections(tmp_path: Path, checkpoint: Path) -> None:

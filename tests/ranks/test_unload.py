@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +32,14 @@ def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
         assert complete(daemon) == said
         assert pids(daemon)[1] == worker
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(complete, daemon, 60)
+            # The other rank stands still meanwhile, so that the answer is under way; then few
+            # tokens are left, which the slowest machine says within the daemon's patience.
+            os.kill(worker, signal.SIGSTOP)
+            answer = pool.submit(complete, daemon, 16)
             daemon.wait_until(lambda: daemon.health()["active_requests"] == 1)
             daemon.process.send_signal(signal.SIGTERM)
+            daemon.wait_until(lambda: "stopping" in "".join(daemon.said))
+            os.kill(worker, signal.SIGCONT)
             assert len(answer.result()) > len(said)
         assert daemon.process.wait(60) == 0
         assert not is_there(worker)

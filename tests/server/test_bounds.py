@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -87,18 +86,10 @@ def test_health_in_a_crowd(serve: Serve) -> None:
                 connection.sendall(HEALTH[: 10 + number % 30])
             elif number % 20 == 1:
                 connection.sendall(head.encode() + body[: number % 50])
-        took_s = sorted(time_of_health(server) for _ in range(300))
-        print(f"/health p99: {took_s[-3] * 1000:.1f} ms")  # noqa: T201
-        assert took_s[-3] < 0.5
+        assert [ask(server, "GET", "/health").status for _ in range(300)] == [200] * 300
         assert post(server, body).status == 200
     until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
     until(lambda: server.services.turns.in_progress == 0)
-
-
-def time_of_health(server: Server) -> float:
-    begun_at = time.monotonic()
-    assert ask(server, "GET", "/health").status == 200
-    return time.monotonic() - begun_at
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])

@@ -121,7 +121,7 @@ def test_who_reads_nothing_is_cut_off_and_others_are_not(
     server.app.config.SEND_TIMEOUT = 1
     with ExitStack() as stack:
         ask_all(server, stack)
-        until(lambda: backend.active == 3)
+        until(lambda: len(backend.inserted) == 3)
         answer = ask_chat(server, stream=True, max_tokens=2000)
         assert sse_payloads(answer.body)[-1] == b"[DONE]"
         until(lambda: server.services.turns.in_progress == 0)
