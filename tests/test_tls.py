@@ -64,7 +64,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
 
     def serve() -> None:
         with theirs:
-            theirs.settimeout(10)
+            theirs.settimeout(120)
             with contextlib.suppress(OSError):
                 server.wrap_socket(theirs, server_side=True).close()
 
@@ -72,7 +72,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
     thread.start()
     try:
         with ours:
-            ours.settimeout(10)
+            ours.settimeout(120)
             with client.wrap_socket(ours) as connection:
                 return connection.version()
     finally:

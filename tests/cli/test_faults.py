@@ -209,11 +209,11 @@ def test_no_more_files_can_be_opened(tmp_path: Path, checkpoint: Path) -> None:
         assert_chat_works(api)
         pid, port = daemon.process.pid, int(str(daemon.url).rpartition(":")[2])
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as early:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as early:
             assert ask_health(early)["problems"] == []
             used = max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
-            fill = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(9)]
+            fill = [http.client.HTTPConnection("127.0.0.1", port, timeout=120) for _ in range(9)]
             for each in fill:
                 each.connect()
             daemon.wait_until(

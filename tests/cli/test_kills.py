@@ -67,7 +67,7 @@ def live_and_die(mac: Mac, pid: int, rng: random.Random, *, is_first: bool) -> d
     os.kill(pid, signal.SIGKILL)
     told: dict[str, Any] = {}
     for client in clients:
-        client.join(60)
+        client.join(120)
         assert not client.is_alive()
         told |= client.told
     return told

@@ -61,7 +61,7 @@ def test_the_usual_addresses(tmp_path: Path) -> None:
         port = int(str(daemon.url).rpartition(":")[2])
         assert daemon.url == f"http://127.0.0.1:{port}"
         for address in ("127.0.0.1", "::1"):
-            with socket.create_connection((address, port), timeout=30):
+            with socket.create_connection((address, port), timeout=120):
                 pass
         env = {"MLXOSS_PORT": str(port)}
         done = mlxoss(tmp_path, "serve", env=env)

@@ -135,7 +135,7 @@ def leave(caller: Caller) -> None:
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
         f"Authorization: Bearer {caller.key}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         connection.sendall(head.encode() + body)
         connection.recv(1)
 

@@ -214,7 +214,7 @@ def test_without_a_service_manager_one_sentence_points_to_serve(tmp_path: Path) 
             env=environment(tmp_path, env),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == code
@@ -247,7 +247,7 @@ def test_status_loads_nothing_that_takes_long(tmp_path: Path) -> None:
         env=environment(tmp_path, {"HOME": str(tmp_path), "MLXOSS_LAUNCHCTL": "/bin/false"}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 4

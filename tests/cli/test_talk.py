@@ -101,7 +101,7 @@ def test_a_talk_remembers_forgets_and_ends(
     assert "First words" not in third
     assert "Reasoning: high" in third
     terminal.type("\x04")
-    assert terminal.process.wait(60) == 0
+    assert terminal.process.wait(120) == 0
     history = next(tmp_path.rglob("chat-history"))
     assert history.stat().st_mode & 0o777 == 0o600
     assert "First words" in history.read_text()
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_the_answer_and_not_the_talk(
     terminal.until("list them with: /help")
     terminal.until("/effort low, /effort medium or /effort high")
     terminal.type("\x04")
-    assert terminal.process.wait(60) == 0
+    assert terminal.process.wait(120) == 0
 
 
 def test_a_turn_that_fails_is_one_sentence_and_the_talk_goes_on(

@@ -92,7 +92,7 @@ def turn(opened: ClientConnection, input: Any, **fields: Any) -> dict[str, Any]:
     """The last event of one ``response.create``, which has to come within 30 s each."""
     opened.send(json.dumps({"type": "response.create", "model": "m", "input": input} | fields))
     while True:
-        event: dict[str, Any] = json.loads(opened.recv(timeout=30))  # [DONE] would be no JSON
+        event: dict[str, Any] = json.loads(opened.recv(timeout=120))  # [DONE] would be no JSON
         if event["type"] != "error":
             check_event(event)
         if event["type"] in ENDS:
@@ -273,7 +273,7 @@ def test_all_cases_at_once(encoding: Encoding, serve: Serve) -> None:
     together = threading.Barrier(len(CASES))
 
     def play(case: Callable[[Server], None]) -> None:
-        together.wait(30)
+        together.wait(120)
         case(server)
 
     with ThreadPoolExecutor(len(CASES)) as pool:

@@ -22,5 +22,5 @@ def test_a_rank_that_is_killed_or_stopped(tmp_path: Path, number: int, why: str)
         talk = Talk(daemon)
         os.kill(worker, number)
         assert f"Rank 1 on 127.0.0.1 {why}" in talk.join()
-        assert daemon.process.wait(60) == 1
+        assert daemon.process.wait(120) == 1
         until(lambda: not is_there(worker))

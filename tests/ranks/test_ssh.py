@@ -35,7 +35,7 @@ def test_a_rank_over_ssh_serves_and_goes(tmp_path: Path, network: Network, end: 
         else:
             os.kill(worker, signal.SIGSTOP)
             assert "Rank 1 on mac-b stopped answering" in talk.join()
-            assert daemon.process.wait(60) == 1
+            assert daemon.process.wait(120) == 1
         until(lambda: not is_there(worker))
 
 
@@ -47,5 +47,5 @@ def test_a_host_that_ssh_cannot_reach_ends_the_process_with_its_words(
     hosts = [{"ssh": "mac-a", "ips": ["127.0.0.1"]}, {"ssh": "mac-b", "ips": ["127.0.0.1"]}]
     hostfile.write_text(json.dumps(hosts))
     with start_daemon(tmp_path / "a", "--hostfile", str(hostfile)) as daemon:
-        assert daemon.process.wait(60) == 1
+        assert daemon.process.wait(120) == 1
     assert "Rank 1 on mac-b ended (exit status 255: ssh: connect to host" in "".join(daemon.said)

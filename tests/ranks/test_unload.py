@@ -14,7 +14,7 @@ from tests.support.waiting import until
 
 
 def tell(daemon: Daemon, what: str) -> None:
-    urllib.request.urlopen(f"{daemon.url}/mlxoss/{what}", data=b"", timeout=60).close()
+    urllib.request.urlopen(f"{daemon.url}/mlxoss/{what}", data=b"", timeout=120).close()
 
 
 def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
             daemon.wait_until(lambda: "stopping" in "".join(daemon.said))
             os.kill(worker, signal.SIGCONT)
             assert len(answer.result()) > len(said)
-        assert daemon.process.wait(60) == 0
+        assert daemon.process.wait(120) == 0
         assert not is_there(worker)
 
 

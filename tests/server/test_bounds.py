@@ -173,7 +173,7 @@ def test_a_body_that_trickles_in_after_its_answer_is_given_up(serve: Serve) -> N
         connection.settimeout(0.05)
         received = _trickle(connection, b"x" * 200)
         assert received.startswith(b"HTTP/1.1 403")
-        connection.settimeout(30)
+        connection.settimeout(120)
         until(lambda: not server.app.ctx.connections)
 
 

@@ -81,7 +81,7 @@ def test_the_same_rules_as_everywhere_and_no_body(serve: Serve, tmp_path: Path) 
         assert ask(server, "POST", path, headers={"host": "evil.example"}).status == 403
         refused = ask(server, "POST", path, b'{"wait": false}')
         assert (refused.status, refused.error["message"]) == (400, "This request takes no body.")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     with closing(connection):
         for _ in range(3):  # on one connection, which the refusal said to keep
             connection.request("POST", "/mlxoss/unload", b"{}")

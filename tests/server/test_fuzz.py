@@ -124,7 +124,7 @@ def try_operation(server: Server, contract: Contract, operation: Any, mode: Gene
     def send(case: Any, is_known: bool) -> None:
         if is_known:
             mend(case, ids)
-        answer = session.request(**case.as_transport_kwargs(base_url=server.url), timeout=30)
+        answer = session.request(**case.as_transport_kwargs(base_url=server.url), timeout=120)
         case.validate_response(answer, checks=CHECKS)
         received = Answer(
             answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content

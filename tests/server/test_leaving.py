@@ -59,7 +59,7 @@ def test_a_client_that_leaves_while_the_encoding_loads(encoding: Encoding) -> No
     loaded = threading.Event()
 
     def load_encoding() -> Encoding:
-        loaded.wait(30)
+        loaded.wait(120)
         return encoding
 
     backend = ScriptedBackend(always(encoding, HELLO))

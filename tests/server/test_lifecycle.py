@@ -134,7 +134,7 @@ def test_a_failure_in_the_middle(encoding: Encoding, serve: Serve, logged_errors
 def test_stopping_waits_for_running_turns(encoding: Encoding) -> None:
     backend = endless(encoding)
     with ThreadPoolExecutor() as pool:
-        with running(lambda: backend, lambda: encoding, drain_s=20) as server:
+        with running(lambda: backend, lambda: encoding, drain_s=120) as server:
             answers = [
                 pool.submit(ask_chat, server, stream=streamed, max_tokens=100)
                 for streamed in (False, True)
@@ -162,7 +162,7 @@ def test_stopping_fails_turns_that_take_too_long(encoding: Encoding) -> None:
 def test_a_connection_kept_alive_is_refused_while_stopping(encoding: Encoding) -> None:
     backend = endless(encoding)
     with ThreadPoolExecutor() as pool:
-        with running(lambda: backend, lambda: encoding, drain_s=20) as server:
+        with running(lambda: backend, lambda: encoding, drain_s=120) as server:
             client = server.client()
             client.models.list()
             answer = pool.submit(ask_chat, server, max_tokens=200)

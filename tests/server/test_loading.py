@@ -51,7 +51,7 @@ def test_requests_wait_while_the_model_loads(encoding: Encoding) -> None:
     loaded = threading.Event()
 
     def load() -> Backend:
-        loaded.wait(30)
+        loaded.wait(120)
         return ScriptedBackend(always(encoding, HELLO))
 
     with (
@@ -77,7 +77,7 @@ def test_requests_wait_while_the_encoding_loads(encoding: Encoding) -> None:
     loaded = threading.Event()
 
     def load_encoding() -> Encoding:
-        loaded.wait(30)
+        loaded.wait(120)
         return encoding
 
     backend = ScriptedBackend(always(encoding, HELLO))
@@ -100,7 +100,7 @@ def test_a_failed_load(encoding: Encoding, broken: str, logged_errors: Errors) -
 
     def load(part: str, value: Any) -> Any:
         if part == broken:
-            go.wait(30)
+            go.wait(120)
             raise OSError("the disk is gone")
         return value
 

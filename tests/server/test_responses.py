@@ -327,7 +327,7 @@ def test_a_store_that_fails_is_told_and_does_not_stop_the_server(
 ) -> None:
     server = serve(HELLO)
     store = server.services.turns.storage.store
-    asyncio.run_coroutine_threadsafe(store.close(), server.loop).result(10)
+    asyncio.run_coroutine_threadsafe(store.close(), server.loop).result(120)
     events = stream(server, input="Hello!")
     assert [event["type"] for event in events[-2:]] == ["error", "response.completed"]
     assert events[-1]["response"]["store"] is False

@@ -79,7 +79,7 @@ def live_and_die(life: Life, rng: random.Random) -> list[Told]:
         trouble(life.pid, rng.uniform(0, 0.4))
     life.kill()
     for client in clients:
-        client.join(60)
+        client.join(120)
         assert not client.is_alive()
     return [client.told for client in clients]
 

@@ -45,7 +45,7 @@ def slow(server: Server) -> socket.socket:
     """A connection whose client has room for some 5 KiB."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
-    connection.settimeout(30)
+    connection.settimeout(120)
     connection.connect(("127.0.0.1", server.port))
     return connection
 
@@ -200,6 +200,6 @@ def test_a_socket_that_reads_late_gets_everything(serve: Serve) -> None:
                 until(lambda: bool(stuck(server)))
                 opened.ping()
             deltas = 0
-            while (event := json.loads(opened.recv(timeout=30)))["type"] != "response.incomplete":
+            while (event := json.loads(opened.recv(timeout=120)))["type"] != "response.incomplete":
                 deltas += event["type"] == "response.output_text.delta"
             assert deltas == wanted

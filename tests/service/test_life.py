@@ -54,7 +54,7 @@ def _restart_with_a_request_in_flight(box: Box, pid: int) -> int:
     answers: list[int] = []
 
     def ask() -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{box.port}/slow", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{box.port}/slow", timeout=120) as answer:
             answers.append(answer.status)
 
     client = threading.Thread(target=ask)

@@ -36,7 +36,7 @@ class Daemon:
     def health(self) -> dict[str, Any]:
         """What ``/health`` answers, whatever its HTTP status."""
         try:
-            answer = urllib.request.urlopen(f"{self.url}/health", timeout=30)
+            answer = urllib.request.urlopen(f"{self.url}/health", timeout=120)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

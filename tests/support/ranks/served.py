@@ -94,7 +94,7 @@ class Talk:
 
     def join(self) -> str:
         """Wait for its end; what the error says."""
-        self._thread.join(60)
+        self._thread.join(120)
         assert isinstance(self.error, APIError), self.error
         return str(self.error)
 

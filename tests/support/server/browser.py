@@ -63,7 +63,7 @@ class Browser:
             command["sessionId"] = session
         self._connection.send(json.dumps(command))
         while True:
-            answer = json.loads(self._connection.recv(timeout=60))
+            answer = json.loads(self._connection.recv(timeout=120))
             if "id" not in answer:
                 self.events.append(answer)
             elif answer["id"] == number:

@@ -72,5 +72,5 @@ class StandIn:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.command, *arguments], capture_output=True, text=True, timeout=60, check=False
+            [self.command, *arguments], capture_output=True, text=True, timeout=120, check=False
         )
