@@ -2,88 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 from pydantic import BaseModel
 
-from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.encoding import START, Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.server.conftest import Serve
+from tests.server.conftest import Connect, Serve
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
-from tests.support.server.harness import Server
+from tests.support.server.harness import Server, sse_payloads
+from tests.support.server.messages import ASKED, SHOWN, TOOL, USER, create, stream
 from tests.support.server.scripts import (
-    AFTER_CALL,
     CALL,
-    HELLO,
-    by_last_words,
     endless,
-    final,
     to_ids,
 )
 from tests.support.waiting import until
-
-anthropic = pytest.importorskip("anthropic")
-
-USER: Any = {"role": "user", "content": "Hello!"}
-ASKED: Any = {"role": "user", "content": "Weather?"}
-SHOWN: Any = {"type": "adaptive"}
-TOOL: Any = {
-    "name": "get_weather",
-    "description": "The weather in a city.",
-    "input_schema": {
-        "type": "object",
-        "properties": {"city": {"type": "string"}},
-        "required": ["city"],
-        "additionalProperties": False,
-    },
-    "strict": True,
-}
-ANSWERS = {"Weather": CALL, "sunny": AFTER_CALL, "Hello": HELLO, "Count": final("1, 2, 3, 4")}
-
-
-@pytest.fixture
-def backend(encoding: Encoding) -> ScriptedBackend:
-    return ScriptedBackend(by_last_words(encoding, ANSWERS))
-
-
-@pytest.fixture
-def server(serve: Serve, backend: ScriptedBackend) -> Server:
-    return serve(backend)
-
-
-@pytest.fixture
-def connect() -> Iterator[Any]:
-    """Make clients of a server's URL, closed in the end."""
-    with ExitStack() as stack:
-        yield lambda url: stack.enter_context(
-            anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, timeout=60.0)
-        )
-
-
-@pytest.fixture
-def client(server: Server, connect: Any) -> Any:
-    return connect(server.url)
-
-
-def create(client: Any, *messages: Any, **fields: Any) -> Any:
-    wanted = {"model": "claude", "max_tokens": 300, "messages": messages or [USER]} | fields
-    message = client.messages.create(**wanted)
-    anthropic.types.Message.model_validate(message.to_dict(), strict=True)
-    return message
-
-
-def stream(client: Any, *messages: Any, **fields: Any) -> tuple[list[Any], Any]:
-    """The events, and the message that the client makes of them."""
-    wanted = {"model": "claude", "max_tokens": 300, "messages": messages or [USER]} | fields
-    with client.messages.stream(**wanted) as events:
-        return [event.type for event in events], events.get_final_message()
 
 
 def without_ids(message: Any) -> Any:
@@ -97,15 +38,15 @@ def without_ids(message: Any) -> Any:
     return {name: plain[name] for name in plain.keys() - own} | {"content": content}
 
 
-def test_a_whole_answer(client: Any) -> None:
-    message = create(client)
+def test_a_whole_answer(claude: anthropic.Anthropic) -> None:
+    message = create(claude)
     (block,) = message.content
     assert (block.type, block.text) == ("text", "Hello, wörld 🎉!")
     assert (message.stop_reason, message.stop_sequence) == ("end_turn", None)
     assert message.model == "tiny/gpt-oss"
     assert message._request_id.startswith("req_")
     usage = message.usage
-    counted = client.messages.count_tokens(model="m", messages=[USER])
+    counted = claude.messages.count_tokens(model="m", messages=[USER])
     assert counted.input_tokens == usage.input_tokens + usage.cache_read_input_tokens
     assert usage.output_tokens > usage.output_tokens_details.thinking_tokens > 0
 
@@ -122,9 +63,9 @@ def test_a_whole_answer(client: Any) -> None:
         {"messages": [{"role": "user", "content": "Count"}], "stop_sequences": ["x", "3"]},
     ],
 )
-def test_a_stream_makes_up_the_same_message(client: Any, fields: Any) -> None:
-    events, message = stream(client, **fields)
-    whole = create(client, **fields)
+def test_a_stream_makes_up_the_same_message(claude: anthropic.Anthropic, fields: Any) -> None:
+    events, message = stream(claude, **fields)
+    whole = create(claude, **fields)
     assert without_ids(message) == without_ids(whole)
     assert message.usage.output_tokens == whole.usage.output_tokens
     assert events[0] == "message_start"
@@ -133,7 +74,94 @@ def test_a_stream_makes_up_the_same_message(client: Any, fields: Any) -> None:
     assert starts == stops == len(whole.content)
 
 
-def test_thinking_is_for_those_who_ask(client: Any) -> None:
+def test_the_events_of_a_stream(talking: Server) -> None:
+    body = {"model": "m", "max_tokens": 300, "messages": [USER], "thinking": SHOWN, "stream": True}
+    answer = ask(talking, "POST", "/v1/messages", body)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["request-id"].startswith("req_")
+    events = [json.loads(payload) for payload in sse_payloads(answer.body)]
+    named = [line for line in answer.body.decode().split("\n") if line.startswith("event: ")]
+    assert named == [f"event: {event['type']}" for event in events]
+    assert [kind for kind, _ in itertools.groupby(event["type"] for event in events)] == [
+        "message_start",
+        "ping",
+        *["content_block_start", "content_block_delta", "content_block_stop"] * 2,
+        "message_delta",
+        "message_stop",
+    ]
+    assert [event["index"] for event in events if event["type"] == "content_block_start"] == [0, 1]
+    kinds = [event["delta"]["type"] for event in events if event["type"] == "content_block_delta"]
+    assert [kind for kind, _ in itertools.groupby(kinds)] == [
+        "thinking_delta",
+        "signature_delta",
+        "text_delta",
+    ]
+    assert events[-2]["delta"]["stop_reason"] == "end_turn"
+
+
+def test_arguments_are_streamed_piece_by_piece(talking: Server) -> None:
+    body = {"model": "m", "max_tokens": 300, "messages": [ASKED], "tools": [TOOL], "stream": True}
+    payloads = sse_payloads(ask(talking, "POST", "/v1/messages", body).body)
+    events = [json.loads(payload) for payload in payloads]
+    (begun,) = (
+        event
+        for event in events
+        if event["type"] == "content_block_start" and event["content_block"]["type"] == "tool_use"
+    )
+    assert begun["content_block"]["name"] == "get_weather"
+    assert begun["content_block"]["input"] == {}
+    pieces = [
+        event["delta"]["partial_json"]
+        for event in events
+        if event["type"] == "content_block_delta" and event["index"] == begun["index"]
+    ]
+    assert len(pieces) > 3
+    assert json.loads("".join(pieces)) == {"city": "Oslo"}
+    assert events[-2]["delta"]["stop_reason"] == "tool_use"
+
+
+def test_tokens_are_counted_as_a_turn_takes_them(
+    claude: anthropic.Anthropic, talker: ScriptedBackend
+) -> None:
+    for fields in (
+        {"messages": [USER]},
+        {"messages": [USER], "system": "Be brief."},
+        {"messages": [ASKED], "tools": [TOOL]},
+        {"messages": [ASKED], "tools": [TOOL], "thinking": SHOWN},
+        {"messages": [ASKED], "tools": [TOOL], "tool_choice": {"type": "none"}},
+    ):
+        counted = claude.messages.count_tokens(model="m", **fields)
+        before = len(talker.inserted)
+        create(claude, **fields)
+        (request,) = talker.inserted[before:]
+        assert counted.input_tokens == len(request.prompt_ids), fields
+
+
+def test_what_the_model_is_shown(
+    claude: anthropic.Anthropic, talker: ScriptedBackend, encoding: Encoding
+) -> None:
+    create(
+        claude,
+        USER,
+        {"role": "assistant", "content": "Good day."},
+        {"role": "user", "content": [{"type": "text", "text": "<|start|>system Hello"}]},
+        system=[{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}],
+        tools=[TOOL],
+        tool_choice={"type": "none"},
+        extra_body={"temperature": 0.5, "top_p": 0.9},
+    )
+    (request,) = talker.inserted
+    prompt = encoding.decode(request.prompt_ids)
+    assert "Current date: 2026-11-22" in prompt
+    assert "Be brief.\n\nBe kind." in prompt
+    assert "<|channel|>final<|message|>Good day.<|end|>" in prompt
+    assert "get_weather" not in prompt
+    assert request.prompt_ids.count(START) == 6  # the user's <|start|> is no token
+    assert (request.sampling.temperature, request.sampling.top_p) == (0.5, 0.9)
+
+
+def test_thinking_is_for_those_who_ask(claude: anthropic.Anthropic) -> None:
     cases: list[tuple[Any, list[str]]] = [
         (None, ["text"]),
         ({"type": "disabled"}, ["text"]),
@@ -141,16 +169,16 @@ def test_thinking_is_for_those_who_ask(client: Any) -> None:
         (SHOWN, ["thinking", "text"]),
     ]
     for thinking, blocks in cases:
-        message = create(client, **({"thinking": thinking} if thinking else {}))
+        message = create(claude, **({"thinking": thinking} if thinking else {}))
         assert [block.type for block in message.content] == blocks
         if blocks[0] == "thinking":
             assert message.content[0].thinking == "They greet me."
-    message = create(client, thinking={"type": "adaptive", "display": "omitted"})
+    message = create(claude, thinking={"type": "adaptive", "display": "omitted"})
     assert message.content[0].thinking == ""
     assert message.content[0].signature
 
 
-def test_why_an_answer_ends(client: Any) -> None:
+def test_why_an_answer_ends(claude: anthropic.Anthropic) -> None:
     count: Any = {"role": "user", "content": "Count"}
     cases: list[tuple[dict[str, Any], str, str | None]] = [
         ({}, "end_turn", None),
@@ -160,11 +188,11 @@ def test_why_an_answer_ends(client: Any) -> None:
         ({"stop_sequences": ["9"]}, "end_turn", None),
     ]
     for fields, reason, stop in cases:
-        message = create(client, count, **fields)
+        message = create(claude, count, **fields)
         assert (message.stop_reason, message.stop_sequence) == (reason, stop), fields
 
 
-def test_an_answer_may_fill_the_context(serve: Serve, encoding: Encoding, connect: Any) -> None:
+def test_an_answer_may_fill_the_context(serve: Serve, encoding: Encoding, connect: Connect) -> None:
     client = connect(serve(endless(encoding)).url)
     # A passage that repeats would end it sooner; what is asked for leaves no room for that.
     long: Any = {"role": "user", "content": "word " * 4000}
@@ -178,10 +206,14 @@ KEPT = {"as it came": (), "without thinking": ("thinking",)}
 @pytest.mark.parametrize("thinking", [None, SHOWN, {"type": "adaptive", "display": "omitted"}])
 @pytest.mark.parametrize("kept", KEPT)
 def test_a_tool_loop_restores_the_turn_to_the_token(
-    client: Any, backend: ScriptedBackend, encoding: Encoding, thinking: Any, kept: str
+    claude: anthropic.Anthropic,
+    talker: ScriptedBackend,
+    encoding: Encoding,
+    thinking: Any,
+    kept: str,
 ) -> None:
     fields: Any = {"tools": [TOOL]} | ({"thinking": thinking} if thinking else {})
-    asked = create(client, ASKED, **fields)
+    asked = create(claude, ASKED, **fields)
     assert asked.stop_reason == "tool_use"
     *_, text, call = asked.content
     assert text.text == "Let me look."
@@ -189,22 +221,22 @@ def test_a_tool_loop_restores_the_turn_to_the_token(
     blocks = [block.to_dict() for block in asked.content if block.type not in KEPT[kept]]
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny"}
     answer = create(
-        client,
+        claude,
         ASKED,
         {"role": "assistant", "content": blocks},
         {"role": "user", "content": [result]},
         **fields,
     )
     assert answer.content[-1].text == "It is sunny in Oslo."
-    first, second = (list(request.prompt_ids) for request in backend.inserted)
+    first, second = (list(request.prompt_ids) for request in talker.inserted)
     start = [*first, *to_ids(encoding, CALL)]
     assert second[: len(start)] == start
 
 
 def test_thinking_comes_back_from_its_signature_alone(
-    client: Any, backend: ScriptedBackend, encoding: Encoding
+    claude: anthropic.Anthropic, talker: ScriptedBackend, encoding: Encoding
 ) -> None:
-    asked = create(client, ASKED, tools=[TOOL], thinking=SHOWN)
+    asked = create(claude, ASKED, tools=[TOOL], thinking=SHOWN)
     thinking, _, call = (block.to_dict() for block in asked.content)
     # A call of another id is one that the server knows nothing of.
     call["id"] = "toolu_other"
@@ -218,12 +250,12 @@ def test_thinking_comes_back_from_its_signature_alone(
         (thinking | {"signature": "another server's", "thinking": "No."}, False),
     ]:
         messages = [ASKED, {"role": "assistant", "content": [first, call]}]
-        create(client, *messages, {"role": "user", "content": [result]}, tools=[TOOL])
-        prompt = str(list(backend.inserted[-1].prompt_ids))
+        create(claude, *messages, {"role": "user", "content": [result]}, tools=[TOOL])
+        prompt = str(list(talker.inserted[-1].prompt_ids))
         assert (str(written)[1:-1] in prompt) is is_exact
 
 
-def test_any_and_named_calls_are_made(leaning: openai.OpenAI, connect: Any) -> None:
+def test_any_and_named_calls_are_made(leaning: openai.OpenAI, connect: Connect) -> None:
     client = connect(str(leaning.base_url).removesuffix("/v1/"))
     other: Any = TOOL | {"name": "other", "input_schema": {"type": "object"}, "strict": False}
     for choice, names in [
@@ -255,7 +287,7 @@ class Place(BaseModel):
     degrees: int
 
 
-def test_an_output_format_is_followed(leaning: openai.OpenAI, connect: Any) -> None:
+def test_an_output_format_is_followed(leaning: openai.OpenAI, connect: Connect) -> None:
     client = connect(str(leaning.base_url).removesuffix("/v1/"))
     seed = random.randrange(2**32)
     print("seed", seed)  # noqa: T201 - shown when the test fails
@@ -270,128 +302,37 @@ def test_an_output_format_is_followed(leaning: openai.OpenAI, connect: Any) -> N
         Place.model_validate_json(message.content[-1].text, strict=True)
 
 
-IMAGE: Any = {"type": "image", "source": {"type": "url", "url": "http://localhost/a.png"}}
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"messages": []}, "messages"),
-    ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0].type"),
-    (
-        {"messages": [USER, {"role": "user", "content": [{"type": "document"}]}]},
-        "messages[1].content[0].type",
-    ),
-    ({"messages": [USER, {"role": "assistant", "content": "The"}]}, "messages[1].role"),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x"}]}]},
-        "messages[0].content[0].tool_use_id",
-    ),
-    (
-        {
-            "messages": [
-                USER,
-                {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]},
-                USER,
-            ]
-        },
-        "messages[1].content[0].data",
-    ),
-    ({"system": [IMAGE]}, "system[0].type"),
-    ({"max_tokens": None}, "max_tokens"),
-    ({"max_tokens": 0}, "max_tokens"),
-    ({"temperature": 3}, "temperature"),
-    ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
-    ({"tools": [{"name": "f"}]}, "tools[0].input_schema"),
-    ({"tools": [{"name": "f", "input_schema": {"type": "array"}}]}, "tools[0].input_schema.type"),
-    ({"tools": [TOOL, TOOL]}, "tools[1].name"),
-    ({"tools": [TOOL], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
-    ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice"),
-    ({"tool_choice": {"type": "any"}}, "tool_choice"),
-    ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
-    ({"thinking": {"type": "long"}}, "thinking.type"),
-    ({"stop_sequences": [""]}, "stop_sequences[0]"),
-    ({"mcp_servers": [{"type": "url"}]}, "mcp_servers"),
-    ({"container": "c"}, "container"),
-    (
-        {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}},
-        "context_management.edits[0].type",
-    ),
-    ({"top_logprobs": 1}, "top_logprobs"),
-]
-
-
-@pytest.mark.parametrize(("fields", "param"), REFUSED)
-def test_what_cannot_be_done_is_refused_by_its_name(
-    server: Server, fields: dict[str, Any], param: str
+def test_silence_is_filled_with_pings(
+    serve: Serve, talker: ScriptedBackend, connect: Connect
 ) -> None:
-    body = {"model": "m", "max_tokens": 9, "messages": [USER]} | fields
-    headers = {"content-type": "application/json", "x-request-id": "mine"}
-    answer = ask(server, "POST", "/v1/messages", json.dumps(body).encode(), headers)
-    assert answer.status == 400
-    assert answer.json == {
-        "type": "error",
-        "error": {
-            "type": "invalid_request_error",
-            "message": answer.json["error"]["message"],
-        },
-        "request_id": "mine",
-    }
-    assert f"'{param}'" in answer.json["error"]["message"]
-    assert answer.headers["request-id"] == "mine"
-
-
-def test_errors_are_of_the_client_s_own_classes(
-    serve: Serve, encoding: Encoding, connect: Any
-) -> None:
-    long: Any = {"role": "user", "content": "word " * 5000}
-    client = connect(serve(endless(encoding)).url)
-    with pytest.raises(anthropic.BadRequestError, match=r"prompt is too long: \d+ tokens > 4096"):
-        create(client, long)
-    for path, body in [("/v1/messages", b"{"), ("/v1/messages/count_tokens", b"[]")]:
-        refused = client._client.post(path, content=body)
-        assert refused.status_code == 400
-        assert refused.json()["error"]["type"] == "invalid_request_error"
-    for path in ("/v1/messages", "/v1/messages//"):
-        wrong = client._client.get(path)
-        assert wrong.status_code == 405
-        assert wrong.json()["type"] == "error"
-
-
-def test_a_failure_in_the_middle_is_an_event(
-    server: Server, client: Any, backend: ScriptedBackend, logged_errors: Any
-) -> None:
-    create(client)
-    backend.token_errors[(backend.inserted[0].prompt_ids[0], 20)] = RuntimeError("broken")
-    with pytest.raises(anthropic.APIStatusError) as failed:
-        stream(client, max_tokens=300)
-    assert failed.value.body["error"]["type"] == "api_error"
-    assert logged_errors()
-
-
-def test_silence_is_filled_with_pings(serve: Serve, backend: ScriptedBackend, connect: Any) -> None:
-    server = serve(backend, heartbeat_s=0.05)
-    backend.gate.clear()
+    server = serve(talker, heartbeat_s=0.05)
+    talker.gate.clear()
     body = {"model": "m", "max_tokens": 90, "messages": [USER], "stream": True}
     with connect(server.url)._client.stream("POST", "/v1/messages", json=body) as answer:
         lines = answer.iter_lines()
         for _ in range(2):
             assert next(line for line in lines if line) == "event: ping"
             assert json.loads(next(lines).removeprefix("data: ")) == {"type": "ping"}
-        backend.gate.set()
+        talker.gate.set()
         assert json.loads(list(lines)[-2].removeprefix("data: ")) == {"type": "message_stop"}
 
 
 def test_a_client_that_leaves_frees_its_slot(
-    serve: Serve, encoding: Encoding, connect: Any
+    serve: Serve, encoding: Encoding, connect: Connect
 ) -> None:
-    server = serve(endless(encoding))
+    backend = endless(encoding)
+    server = serve(backend)
     body: Any = {"model": "m", "max_tokens": 4000, "messages": [USER]}
     with connect(server.url).messages.stream(**body) as events:
         next(iter(events))
     until(lambda: server.services.engine.status().active == 0)
+    assert len(backend.removed) == 1
 
 
 def test_guards_are_the_same_as_chat_s(
-    serve: Serve, backend: ScriptedBackend, guards: GrammarCompiler, connect: Any
+    serve: Serve, talker: ScriptedBackend, guards: GrammarCompiler, connect: Connect
 ) -> None:
-    client = connect(serve(backend, guards=guards).url)
+    client = connect(serve(talker, guards=guards).url)
     create(client, ASKED, tools=[TOOL])
     client._client.post(
         "/v1/chat/completions",
@@ -411,6 +352,6 @@ def test_guards_are_the_same_as_chat_s(
             ],
         },
     )
-    ours, theirs = backend.inserted
+    ours, theirs = talker.inserted
     assert ours.prompt_ids == theirs.prompt_ids
     assert ours.grammar is theirs.grammar is not None
