@@ -19,6 +19,22 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+_SLOW_FOLDERS = ("clients", "ranks")
+"""What they hold starts foreign clients, or several processes that share a model."""
+
+_SLOW_FIXTURES = {"box", "mac", "network"}
+"""These are machines with a service manager, or an sshd, of their own."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by what it uses what no file marks itself, before marks select what runs."""
+    for item in items:
+        uses = _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if uses or item.path.parent.name in _SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the plugin here: ``pytest`` alone has no path to it before."""
     config.pluginmanager.register(leftovers)

@@ -21,6 +21,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 def test_our_own_server_beside_the_model_itself(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model", TinyModel(hidden=16))
     with start_daemon(tmp_path, "--model", str(model)) as daemon:

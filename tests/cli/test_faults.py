@@ -31,6 +31,8 @@ from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.cli.mac import Mac
 from tests.support.formats import as_mxfp4, write
 
+pytestmark = pytest.mark.slow
+
 ASKED: dict[str, Any] = {"model": "any", "input": "Hello!", "max_output_tokens": 4}
 
 

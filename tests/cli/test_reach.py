@@ -55,6 +55,7 @@ def test_a_service_that_speaks_tls(mac: Mac) -> None:
     assert mac.loaded()["verdict"] == "healthy"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(port_problem("::1", 0) is not None, reason="this machine has no IPv6")
 def test_the_usual_addresses(tmp_path: Path) -> None:
     with start_daemon(tmp_path) as daemon:

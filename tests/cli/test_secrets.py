@@ -154,6 +154,7 @@ def shown_by_ps(pid: int) -> str:
     return "".join(Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ"))
 
 
+@pytest.mark.slow
 def test_nothing_that_a_client_sent_is_seen_elsewhere(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model")
     key = mlxoss(tmp_path, "key", "create", "app").stdout.split()[-1]

@@ -25,6 +25,8 @@ from tests.support.checkpoints import write_checkpoint
 from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.cli.runner import environment, mlxoss
 
+pytestmark = pytest.mark.slow
+
 WEATHER: Any = {
     "type": "function",
     "name": "get_weather",

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.server.harness import chat_body
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:

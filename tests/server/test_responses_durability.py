@@ -35,6 +35,8 @@ from tests.support.server.lives import (
     nursery,
 )
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("TEST_KILLS", "15"))
 CLIENTS = 4
 

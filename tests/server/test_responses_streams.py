@@ -204,6 +204,7 @@ def test_stopping_ends_background_responses_and_keeps_their_end(
         assert kept["error"]["code"] == "server_error"
 
 
+@pytest.mark.slow
 def test_a_signal_lets_a_websocket_finish_and_says_goodbye() -> None:
     with process("0.005", "120") as child:
         assert child.stdout is not None
@@ -218,6 +219,7 @@ def test_a_signal_lets_a_websocket_finish_and_says_goodbye() -> None:
         assert "Traceback" not in child.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_websocket_that_takes_too_long_is_told() -> None:
     with process("0.005", "0.2") as child:
         assert child.stdout is not None

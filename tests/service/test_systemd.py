@@ -75,6 +75,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         os.kill(pid, 9)
 
 
+@pytest.mark.slow
 def test_the_whole_life(machine: Machine) -> None:
     manager, unit = machine.manager, machine.supervisor.definition
     assert isinstance(machine.supervisor.query(), Absent)
@@ -110,6 +111,7 @@ def test_the_whole_life(machine: Machine) -> None:
     assert manager.uninstall().done == ()
 
 
+@pytest.mark.slow
 def test_a_deaf_daemon_is_killed_on_restart(machine: Machine) -> None:
     (machine.root / "state").mkdir()
     (machine.root / "state" / "behaviour").write_text("deaf")
