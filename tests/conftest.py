@@ -5,7 +5,9 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
+from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from tests.support import leftovers
 
 # A busy machine makes nothing wrong.
 hypothesis.settings.register_profile(
@@ -17,6 +19,27 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+_SLOW_FOLDERS = ("clients", "ranks")
+"""What they hold starts foreign clients, or several processes that share a model."""
+
+_SLOW_FIXTURES = {"box", "mac", "network"}
+"""These are machines with a service manager, or an sshd, of their own."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by what it uses what no file marks itself, before marks select what runs."""
+    for item in items:
+        uses = _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if uses or item.path.parent.name in _SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the plugin here: ``pytest`` alone has no path to it before."""
+    config.pluginmanager.register(leftovers)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Lone surrogates, which some tests send and log, cannot go from one process to another."""
@@ -25,6 +48,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(scope="session")
+def encoding() -> Encoding:
+    """The encoding, loaded once for all."""
+    return load_encoding()
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.cli.mac import ROOT, Mac
 from tests.readme import replace_part
-from tests.service.box import until
+from tests.support.cli.mac import ROOT, Mac
+from tests.support.waiting import until
 
 COMMANDS = (
     "mlxoss install",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tests.modules import imports_of, modules
+from tests.support.modules import imports_of, modules
 
 KNOWN: frozenset[frozenset[str]] = frozenset()
 """Circles that are still there: to be emptied, never to grow."""

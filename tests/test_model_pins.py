@@ -28,7 +28,7 @@ def test_writers_do_not_lose_each_others_pins(tmp_path: Path) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", code, str(file), name]) for name in ("a", "b", "c")
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
     assert set(read_pins(file)) == {f"{name}/{n}" for name in "abc" for n in range(20)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 
-from tests.modules import modules
+from tests.support.modules import modules
 
 
 def test_no_public_class_name_stands_twice() -> None:

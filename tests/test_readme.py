@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.runner import mlxoss
 from tests.readme import README, ROOT, make_settings, read_part
 from tests.recording import COMMANDS
+from tests.support.cli.runner import mlxoss
 
 PACKAGE = ROOT / "mlxoss"
 HOUSE = PACKAGE / "README.md"

@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.errors import ConfigError
 from mlxoss.tls import make_client_context, make_server_context
-from tests.certificates import Pair, make_pair
+from tests.support.certificates import Pair, make_pair
 
 Spoil = Callable[[Pair, Path], tuple[Path | None, Path | None]]
 
@@ -64,7 +64,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
 
     def serve() -> None:
         with theirs:
-            theirs.settimeout(10)
+            theirs.settimeout(120)
             with contextlib.suppress(OSError):
                 server.wrap_socket(theirs, server_side=True).close()
 
@@ -72,7 +72,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
     thread.start()
     try:
         with ours:
-            ours.settimeout(10)
+            ours.settimeout(120)
             with client.wrap_socket(ours) as connection:
                 return connection.version()
     finally:

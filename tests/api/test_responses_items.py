@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlxoss.api.responses.items import CallOutputItem, MessageItem
 from mlxoss.api.responses.parse_items import check_items, parse_items, read_items, referenced_ids
 from mlxoss.errors import InvalidRequest, NotFound, RequestError
-from tests.api.responses_runs import make_ids
+from tests.support.api.responses_runs import make_ids
 
 CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "rain"}

@@ -37,9 +37,9 @@ from mlxoss.api.responses.parse_items import parse_items
 from mlxoss.api.responses.request import parse_responses_request
 from mlxoss.api.responses.tools import read_tools
 from mlxoss.errors import InvalidRequest
-from tests.api.responses_runs import FAILURE, SEAL, TOOLS, USAGE, make_ids
-from tests.api.strict import check, check_response
 from tests.api.test_responses_items import EVERY_KIND
+from tests.support.api.responses_runs import FAILURE, SEAL, TOOLS, USAGE, make_ids
+from tests.support.api.strict import check, check_response
 
 HEADER = ResponseHeader("resp_1", 1_790_000_000, "gpt-oss-20b")
 

@@ -42,8 +42,8 @@ from mlxoss.harmony.conversation import (
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.read_turn import read_turn
-from tests.api.responses_runs import SEAL, TOOLS, Run, all_at_once, make_ids, play
-from tests.harmony.turns import encode_turn
+from tests.support.api.responses_runs import SEAL, TOOLS, Run, all_at_once, make_ids, play
+from tests.support.harmony.turns import encode_turn
 
 DATE = datetime.date(2026, 2, 3)
 USER = {"role": "user", "content": "Hi"}

@@ -19,7 +19,7 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseStreamEvent
 
 from mlxoss.harmony.encoding import Encoding, load_encoding
-from tests.api.responses_runs import (
+from tests.support.api.responses_runs import (
     FAILURE,
     RUNS,
     SEAL,
@@ -30,8 +30,8 @@ from tests.api.responses_runs import (
     one_at_a_time,
     play,
 )
-from tests.api.strict import check_event, check_response
-from tests.harmony.turns import SPECIAL_IDS, encode_turn
+from tests.support.api.strict import check_event, check_response
+from tests.support.harmony.turns import SPECIAL_IDS, encode_turn
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "responses"
 

@@ -25,7 +25,7 @@ from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.prefix_cache.cache import PrefixCache
 from tests.benchmarks.guard import PROMPT
 from tests.benchmarks.prefix import answer
-from tests.checkpoints import TinyModel, write_checkpoint
+from tests.support.checkpoints import TinyModel, write_checkpoint
 
 GREEDY = SamplingParams(temperature=0.0)
 PARTS = 5

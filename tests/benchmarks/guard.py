@@ -37,8 +37,8 @@ from mlxoss.harmony.encoding import STOP_IDS, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import GrammarMatcher
 from mlxoss.harmony.grammar.rules import CallRule, Json, TurnRules
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.harmony.walks import to_ids
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.harmony.walks import to_ids
 
 PROMPT = tuple(range(1000, 1064))
 STRINGS = Json({"type": "array", "items": {"type": "string"}, "minItems": 1000})

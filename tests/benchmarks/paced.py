@@ -14,7 +14,7 @@ import time
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import SequenceOutput
-from tests.fakes import ScriptedBackend
+from tests.support.fakes import ScriptedBackend
 
 STEP_S = 0.005
 """A fast decode step of a real model: 200 tokens per second."""
@@ -23,7 +23,7 @@ STEP_S = 0.005
 def start_server() -> tuple[subprocess.Popen[str], int]:
     """A server process on such a model, and its port. The caller ends it."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.server.process", str(STEP_S), "1"],
+        [sys.executable, "-m", "tests.support.server.process", str(STEP_S), "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

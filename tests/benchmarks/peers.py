@@ -30,7 +30,7 @@ from mlxoss.cli.client.http import Server
 from mlxoss.errors import MlxossError
 from tests.benchmarks.serve import free_port, resident_mib
 from tests.benchmarks.tokenizer_files import write_tokenizer
-from tests.checkpoints import TinyModel, write_checkpoint
+from tests.support.checkpoints import TinyModel, write_checkpoint
 
 MLX_LM = "{python} -m mlx_lm server --model {folder} --port {port} --log-level ERROR"
 OURS = "{python} -m mlxoss serve --model {folder} --port {port} --log-level error"

@@ -42,7 +42,7 @@ from mlxoss.harmony.conversation import (
 )
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.prompt import render_prompt
-from tests.checkpoints import TinyModel, write_checkpoint
+from tests.support.checkpoints import TinyModel, write_checkpoint
 
 Ids = tuple[int, ...]
 

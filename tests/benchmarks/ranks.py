@@ -18,9 +18,9 @@ from pathlib import Path
 from mlxoss.engine.ranks.group import RankGroup
 from mlxoss.engine.ranks.messages import Measure
 from mlxoss.engine.ranks.probe import measure, read_sums
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import make_backend, make_request, random_prompt
-from tests.ranks.shared import SharedModel, make_plan, share
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import make_backend, make_request, random_prompt
+from tests.support.ranks.shared import SharedModel, make_plan, share
 
 PROMPT_TOKENS = 32
 

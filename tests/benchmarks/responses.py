@@ -23,9 +23,9 @@ from typing import Any
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.harmony.encoding import load_encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import DATE, Server, running
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, Server, running
+from tests.support.server.scripts import always
 
 Run = tuple[float, float, float]
 """Microseconds for an event, seconds to the first delta, seconds from the last one to the end."""

@@ -27,8 +27,8 @@ from typing import Any
 
 import openai
 
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.cli.daemon import Daemon, start_daemon
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.daemon import Daemon, start_daemon
 
 SLACK = 1.10
 SPARE_FILES = 8

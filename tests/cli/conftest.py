@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.mac import Mac
-from tests.service import standin
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.mac import Mac
+from tests.support.service import standin
 
 
 @pytest.fixture(scope="module")

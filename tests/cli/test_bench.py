@@ -10,10 +10,10 @@ import pytest
 
 from mlxoss.cli.bench.table import BenchReport, to_decode_row, to_row
 from mlxoss.cli.bench.timing import Timing
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.runner import mlxoss
 from tests.cli.test_chat import DONE, chunk, serve
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.runner import mlxoss
 
 CASES = [
     *("1 stream", "4 streams", "8 streams", "cold prompt"),
@@ -21,6 +21,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 def test_our_own_server_beside_the_model_itself(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model", TinyModel(hidden=16))
     with start_daemon(tmp_path, "--model", str(model)) as daemon:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mlxoss.config import Config
-from tests.cli.runner import environment, mlxoss
+from tests.support.cli.runner import environment, mlxoss
 
 
 class Server(ThreadingHTTPServer):

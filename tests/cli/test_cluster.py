@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.runner import mlxoss
+from tests.support.cli.runner import mlxoss
 
 GROUP = [{"ssh": f"mac-{n}", "ips": [f"10.0.0.{n}"]} for n in (1, 2)]
 

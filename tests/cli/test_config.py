@@ -6,7 +6,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from tests.cli.runner import mlxoss
+from tests.support.cli.runner import mlxoss
 
 
 def test_a_list_is_set_shown_and_unset(tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.runner import environment, mlxoss
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.runner import environment, mlxoss
 
 HIDDEN = 32
 WEIGHTS_BYTES = 2 * 201_088 * HIDDEN * 4  # the embedding and the head, in pieces below 32 MB
 
 
+@pytest.mark.slow
 def test_the_memory_is_given_back_and_the_next_request_waits(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model", TinyModel(hidden=HIDDEN))
     with start_daemon(tmp_path, "--model", str(model), "--context-length", "90") as daemon:
@@ -52,6 +53,7 @@ def test_the_memory_is_given_back_and_the_next_request_waits(tmp_path: Path) -> 
     assert [float(wait) > 0 for wait in waits] == [True, True]
 
 
+@pytest.mark.slow
 def test_unload_says_what_it_waits_for(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model")
     with start_daemon(tmp_path, "--model", str(model), "--guard", "off") as daemon:

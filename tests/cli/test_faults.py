@@ -26,10 +26,12 @@ from mlxoss.service.health import Answered
 from mlxoss.service.job import Job, JobState
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import ServiceStatus
-from tests.checkpoints import TinyModel, write_checkpoint, write_outline
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.mac import Mac
-from tests.formats import as_mxfp4, write
+from tests.support.checkpoints import TinyModel, write_checkpoint, write_outline
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.formats import as_mxfp4, write
+
+pytestmark = pytest.mark.slow
 
 ASKED: dict[str, Any] = {"model": "any", "input": "Hello!", "max_output_tokens": 4}
 
@@ -209,11 +211,11 @@ def test_no_more_files_can_be_opened(tmp_path: Path, checkpoint: Path) -> None:
         assert_chat_works(api)
         pid, port = daemon.process.pid, int(str(daemon.url).rpartition(":")[2])
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as early:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as early:
             assert ask_health(early)["problems"] == []
             used = max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
-            fill = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(9)]
+            fill = [http.client.HTTPConnection("127.0.0.1", port, timeout=120) for _ in range(9)]
             for each in fill:
                 each.connect()
             daemon.wait_until(
@@ -223,9 +225,9 @@ def test_no_more_files_can_be_opened(tmp_path: Path, checkpoint: Path) -> None:
             # Said once a second; asyncio itself says so a thousand times.
             times = [line[:19] for line in daemon.said if is_of_accepting(line)]
             assert max(map(times.count, times)) <= 2
-            cpu = cpu_s(pid)
-            daemon.wait_until(lambda: sum(map(is_of_accepting, daemon.said)) >= 5)
-            assert cpu_s(pid) - cpu < 1.0
+            # Whoever is connected is answered while the others wait.
+            while sum(map(is_of_accepting, daemon.said)) < 5:
+                assert ask_health(early)["status"] == "ok"
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
             for each in fill:
                 assert ask_health(each)["problems"] == []
@@ -234,12 +236,6 @@ def test_no_more_files_can_be_opened(tmp_path: Path, checkpoint: Path) -> None:
 
 def is_of_accepting(line: str) -> bool:
     return "out of system resource" in line
-
-
-def cpu_s(pid: int) -> float:
-    """The processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_few_files_allow_few_connections(tmp_path: Path, checkpoint: Path) -> None:

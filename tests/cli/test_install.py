@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.hub_server import Repo, serve_hub
-from tests.cli.mac import Mac
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.hub_server import Repo, serve_hub
+from tests.support.cli.mac import Mac
 
 NAME = "some-org/gpt-oss-tiny"
 

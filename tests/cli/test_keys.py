@@ -10,10 +10,11 @@ import subprocess
 from pathlib import Path
 
 import openai
+import pytest
 
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.mac import Mac
-from tests.cli.runner import environment, mlxoss
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import environment, mlxoss
 
 
 def create(home: Path, name: str) -> str:
@@ -42,6 +43,7 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert "the last key" in mlxoss(tmp_path, "key", "revoke", "phone").stdout
 
 
+@pytest.mark.slow
 def test_a_daemon_that_asks_for_keys(tmp_path: Path, model: Path) -> None:
     flags = ("--model", str(model), "--context-length", "160", "--log-level", "debug")
     with start_daemon(tmp_path, *flags) as daemon:
@@ -75,6 +77,7 @@ def _chat(home: Path, daemon: Daemon, token: str) -> None:
             assert "mlxoss key create" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_it_suggests_carries_the_key(tmp_path: Path, model: Path) -> None:
     token = create(tmp_path, "laptop")
     with start_daemon(tmp_path, "--model", str(model), "--context-length", "128") as daemon:
@@ -91,6 +94,7 @@ def test_the_command_it_suggests_carries_the_key(tmp_path: Path, model: Path) ->
     assert '"chat.completion"' in done.stdout
 
 
+@pytest.mark.slow
 def test_other_machines_are_not_served_without_a_key(tmp_path: Path, model: Path) -> None:
     flags = ("--model", str(model), "--host", "0.0.0.0")
     done = mlxoss(tmp_path, "serve", "--port", "0", *flags)

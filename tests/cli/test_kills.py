@@ -6,7 +6,6 @@ The environment's ``TEST_KILLS`` is how often; a few times by default.
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import random
 import signal
@@ -16,21 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.cli.mac import Mac
-from tests.service.box import is_alive, until
+from tests.support.cli.mac import Mac
+from tests.support.http import ask
+from tests.support.service.box import is_alive
+from tests.support.waiting import until
 
 KILLS = int(os.environ.get("TEST_KILLS", "2"))
 ASKED = {"model": "any", "input": "Hello!", "max_output_tokens": 16}
-
-
-def ask(port: int, method: str, path: str, body: Any = None) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        text = None if body is None else json.dumps(body)
-        connection.request(method, path, text, {"content-type": "application/json"})
-        return json.load(connection.getresponse())
-    finally:
-        connection.close()
 
 
 class Client(threading.Thread):
@@ -44,7 +35,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         try:
             while True:
-                response = ask(self.port, "POST", "/v1/responses", ASKED)
+                response = ask(self.port, "POST", "/v1/responses", ASKED).json
                 assert response.get("error") is None, response
                 if response["store"]:
                     self.told[response["id"]] = response
@@ -55,7 +46,7 @@ class Client(threading.Thread):
 def pid_at(port: int) -> int | None:
     """The process that answers there."""
     try:
-        return int(ask(port, "GET", "/health")["pid"])
+        return int(ask(port, "GET", "/health").json["pid"])
     except (OSError, http.client.HTTPException, ValueError):
         return None
 
@@ -66,7 +57,7 @@ def live_and_die(mac: Mac, pid: int, rng: random.Random, *, is_first: bool) -> d
     for client in clients:
         client.start()
     if is_first or rng.random() < 0.7:  # else it may still load the model
-        until(lambda: any(client.told for client in clients), limit_s=60)
+        until(lambda: any(client.told for client in clients))
     time.sleep(rng.uniform(0, 1))
     if rng.random() < 0.5:
         os.kill(pid, signal.SIGSTOP)
@@ -76,7 +67,7 @@ def live_and_die(mac: Mac, pid: int, rng: random.Random, *, is_first: bool) -> d
     os.kill(pid, signal.SIGKILL)
     told: dict[str, Any] = {}
     for client in clients:
-        client.join(60)
+        client.join(120)
         assert not client.is_alive()
         told |= client.told
     return told
@@ -101,19 +92,19 @@ def test_the_service_comes_back_and_has_lost_nothing(mac: Mac) -> None:
     rng = random.Random(seed)
     mac.install()
     told: dict[str, Any] = {}
-    pid = until(lambda: pid_at(mac.port), limit_s=60)
+    pid = until(lambda: pid_at(mac.port))
     assert pid is not None
     for number in range(KILLS):
         told |= live_and_die(mac, pid, rng, is_first=number == 0)
         before = pid
-        pid = until(lambda: pid_at(mac.port), limit_s=60)
+        pid = until(lambda: pid_at(mac.port))
         assert pid is not None
         assert pid != before
         assert ours(mac) == [pid]
     assert len(told) > KILLS // 10
     for response_id, response in told.items():
-        assert ask(mac.port, "GET", f"/v1/responses/{response_id}") == response
-    assert ask(mac.port, "GET", "/health")["problems"] == []
+        assert ask(mac.port, "GET", f"/v1/responses/{response_id}").json == response
+    assert ask(mac.port, "GET", "/health").json["problems"] == []
     sys.stdout.write(f"{len(told)} stored\n")
     mac.ok("stop")
     assert ours(mac) == []

@@ -12,7 +12,7 @@ import pytest
 from mlxoss import __version__
 from mlxoss.config import settings
 from mlxoss.config.kinds import Switch
-from tests.cli.runner import environment, mlxoss
+from tests.support.cli.runner import environment, mlxoss
 
 COMMANDS = [
     *[(), ("serve",), ("chat",), ("models",), ("models", "pull"), ("models", "list")],

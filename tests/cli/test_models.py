@@ -8,15 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mlxoss.model_pins import read_pins
-from tests.cli.hub_server import FakeHub, Repo, serve_hub
-from tests.cli.runner import environment, mlxoss
+from tests.support.cli.hub_server import FakeHub, Repo, serve_hub
+from tests.support.cli.runner import environment, mlxoss
+from tests.support.waiting import until
 
 NAME = "some-org/gpt-oss-tiny"
 COMMIT = "c0ffee" + "0" * 34
@@ -112,7 +112,7 @@ def test_an_interrupted_pull_is_taken_up_by_the_next(
     hub.stall_after[SECOND] = 11_000_000
     blobs = snapshot(tmp_path).parents[1] / "blobs"
     with start_pull(tmp_path, hub) as first_try:
-        wait_until(lambda: sum(p.stat().st_size for p in blobs.glob("*.incomplete")) >= WRITTEN)
+        until(lambda: sum(p.stat().st_size for p in blobs.glob("*.incomplete")) >= WRITTEN)
         first_try.send_signal(number)
         _, complaint = first_try.communicate(timeout=300)
     assert first_try.returncode == (130 if number == signal.SIGINT else -number)
@@ -146,7 +146,7 @@ def test_a_damaged_weight_is_thrown_away(tmp_path: Path, hub: FakeHub) -> None:
 def test_two_pulls_of_one_model_do_not_mix(tmp_path: Path, hub: FakeHub) -> None:
     hub.stall_after[FIRST] = 50_000
     with start_pull(tmp_path, hub) as first:
-        wait_until(lambda: bool(weights_asked_for(hub)))
+        until(lambda: bool(weights_asked_for(hub)))
         second = pull(tmp_path, hub)
         hub.released.set()
         first.communicate(timeout=300)
@@ -253,13 +253,6 @@ def start_pull(home: Path, hub: FakeHub) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "mlxoss", "models", "pull", NAME]
     env = environment(home, hub_env(hub))
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_until(condition: Callable[[], bool], within_s: float = 300.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:

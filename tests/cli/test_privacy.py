@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.runner import mlxoss
 
 SECRETS = "A secret. " * 200
 
@@ -22,6 +23,7 @@ def kept(home: Path) -> dict[str, dict[str, Any]]:
     return {Path(entry["where"]).name: entry for entry in json.loads(done.stdout)}
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_told_and_wiped(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "tiny")
     database = tmp_path / "mlxoss" / "data" / "responses.db"
@@ -58,6 +60,7 @@ def test_what_is_kept_is_told_and_wiped(tmp_path: Path) -> None:
     assert mlxoss(tmp_path, "store", "clear", "--yes").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_next_start_knows_the_prompts_of_the_one_before(tmp_path: Path) -> None:
     model = str(write_checkpoint(tmp_path / "tiny"))
     message: Any = {"role": "user", "content": SECRETS}

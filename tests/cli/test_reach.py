@@ -13,10 +13,10 @@ import pytest
 
 from mlxoss.service.spec import LABEL
 from mlxoss.sockets import port_problem
-from tests.certificates import make_pair
-from tests.cli.daemon import start_daemon
-from tests.cli.mac import Mac
-from tests.cli.runner import mlxoss
+from tests.support.certificates import make_pair
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import mlxoss
 
 
 def test_a_service_that_speaks_tls(mac: Mac) -> None:
@@ -55,13 +55,14 @@ def test_a_service_that_speaks_tls(mac: Mac) -> None:
     assert mac.loaded()["verdict"] == "healthy"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(port_problem("::1", 0) is not None, reason="this machine has no IPv6")
 def test_the_usual_addresses(tmp_path: Path) -> None:
     with start_daemon(tmp_path) as daemon:
         port = int(str(daemon.url).rpartition(":")[2])
         assert daemon.url == f"http://127.0.0.1:{port}"
         for address in ("127.0.0.1", "::1"):
-            with socket.create_connection((address, port), timeout=30):
+            with socket.create_connection((address, port), timeout=120):
                 pass
         env = {"MLXOSS_PORT": str(port)}
         done = mlxoss(tmp_path, "serve", env=env)

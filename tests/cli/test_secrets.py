@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.mac import Mac
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import mlxoss
 
 WORDS = "canary-7f3a91"
 """Stands in everything that a client sends and nobody else should see."""
@@ -135,7 +135,7 @@ def leave(caller: Caller) -> None:
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
         f"Authorization: Bearer {caller.key}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         connection.sendall(head.encode() + body)
         connection.recv(1)
 
@@ -154,6 +154,7 @@ def shown_by_ps(pid: int) -> str:
     return "".join(Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ"))
 
 
+@pytest.mark.slow
 def test_nothing_that_a_client_sent_is_seen_elsewhere(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model")
     key = mlxoss(tmp_path, "key", "create", "app").stdout.split()[-1]

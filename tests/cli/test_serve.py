@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import start_daemon
-from tests.cli.hub_server import Repo, serve_hub
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.hub_server import Repo, serve_hub
+from tests.support.cli.runner import mlxoss
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.mark.slow
 def test_without_a_model_the_demo_is_served_and_said_to_be_one(tmp_path: Path) -> None:
     with start_daemon(tmp_path) as daemon:
         daemon.wait_until_loaded()
@@ -38,6 +39,7 @@ def test_without_a_model_the_demo_is_served_and_said_to_be_one(tmp_path: Path) -
     assert "--model mlx-community/gpt-oss-20b-MXFP4-Q8\n" in said
 
 
+@pytest.mark.slow
 def test_the_command_it_suggests_works(tmp_path: Path, checkpoint: Path) -> None:
     flags = ("--model", str(checkpoint), "--context-length", "128")
     with start_daemon(tmp_path, *flags) as daemon:
@@ -55,6 +57,7 @@ def test_the_command_it_suggests_works(tmp_path: Path, checkpoint: Path) -> None
     assert "mlxoss-demo" not in said
 
 
+@pytest.mark.slow
 def test_chat_streams_an_answer_from_it(tmp_path: Path, checkpoint: Path) -> None:
     flags = ("--model", str(checkpoint), "--context-length", "160")
     with start_daemon(tmp_path, *flags) as daemon:
@@ -64,6 +67,7 @@ def test_chat_streams_an_answer_from_it(tmp_path: Path, checkpoint: Path) -> Non
     assert done.stderr.strip() in ("", "(cut off at the limit of tokens)")
 
 
+@pytest.mark.slow
 def test_a_question_that_is_too_long_is_refused_in_one_sentence(
     tmp_path: Path, checkpoint: Path
 ) -> None:
@@ -75,6 +79,7 @@ def test_a_question_that_is_too_long_is_refused_in_one_sentence(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it(tmp_path: Path, checkpoint: Path, number: signal.Signals) -> None:
     with start_daemon(tmp_path, "--model", str(checkpoint)) as daemon:
@@ -82,6 +87,7 @@ def test_a_signal_stops_it(tmp_path: Path, checkpoint: Path, number: signal.Sign
     assert "Traceback" not in "".join(daemon.said)
 
 
+@pytest.mark.slow
 def test_flags_win_over_the_environment_and_that_over_the_file(
     tmp_path: Path, checkpoint: Path
 ) -> None:
@@ -95,6 +101,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(
     assert any("info    mlxoss.server" in line for line in daemon.said)
 
 
+@pytest.mark.slow
 def test_the_log_goes_to_its_file(tmp_path: Path, checkpoint: Path) -> None:
     file = tmp_path / "logs" / "mlxoss.log"
     flags = ("--model", str(checkpoint), "--log-file", str(file), "--http-access-log")
@@ -131,6 +138,7 @@ def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path, model: str, w
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_what_was_pulled_is_served_also_when_the_branch_moved(
     tmp_path: Path, checkpoint: Path
 ) -> None:

@@ -20,10 +20,12 @@ import pytest
 from mlxoss.last_exit import read_last_exit
 from mlxoss.service.spec import LABEL
 from mlxoss.store.migrations import APPLICATION_ID
-from tests.api.strict import check_event, check_response
-from tests.checkpoints import write_checkpoint
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.runner import environment, mlxoss
+from tests.support.api.strict import check_event, check_response
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.runner import environment, mlxoss
+
+pytestmark = pytest.mark.slow
 
 WEATHER: Any = {
     "type": "function",

@@ -20,9 +20,9 @@ import pytest
 from mlxoss.cli.status.view import YOUNG_S
 from mlxoss.service.plist import HOMEBREW_SESSIONS
 from mlxoss.service.spec import LABEL
-from tests.cli.mac import Mac
-from tests.cli.runner import environment
-from tests.service.box import until
+from tests.support.cli.mac import Mac
+from tests.support.cli.runner import environment
+from tests.support.waiting import until
 
 
 def stream(port: int, started: threading.Event, chunks: list[str]) -> None:
@@ -105,7 +105,7 @@ def test_a_wrong_setting_is_no_loop_and_its_reason_is_shown(mac: Mac) -> None:
         found = mac.status()
         return found if found["job"] and not found["job"]["pid"] and found["last_exit"] else None
 
-    found = until(ended, limit_s=60, pause_s=0.3)
+    found = until(ended, pause_s=0.3)
     assert found is not None
     assert (found["job"]["runs"], found["job"]["last_exit"]) == (1, "0")
     assert found["last_exit"]["code"] == "config"
@@ -147,7 +147,7 @@ def test_nothing_is_touched_when_a_check_fails(mac: Mac) -> None:
 def test_a_daemon_that_hangs_is_told_from_one_that_runs(mac: Mac) -> None:
     mac.install()
     pid = mac.loaded()["job"]["pid"]
-    until(lambda: mac.status()["process"]["age_s"] >= YOUNG_S, limit_s=60, pause_s=0.5)
+    until(lambda: mac.status()["process"]["age_s"] >= YOUNG_S, pause_s=0.5)
     os.kill(pid, signal.SIGSTOP)
     try:
         done = mac("status")
@@ -214,7 +214,7 @@ def test_without_a_service_manager_one_sentence_points_to_serve(tmp_path: Path) 
             env=environment(tmp_path, env),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == code
@@ -247,7 +247,7 @@ def test_status_loads_nothing_that_takes_long(tmp_path: Path) -> None:
         env=environment(tmp_path, {"HOME": str(tmp_path), "MLXOSS_LAUNCHCTL": "/bin/false"}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 4

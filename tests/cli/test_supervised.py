@@ -9,8 +9,8 @@ import pytest
 
 from mlxoss.last_exit import read_last_exit
 from mlxoss.service.spec import LABEL
-from tests.checkpoints import write_checkpoint
-from tests.cli.runner import mlxoss
+from tests.support.checkpoints import write_checkpoint
+from tests.support.cli.runner import mlxoss
 
 SUPERVISED = {"XPC_SERVICE_NAME": LABEL}
 

@@ -19,13 +19,14 @@ from mlxoss import paths
 from mlxoss.api_key_file import create_key
 from mlxoss.cli.chat.markdown import Markdown
 from mlxoss.harmony.encoding import Encoding
-from tests.cli.runner import environment, mlxoss
-from tests.fakes import ScriptedBackend
-from tests.server.conftest import Serve, encoding, serve
-from tests.server.harness import MODEL, Server, eventually
-from tests.server.scripts import HELLO, always, endless
+from tests.server.conftest import Serve, serve
+from tests.support.cli.runner import environment, mlxoss
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import MODEL, Server
+from tests.support.server.scripts import HELLO, always, endless
+from tests.support.waiting import until
 
-__all__ = ["encoding", "serve"]
+__all__ = ["serve"]
 
 
 class Terminal:
@@ -100,7 +101,7 @@ def test_a_talk_remembers_forgets_and_ends(
     assert "First words" not in third
     assert "Reasoning: high" in third
     terminal.type("\x04")
-    assert terminal.process.wait(60) == 0
+    assert terminal.process.wait(120) == 0
     history = next(tmp_path.rglob("chat-history"))
     assert history.stat().st_mode & 0o777 == 0o600
     assert "First words" in history.read_text()
@@ -114,17 +115,17 @@ def test_ctrl_c_ends_the_answer_and_not_the_talk(
     server = serve(backend)
     terminal = open_chat(server)
     terminal.type("Go on\n")
-    eventually(lambda: backend.active == 1)
+    until(lambda: backend.active == 1)
     terminal.type("\x03")
     terminal.until("\\(cancelled\\)[\r\n]+> ")
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
     terminal.type("half a line\x03")
     terminal.until("> ")
     terminal.type("/what\n/effort never\n")
     terminal.until("list them with: /help")
     terminal.until("/effort low, /effort medium or /effort high")
     terminal.type("\x04")
-    assert terminal.process.wait(60) == 0
+    assert terminal.process.wait(120) == 0
 
 
 def test_a_turn_that_fails_is_one_sentence_and_the_talk_goes_on(

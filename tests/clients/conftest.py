@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.runner import mlxoss
 from tests.clients import install
-from tests.server.conftest import _nothing_logged_as_error, encoding, leaning, logged_errors, serve
+from tests.server.conftest import _nothing_logged_as_error, leaning, logged_errors, serve
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.runner import mlxoss
 
-__all__ = ["_nothing_logged_as_error", "encoding", "leaning", "logged_errors", "serve"]
+__all__ = ["_nothing_logged_as_error", "leaning", "logged_errors", "serve"]
 
 Find = Callable[[str], Path]
 """The folder of a client by its name in ``tests.clients.install``; skips the test without it."""

@@ -15,12 +15,12 @@ import tomlkit
 from mlxoss.cli.connect.codex import write_settings
 from mlxoss.cli.connect.facts import Served
 from mlxoss.harmony.encoding import Encoding
-from tests.clients import mcp_server
 from tests.clients.conftest import Demo, Find, run_client
-from tests.clients.scripted import LARGE, THOUGHT, OneCall, call
 from tests.server.conftest import Serve
-from tests.server.harness import MODEL, Server
-from tests.server.scripts import final
+from tests.support.clients import mcp_server
+from tests.support.clients.scripted import LARGE, THOUGHT, OneCall, call
+from tests.support.server.harness import MODEL, Server
+from tests.support.server.scripts import final
 
 PATCH = "*** Begin Patch\n*** Add File: made.txt\n+by a patch\n*** End Patch\n"
 CALLS = {

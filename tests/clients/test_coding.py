@@ -11,11 +11,11 @@ from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.recipes import RECIPES, render_recipe
 from mlxoss.harmony.encoding import Encoding
 from tests.clients.conftest import Demo, Find, as_shell, output, run_client
-from tests.clients.scripted import LARGE, OneCall, call
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import MODEL, Server
-from tests.server.scripts import always, final
+from tests.support.clients.scripted import LARGE, OneCall, call
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import MODEL, Server
+from tests.support.server.scripts import always, final
 
 # What these clients would fetch or send elsewhere when they start.
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "CONTINUE_TELEMETRY_ENABLED": "0"}

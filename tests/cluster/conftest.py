@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import sshd
-from tests.cluster.sshd import Network
+from tests.support.cluster import sshd
+from tests.support.cluster.sshd import Network
 
 
 @pytest.fixture

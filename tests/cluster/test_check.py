@@ -15,10 +15,10 @@ from mlxoss.cli.cluster.table import to_table
 from mlxoss.cluster.check import check_cluster
 from mlxoss.cluster.hostfile import read_hostfile
 from mlxoss.findings import Level
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.cli.runner import environment
-from tests.cluster.groups import check, group, of, write_hostfile
-from tests.cluster.sshd import Network
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.runner import environment
+from tests.support.cluster.groups import check, group, of, write_hostfile
+from tests.support.cluster.sshd import Network
 
 NAME = "some-org/gpt-oss-tiny"
 SMALL = TinyModel(hidden=8)

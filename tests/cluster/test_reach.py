@@ -13,10 +13,10 @@ from mlxoss.cluster.remote import Remote
 from mlxoss.cluster.trouble import Trouble
 from mlxoss.findings import Level
 from mlxoss.hosts import Host
-from tests.cli.runner import environment
-from tests.cluster.groups import check, group, of, write_hostfile
-from tests.cluster.sshd import Network
-from tests.service.box import free_port
+from tests.support.cli.runner import environment
+from tests.support.cluster.groups import check, group, of, write_hostfile
+from tests.support.cluster.sshd import Network
+from tests.support.service.box import free_port
 
 
 def test_why_hosts_are_not_reached(network: Network, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_key_that_only_this_shells_agent_has(
         try:
             monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
             add = ["sh", "-c", f"until ssh-add -q {network.key}; do sleep 0.05; done"]
-            subprocess.run(add, check=True, timeout=20, stderr=subprocess.DEVNULL)
+            subprocess.run(add, check=True, timeout=120, stderr=subprocess.DEVNULL)
             path = write_hostfile(tmp_path, group("mac-a", "mac-b"))
             assert of(check(path), 1, "reach").level is Level.OK
             network.key.unlink()
@@ -83,7 +83,7 @@ def test_a_probe_ends_by_itself(network: Network) -> None:
         input=json.dumps({**with_question, "limit_s": 1.0}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == -14
@@ -98,7 +98,7 @@ def test_a_probe_refuses_what_is_no_question(question: str, tmp_path: Path) -> N
         input=question,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2

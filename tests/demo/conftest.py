@@ -21,10 +21,10 @@ from mlxoss.harmony.conversation import (
     ResponseFormat,
     UserText,
 )
-from mlxoss.harmony.encoding import STOP_IDS, Encoding, load_encoding
+from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.prompt import render_prompt
 
-Ask = Callable[..., str]
+Say = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +37,11 @@ def model(folder: Path) -> Any:
     return load_model(folder, strict=True)[0]
 
 
-@pytest.fixture(scope="session")
-def encoding() -> Encoding:
-    return load_encoding()
-
-
 @pytest.fixture
-def ask(model: Any, encoding: Encoding) -> Ask:
-    """Ask the demo greedily; the answer is the text of its whole turn."""
+def say(model: Any, encoding: Encoding) -> Say:
+    """Asks the demo greedily; what it says is the text of its whole turn."""
 
-    def answer(
+    def turn(
         *items: Item | str,
         effort: Effort = Effort.LOW,
         instructions: str | None = None,
@@ -64,7 +59,7 @@ def ask(model: Any, encoding: Encoding) -> Ask:
         prompt = render_prompt(encoding, conversation)
         return encoding.decode(greedy(model, prompt, 80))
 
-    return answer
+    return turn
 
 
 def greedy(model: Any, prompt: list[int], limit: int) -> list[int]:

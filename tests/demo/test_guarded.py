@@ -14,7 +14,7 @@ from mlxoss.harmony.encoding import CALL, RETURN, STOP_IDS, Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, TurnRules
 from mlxoss.harmony.prompt import render_prompt
-from tests.engine.harness import run_batch
+from tests.support.engine.harness import run_batch
 
 from .test_turns import CITY_WEATHER, PERSON, TIME, WEATHER
 

@@ -14,7 +14,7 @@ from mlxoss.harmony.conversation import (
     UserText,
 )
 
-from .conftest import Ask
+from .conftest import Say
 
 FINAL = "<|channel|>final<|message|>"
 AGAIN = "<|end|><|start|>assistant"
@@ -76,62 +76,62 @@ def call(name: str, arguments: str) -> str:
          "I am only a smoke-test model."),
     ],
 )  # fmt: skip
-def test_a_question_is_answered(ask: Ask, question: str, answer: str) -> None:
-    assert ask(question) == f"{FINAL}{answer}<|return|>"
+def test_a_question_is_answered(say: Say, question: str, answer: str) -> None:
+    assert say(question) == f"{FINAL}{answer}<|return|>"
 
 
 @pytest.mark.parametrize("question", ["Who are you?", "Write a poem about the sea."])
-def test_it_says_what_it_is_and_how_to_get_the_real_one(ask: Ask, question: str) -> None:
-    answer = ask(question)
+def test_it_says_what_it_is_and_how_to_get_the_real_one(say: Say, question: str) -> None:
+    answer = say(question)
     assert answer.startswith(FINAL)
     assert answer.endswith("<|return|>")
     assert "smoke-test model" in answer
     assert "--model mlx-community/gpt-oss-20b-MXFP4-Q8" in answer
 
 
-def test_it_says_what_it_can_do(ask: Ask) -> None:
-    assert "get_weather" in ask("What can you do?", instructions="You are a helpful assistant.")
+def test_it_says_what_it_can_do(say: Say) -> None:
+    assert "get_weather" in say("What can you do?", instructions="You are a helpful assistant.")
 
 
-def test_effort_sets_the_length_of_the_analysis(ask: Ask) -> None:
+def test_effort_sets_the_length_of_the_analysis(say: Say) -> None:
     final = f"{FINAL}7 + 6 = 13.<|return|>"
-    low, medium, high = (ask("What is 7 + 6?", effort=effort) for effort in Effort)
+    low, medium, high = (say("What is 7 + 6?", effort=effort) for effort in Effort)
     analysis = "<|channel|>analysis<|message|>7 + 6 = 13."
     assert low == final
     assert medium == f"{analysis}{AGAIN}{final}"
     assert high == f"{analysis} I add 7 and 6. The sum is 13.{AGAIN}{final}"
 
 
-def test_an_earlier_turn_is_remembered(ask: Ask) -> None:
+def test_an_earlier_turn_is_remembered(say: Say) -> None:
     earlier = (UserText("My name is Grace."), FinalText("Hello Grace!"))
-    assert ask(*earlier, "What is my name?") == f"{FINAL}Your name is Grace.<|return|>"
+    assert say(*earlier, "What is my name?") == f"{FINAL}Your name is Grace.<|return|>"
 
 
-def test_a_call_takes_its_arguments_from_question_and_declaration(ask: Ask) -> None:
-    asked = ask("What's the weather like in Paris?", tools=(CITY_WEATHER, TIME))
+def test_a_call_takes_its_arguments_from_question_and_declaration(say: Say) -> None:
+    asked = say("What's the weather like in Paris?", tools=(CITY_WEATHER, TIME))
     assert asked == call("get_weather", '{"city":"Paris"}')
-    asked = ask("What is the weather in Oslo?", tools=(WEATHER,))
+    asked = say("What is the weather in Oslo?", tools=(WEATHER,))
     assert asked == call("get_weather", '{"location":"Oslo","unit":"celsius"}')
-    asked = ask("What's the weather in San Francisco?", tools=(WEATHER,))
+    asked = say("What's the weather in San Francisco?", tools=(WEATHER,))
     assert asked == call("get_weather", '{"location":"San Francisco","unit":"celsius"}')
-    asked = ask("What time is it in Oslo?", tools=(CITY_WEATHER, TIME))
+    asked = say("What time is it in Oslo?", tools=(CITY_WEATHER, TIME))
     assert asked == call("get_time", '{"city":"Oslo"}')
 
 
-def test_a_call_follows_the_analysis(ask: Ask) -> None:
-    asked = ask("What is the weather in Tokyo?", tools=(CITY_WEATHER,), effort=Effort.MEDIUM)
+def test_a_call_follows_the_analysis(say: Say) -> None:
+    asked = say("What is the weather in Tokyo?", tools=(CITY_WEATHER,), effort=Effort.MEDIUM)
     analysis = f"<|channel|>analysis<|message|>I call get_weather for Tokyo.{AGAIN}"
     assert asked == analysis + call("get_weather", '{"city":"Tokyo"}')
 
 
-def test_a_preamble_comes_before_the_call(ask: Ask) -> None:
-    asked = ask("Explain what you do, then check the weather in Oslo.", tools=(CITY_WEATHER,))
+def test_a_preamble_comes_before_the_call(say: Say) -> None:
+    asked = say("Explain what you do, then check the weather in Oslo.", tools=(CITY_WEATHER,))
     preamble = "<|channel|>commentary<|message|>I will call get_weather for Oslo."
     assert asked == preamble + AGAIN + call("get_weather", '{"city":"Oslo"}')
 
 
-def test_the_answer_quotes_the_result(ask: Ask) -> None:
-    answer = ask(
+def test_the_answer_quotes_the_result(say: Say) -> None:
+    answer = say(
         UserText("What is the weather in Paris?"),
         FunctionCall("get_weather", '{"city":"Paris"}'),
         FunctionResult("get_weather", "18°C and sunny"),
@@ -140,8 +140,8 @@ def test_the_answer_quotes_the_result(ask: Ask) -> None:
     assert answer == f"{FINAL}The weather in Paris: 18°C and sunny<|return|>"
 
 
-def test_a_response_format_is_answered_in_its_shape(ask: Ask) -> None:
-    answer = ask("Ada is 36 years old.", response_format=PERSON)
+def test_a_response_format_is_answered_in_its_shape(say: Say) -> None:
+    answer = say("Ada is 36 years old.", response_format=PERSON)
     assert answer == f'{FINAL}{{"name":"Ada","age":36}}<|return|>'
-    answer = ask("My name is Tom and I am 12 years old.", response_format=PERSON)
+    answer = say("My name is Tom and I am 12 years old.", response_format=PERSON)
     assert answer == f'{FINAL}{{"name":"Tom","age":12}}<|return|>'

@@ -6,9 +6,9 @@ import pytest
 
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import SMALL_VOCAB
-from tests.engine.place import Place
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import SMALL_VOCAB
+from tests.support.engine.place import Place
 
 
 @pytest.fixture(scope="session")

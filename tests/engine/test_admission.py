@@ -16,9 +16,16 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.mlx.memory import Budget, make_room
 from mlxoss.errors import MemoryExceeded, ModelError
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import collect, drain, make_request, random_prompt, running_engine, until
-from tests.fakes import ScriptedBackend
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import (
+    collect,
+    drain,
+    make_request,
+    random_prompt,
+    running_engine,
+    until,
+)
+from tests.support.fakes import ScriptedBackend
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.mlx.sampling import LogitsProcessor
 from mlxoss.errors import InvalidRequest
-from tests.engine.harness import (
+from tests.support.engine.harness import (
     SMALL_VOCAB,
     WatchedModel,
     drain,

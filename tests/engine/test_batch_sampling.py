@@ -8,7 +8,7 @@ import pytest
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
-from tests.engine.harness import (
+from tests.support.engine.harness import (
     greedy_reference,
     logits_after,
     make_backend,

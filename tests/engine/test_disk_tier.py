@@ -16,16 +16,6 @@ from mlxoss.engine.prefix_cache.arrays import Form, read_form, to_arrays, to_run
 from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS, STEP_TOKENS
 from mlxoss.engine.prefix_cache.snapshot import Pairs
 from mlxoss.engine.status import EngineState
-from tests.checkpoints import TinyModel, write_checkpoint, write_quantised
-from tests.engine.harness import (
-    SMALL_VOCAB,
-    collect,
-    greedy_reference,
-    make_request,
-    running_engine,
-    until,
-)
-from tests.engine.place import Place, two_turns
 from tests.engine.test_prefixes import (
     BUDGET,
     MARK,
@@ -35,6 +25,16 @@ from tests.engine.test_prefixes import (
     run_one,
     text,
 )
+from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
+from tests.support.engine.harness import (
+    SMALL_VOCAB,
+    collect,
+    greedy_reference,
+    make_request,
+    running_engine,
+    until,
+)
+from tests.support.engine.place import Place, two_turns
 
 TOKEN_BYTES = 2 * 2 * 32 * 4
 """Keys and values of two heads, 32 floats wide: what one layer keeps of a token."""

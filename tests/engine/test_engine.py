@@ -19,8 +19,8 @@ from mlxoss.errors import (
     ModelUnavailable,
     QueueFull,
 )
-from tests.engine.harness import collect, make_request, running_engine, until
-from tests.fakes import ScriptedBackend
+from tests.support.engine.harness import collect, make_request, running_engine, until
+from tests.support.fakes import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.memory import Budget, make_room
 from mlxoss.errors import ModelError
-from tests.formats import LAYOUTS, write
+from tests.support.formats import LAYOUTS, write
 
 LAST = ("lm_head.", "model.norm.", "norm.", "unembedding.")
 

@@ -19,8 +19,8 @@ from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
 from mlxoss.engine.checkpoint.yarn import read_yarn
 from mlxoss.errors import ModelError
-from tests.checkpoints import TinyModel, make_config, write_outline, write_quantised
-from tests.formats import (
+from tests.support.checkpoints import TinyModel, make_config, write_outline, write_quantised
+from tests.support.formats import (
     LAYOUTS,
     SIZE,
     Arrays,

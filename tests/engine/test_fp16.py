@@ -18,8 +18,8 @@ from mlxoss.engine.mlx.fp16 import HARMONY_IDS, compare
 from mlxoss.harmony.conversation import Conversation, UserText
 from mlxoss.harmony.encoding import load_encoding
 from mlxoss.harmony.prompt import render_prompt
-from tests.checkpoints import TinyModel, write_checkpoint, write_quantised
-from tests.engine.harness import (
+from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
+from tests.support.engine.harness import (
     SMALL_VOCAB,
     greedy_reference,
     make_request,

@@ -14,12 +14,12 @@ import pytest
 from mlxoss.core import FinishReason, GenerationRequest, SamplingParams
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel
-from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding, load_encoding
+from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import GrammarError, GrammarMatcher
 from mlxoss.harmony.grammar.rules import TurnRules
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import (
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import (
     Outcome,
     WatchedModel,
     drain,
@@ -28,15 +28,10 @@ from tests.engine.harness import (
     run_batch,
     with_sampling,
 )
-from tests.engine.leaning import Leaning
-from tests.harmony.guarded_turns import MODES, check_turn
+from tests.support.engine.leaning import Leaning
+from tests.support.harmony.guarded_turns import MODES, check_turn
 
 PROMPT = list(range(1000, 1020))
-
-
-@pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
-from tests.engine.harness import (
+from tests.support.engine.harness import (
     collect,
     greedy_reference,
     make_request,
@@ -20,7 +20,7 @@ from tests.engine.harness import (
     running_engine,
     until,
 )
-from tests.fakes import ScriptedBackend
+from tests.support.fakes import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
-from tests.checkpoints import write_checkpoint
-from tests.engine.harness import collect, make_request, running_engine, until
+from tests.support.checkpoints import write_checkpoint
+from tests.support.engine.harness import collect, make_request, running_engine, until
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.errors import ModelError
 from mlxoss.model_pins import Pin, write_pin
 from mlxoss.paths import pins_file
-from tests.checkpoints import (
+from tests.support.checkpoints import (
     FULL_VOCAB,
     TinyModel,
     make_config,
@@ -22,7 +22,7 @@ from tests.checkpoints import (
     write_outline,
     write_quantised,
 )
-from tests.engine.harness import greedy_reference, make_request, run_batch
+from tests.support.engine.harness import greedy_reference, make_request, run_batch
 
 MODEL_ID = "some-org/gpt-oss-tiny"
 PULL = f"run `mlxoss models pull {MODEL_ID}`"

@@ -20,8 +20,8 @@ from mlxoss.engine.generation import Generation
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import GenerationFailed
-from tests.checkpoints import FULL_VOCAB, write_checkpoint
-from tests.engine.harness import (
+from tests.support.checkpoints import FULL_VOCAB, write_checkpoint
+from tests.support.engine.harness import (
     SMALL_VOCAB,
     Outcome,
     RaiseOnce,

@@ -19,8 +19,8 @@ from mlxoss.errors import ModelError, NotANumber
 from mlxoss.harmony.encoding import STOP_IDS
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import TurnRules
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import drain, make_request, random_prompt, run_batch, tokens_of
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import drain, make_request, random_prompt, run_batch, tokens_of
 
 SAMPLINGS = {
     "greedy": SamplingParams(temperature=0.0),

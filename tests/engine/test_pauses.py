@@ -17,8 +17,8 @@ from mlxoss.core import FinishReason, GenerationRequest, SamplingParams, TokenOu
 from mlxoss.engine.backend import SequenceOutput, SequencePaused, SequencePrefilled
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import (
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import (
     GREEDY,
     collect,
     drain,
@@ -31,7 +31,14 @@ from tests.engine.harness import (
     until,
     with_sampling,
 )
-from tests.engine.pausing import Interrupted, Measured, Served, alone, check_same, with_places
+from tests.support.engine.pausing import (
+    Interrupted,
+    Measured,
+    Served,
+    alone,
+    check_same,
+    with_places,
+)
 
 PLENTY = 1 << 30
 AT_ONE = SamplingParams(temperature=1.0, seed=3)

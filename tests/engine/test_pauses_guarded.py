@@ -12,12 +12,12 @@ import pytest
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import make_backend
-from tests.engine.leaning import Leaning
-from tests.engine.pausing import Interrupted, alone, check_same
 from tests.engine.test_guarded import guarded
-from tests.harmony.guarded_turns import MODES
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import make_backend
+from tests.support.engine.leaning import Leaning
+from tests.support.engine.pausing import Interrupted, alone, check_same
+from tests.support.harmony.guarded_turns import MODES
 
 PLENTY = 1 << 30
 

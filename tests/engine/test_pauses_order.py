@@ -22,8 +22,8 @@ from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.status import EngineState
 from mlxoss.engine.waiting_queue import WaitingQueue
 from mlxoss.errors import QueueFull
-from tests.engine.harness import Running, collect, running_engine, until
-from tests.fakes import ScriptedBackend
+from tests.support.engine.harness import Running, collect, running_engine, until
+from tests.support.fakes import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ import pytest
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.mlx.batch import WARM_STEP_TOKENS, LanguageModel, MlxBackend
-from tests.engine import harness
-from tests.engine.harness import (
+from tests.support.engine import harness
+from tests.support.engine.harness import (
     SMALL_VOCAB,
     Outcome,
     WatchedModel,

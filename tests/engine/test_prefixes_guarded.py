@@ -10,19 +10,14 @@ import pytest
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
-from mlxoss.harmony.encoding import CALL, END, RETURN, START, STOP_IDS, Encoding, load_encoding
+from mlxoss.harmony.encoding import CALL, END, RETURN, START, STOP_IDS, Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import drain, make_backend
-from tests.engine.leaning import Leaning
-from tests.harmony.guarded_turns import MODES, check_turn
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import drain, make_backend
+from tests.support.engine.leaning import Leaning
+from tests.support.harmony.guarded_turns import MODES, check_turn
 
 LIMIT_BYTES = 1 << 28
-
-
-@pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture(scope="module")

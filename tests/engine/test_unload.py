@@ -9,8 +9,8 @@ import pytest
 
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
-from tests.engine.harness import Running, collect, make_request, running_engine, until
 from tests.engine.test_idle import SOON_S, Loads
+from tests.support.engine.harness import Running, collect, make_request, running_engine, until
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 
 from mlxoss.engine.scheduler import MOST_WARMED
 from mlxoss.engine.status import EngineState
-from tests.engine.harness import collect, make_request, running_engine, until
-from tests.fakes import ScriptedBackend
+from tests.support.engine.harness import collect, make_request, running_engine, until
+from tests.support.fakes import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 

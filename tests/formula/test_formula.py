@@ -105,7 +105,7 @@ def declared() -> dict[str, Any]:
     if not STUB.exists():
         pytest.skip("there is no stand-in for Homebrew's formula language beside the checkout")
     done = subprocess.run(
-        [ruby, str(STUB), str(FORMULA)], capture_output=True, text=True, timeout=60, check=True
+        [ruby, str(STUB), str(FORMULA)], capture_output=True, text=True, timeout=120, check=True
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -10,14 +10,8 @@ import openai_harmony
 import pytest
 
 import mlxoss.harmony
-from mlxoss.harmony.encoding import Encoding, load_encoding
 
 VOCABULARY_FOLDER = Path(mlxoss.harmony.__file__).parent / "vocab"
-
-
-@pytest.fixture(scope="session")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture(scope="session")

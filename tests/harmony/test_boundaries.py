@@ -23,16 +23,11 @@ from mlxoss.harmony.conversation import (
     Item,
     UserText,
 )
-from mlxoss.harmony.encoding import START, Encoding, load_encoding
+from mlxoss.harmony.encoding import START, Encoding
 from mlxoss.harmony.prompt import render_prompt
 
 LONG = "word " * APART_TOKENS
 QUESTION = UserText("And then?")
-
-
-@pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 def render(encoding: Encoding, *items: Item, tools: bool = False) -> list[int]:

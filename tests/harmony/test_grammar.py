@@ -13,8 +13,8 @@ from mlxoss.harmony.grammar.matcher import Choice, Forced, Free, GrammarError
 from mlxoss.harmony.grammar.render import FREE_TEXT_MARK, MOST_BODY_CHARS, render_grammar
 from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, Lark, Regex, TurnRules
 from mlxoss.harmony.prompt import render_prompt
-from tests.harmony.conversations import conversation
-from tests.harmony.walks import accepts, to_ids
+from tests.support.harmony.conversations import conversation
+from tests.support.harmony.walks import accepts, to_ids
 
 ANY = Json({"type": "object"})
 PLACE = Json(

@@ -24,10 +24,10 @@ from mlxoss.harmony.conversation import (
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.tools import render_tools
-from tests.harmony.conversations import conversation
-from tests.harmony.official import official_prompt, official_tools
-from tests.harmony.random_prompts import random_conversation, random_parameters
-from tests.harmony.schemas import STRING, properties
+from tests.support.harmony.conversations import conversation
+from tests.support.harmony.official import official_prompt, official_tools
+from tests.support.harmony.random_prompts import random_conversation, random_parameters
+from tests.support.harmony.schemas import STRING, properties
 
 NUMBER = {"type": "number"}
 SAYS = "<|start|>assistant<|channel|>"

@@ -19,10 +19,10 @@ from mlxoss.harmony.events import (
     TurnEndReason,
 )
 from mlxoss.harmony.parser import TurnParser
-from tests.harmony.cases.case import Case
-from tests.harmony.cases.clean import CLEAN
-from tests.harmony.cases.turns import ALL
-from tests.harmony.turns import FUNCTIONS, Turn, encode_turn, parse
+from tests.support.harmony.cases.case import Case
+from tests.support.harmony.cases.clean import CLEAN
+from tests.support.harmony.cases.turns import ALL
+from tests.support.harmony.turns import FUNCTIONS, Turn, encode_turn, parse
 
 FUNCTION_CALL = 'commentary to=functions.get_weather <|constrain|>json<|message|>{"a": 1}<|call|>'
 

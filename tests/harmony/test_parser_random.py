@@ -22,7 +22,7 @@ from mlxoss.harmony.encoding import (
 )
 from mlxoss.harmony.events import TurnEndReason
 from mlxoss.harmony.parser import TurnParser
-from tests.harmony.turns import FUNCTIONS, Turn, encode_turn, parse, to_turn
+from tests.support.harmony.turns import FUNCTIONS, Turn, encode_turn, parse, to_turn
 
 randomised = settings(
     deadline=None,

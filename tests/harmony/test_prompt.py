@@ -37,8 +37,8 @@ from mlxoss.harmony.encoding import (
     is_special,
 )
 from mlxoss.harmony.prompt import render_prompt
-from tests.harmony.conversations import CONVERSATIONS, DATE, WITHOUT_REASONING, conversation
-from tests.harmony.official import to_official
+from tests.support.harmony.conversations import CONVERSATIONS, DATE, WITHOUT_REASONING, conversation
+from tests.support.harmony.official import to_official
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "prompts"
 

@@ -14,8 +14,8 @@ from mlxoss.harmony.events import ContentDelta
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import Json, TurnRules
 from mlxoss.harmony.parser import TurnParser
-from tests.harmony.json_schemas import ENFORCED, REFUSED
-from tests.harmony.walks import random_turn, to_ids
+from tests.support.harmony.json_schemas import ENFORCED, REFUSED
+from tests.support.harmony.walks import random_turn, to_ids
 
 TURNS = 12
 

@@ -23,8 +23,8 @@ from mlxoss.harmony.encoding import CALL, END, RETURN, START, Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.read_turn import read_turn
 from mlxoss.harmony.splice import close_turn, speaks_only_as
-from tests.harmony.conversations import WEATHER, conversation
-from tests.harmony.turns import encode_turn
+from tests.support.harmony.conversations import WEATHER, conversation
+from tests.support.harmony.turns import encode_turn
 
 CALL_HEADER = "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
 ANALYSIS = "<|channel|>analysis<|message|>"

@@ -11,8 +11,8 @@ import pytest
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import FunctionTool, JsonSchema, ResponseFormat
 from mlxoss.harmony.tools import render_response_format, render_tools
-from tests.harmony.official import official_tools
-from tests.harmony.schemas import STRING, nested, properties
+from tests.support.harmony.official import official_tools
+from tests.support.harmony.schemas import STRING, nested, properties
 
 SAME_AS_LIBRARY: dict[str, dict[str, Any] | None] = {
     "no parameters": None,

@@ -10,8 +10,8 @@ import pytest
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import TurnRules
-from tests.harmony.guarded_turns import MODES, check_turn
-from tests.harmony.walks import random_turn
+from tests.support.harmony.guarded_turns import MODES, check_turn
+from tests.support.harmony.walks import random_turn
 
 TURNS_EACH = 125
 

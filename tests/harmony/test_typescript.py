@@ -9,7 +9,7 @@ import pytest
 
 from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.typescript import render_type
-from tests.harmony.schemas import STRING, properties
+from tests.support.harmony.schemas import STRING, properties
 
 NODE = {"$ref": "#/$defs/Node"}
 

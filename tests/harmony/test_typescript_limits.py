@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.tools import render_tools
 from mlxoss.harmony.typescript import MAX_REFERENCED_CHARS, render_type
-from tests.harmony.schemas import nested, properties
+from tests.support.harmony.schemas import nested, properties
 
 
 @pytest.mark.parametrize(

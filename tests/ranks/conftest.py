@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from mlxoss.engine.ranks.group import RankGroup
-from tests.ranks.shared import SharedModel, make_plan, share
-from tests.reference.checkpoint import make_weights, write_checkpoint
+from tests.support.ranks.shared import SharedModel, make_plan, share
+from tests.support.reference.checkpoint import make_weights, write_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from mlxoss.engine.backend import SequenceOutput
 from mlxoss.engine.mlx.memory import make_room
 from mlxoss.engine.ranks.messages import Begin
 from mlxoss.engine.ranks.shard import shard_bytes
-from tests.engine.harness import greedy_reference, make_backend, make_request, random_prompt
 from tests.engine.test_batch import (
     test_greedy_with_arrivals_and_departures_equals_mlx_lm,
     test_one_token_and_stop_ids,
@@ -28,7 +27,8 @@ from tests.engine.test_prefixes import (
     test_branches_share_their_beginning,
     test_warming_goes_on_where_it_was_interrupted,
 )
-from tests.ranks.shared import SharedModel
+from tests.support.engine.harness import greedy_reference, make_backend, make_request, random_prompt
+from tests.support.ranks.shared import SharedModel
 
 __all__ = [
     "test_a_batch_of_hits_and_misses_equals_cold_runs",

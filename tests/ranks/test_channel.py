@@ -34,8 +34,8 @@ from mlxoss.engine.ranks.messages import (
 )
 from mlxoss.engine.ranks.processes import RankProcess
 from mlxoss.engine.ranks.values import Seat, parse_seat
-from tests.cli.runner import mlxoss
-from tests.ranks.shared import HERE
+from tests.support.cli.runner import mlxoss
+from tests.support.ranks.shared import HERE
 
 SECRET = secrets.token_bytes(32)
 
@@ -88,7 +88,7 @@ class Hall:
         return True
 
     def next(self, kind: type[Any]) -> Any:
-        while not isinstance(message := self.heard.get(timeout=60), kind):
+        while not isinstance(message := self.heard.get(timeout=120), kind):
             assert message is not None
         return message
 
@@ -103,7 +103,7 @@ def open_door(secret: bytes = SECRET) -> Iterator[tuple[RankListener, Hall]]:
 
 def is_closed(sock: socket.socket) -> bool:
     """Whether the other side closed the connection, once what it said is read."""
-    sock.settimeout(30)
+    sock.settimeout(120)
     try:
         while sock.recv(4096):
             pass
@@ -116,9 +116,9 @@ def test_who_knows_the_secret_comes_in_and_is_heard() -> None:
     with open_door() as (door, hall), socket.create_connection(door.address) as sock:
         greet(sock, SECRET, 1)
         RankChannel(sock).send(Ready(1, (), {}))
-        assert isinstance(hall.heard.get(timeout=30), Ready)
+        assert isinstance(hall.heard.get(timeout=120), Ready)
         # It stays though the door is closed.
-    assert hall.heard.get(timeout=30) is None
+    assert hall.heard.get(timeout=120) is None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_silent_strangers_hold_few_places_and_not_for_long() -> None:
             sock.close()
         with socket.create_connection(door.address) as sock:
             greet(sock, SECRET, 1)
-            assert hall.came.get(timeout=30)[0] == 1
+            assert hall.came.get(timeout=120)[0] == 1
 
 
 @contextlib.contextmanager
@@ -176,7 +176,7 @@ def worker(timeout_s: float = 30.0) -> Iterator[tuple[RankProcess, RankChannel, 
     with open_door() as (door, hall):
         process = RankProcess(HERE, make_seat(door.address, timeout_s))
         try:
-            _, channel = hall.came.get(timeout=60)
+            _, channel = hall.came.get(timeout=120)
             yield process, channel, hall
         finally:
             process.kill()

@@ -10,9 +10,9 @@ import pytest
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.ranks.following import Divergence, Following
 from mlxoss.engine.ranks.messages import Begin, InsertSequence, RunStep, WarmPrompt
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import random_prompt
 from tests.ranks.test_channel import make_seat
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import random_prompt
 
 INSERT = InsertSequence(0, tuple(random_prompt(30)), 4, (), (29,), 0, (0, 0))
 

@@ -7,26 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.engine.harness import make_backend, run_batch
-from tests.engine.leaning import Leaning
 from tests.engine.test_guarded import (
     guarded,
     test_what_cannot_be_followed_fails_its_own_request,
 )
-from tests.harmony.guarded_turns import MODES
-from tests.ranks.shared import SharedModel
+from tests.support.engine.harness import make_backend, run_batch
+from tests.support.engine.leaning import Leaning
+from tests.support.harmony.guarded_turns import MODES
+from tests.support.ranks.shared import SharedModel
 
 __all__ = ["test_what_cannot_be_followed_fails_its_own_request"]
 
 if os.environ.get("TEST_RANKS") == "all":
     from tests.engine.test_guarded import test_a_cut_turn_ends_by_length  # noqa: F401
-
-
-@pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return load_encoding()
 
 
 @pytest.fixture

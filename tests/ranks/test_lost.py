@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ranks.served import Talk, group, is_there, pids, wait_until
+from tests.support.ranks.served import Talk, group, is_there, pids
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -21,5 +22,5 @@ def test_a_rank_that_is_killed_or_stopped(tmp_path: Path, number: int, why: str)
         talk = Talk(daemon)
         os.kill(worker, number)
         assert f"Rank 1 on 127.0.0.1 {why}" in talk.join()
-        assert daemon.process.wait(60) == 1
-        wait_until(lambda: not is_there(worker))
+        assert daemon.process.wait(120) == 1
+        until(lambda: not is_there(worker))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ranks.served import Talk, group, is_there, pids, wait_until
+from tests.support.ranks.served import Talk, group, is_there, pids
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -16,4 +17,4 @@ def test_rank_0_that_dies_or_is_stopped_leaves_no_orphan(tmp_path: Path, number:
         _, worker = pids(daemon)
         Talk(daemon)
         daemon.process.send_signal(number)
-        wait_until(lambda: not is_there(worker))
+        until(lambda: not is_there(worker))

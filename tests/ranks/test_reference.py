@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.engine.harness import GREEDY, drain, make_backend, run_batch
-from tests.ranks.shared import SharedModel
-from tests.reference import golden
-from tests.reference.asking import ask, check, check_each, follow
-from tests.reference.golden import POSITIONS, Golden
-from tests.reference.history import PLENTY, cut, nearest
+from tests.support.engine.harness import GREEDY, drain, make_backend, run_batch
+from tests.support.ranks.shared import SharedModel
+from tests.support.reference import golden
+from tests.support.reference.asking import check, check_each, follow, request_after
+from tests.support.reference.golden import POSITIONS, Golden
+from tests.support.reference.history import PLENTY, cut, nearest
 
 
 @pytest.fixture(scope="module")
@@ -51,4 +51,4 @@ def test_a_batch_of_snapshots(
     outcomes = run_batch(backend, [follow(reference, guards, n, n + 6) for n in firsts])
     for first, outcome in zip(firsts, outcomes, strict=True):
         assert check(reference, first, outcome)
-    assert check(reference, 130, run_batch(backend, [ask(reference, 130)])[0])
+    assert check(reference, 130, run_batch(backend, [request_after(reference, 130)])[0])

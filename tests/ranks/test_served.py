@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.cli.daemon import Daemon, start_daemon
-from tests.cli.runner import mlxoss
-from tests.ranks.served import group, group_with_other, is_there, pids, write_hosts
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.daemon import Daemon, start_daemon
+from tests.support.cli.runner import mlxoss
+from tests.support.ranks.served import group, group_with_other, is_there, pids, write_hosts
 
 TOOL: Any = {
     "type": "function",

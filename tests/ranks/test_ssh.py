@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.daemon import start_daemon
 from tests.cluster.conftest import network
-from tests.cluster.sshd import Network
-from tests.ranks.served import TIMEOUT_S, Talk, ask, is_there, pids, wait_until
+from tests.support.cli.daemon import start_daemon
+from tests.support.cluster.sshd import Network
+from tests.support.ranks.served import TIMEOUT_S, Talk, complete, is_there, pids
+from tests.support.waiting import until
 
 __all__ = ["network"]
 
@@ -26,7 +27,7 @@ def test_a_rank_over_ssh_serves_and_goes(tmp_path: Path, network: Network, end: 
     flags = ("--hostfile", str(hostfile), "--rank-timeout", str(TIMEOUT_S))
     with start_daemon(tmp_path / "a", *flags) as daemon:
         daemon.wait_until_loaded()
-        assert ask(daemon)
+        assert complete(daemon)
         _, worker = pids(daemon)
         talk = Talk(daemon)
         if end == "kill rank 0":
@@ -34,8 +35,8 @@ def test_a_rank_over_ssh_serves_and_goes(tmp_path: Path, network: Network, end: 
         else:
             os.kill(worker, signal.SIGSTOP)
             assert "Rank 1 on mac-b stopped answering" in talk.join()
-            assert daemon.process.wait(60) == 1
-        wait_until(lambda: not is_there(worker))
+            assert daemon.process.wait(120) == 1
+        until(lambda: not is_there(worker))
 
 
 def test_a_host_that_ssh_cannot_reach_ends_the_process_with_its_words(
@@ -46,5 +47,5 @@ def test_a_host_that_ssh_cannot_reach_ends_the_process_with_its_words(
     hosts = [{"ssh": "mac-a", "ips": ["127.0.0.1"]}, {"ssh": "mac-b", "ips": ["127.0.0.1"]}]
     hostfile.write_text(json.dumps(hosts))
     with start_daemon(tmp_path / "a", "--hostfile", str(hostfile)) as daemon:
-        assert daemon.process.wait(60) == 1
+        assert daemon.process.wait(120) == 1
     assert "Rank 1 on mac-b ended (exit status 255: ssh: connect to host" in "".join(daemon.said)

@@ -16,10 +16,11 @@ from mlxoss.engine.ranks.group import RankGroup, _Peer
 from mlxoss.engine.ranks.messages import InsertSequence, Join, Ready
 from mlxoss.engine.ranks.ring import free_addresses
 from mlxoss.errors import RanksLost
-from tests.cli.daemon import start_daemon
-from tests.ranks.served import group_with_other, is_there, wait_until
-from tests.ranks.shared import HERE, make_plan
 from tests.ranks.test_channel import wait_for_end, worker
+from tests.support.cli.daemon import start_daemon
+from tests.support.ranks.served import group_with_other, is_there
+from tests.support.ranks.shared import HERE, make_plan
+from tests.support.waiting import until
 
 DIES_WHEN_TOLD_TO_JOIN = """
 import os, signal
@@ -31,8 +32,8 @@ ring.join = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 def test_a_rank_that_is_lost_while_the_group_forms(tmp_path: Path) -> None:
     """MLX holds the interpreter's lock meanwhile, so neither /health nor a signal gets through."""
     with group_with_other(tmp_path, DIES_WHEN_TOLD_TO_JOIN) as daemon:
-        assert daemon.process.wait(60) == 1
-        wait_until(lambda: "Timeout" in "".join(daemon.said))
+        assert daemon.process.wait(120) == 1
+        until(lambda: "Timeout" in "".join(daemon.said))
         assert "the ranks find each other, or this ends after 5 s" in "".join(daemon.said)
 
 
@@ -58,8 +59,8 @@ def test_a_backend_that_is_not_there_is_no_reason_to_start_again(tmp_path: Path)
 
 def test_an_address_that_is_not_the_hosts(tmp_path: Path) -> None:
     with group_with_other(tmp_path, "", ip="203.0.113.1") as daemon:
-        assert daemon.process.wait(60) == 1
-        wait_until(lambda: "203.0.113.1 is no address of this machine" in "".join(daemon.said))
+        assert daemon.process.wait(120) == 1
+        until(lambda: "203.0.113.1 is no address of this machine" in "".join(daemon.said))
 
 
 def test_a_group_ends_though_a_rank_takes_no_message(tmp_path: Path) -> None:
@@ -79,9 +80,9 @@ def test_a_group_ends_though_a_rank_takes_no_message(tmp_path: Path) -> None:
             threading.Thread(target=each, daemon=True) for each in (send, ranks.stop)
         )
         sending.start()
-        wait_until(channel._lock.locked)
+        until(channel._lock.locked)
         stopping.start()
         for thread in (stopping, sending):
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive()
         assert not is_there(process.pid)

@@ -6,10 +6,10 @@ import pytest
 
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel
-from tests.reference import golden
-from tests.reference.checkpoint import Weights, make_weights, write_checkpoint
-from tests.reference.golden import Golden
-from tests.reference.history import History
+from tests.support.reference import golden
+from tests.support.reference.checkpoint import Weights, make_weights, write_checkpoint
+from tests.support.reference.golden import Golden
+from tests.support.reference.history import History
 
 
 @pytest.fixture(scope="session")

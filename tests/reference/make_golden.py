@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.reference import golden
-from tests.reference.checkpoint import (
+from tests.support.reference import golden
+from tests.support.reference.checkpoint import (
     LAYERS,
     Weights,
     digest,
@@ -26,7 +26,7 @@ from tests.reference.checkpoint import (
     make_ids,
     make_weights,
 )
-from tests.reference.golden import POSITIONS, TOLERANCE, Golden, Row
+from tests.support.reference.golden import POSITIONS, TOLERANCE, Golden, Row
 
 CHUNK = 1000
 

@@ -21,20 +21,20 @@ from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.mlx.model import LastLogits
 from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import write_quantised
-from tests.engine.harness import (
+from tests.reference.make_golden import to_transformers
+from tests.support.checkpoints import write_quantised
+from tests.support.engine.harness import (
     GREEDY,
     collect,
     drain,
     run_batch,
     running_engine,
 )
-from tests.reference.asking import ask, check, check_each, follow
-from tests.reference.checkpoint import Weights, make_config
-from tests.reference.golden import POSITIONS, TOLERANCE, Golden
-from tests.reference.history import History, nearest
-from tests.reference.judge import find_judge
-from tests.reference.make_golden import to_transformers
+from tests.support.reference.asking import check, check_each, follow, request_after
+from tests.support.reference.checkpoint import Weights, make_config
+from tests.support.reference.golden import POSITIONS, TOLERANCE, Golden
+from tests.support.reference.history import History, nearest
+from tests.support.reference.judge import find_judge
 
 SHORT = [position for position in POSITIONS if position <= 1000]
 LONG = [position for position in POSITIONS if position > 1000]
@@ -91,7 +91,7 @@ def test_snapshots_in_memory(history: History, reference: Golden) -> None:
 
 def test_a_batch_of_snapshots(history: History, reference: Golden) -> None:
     backend = history.backend(max_batch=len(POSITIONS))
-    outcomes = run_batch(backend, [ask(reference, position) for position in POSITIONS])
+    outcomes = run_batch(backend, [request_after(reference, position) for position in POSITIONS])
     for position, outcome in zip(POSITIONS, outcomes, strict=True):
         check(reference, position, outcome)
 
@@ -188,7 +188,9 @@ async def test_on_the_engines_own_thread(
     folder: Path, reference: Golden, guards: GrammarCompiler
 ) -> None:
     async with running_engine(lambda: MlxBackend(load_folder(folder)), max_batch=4) as running:
-        generations = [running.engine.submit(ask(reference, position)) for position in SHORT]
+        generations = [
+            running.engine.submit(request_after(reference, position)) for position in SHORT
+        ]
         generations.append(running.engine.submit(follow(reference, guards, 90, 130)))
         outcomes = await asyncio.gather(*(collect(generation) for generation in generations))
     for first, outcome in zip((*SHORT, 90), outcomes, strict=True):
@@ -220,7 +222,7 @@ def test_quantised_it_is_the_numpy_models(
     ids = reference.ids[:1001]
     expected = judge.logits(ids, SHORT)
     for position, logits in zip(SHORT, expected, strict=True):
-        [outcome] = run_batch(MlxBackend(model), [ask(reference, position)])
+        [outcome] = run_batch(MlxBackend(model), [request_after(reference, position)])
         said = outcome.tokens[0].logprob
         assert said is not None
         exact = logits - np.logaddexp.reduce(logits)

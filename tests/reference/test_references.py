@@ -7,10 +7,11 @@ import importlib.util
 import numpy as np
 import pytest
 
-from tests.reference import golden, make_golden
-from tests.reference.checkpoint import Weights, digest, make_config
-from tests.reference.golden import NAMES, POSITIONS, TOLERANCE, Golden
-from tests.reference.numpy_model import NumpyModel
+from tests.reference import make_golden
+from tests.support.reference import golden
+from tests.support.reference.checkpoint import Weights, digest, make_config
+from tests.support.reference.golden import NAMES, POSITIONS, TOLERANCE, Golden
+from tests.support.reference.numpy_model import NumpyModel
 
 MAKERS = {"transformers": make_golden.by_transformers, "openai": make_golden.by_openai}
 PACKAGES = {"transformers": "transformers", "openai": "gpt_oss"}

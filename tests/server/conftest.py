@@ -4,26 +4,25 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import anthropic
 import openai
 import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import MlxBackend
-from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.leaning import Leaning
-from tests.fakes import ScriptedBackend
-from tests.server.harness import Server, running
-from tests.server.scripts import always
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.leaning import Leaning
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server, running
+from tests.support.server.messages import ANSWERS
+from tests.support.server.scripts import always, by_last_words
+from tests.support.waiting import HANG_S
 
 Serve = Callable[..., Server]
-
-
-@pytest.fixture(scope="session")
-def encoding() -> Encoding:
-    return load_encoding()
+Connect = Callable[[str], anthropic.Anthropic]
 
 
 @pytest.fixture
@@ -37,6 +36,33 @@ def serve(encoding: Encoding) -> Iterator[Serve]:
             return stack.enter_context(running(lambda: backend, lambda: encoding, **options))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Anthropic's official client of a server; without retries, so that errors are seen."""
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(
+            anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, timeout=HANG_S)
+        )
+
+
+@pytest.fixture
+def talker(encoding: Encoding) -> ScriptedBackend:
+    """A model that says what ``tests.support.server.messages`` has for it."""
+    return ScriptedBackend(by_last_words(encoding, ANSWERS))
+
+
+@pytest.fixture
+def talking(serve: Serve, talker: ScriptedBackend) -> Server:
+    """The server of ``talker``."""
+    return serve(talker)
+
+
+@pytest.fixture
+def claude(talking: Server, connect: Connect) -> anthropic.Anthropic:
+    """Anthropic's client of ``talking``."""
+    return connect(talking.url)
 
 
 @pytest.fixture(scope="module")

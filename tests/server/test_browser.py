@@ -13,10 +13,12 @@ import pytest
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.browser import Browser, Page, browsing, find_browser
-from tests.server.harness import DATE, Server, ask, ask_chat, chat_body, eventually, running
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.browser import Browser, Page, browsing, find_browser
+from tests.support.server.harness import DATE, Server, ask_chat, chat_body, running
+from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
@@ -93,7 +95,7 @@ class Scene:
 
     def turns(self, server: Server) -> int:
         """How many turns have reached the server's engine."""
-        eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
+        until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
         return len(self.backends[server.port].inserted)
 
 
@@ -128,7 +130,7 @@ def keep(server: Server) -> str:
     body = json.dumps({"model": "m", "input": "Hello!", "background": True}).encode()
     kept: str = ask(server, "POST", "/v1/responses", body).json["id"]
     path = f"/v1/responses/{kept}"
-    eventually(lambda: ask(server, "GET", path).json["status"] == "completed", within_s=60)
+    until(lambda: ask(server, "GET", path).json["status"] == "completed")
     return kept
 
 
@@ -169,9 +171,9 @@ def test_a_page_that_is_let_in(scene: Scene) -> None:
     assert "chat.completion" in answers["a turn"]
     assert "response.created" in answers["events"]
     assert '"deleted":true' in answers["a deletion"]
-    eventually(lambda: scene.turns(server) == before + 4)
+    until(lambda: scene.turns(server) == before + 4)
     assert attack(page, BLIND["one without a type"], server.url, kept) == "opaque0"
-    eventually(lambda: scene.turns(server) == before + 5)
+    until(lambda: scene.turns(server) == before + 5)
 
 
 def test_a_page_whose_name_was_rebound(scene: Scene) -> None:

@@ -9,10 +9,10 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import ask_chat, sse_payloads
-from tests.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import ask_chat, sse_payloads
+from tests.support.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 WEATHER: Any = {

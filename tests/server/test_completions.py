@@ -10,10 +10,10 @@ import pytest
 from openai.types import Completion
 
 from mlxoss.harmony.encoding import END, END_OF_TEXT, START, VOCAB_SIZE, Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server
-from tests.server.scripts import to_ids
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import Server
+from tests.support.server.scripts import to_ids
 
 WRITTEN = "once <|start|>upon<|channel|> a 🎉 time"
 READ = "once upon a 🎉 time"

@@ -12,10 +12,12 @@ import pytest
 
 from mlxoss.api_key_file import create_key
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, ask_chat, eventually, running
-from tests.server.scripts import HELLO, always, endless
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import Server, ask_chat, running
+from tests.support.server.scripts import HELLO, always, endless
+from tests.support.waiting import until
 
 
 def status(server: Server) -> str:
@@ -51,20 +53,20 @@ def test_a_turn_ends_before_its_model_goes(
     server = serve(backend)
     with ThreadPoolExecutor() as pool:
         turn = pool.submit(ask_chat, server, max_tokens=20)
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
         # One that gives up takes its wish back.
         with server.connect() as connection:
             connection.sendall(b"POST /mlxoss/unload HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            eventually(lambda: "the model is to be unloaded; 1 requests" in caplog.text)
-        eventually(lambda: "the model stays" in caplog.text)
+            until(lambda: "the model is to be unloaded; 1 requests" in caplog.text)
+        until(lambda: "the model stays" in caplog.text)
         backend.gate.set()
         assert turn.result().status == 200
         assert status(server) == "ok"
         backend.gate.clear()
         turn = pool.submit(ask_chat, server, max_tokens=20)
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
         unloading = pool.submit(ask, server, "POST", "/mlxoss/unload")
-        eventually(lambda: caplog.text.count("the model is to be unloaded; 1 requests") == 2)
+        until(lambda: caplog.text.count("the model is to be unloaded; 1 requests") == 2)
         assert not unloading.done()
         backend.gate.set()
         assert turn.result().json["usage"]["completion_tokens"] == 20
@@ -79,7 +81,7 @@ def test_the_same_rules_as_everywhere_and_no_body(serve: Serve, tmp_path: Path) 
         assert ask(server, "POST", path, headers={"host": "evil.example"}).status == 403
         refused = ask(server, "POST", path, b'{"wait": false}')
         assert (refused.status, refused.error["message"]) == (400, "This request takes no body.")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     with closing(connection):
         for _ in range(3):  # on one connection, which the refusal said to keep
             connection.request("POST", "/mlxoss/unload", b"{}")

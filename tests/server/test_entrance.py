@@ -12,8 +12,9 @@ from websockets.typing import Origin
 
 from mlxoss.config import Config
 from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask, chat_body
-from tests.server.scripts import HELLO
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server, chat_body
+from tests.support.server.scripts import HELLO
 
 EVIL = "https://evil.example"
 APP = "https://app.example"

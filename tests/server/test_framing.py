@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import Server, ask, chat_body, eventually, post, running
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import Server, chat_body, post, running
+from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 BODY = chat_body()
 SIZE = len(BODY)
@@ -178,7 +180,7 @@ def test_connections_that_end_too_soon(server: Server) -> None:
             # Closing resets the connection.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert ask(server, "GET", "/health").status == 200
-    eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
+    until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
     assert post(server, BODY).status == 200
 
 

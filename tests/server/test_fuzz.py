@@ -17,11 +17,13 @@ from schemathesis.specs.openapi import checks as said
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.fakes import ScriptedBackend
-from tests.server.budget import EXAMPLES, SEED
-from tests.server.contract import Contract
-from tests.server.harness import Answer, Server, ask, eventually, running
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import Answer, ask
+from tests.support.server.budget import EXAMPLES, SEED
+from tests.support.server.contract import Contract
+from tests.support.server.harness import Server, running
+from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 CHECKS = [
     not_a_server_error,
@@ -66,7 +68,7 @@ def test_every_operation(server: Server, contract: Contract, mode: GenerationMod
     for operation in (found.ok() for found in schema.get_all_operations()):
         if mode is GenerationMode.POSITIVE or can_be_wrong(operation):
             try_operation(server, contract, operation, mode)
-    eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
+    until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
 
 
 def can_be_wrong(operation: Any) -> bool:
@@ -122,7 +124,7 @@ def try_operation(server: Server, contract: Contract, operation: Any, mode: Gene
     def send(case: Any, is_known: bool) -> None:
         if is_known:
             mend(case, ids)
-        answer = session.request(**case.as_transport_kwargs(base_url=server.url), timeout=30)
+        answer = session.request(**case.as_transport_kwargs(base_url=server.url), timeout=120)
         case.validate_response(answer, checks=CHECKS)
         received = Answer(
             answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content

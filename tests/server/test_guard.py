@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from mlxoss.harmony.encoding import Encoding
-from tests.server.harness import Server, running
+from tests.support.server.harness import Server, running
 
 USER: Any = [{"role": "user", "content": "Where is it warm?"}]
 
@@ -35,7 +35,7 @@ def function(name: str, **parameters: Any) -> Any:
 TOOLS: Any = [function("look", place={"enum": ["north", "south"]}), function("stop")]
 
 
-def ask(leaning: openai.OpenAI, **fields: Any) -> Any:
+def complete(leaning: openai.OpenAI, **fields: Any) -> Any:
     return leaning.chat.completions.create(
         **{"model": "m", "messages": USER, "max_tokens": 300, "seed": 1} | fields
     )
@@ -78,7 +78,7 @@ def test_required_and_named_calls_are_made(leaning: openai.OpenAI) -> None:
             {"stop"},
         ),
     ):
-        answer = ask(leaning, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
+        answer = complete(leaning, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
         (call,) = answer.choices[0].message.tool_calls
         assert answer.choices[0].finish_reason == "tool_calls"
         assert call.function.name in names
@@ -91,7 +91,7 @@ def test_a_cut_in_the_middle_of_json_is_a_length(leaning: openai.OpenAI) -> None
         "name": "n",
         "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 50},
     }
-    answer = ask(
+    answer = complete(
         leaning,
         response_format={"type": "json_schema", "json_schema": schema | {"strict": True}},
         max_tokens=12,
@@ -114,12 +114,12 @@ STAMP = re.compile("[0-9]{2}/[0-9]{2}")
 
 
 def test_custom_tools_take_text_of_their_grammar(leaning: openai.OpenAI) -> None:
-    answer = ask(leaning, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False)
+    answer = complete(leaning, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False)
     (call,) = answer.choices[0].message.tool_calls
     assert call.type == "custom"
     assert call.custom.name == "stamp"
     assert STAMP.fullmatch(call.custom.input)
-    again = ask(
+    again = complete(
         leaning,
         tools=[CUSTOM],
         messages=[
@@ -132,7 +132,9 @@ def test_custom_tools_take_text_of_their_grammar(leaning: openai.OpenAI) -> None
 
 
 def test_custom_tools_streamed(leaning: openai.OpenAI) -> None:
-    chunks = ask(leaning, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False, stream=True)
+    chunks = complete(
+        leaning, tools=[CUSTOM], tool_choice=NAMED, parallel_tool_calls=False, stream=True
+    )
     deltas = [c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls]
     assert deltas[0].type == "custom"
     assert STAMP.fullmatch("".join(delta.custom["input"] for delta in deltas))
@@ -140,7 +142,7 @@ def test_custom_tools_streamed(leaning: openai.OpenAI) -> None:
 
 def test_one_call_where_parallel_calls_are_off(leaning: openai.OpenAI) -> None:
     for seed in range(4):
-        answer = ask(
+        answer = complete(
             leaning, tools=TOOLS, tool_choice="required", parallel_tool_calls=False, seed=seed
         )
         assert len(answer.choices[0].message.tool_calls) == 1
@@ -148,7 +150,7 @@ def test_one_call_where_parallel_calls_are_off(leaning: openai.OpenAI) -> None:
 
 def test_no_calls_where_none_may_be_made(leaning: openai.OpenAI) -> None:
     for seed in range(4):
-        answer = ask(leaning, tools=TOOLS, tool_choice="none", seed=seed)
+        answer = complete(leaning, tools=TOOLS, tool_choice="none", seed=seed)
         assert not answer.choices[0].message.tool_calls
 
 
@@ -175,13 +177,13 @@ def test_what_cannot_be_enforced_is_a_400(
     leaning: openai.OpenAI, fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(leaning, **fields)
+        complete(leaning, **fields)
     assert caught.value.param == param
 
 
 def test_without_the_guard_nothing_is_promised(encoding: Encoding) -> None:
-    from tests.fakes import ScriptedBackend
-    from tests.server.scripts import always
+    from tests.support.fakes import ScriptedBackend
+    from tests.support.server.scripts import always
 
     backend = ScriptedBackend(always(encoding, "<|channel|>final<|message|>Hi<|return|>"))
     with running(lambda: backend, lambda: encoding) as server:
@@ -190,6 +192,6 @@ def test_without_the_guard_nothing_is_promised(encoding: Encoding) -> None:
 
 def _check_refused(server: Server) -> None:
     with pytest.raises(openai.BadRequestError, match="--guard off") as caught:
-        ask(server.client(), tools=TOOLS, tool_choice="required")
+        complete(server.client(), tools=TOOLS, tool_choice="required")
     assert caught.value.param == "tool_choice"
-    assert ask(server.client(), tools=TOOLS).choices[0].message.content == "Hi"
+    assert complete(server.client(), tools=TOOLS).choices[0].message.content == "Hi"

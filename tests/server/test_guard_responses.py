@@ -11,9 +11,9 @@ from openai.types.responses import ParsedResponse
 from pydantic import BaseModel
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import running
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import running
+from tests.support.server.scripts import always
 
 
 class Place(BaseModel):
@@ -45,7 +45,7 @@ SUM: dict[str, Any] = {
 TOOLS = [LOOK, function("stop"), SUM]
 
 
-def ask(leaning: openai.OpenAI, **fields: Any) -> Any:
+def respond(leaning: openai.OpenAI, **fields: Any) -> Any:
     usual: dict[str, Any] = {"model": "m", "input": "Where is it warm?", "max_output_tokens": 300}
     return leaning.responses.create(**usual | fields)
 
@@ -79,7 +79,7 @@ CHOICES: dict[str, tuple[Any, set[str]]] = {
 
 @pytest.mark.parametrize(("choice", "names"), CHOICES.values(), ids=CHOICES)
 def test_forced_calls_are_made(leaning: openai.OpenAI, choice: Any, names: set[str]) -> None:
-    response = ask(leaning, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
+    response = respond(leaning, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
     (call,) = [item for item in response.output if item.type.endswith("_call")]
     assert call.name in names
     match call.type:
@@ -93,7 +93,7 @@ def test_forced_calls_are_made(leaning: openai.OpenAI, choice: Any, names: set[s
 def test_only_allowed_tools_are_called(leaning: openai.OpenAI) -> None:
     tools = [{"type": "function", "name": "stop"}]
     choice = {"type": "allowed_tools", "mode": "auto", "tools": tools}
-    response = ask(leaning, tools=TOOLS, tool_choice=choice)
+    response = respond(leaning, tools=TOOLS, tool_choice=choice)
     calls = [item.name for item in response.output if item.type.endswith("_call")]
     assert set(calls) <= {"stop"}
 
@@ -101,7 +101,7 @@ def test_only_allowed_tools_are_called(leaning: openai.OpenAI) -> None:
 def test_a_cut_in_the_middle_of_json_is_incomplete(leaning: openai.OpenAI) -> None:
     schema = {"type": "array", "items": {"type": "integer"}, "minItems": 50}
     wanted = {"type": "json_schema", "name": "n", "schema": schema, "strict": True}
-    response = ask(leaning, text={"format": wanted}, max_output_tokens=16)
+    response = respond(leaning, text={"format": wanted}, max_output_tokens=16)
     assert response.status == "incomplete"
     assert response.incomplete_details.reason == "max_output_tokens"
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_enforced_is_a_400(
     leaning: openai.OpenAI, fields: dict[str, Any], param: str, reason: str, stream: bool
 ) -> None:
     with pytest.raises(openai.BadRequestError, match=reason) as caught:
-        ask(leaning, stream=stream, **fields)
+        respond(leaning, stream=stream, **fields)
     assert caught.value.param == param
 
 
@@ -146,6 +146,6 @@ def test_without_the_guard_nothing_is_promised(encoding: Encoding) -> None:
     backend = ScriptedBackend(always(encoding, text))
     with running(lambda: backend, lambda: encoding) as server:
         with pytest.raises(openai.BadRequestError, match="--guard off") as caught:
-            ask(server.client(), tools=[LOOK], tool_choice="required")
+            respond(server.client(), tools=[LOOK], tool_choice="required")
         assert caught.value.param == "tool_choice"
-        assert ask(server.client(), tools=[LOOK, SUM]).output_text == "Hi"
+        assert respond(server.client(), tools=[LOOK, SUM]).output_text == "Hi"

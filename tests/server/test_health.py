@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 from tests.server.conftest import Serve
-from tests.server.harness import ask, eventually
-from tests.server.scripts import HELLO
+from tests.support.http import ask
+from tests.support.server.scripts import HELLO
+from tests.support.waiting import until
 
 MODEL = """
 import sys
@@ -37,7 +38,7 @@ def test_the_report_holds_memory_and_the_stores_counts(serve: Serve) -> None:
     if sys.platform in ("linux", "darwin"):
         found = ask(server, "GET", "/health").json["memory"]["process_bytes"]
         assert 10_000_000 < found < 100_000_000_000
-    eventually(lambda: "store" in ask(server, "GET", "/health").json)
+    until(lambda: "store" in ask(server, "GET", "/health").json)
     store = ask(server, "GET", "/health").json["store"]
     assert store.keys() == {"responses", "conversations", "remembered_turns", "bytes"}
     assert store["responses"] == 0

@@ -10,8 +10,9 @@ import openai
 import pytest
 
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, ask_chat, chat_body
-from tests.server.scripts import HELLO
+from tests.support.http import ask
+from tests.support.server.harness import Server, ask_chat, chat_body
+from tests.support.server.scripts import HELLO
 
 USER: Any = {"role": "user", "content": "Hello!"}
 

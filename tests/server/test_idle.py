@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.harness import ask, eventually, running
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import running
+from tests.support.server.scripts import always
+from tests.support.waiting import until
 
 HELLO = "<|channel|>final<|message|>Hello!<|return|>"
 USER: Any = [{"role": "user", "content": "Hi"}]
@@ -28,7 +30,7 @@ def test_health_says_unloaded_and_a_request_waits_for_the_model(encoding: Encodi
             return bool(health.json["status"] == "unloaded")
 
         for count in (1, 2):
-            eventually(is_unloaded)
+            until(is_unloaded)
             assert len(made) == count
             assert all(backend.closed for backend in made)
             answer = server.client().chat.completions.create(model="m", messages=USER)

@@ -13,9 +13,11 @@ from websockets.sync.client import connect
 
 from mlxoss.api_key_file import create_key, read_local_token
 from mlxoss.config import Config
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask, chat_body, eventually, set_at_last
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server, chat_body, set_at_last
+from tests.support.waiting import until
 
 ANSWER = [200_005, 17_196, 200_008, 1000, 200_002]
 
@@ -48,7 +50,7 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
     backend.gate.clear()
     with set_at_last(backend.gate):
         held = [hold(server, laptop), hold(server, laptop)]
-        eventually(lambda: in_engine(server) == 2)
+        until(lambda: in_engine(server) == 2)
         for path, fields in [
             ("/v1/chat/completions", {}),
             ("/v1/responses", {}),
@@ -75,9 +77,9 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
         ]
         for thread in threads:
             thread.start()
-        eventually(lambda: in_engine(server) == 5)
+        until(lambda: in_engine(server) == 5)
         held.pop().close()
-        eventually(lambda: in_engine(server) == 4)
+        until(lambda: in_engine(server) == 4)
         # A place is free again, and a background response keeps it.
         queued = post(server, laptop, "/v1/responses", background=True)
         assert queued.status == 200
@@ -86,10 +88,10 @@ def test_a_key_has_so_many_and_others_theirs(serve: Serve, tmp_path: Path) -> No
         assert cancelled.json["status"] == "cancelled"
         backend.gate.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         assert answers == [200, 200, 200]
     held.pop().close()
-    eventually(lambda: server.services.turns.in_progress == 0)
+    until(lambda: server.services.turns.in_progress == 0)
     assert post(server, laptop, "/v1/responses").status == 200
 
 
@@ -106,7 +108,7 @@ def _socket_answer(server: Server, token: str) -> dict[str, Any]:
     url = f"ws://127.0.0.1:{server.port}/v1/responses"
     with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as opened:
         opened.send(json.dumps({"type": "response.create", "model": "x", "input": "Hello!"}))
-        event = json.loads(opened.recv(timeout=30))
+        event = json.loads(opened.recv(timeout=120))
     assert event["status"] == 429
     error: dict[str, Any] = event["error"]
     return error
@@ -119,7 +121,7 @@ def test_without_keys_it_does_nothing(serve: Serve, most: int) -> None:
     backend.gate.clear()
     with set_at_last(backend.gate):
         held = [hold(server, "whatever") for _ in range(3)]
-        eventually(lambda: in_engine(server) == 3)
+        until(lambda: in_engine(server) == 3)
     for connection in held:
         assert connection.recv(12) == b"HTTP/1.1 200"
         connection.close()

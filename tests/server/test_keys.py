@@ -27,8 +27,10 @@ from mlxoss.config import Config
 from mlxoss.errors import ConfigError
 from mlxoss.server.access.exposure import check_exposure
 from tests.server.conftest import Serve
-from tests.server.harness import Answer, Server, ask, chat_body, eventually
-from tests.server.scripts import HELLO
+from tests.support.http import Answer, ask
+from tests.support.server.harness import Server, chat_body
+from tests.support.server.scripts import HELLO
+from tests.support.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello!"}
 
@@ -100,7 +102,7 @@ def test_what_is_no_key(server: Server, tmp_path: Path, wrong: str) -> None:
 
 def test_two_keys_at_once_are_none(server: Server, tmp_path: Path) -> None:
     token = create_key(tmp_path, "laptop", 0)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         lines = f"Authorization: Bearer {token}\r\n" * 2
         head = f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"
         connection.sendall(head.encode())
@@ -132,13 +134,13 @@ def test_a_socket_needs_a_key(server: Server, tmp_path: Path) -> None:
     with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as opened:
         frame = json.dumps({"type": "response.create", "model": "x", "input": "Hello!"})
         opened.send(frame)
-        assert json.loads(opened.recv(timeout=30))["type"] == "response.created"
-        while json.loads(opened.recv(timeout=30))["type"] != "response.completed":
+        assert json.loads(opened.recv(timeout=120))["type"] == "response.created"
+        while json.loads(opened.recv(timeout=120))["type"] != "response.completed":
             pass
         create_key(tmp_path, "phone", 0)
         revoke_key(tmp_path, "laptop")
         opened.send(frame)
-        event = json.loads(opened.recv(timeout=30))
+        event = json.loads(opened.recv(timeout=120))
         assert (event["status"], event["error"]["code"]) == (401, "invalid_api_key")
 
 
@@ -171,7 +173,7 @@ def test_uses_are_noted_at_once_then_later(serve: Serve, tmp_path: Path) -> None
     began = time.time()
     server = serve(HELLO, folder=tmp_path)
     ask_with(server, f"Bearer {token}")
-    eventually(lambda: read_uses(tmp_path).get(key, 0) >= began)
+    until(lambda: read_uses(tmp_path).get(key, 0) >= began)
     first = (tmp_path / USES_FILE).stat().st_mtime_ns
     for _ in range(20):
         ask_with(server, f"Bearer {token}")

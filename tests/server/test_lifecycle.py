@@ -15,20 +15,20 @@ import pytest
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import (
     DATE,
-    ask,
     ask_chat,
     chat_body,
-    eventually,
     running,
     send_chat,
     set_at_last,
     sse_payloads,
 )
-from tests.server.scripts import HELLO, always, endless
+from tests.support.server.scripts import HELLO, always, endless
+from tests.support.waiting import until
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 Errors = Callable[[], list[str]]
@@ -41,7 +41,7 @@ def test_a_full_queue(encoding: Encoding, serve: Serve) -> None:
     server = serve(backend, config=Config(date=DATE, max_batch=4, max_queue=16))
     with ThreadPoolExecutor(80) as pool, set_at_last(gate):
         answers = [pool.submit(ask_chat, server, stream=i % 2 == 0) for i in range(80)]
-        eventually(lambda: sum(answer.done() for answer in answers) == 60)
+        until(lambda: sum(answer.done() for answer in answers) == 60)
         health = ask(server, "GET", "/health").json
         assert health["active_requests"] + health["queued_requests"] == 20
         assert health["refused_requests"] == 60
@@ -63,10 +63,10 @@ def test_choices_are_admitted_together_or_not_at_all(encoding: Encoding, serve: 
     server = serve(backend, config=Config(date=DATE, max_batch=4, max_queue=0))
     with server.connect() as connection:
         send_chat(connection, max_tokens=3000)
-        eventually(lambda: server.services.engine.status().active == 1)
+        until(lambda: server.services.engine.status().active == 1)
         assert ask_chat(server, n=4, max_tokens=5).status == 429
         assert ask_chat(server, n=3, max_tokens=5).status == 200
-        eventually(lambda: server.services.engine.status().active == 1)
+        until(lambda: server.services.engine.status().active == 1)
 
 
 def test_heartbeats_fill_silence(encoding: Encoding, serve: Serve) -> None:
@@ -127,19 +127,19 @@ def test_a_failure_in_the_middle(encoding: Encoding, serve: Serve, logged_errors
             pass
     assert ask_chat(server).status == 500
     assert ask_chat(server, n=3).status == 500
-    eventually(lambda: server.services.engine.status().active == 0)
+    until(lambda: server.services.engine.status().active == 0)
     assert logged_errors() is not None
 
 
 def test_stopping_waits_for_running_turns(encoding: Encoding) -> None:
     backend = endless(encoding)
     with ThreadPoolExecutor() as pool:
-        with running(lambda: backend, lambda: encoding, drain_s=20) as server:
+        with running(lambda: backend, lambda: encoding, drain_s=120) as server:
             answers = [
                 pool.submit(ask_chat, server, stream=streamed, max_tokens=100)
                 for streamed in (False, True)
             ]
-            eventually(lambda: backend.active == 2)
+            until(lambda: backend.active == 2)
         assert [answer.result().status for answer in answers] == [200, 200]
         assert b"[DONE]" in answers[1].result().body
     assert backend.closed
@@ -150,7 +150,7 @@ def test_stopping_fails_turns_that_take_too_long(encoding: Encoding) -> None:
     with ThreadPoolExecutor() as pool:
         with running(lambda: backend, lambda: encoding, drain_s=0.1) as server:
             answers = [pool.submit(ask_chat, server, stream=streamed) for streamed in (False, True)]
-            eventually(lambda: backend.active == 2)
+            until(lambda: backend.active == 2)
             time.sleep(0.05)
         whole, streamed = (answer.result() for answer in answers)
     assert whole.status == 503
@@ -162,11 +162,11 @@ def test_stopping_fails_turns_that_take_too_long(encoding: Encoding) -> None:
 def test_a_connection_kept_alive_is_refused_while_stopping(encoding: Encoding) -> None:
     backend = endless(encoding)
     with ThreadPoolExecutor() as pool:
-        with running(lambda: backend, lambda: encoding, drain_s=20) as server:
+        with running(lambda: backend, lambda: encoding, drain_s=120) as server:
             client = server.client()
             client.models.list()
             answer = pool.submit(ask_chat, server, max_tokens=200)
-            eventually(lambda: backend.active == 1)
+            until(lambda: backend.active == 1)
             server.services.turns.is_stopping = True
             assert ask(server, "GET", "/health").json["status"] == "stopping"
             with pytest.raises(openai.InternalServerError) as caught:

@@ -21,10 +21,10 @@ from mlxoss.config import Config
 from mlxoss.server.http.listeners import open_listeners
 from mlxoss.service.health import Answered, Foreign, Silent, probe
 from mlxoss.sockets import bind_unix, port_problem
-from tests.certificates import Pair, make_pair
 from tests.server.conftest import Serve
-from tests.server.harness import chat_body
-from tests.server.scripts import HELLO
+from tests.support.certificates import Pair, make_pair
+from tests.support.server.harness import chat_body
+from tests.support.server.scripts import HELLO
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 JSON = {"content-type": "application/json"}
@@ -34,7 +34,7 @@ def talk(connection: socket.socket, request: bytes) -> bytes:
     """The whole answer to a request that closes the connection."""
     received = b""
     with connection:
-        connection.settimeout(30)
+        connection.settimeout(120)
         connection.sendall(request)
         while part := connection.recv(65536):
             received += part
@@ -46,7 +46,7 @@ def test_clients_that_try_ipv6_first_find_it(serve: Serve) -> None:
     server = serve(HELLO, config=Config(max_connections=2))
     opened = []
     for address in ("::1", "127.0.0.1", "::1"):
-        connection = socket.create_connection((address, server.port), timeout=30)
+        connection = socket.create_connection((address, server.port), timeout=120)
         opened.append(connection)
         connection.sendall(HEALTH)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
@@ -63,12 +63,12 @@ class UnixConnection(http.client.HTTPConnection):
     """An HTTP connection over a unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("my-app", timeout=30)
+        super().__init__("my-app", timeout=120)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
+        self.sock.settimeout(120)
         self.sock.connect(str(self._path))
 
 

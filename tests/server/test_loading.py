@@ -12,16 +12,12 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
-    ask,
-    ask_chat,
-    eventually,
-    running,
-    set_at_last,
-)
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import ask_chat, running, set_at_last
+from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 
@@ -55,7 +51,7 @@ def test_requests_wait_while_the_model_loads(encoding: Encoding) -> None:
     loaded = threading.Event()
 
     def load() -> Backend:
-        loaded.wait(30)
+        loaded.wait(120)
         return ScriptedBackend(always(encoding, HELLO))
 
     with (
@@ -64,7 +60,7 @@ def test_requests_wait_while_the_model_loads(encoding: Encoding) -> None:
         set_at_last(loaded),
     ):
         waiting = [pool.submit(ask_chat, server, stream=streamed) for streamed in (False, True)]
-        eventually(lambda: server.services.engine.status().waiting == 2)
+        until(lambda: server.services.engine.status().waiting == 2)
         health = ask(server, "GET", "/health")
         assert health.status == 200
         assert health.json["status"] == "loading"
@@ -81,7 +77,7 @@ def test_requests_wait_while_the_encoding_loads(encoding: Encoding) -> None:
     loaded = threading.Event()
 
     def load_encoding() -> Encoding:
-        loaded.wait(30)
+        loaded.wait(120)
         return encoding
 
     backend = ScriptedBackend(always(encoding, HELLO))
@@ -91,7 +87,7 @@ def test_requests_wait_while_the_encoding_loads(encoding: Encoding) -> None:
         set_at_last(loaded),
     ):
         waiting = pool.submit(ask_chat, server)
-        eventually(lambda: server.services.turns.in_progress == 1)
+        until(lambda: server.services.turns.in_progress == 1)
         assert ask(server, "GET", "/health").json["status"] == "loading"
         loaded.set()
         assert waiting.result().status == 200
@@ -104,7 +100,7 @@ def test_a_failed_load(encoding: Encoding, broken: str, logged_errors: Errors) -
 
     def load(part: str, value: Any) -> Any:
         if part == broken:
-            go.wait(30)
+            go.wait(120)
             raise OSError("the disk is gone")
         return value
 
@@ -115,7 +111,7 @@ def test_a_failed_load(encoding: Encoding, broken: str, logged_errors: Errors) -
         set_at_last(go),
     ):
         waiting = [pool.submit(ask_chat, server, stream=streamed) for streamed in (False, True)]
-        eventually(lambda: server.services.turns.in_progress == 2)
+        until(lambda: server.services.turns.in_progress == 2)
         go.set()
         for answer in [*(w.result() for w in waiting), ask_chat(server)]:
             assert answer.status == 503

@@ -14,9 +14,10 @@ from mlxoss.core import GenerationRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.turns.choice import CHECK_TOKENS, is_looping
-from tests.fakes import ScriptedBackend
-from tests.server.harness import DATE, Server, eventually
-from tests.server.scripts import to_ids
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, Server
+from tests.support.server.scripts import to_ids
+from tests.support.waiting import until
 
 Serve = Callable[..., Server]
 
@@ -60,7 +61,7 @@ def test_an_endless_answer_ends_as_too_long(
     assert answer.usage is not None
     assert answer.usage.completion_tokens <= SPAN + CHECK_TOKENS
     assert "repeat" in caplog.text
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
     response = client.responses.create(model="m", input="Hello")
     assert response.status == "incomplete"
     assert response.incomplete_details is not None

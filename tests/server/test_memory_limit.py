@@ -9,10 +9,12 @@ import pytest
 
 from mlxoss.engine.status import EngineState
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask, eventually
-from tests.server.scripts import HELLO, always
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import Server
+from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def backend(encoding: Encoding) -> ScriptedBackend:
 @pytest.fixture
 def server(serve: Serve, backend: ScriptedBackend) -> Server:
     server = serve(backend)
-    eventually(lambda: server.services.engine.status().state is EngineState.OK)
+    until(lambda: server.services.engine.status().state is EngineState.OK)
     return server
 
 
@@ -59,6 +61,6 @@ def test_whether_somebody_waits_reaches_the_engine(
     client = server.client()
     client.responses.create(model="m", input="Hi")
     kept = client.responses.create(model="m", input="Hi", background=True)
-    eventually(lambda: client.responses.retrieve(kept.id).status == "completed")
+    until(lambda: client.responses.retrieve(kept.id).status == "completed")
     assert [request.is_background for request in backend.inserted] == [False, True]
     assert dataclasses.replace(backend.inserted[1], is_background=False) == backend.inserted[0]

@@ -16,10 +16,12 @@ from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.turns.request_log import MOST_RECORDS
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask, ask_chat, eventually, send_chat, set_at_last
-from tests.server.scripts import HELLO, always, endless, final
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import DATE, Server, ask_chat, send_chat, set_at_last
+from tests.support.server.scripts import HELLO, always, endless, final
+from tests.support.waiting import until
 
 CHAT = "POST /v1/chat/completions"
 MISSING_CHANNEL = "<|message|>Hello there.<|return|>"
@@ -51,7 +53,7 @@ def test_turns_are_counted(serve: Serve) -> None:
     usages = [ask_chat(server).json["usage"] for _ in range(3)]
     assert ask_chat(server, stream=True).status == 200
     assert ask_chat(server, temperature=9).status == 400
-    eventually(lambda: len(requests(server)) == 5)
+    until(lambda: len(requests(server)) == 5)
     found = read(server)
     assert found[f"mlxoss_requests_total {CHAT} 200"] == 4
     assert found[f"mlxoss_requests_total {CHAT} 400"] == 1
@@ -82,7 +84,7 @@ def test_what_is_so_at_the_moment(serve: Serve, encoding: Encoding) -> None:
     with set_at_last(backend.gate), server.connect() as first, server.connect() as second:
         for count, connection in enumerate((first, second), 1):
             send_chat(connection)
-            eventually(lambda count=count: count == taken(server))  # type: ignore[misc]
+            until(lambda count=count: count == taken(server))  # type: ignore[misc]
         assert ask_chat(server).status == 429
         found = read(server)
         assert found["mlxoss_running_requests"] == 1
@@ -95,7 +97,7 @@ def test_what_is_so_at_the_moment(serve: Serve, encoding: Encoding) -> None:
         assert found["mlxoss_problems"] == 0
         assert found[f"mlxoss_requests_total {CHAT} 429"] == 1
         backend.gate.set()
-        eventually(lambda: len(requests(server)) == 3)
+        until(lambda: len(requests(server)) == 3)
     found = read(server)
     assert found["mlxoss_running_requests"] == found["mlxoss_queued_requests"] == 0
     assert found["mlxoss_queue_wait_seconds_sum"] > 0
@@ -112,7 +114,7 @@ def test_the_store_and_what_was_put_right(serve: Serve) -> None:
     assert ask(server, "POST", "/v1/responses", body).status == 200
     told = ask(server, "GET", "/health").json
     assert told["harmony_recoveries"]
-    eventually(lambda: read(server).get("mlxoss_store_responses") == 1)
+    until(lambda: read(server).get("mlxoss_store_responses") == 1)
     found = read(server)
     assert found["mlxoss_store_bytes"] > 0
     for kind, count in told["harmony_recoveries"].items():
@@ -123,7 +125,7 @@ def test_a_turn_in_the_background_is_counted_as_one(serve: Serve) -> None:
     server = serve(HELLO)
     body = json.dumps({"model": "m", "input": "Hello!", "background": True}).encode()
     assert ask(server, "POST", "/v1/responses", body).status == 200
-    eventually(lambda: len(requests(server)) == 2)
+    until(lambda: len(requests(server)) == 2)
     found = read(server)
     assert found["mlxoss_requests_total POST /v1/responses 200"] == 1
     assert found["mlxoss_requests_total POST /v1/responses background 200"] == 1
@@ -137,7 +139,7 @@ def test_a_client_that_left_and_what_broke_midway(
     with server.connect() as connection:
         send_chat(connection, stream=True)
         connection.recv(1)
-    eventually(lambda: len(requests(server)) == 1)
+    until(lambda: len(requests(server)) == 1)
     assert requests(server)[0]["status"] == 499
     broken = ScriptedBackend(always(encoding, HELLO), step_errors=[])
     server = serve(broken)
@@ -154,7 +156,7 @@ def test_the_last_requests_are_told_without_words(serve: Serve) -> None:
     for _ in range(MOST_RECORDS):
         ask_chat(server, temperature=9)
     ask_chat(server, messages=[{"role": "user", "content": "secret question"}])
-    eventually(lambda: requests(server)[0]["status"] == 200)
+    until(lambda: requests(server)[0]["status"] == 200)
     newest, *others = requests(server)
     assert len(others) == MOST_RECORDS - 1
     assert newest["endpoint"] == CHAT
@@ -189,7 +191,7 @@ def test_slashes_behind_a_path_make_no_new_endpoint(serve: Serve) -> None:
     for slashes in ("", "/", "//"):
         path = f"/v1/chat/completions{slashes}"
         assert ask(server, "POST", path, b"{}", headers).status == 400
-    eventually(lambda: len(requests(server)) == 3)
+    until(lambda: len(requests(server)) == 3)
     assert {each["endpoint"] for each in requests(server)} == {CHAT}
     counts = {name for name in read(server) if name.startswith("mlxoss_requests_total")}
     assert counts == {f"mlxoss_requests_total {CHAT} 400"}
@@ -198,7 +200,7 @@ def test_slashes_behind_a_path_make_no_new_endpoint(serve: Serve) -> None:
 def test_one_token_has_no_rate(serve: Serve) -> None:
     server = serve(HELLO)
     assert ask_chat(server, max_tokens=1).status == 200
-    eventually(lambda: len(requests(server)) == 1)
+    until(lambda: len(requests(server)) == 1)
     assert "decode_tokens_per_s" not in requests(server)[0]
     found = read(server)
     assert found["mlxoss_time_to_first_token_seconds_count"] == 1
@@ -208,7 +210,7 @@ def test_one_token_has_no_rate(serve: Serve) -> None:
 def test_two_servers_count_apart(serve: Serve) -> None:
     first, second = serve(HELLO), serve(HELLO)
     ask_chat(first)
-    eventually(lambda: len(requests(first)) == 1)
+    until(lambda: len(requests(first)) == 1)
     assert f"mlxoss_requests_total {CHAT} 200" in read(first)
     assert f"mlxoss_requests_total {CHAT} 200" not in read(second)
 
@@ -216,4 +218,4 @@ def test_two_servers_count_apart(serve: Serve) -> None:
 def test_a_server_listens_before_it_imports_what_counts() -> None:
     """The client library takes longer to import than half of the server."""
     script = "import sys, mlxoss.server.app; sys.exit('prometheus_client' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0

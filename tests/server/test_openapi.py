@@ -11,11 +11,13 @@ from openapi_spec_validator import validate
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.contract import Contract
-from tests.server.harness import Server, ask, eventually
-from tests.server.scripts import AFTER_CALL, CALL, HELLO, by_last_words, endless
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.contract import Contract
+from tests.support.server.harness import Server
+from tests.support.server.scripts import AFTER_CALL, CALL, HELLO, by_last_words, endless
+from tests.support.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello!"}
 PARAMETERS: Any = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -165,7 +167,7 @@ def test_answers_of_the_background(serve: Serve, encoding: Encoding) -> None:
     path = (
         "/v1/responses/" + contract.ask("POST", "/v1/responses", **TURN, background=True).json["id"]
     )
-    eventually(lambda: contract.ask("GET", path).json["status"] == "in_progress")
+    until(lambda: contract.ask("GET", path).json["status"] == "in_progress")
     assert contract.ask("POST", f"{path}/cancel").json["status"] == "cancelled"
     assert contract.ask("GET", f"{path}?stream=true&starting_after=1").status == 200
 

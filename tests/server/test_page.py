@@ -10,11 +10,13 @@ import pytest
 from mlxoss.api_key_file import create_key
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
-from tests.server.browser import Browser, Page, browsing, find_browser
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask, eventually
-from tests.server.scripts import HELLO, always, by_last_words, endless
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.browser import Browser, Page, browsing, find_browser
+from tests.support.server.harness import DATE, Server
+from tests.support.server.scripts import HELLO, always, by_last_words, endless
+from tests.support.waiting import until
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
@@ -59,7 +61,7 @@ def count_of(page: Page, selector: str) -> int:
 
 
 def shows(page: Page, selector: str, text: str) -> None:
-    eventually(lambda: text in text_of(page, selector), within_s=30)
+    until(lambda: text in text_of(page, selector))
 
 
 def check_quiet(page: Page, server: Server) -> None:
@@ -96,7 +98,7 @@ def test_a_message_is_answered(browser: Browser, serve: Serve, encoding: Encodin
     assert "Hello, wörld" in prompt
     assert "They greet me" not in prompt
     shows(page, "#requests td", "/v1/chat/completions")
-    eventually(lambda: count_of(page, "#requests tr") == 2)
+    until(lambda: count_of(page, "#requests tr") == 2)
     shows(page, "#running", "0 of 8")
     page.run("document.getElementById('fresh').click()")
     assert count_of(page, ".message") == 0
@@ -123,7 +125,7 @@ def test_stop(browser: Browser, serve: Serve, encoding: Encoding, how: str) -> N
     server = serve(backend)
     page = open_page(browser, server)
     say(page, "Hello!")
-    eventually(lambda: len(text_of(page, ".assistant .text")) > 20)
+    until(lambda: len(text_of(page, ".assistant .text")) > 20)
     assert page.run("document.getElementById('send').hidden") is True
     shows(page, "#running", "1 of 8")
     if how == "key":
@@ -131,7 +133,7 @@ def test_stop(browser: Browser, serve: Serve, encoding: Encoding, how: str) -> N
     else:
         page.run("document.getElementById('stop').click()")
     shows(page, ".note", "Stopped.")
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
     assert page.run("document.getElementById('send').hidden") is False
     shows(page, "#requests .left", "499")
     check_quiet(page, server)
@@ -157,15 +159,15 @@ def test_a_key_is_asked_for(browser: Browser, serve: Serve, tmp_path: Path) -> N
     server = serve(HELLO, folder=tmp_path)
     token = create_key(tmp_path, "laptop", 0)
     page = open_page(browser, server)
-    eventually(lambda: page.run("document.getElementById('unlock').hidden") is False)
+    until(lambda: page.run("document.getElementById('unlock').hidden") is False)
     assert text_of(page, "#model") == ""
     page.run("document.getElementById('key').focus()")
     for wrong in ("sk-wrong", "mlx-пароль…"):
         page.write(wrong)
         page.press(*ENTER)
-        eventually(lambda: page.run("document.getElementById('wrong').hidden") is False)
+        until(lambda: page.run("document.getElementById('wrong').hidden") is False)
         page.run("document.getElementById('wrong').hidden = true")
-        eventually(lambda: page.run("document.getElementById('wrong').hidden") is False)
+        until(lambda: page.run("document.getElementById('wrong').hidden") is False)
     page.write(token)
     page.press(*ENTER)
     shows(page, "#model", "tiny/gpt-oss")
@@ -192,7 +194,7 @@ def test_a_hidden_page_asks_for_nothing(browser: Browser, serve: Serve) -> None:
     page.run(waited)
     assert len(page.events("Network.requestWillBeSent")) == before
     page.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    eventually(lambda: len(page.events("Network.requestWillBeSent")) > before)
+    until(lambda: len(page.events("Network.requestWillBeSent")) > before)
 
 
 def test_words_are_shown_only_when_asked(browser: Browser, serve: Serve) -> None:
@@ -241,4 +243,4 @@ def test_no_other_page_frames_it(browser: Browser, serve: Serve) -> None:
         "(() => { const f = document.createElement('iframe'); document.body.append(f); "
         f"return new Promise(done => {{ f.onload = done; f.src = '{server.url}/' }}) }})()"
     )
-    eventually(lambda: "frame-ancestors" in str(page.events("Log.entryAdded")))
+    until(lambda: "frame-ancestors" in str(page.events("Log.entryAdded")))

@@ -12,15 +12,17 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.engine.harness import WatchedModel
-from tests.engine.leaning import Leaning
-from tests.engine.pausing import with_places
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import MODEL, Server, ask, eventually, running
-from tests.server.scripts import always, final
 from tests.server.test_metrics import read
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.harness import WatchedModel
+from tests.support.engine.leaning import Leaning
+from tests.support.engine.pausing import with_places
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import MODEL, Server, running
+from tests.support.server.scripts import always, final
+from tests.support.waiting import until
 
 
 def chat(server: Server, text: str) -> str | None:
@@ -53,7 +55,7 @@ def test_four_chats_run_together_in_a_room_for_63_000(
     with running(load, lambda: encoding, guards=guards, model=model) as server:
         with ThreadPoolExecutor(1) as pool:
             answers = pool.submit(chat_together, server, texts)
-            eventually(lambda: server.services.engine.status().waiting == 4)
+            until(lambda: server.services.engine.status().waiting == 4)
             start.set()
             together = answers.result()
         assert max(rows) == 4

@@ -16,8 +16,10 @@ from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.engine.status import EngineState
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.server.harness import Server, ask, eventually, running
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.http import ask
+from tests.support.server.harness import Server, running
+from tests.support.waiting import until
 
 LIMIT_BYTES = 1 << 28
 
@@ -49,7 +51,7 @@ def server(
 
     with running(load, lambda: encoding, guards=guards) as server:
         engine = server.services.engine
-        eventually(lambda: engine.status().state is EngineState.OK, within_s=60)
+        until(lambda: engine.status().state is EngineState.OK)
         yield server
 
 
@@ -108,7 +110,7 @@ def test_after_a_final_the_next_turn_computes_its_message_only(
     first = chat(client, messages, max_tokens=1500)
     assert first.choices[0].finish_reason == "stop"
     # The head, the question, and then the history that the answer leaves.
-    eventually(lambda: entries() == before + 3, within_s=60.0)
+    until(lambda: entries() == before + 3)
     content = first.choices[0].message.content
     messages += [{"role": "assistant", "content": content}, *say("And then?")]
     second = chat(client, messages, max_tokens=2)

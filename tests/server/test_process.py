@@ -12,14 +12,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.server.harness import chat_body
+from tests.support.server.harness import chat_body
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
 def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A server process that is gone when the block ends."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.server.process", *arguments],
+        [sys.executable, "-m", "tests.support.server.process", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -41,7 +43,7 @@ def started_stream(child: subprocess.Popen[str], max_tokens: int) -> Iterator[so
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         connection.sendall(head.encode() + body)
         received = b""
         while b'"content":"' not in received:
@@ -58,12 +60,12 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_running_turns_finish(number: signal.Signals) -> None:
-    with process("0.005", "30") as child, started_stream(child, 150) as connection:
+    with process("0.005", "120") as child, started_stream(child, 150) as connection:
         child.send_signal(number)
         received = read_to_end(connection)
         assert b"[DONE]" in received
         assert b'"finish_reason":"length"' in received
-        assert child.wait(30) == 0
+        assert child.wait(120) == 0
         assert child.stderr is not None
         assert "Traceback" not in child.stderr.read()
 
@@ -75,23 +77,23 @@ def test_turns_that_take_too_long_end_with_an_error_event() -> None:
         assert b"[DONE]" not in received
         event = received.split(b"event: error\ndata: ")[1].split(b"\n\n")[0]
         assert json.loads(event)["error"]["type"] == "service_unavailable_error"
-        assert child.wait(30) == 0
+        assert child.wait(120) == 0
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
-    with process("0.005", "60") as child, started_stream(child, 50_000) as connection:
+    with process("0.005", "120") as child, started_stream(child, 50_000) as connection:
         child.send_signal(signal.SIGTERM)
         assert child.stderr is not None
         for line in child.stderr:
             if "stopping" in line:
                 break
         child.send_signal(signal.SIGTERM)
-        assert child.wait(30) == 128 + signal.SIGTERM
+        assert child.wait(120) == 128 + signal.SIGTERM
         read_to_end(connection)
 
 
 def test_no_new_connection_while_stopping() -> None:
-    with process("0.005", "60") as child, started_stream(child, 50_000) as connection:
+    with process("0.005", "120") as child, started_stream(child, 50_000) as connection:
         port = connection.getpeername()[1]
         child.send_signal(signal.SIGTERM)
         assert child.stderr is not None
@@ -99,11 +101,11 @@ def test_no_new_connection_while_stopping() -> None:
             if "stopping" in line:
                 break
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=30)
+            socket.create_connection(("127.0.0.1", port), timeout=120)
 
 
 def test_an_engine_that_cannot_go_on_ends_the_process() -> None:
-    with process("0", "30", "broken") as child:
+    with process("0", "120", "broken") as child:
         assert child.stdout is not None
         port = int(child.stdout.readline())
         body = chat_body()
@@ -111,10 +113,10 @@ def test_an_engine_that_cannot_go_on_ends_the_process() -> None:
             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
             connection.sendall(head.encode() + body)
             assert connection.recv(12) in (b"HTTP/1.1 500", b"HTTP/1.1 503")
-        assert child.wait(30) == 1
+        assert child.wait(120) == 1
 
 
 def test_an_address_that_is_taken() -> None:
@@ -122,7 +124,7 @@ def test_an_address_that_is_taken() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with process("0", "30", str(port)) as child:
-            assert child.wait(60) == 1
+        with process("0", "120", str(port)) as child:
+            assert child.wait(120) == 1
             assert child.stderr is not None
             assert f"cannot listen on 127.0.0.1:{port}" in child.stderr.read()

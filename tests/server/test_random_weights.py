@@ -16,8 +16,10 @@ from mlxoss.config import Config
 from mlxoss.core import GenerationRequest, TokenLogprob
 from mlxoss.engine.backend import Backend, PrefixCacheStatus, SequenceOutput, StepOutput
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
-from tests.checkpoints import TinyModel, write_checkpoint
-from tests.server.harness import DATE, Answer, ask_chat, eventually, running, sse_payloads
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.http import Answer
+from tests.support.server.harness import DATE, ask_chat, running, sse_payloads
+from tests.support.waiting import until
 
 BATCH = 16
 FUNCTION: Any = {"type": "function", "function": {"name": "f"}}
@@ -133,7 +135,7 @@ def soak(
         answers = pool.map(lambda wanted: ask_chat(server, **wanted), requests)
         for answer, wanted in zip(answers, requests, strict=True):
             check(answer, wanted)
-        eventually(lambda: server.services.engine.status().active == 0)
+        until(lambda: server.services.engine.status().active == 0)
         return len(server.services.turns.recoveries)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask_chat, chat_body, post
-from tests.server.scripts import HELLO
+from tests.support.server.harness import Server, ask_chat, chat_body, post
+from tests.support.server.scripts import HELLO
 
 USER: Any = {"role": "user", "content": "Hello!"}
 

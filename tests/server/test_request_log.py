@@ -7,13 +7,10 @@ import pytest
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
-from tests.server.harness import (
-    DATE,
-    ask,
-    ask_chat,
-    eventually,
-)
-from tests.server.scripts import HELLO, final
+from tests.support.http import ask
+from tests.support.server.harness import DATE, ask_chat
+from tests.support.server.scripts import HELLO, final
+from tests.support.waiting import until
 
 
 def test_one_line_is_logged_per_turn(
@@ -22,7 +19,7 @@ def test_one_line_is_logged_per_turn(
     server = serve(final("secret answer"))
     ask_chat(server, messages=[{"role": "user", "content": "secret question"}])
     ask_chat(server, temperature=9)
-    eventually(lambda: len(turn_lines(caplog)) == 2)
+    until(lambda: len(turn_lines(caplog)) == 2)
     good, bad = turn_lines(caplog)
     assert " POST /v1/chat/completions 200 in=" in good
     assert "out=6 " in good
@@ -44,7 +41,7 @@ def test_raw_previews_are_logged_only_when_asked(
     ask_chat(serve(HELLO))
     assert "They greet me" not in caplog.text
     ask_chat(serve(HELLO, config=Config(date=DATE, debug_raw_preview_chars=30)))
-    eventually(lambda: "<|channel|>analysis<|message|>" in caplog.text)
+    until(lambda: "<|channel|>analysis<|message|>" in caplog.text)
     assert "They greet me" not in caplog.text
 
 

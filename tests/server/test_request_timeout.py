@@ -9,13 +9,14 @@ import openai
 import pytest
 
 from mlxoss.config import Config
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import ask_chat, eventually, sse_payloads
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import ask_chat, sse_payloads
+from tests.support.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello!"}
 ENDLESS = [200_005, 17_196, 200_008, *[1000] * 3000]  # <|channel|>final<|message|>
-LIMITED = Config(request_timeout=1)
+LIMITED = Config(request_timeout=3)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_an_answer_that_takes_too_long(
     assert answer.error["code"] == "request_timeout"
     assert "request_timeout" in answer.error["message"]
     assert answer.headers["x-should-retry"] == "false"
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
 
 
 def test_a_stream_that_takes_too_long(serve: Serve, backend: ScriptedBackend) -> None:
@@ -48,14 +49,15 @@ def test_a_stream_that_takes_too_long(serve: Serve, backend: ScriptedBackend) ->
     )
     assert events[-1].type == "response.failed"
     assert events[-1].response.error is not None
-    eventually(lambda: backend.active == 0)
+    until(lambda: backend.active == 0)
     assert server.services.turns.in_progress == 0
 
 
 def test_one_in_time_is_left_alone(serve: Serve, backend: ScriptedBackend) -> None:
-    client = serve(backend, config=LIMITED).client()
-    done = client.chat.completions.create(model="m", messages=[USER], max_tokens=5)
+    in_time = serve(backend, config=Config(request_timeout=300)).client()
+    done = in_time.chat.completions.create(model="m", messages=[USER], max_tokens=5)
     assert done.choices[0].finish_reason == "length"
+    client = serve(backend, config=LIMITED).client()
     with pytest.raises(openai.InternalServerError):
         client.with_options(max_retries=2).chat.completions.create(
             model="m", messages=[USER], max_tokens=3000

@@ -14,11 +14,12 @@ from openai.types.responses import CompactedResponse, ResponseCompactionItem, Re
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding
-from tests.api.strict import check, check_event, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, Server, ask, ask_chat, running
-from tests.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
+from tests.support.api.strict import check, check_event, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import DATE, Server, ask_chat, running
+from tests.support.server.scripts import AFTER_CALL, CALL, HELLO, always, by_last_words, final
 
 WEATHER: Any = {
     "type": "function",
@@ -326,7 +327,7 @@ def test_a_store_that_fails_is_told_and_does_not_stop_the_server(
 ) -> None:
     server = serve(HELLO)
     store = server.services.turns.storage.store
-    asyncio.run_coroutine_threadsafe(store.close(), server.loop).result(10)
+    asyncio.run_coroutine_threadsafe(store.close(), server.loop).result(120)
     events = stream(server, input="Hello!")
     assert [event["type"] for event in events[-2:]] == ["error", "response.completed"]
     assert events[-1]["response"]["store"] is False

@@ -21,19 +21,21 @@ from typing import Any
 import pytest
 
 from mlxoss.server.storage import DATABASE
-from tests.api.strict import check_event
-from tests.server.lives import (
+from tests.support.api.strict import check_event
+from tests.support.http import ask
+from tests.support.server.lives import (
     Client,
     Life,
     Start,
     Told,
-    ask,
     assert_kept,
     assert_sound,
     create,
     events_in,
     nursery,
 )
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("TEST_KILLS", "15"))
 CLIENTS = 4
@@ -79,7 +81,7 @@ def live_and_die(life: Life, rng: random.Random) -> list[Told]:
         trouble(life.pid, rng.uniform(0, 0.4))
     life.kill()
     for client in clients:
-        client.join(60)
+        client.join(120)
         assert not client.is_alive()
     return [client.told for client in clients]
 
@@ -116,16 +118,16 @@ def test_a_disk_that_is_full_is_told_until_there_is_room(tmp_path: Path) -> None
         whole: dict[str, dict[str, Any]] = {}
         while (response := json.loads(create(port, input=filling)))["store"]:
             whole[response["id"]] = response
-        (problem,) = json.loads(ask(port, "GET", "/health"))["problems"]
+        (problem,) = ask(port, "GET", "/health").json["problems"]
         assert problem["code"] == "store_full"
         assert "No room left on the disk" in problem["message"]
         chat = {"model": "any", "messages": [{"role": "user", "content": "Hello!"}]}
-        assert json.loads(ask(port, "POST", "/v1/chat/completions", chat))["choices"]
+        assert ask(port, "POST", "/v1/chat/completions", chat).json["choices"]
         assert_kept(port, Told(whole))
         ballast.unlink()
         again = json.loads(create(port, input=filling))
         assert again["store"] is True
-        assert json.loads(ask(port, "GET", "/health"))["problems"] == []
+        assert ask(port, "GET", "/health").json["problems"] == []
         life.kill()
         port = starter().port()
         assert_kept(port, Told(whole | {again["id"]: again}))
@@ -160,7 +162,7 @@ def test_a_full_disk_is_told_and_the_server_goes_on(start: Start, tmp_path: Path
     assert refused["error"]["type"] == "server_error"
     assert whole
     assert_kept(port, Told({response["id"]: response for response in whole}))
-    assert json.loads(ask(port, "GET", "/health"))["status"] == "ok"
+    assert ask(port, "GET", "/health").json["status"] == "ok"
     assert_sound(tmp_path)
 
 
@@ -172,18 +174,18 @@ def test_a_background_response_whose_disk_fills_up_is_told_as_failed(
     port = life.port()
     path = f"/v1/responses/{json.loads(create(port, background=True))['id']}"
     limits = resource.prlimit(life.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-    events = events_in(ask(port, "GET", f"{path}?stream=true"))
+    events = events_in(ask(port, "GET", f"{path}?stream=true").body)
     assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
     failed = events[-1]["response"]
     assert (failed["status"], failed["store"]) == ("failed", False)
-    assert json.loads(ask(port, "GET", path)) == failed
-    assert json.loads(ask(port, "POST", f"{path}/cancel")) == failed
+    assert ask(port, "GET", path).json == failed
+    assert ask(port, "POST", f"{path}/cancel").json == failed
     resource.prlimit(life.pid, resource.RLIMIT_FSIZE, limits)
     again = json.loads(create(port))
     assert again["store"] is True
     life.kill()
     port = start().port()
     assert_kept(port, Told({again["id"]: again}))
-    assert json.loads(ask(port, "GET", path))["status"] == "failed"
-    assert json.loads(ask(port, "DELETE", path))["deleted"] is True
+    assert ask(port, "GET", path).json["status"] == "failed"
+    assert ask(port, "DELETE", path).json["deleted"] is True
     assert_sound(tmp_path)

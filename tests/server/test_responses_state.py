@@ -29,12 +29,14 @@ from mlxoss.harmony.conversation import (
 )
 from mlxoss.harmony.encoding import CALL, END, RETURN, START, Encoding
 from mlxoss.harmony.prompt import render_prompt
-from tests.api.strict import check, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, ask, eventually, kept_responses, running
-from tests.server.scripts import HELLO, always, final, to_ids
 from tests.server.test_responses import WEATHER, post, prompts, refused
+from tests.support.api.strict import check, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import DATE, kept_responses, running
+from tests.support.server.scripts import HELLO, always, final, to_ids
+from tests.support.waiting import until
 
 LOOPS = 200
 INCLUDE = "reasoning.encrypted_content"
@@ -377,7 +379,7 @@ def test_without_a_store_nothing_is_on_the_disk(encoding: Encoding, tmp_path: Pa
         first = post(server, input="Secret", include=[INCLUDE])
         post(server, input="And?", previous_response_id=first["id"])
         # The count may be one of a moment before.
-        eventually(lambda: kept_responses(server) == 2)
+        until(lambda: kept_responses(server) == 2)
         assert {path.name for path in tmp_path.iterdir()} == {"content.key", "local.token"}
     with serve() as server:
         status, error = refused(server, input="And?", previous_response_id=first["id"])

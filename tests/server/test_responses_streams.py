@@ -17,19 +17,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.server.routes.responses.responses import ResponseRoutes
-from tests.api.strict import check_event, check_response
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import (
-    Server,
-    ask,
-    eventually,
-    kept_responses,
-    running,
-    set_at_last,
-)
-from tests.server.scripts import HELLO, always, endless, final
 from tests.server.test_process import process, read_to_end
+from tests.support.api.strict import check_event, check_response
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import ask
+from tests.support.server.harness import Server, kept_responses, running, set_at_last
+from tests.support.server.scripts import HELLO, always, endless, final
+from tests.support.waiting import until
 
 JSON = {"content-type": "application/json"}
 LONG = final("word " * 100)
@@ -96,7 +91,7 @@ def read_to_close(connection: ClientConnection) -> tuple[str, int]:
     last = ""
     try:
         while True:
-            last = str(connection.recv(timeout=60))
+            last = str(connection.recv(timeout=120))
     except ConnectionClosed as closed:
         return json.loads(last)["type"], closed.rcvd.code if closed.rcvd else 1006
 
@@ -128,11 +123,11 @@ def test_a_client_that_leaves_frees_its_slot(
     server = serve(backend)
     with server.connect() as connection:
         send(connection, stream=streamed)
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
         if streamed:
             read_until(connection, b"output_text.delta")
-    eventually(lambda: backend.active == 0)
-    eventually(lambda: server.services.turns.in_progress == 0)
+    until(lambda: backend.active == 0)
+    until(lambda: server.services.turns.in_progress == 0)
     assert kept_responses(server) == 0
 
 
@@ -149,12 +144,12 @@ def test_a_websocket_that_is_left_frees_its_slot(
             ask_frame(connection)
             if not silent:
                 gate.set()
-                while "output_text.delta" not in str(connection.recv(timeout=30)):
+                while "output_text.delta" not in str(connection.recv(timeout=120)):
                     pass
-            eventually(lambda: server.services.turns.in_progress == 1)
-        eventually(lambda: server.services.turns.in_progress == 0)
+            until(lambda: server.services.turns.in_progress == 1)
+        until(lambda: server.services.turns.in_progress == 0)
         gate.set()
-        eventually(lambda: backend.active == 0)
+        until(lambda: backend.active == 0)
 
 
 def test_a_background_response_goes_on_without_its_client(encoding: Encoding, serve: Serve) -> None:
@@ -190,14 +185,14 @@ def test_followers_of_what_was_cancelled_or_deleted_are_let_go(
     assert routes.background.ids == ()
 
 
-@pytest.mark.parametrize(("drain_s", "status"), [(30.0, "completed"), (0.0, "failed")])
+@pytest.mark.parametrize(("drain_s", "status"), [(120.0, "completed"), (0.0, "failed")])
 def test_stopping_ends_background_responses_and_keeps_their_end(
     encoding: Encoding, tmp_path: Path, drain_s: float, status: str
 ) -> None:
     backend = ScriptedBackend(always(encoding, LONG), step_s=0.01)
     with running(lambda: backend, lambda: encoding, folder=tmp_path, drain_s=drain_s) as server:
         path = f"/v1/responses/{create(server, background=True)['id']}"
-        eventually(lambda: backend.active == 1)
+        until(lambda: backend.active == 1)
     with running(lambda: backend, lambda: encoding, folder=tmp_path) as server:
         kept = ask(server, "GET", path).json
         check_response(kept)
@@ -209,27 +204,29 @@ def test_stopping_ends_background_responses_and_keeps_their_end(
         assert kept["error"]["code"] == "server_error"
 
 
+@pytest.mark.slow
 def test_a_signal_lets_a_websocket_finish_and_says_goodbye() -> None:
-    with process("0.005", "30") as child:
+    with process("0.005", "120") as child:
         assert child.stdout is not None
         with websocket(int(child.stdout.readline())) as connection:
             ask_frame(connection, max_output_tokens=150)
-            while "output_text.delta" not in str(connection.recv(timeout=60)):
+            while "output_text.delta" not in str(connection.recv(timeout=120)):
                 pass
             child.send_signal(signal.SIGTERM)
             assert read_to_close(connection) == ("response.incomplete", 1001)
-        assert child.wait(30) == 0
+        assert child.wait(120) == 0
         assert child.stderr is not None
         assert "Traceback" not in child.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_websocket_that_takes_too_long_is_told() -> None:
     with process("0.005", "0.2") as child:
         assert child.stdout is not None
         with websocket(int(child.stdout.readline())) as connection:
             ask_frame(connection, max_output_tokens=50_000)
-            while "output_text.delta" not in str(connection.recv(timeout=60)):
+            while "output_text.delta" not in str(connection.recv(timeout=120)):
                 pass
             child.send_signal(signal.SIGTERM)
             assert read_to_close(connection) == ("response.failed", 1001)
-        assert child.wait(30) == 0
+        assert child.wait(120) == 0

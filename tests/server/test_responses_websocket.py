@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.api.strict import check_event
 from tests.server.conftest import Serve
-from tests.server.harness import Server
-from tests.server.scripts import HELLO
+from tests.support.api.strict import check_event
+from tests.support.server.harness import Server
+from tests.support.server.scripts import HELLO
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def turn(socket: ClientConnection, **fields: Any) -> dict[str, Any]:
     socket.send(json.dumps({"type": "response.create", "model": "any"} | fields))
     number = 0
     while True:
-        event: dict[str, Any] = json.loads(socket.recv(timeout=30))
+        event: dict[str, Any] = json.loads(socket.recv(timeout=120))
         if event["type"] == "error":
             return event
         check_event(event)
@@ -80,6 +80,6 @@ def test_a_stored_continuation_of_one_that_was_not(
 @pytest.mark.parametrize("frame", ["no JSON", "[]", '{"type": "session.update"}', "{}"])
 def test_a_wrong_frame_is_an_error_event(socket: ClientConnection, frame: str) -> None:
     socket.send(frame)
-    event = json.loads(socket.recv(timeout=30))
+    event = json.loads(socket.recv(timeout=120))
     assert (event["type"], event["status"]) == ("error", 400)
     assert turn(socket, input="Hello!")["type"] == "response.completed"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import ask_chat
-from tests.server.scripts import always, final
 from tests.server.test_chat import content, finish_reasons
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import ask_chat
+from tests.support.server.scripts import always, final
 
 USER: Any = [{"role": "user", "content": "Hello!"}]
 

@@ -7,10 +7,11 @@ import socket
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.harmony.encoding import Encoding
-from tests.fakes import ScriptedBackend
 from tests.server.conftest import Serve
-from tests.server.harness import DATE, ask_chat, eventually, send_chat, sse_payloads
-from tests.server.scripts import always
+from tests.support.fakes import ScriptedBackend
+from tests.support.server.harness import DATE, ask_chat, send_chat, sse_payloads
+from tests.support.server.scripts import always
+from tests.support.waiting import until
 
 UNGUARDED = Config(date=DATE, loop_guard=0)
 """These answers say the same over and over, and are to be as long as they are."""
@@ -24,7 +25,7 @@ def test_a_client_that_reads_slowly_gets_everything(serve: Serve, encoding: Enco
     with server.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
         send_chat(connection, stream=True)
-        eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
+        until(lambda: len(backend.inserted) == 1 and backend.active == 0)
         assert server.services.turns.in_progress == 1
         assert ask_chat(server, max_tokens=5).status == 200
         received = bytearray()
@@ -44,6 +45,6 @@ def test_a_client_that_never_reads_is_noticed_when_it_leaves(
     server = serve(backend, model=ModelInfo("m", 50_000, 1), config=UNGUARDED)
     with server.connect() as connection:
         send_chat(connection, stream=True)
-        eventually(lambda: len(backend.inserted) == 1 and backend.active == 0, within_s=60)
+        until(lambda: len(backend.inserted) == 1 and backend.active == 0)
         assert server.services.turns.in_progress == 1
-    eventually(lambda: server.services.turns.in_progress == 0)
+    until(lambda: server.services.turns.in_progress == 0)

@@ -16,8 +16,9 @@ from mlxoss.api.messages.request import MessagesRequest
 from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
-from tests.fakes import ScriptedBackend
-from tests.server.bodies import (
+from tests.support.fakes import ScriptedBackend
+from tests.support.http import Answer, ask
+from tests.support.server.bodies import (
     BODIES,
     CHAT,
     COMPLETIONS,
@@ -28,9 +29,10 @@ from tests.server.bodies import (
     put,
     retell,
 )
-from tests.server.budget import EXAMPLES, SEED
-from tests.server.harness import Answer, Server, ask, eventually, running
-from tests.server.scripts import HELLO, always
+from tests.support.server.budget import EXAMPLES, SEED
+from tests.support.server.harness import Server, running
+from tests.support.server.scripts import HELLO, always
+from tests.support.waiting import until
 
 FIRST_SPECIAL = 199_998
 """The ids from here on are control tokens."""
@@ -112,7 +114,7 @@ def test_any_value_in_any_place(server: Server, path: str) -> None:
             assert blamed(answer)
 
     try_one()
-    eventually(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
+    until(lambda: ask(server, "GET", "/health").json["active_requests"] == 0)
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import standin
-from tests.service.box import Box
+from tests.support.service import standin
+from tests.support.service.box import Box
 
 
 @pytest.fixture

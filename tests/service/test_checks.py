@@ -26,7 +26,7 @@ from mlxoss.service.job import Absent, Found, Job, JobState
 from mlxoss.service.program import Program
 from mlxoss.service.spec import Definition
 from mlxoss.service.status import ServiceStatus
-from tests.service.box import free_port
+from tests.support.service.box import free_port
 
 GB = 1_000_000_000
 RUNNING = Job(JobState.RUNNING, pid=7, program="/bin/true", priority="interactive (4)")

@@ -17,7 +17,7 @@ from mlxoss.service.health import (
     probe,
 )
 from mlxoss.sockets import port_problem
-from tests.service.box import free_port
+from tests.support.service.box import free_port
 
 
 @contextmanager

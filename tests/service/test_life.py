@@ -19,8 +19,9 @@ from mlxoss.service.job import Absent, JobState
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import LABEL
 from mlxoss.service.status import EXIT_STATUS, Verdict
-from tests.service.box import Box, is_alive, until
-from tests.service.standin import QUIRKS
+from tests.support.service.box import Box, is_alive
+from tests.support.service.standin import QUIRKS
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("box", QUIRKS, indirect=True, ids=lambda quirk: quirk or "plain")
@@ -53,7 +54,7 @@ def _restart_with_a_request_in_flight(box: Box, pid: int) -> int:
     answers: list[int] = []
 
     def ask() -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{box.port}/slow", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{box.port}/slow", timeout=120) as answer:
             answers.append(answer.status)
 
     client = threading.Thread(target=ask)

@@ -8,8 +8,8 @@ import pytest
 
 from mlxoss.service.plist import plist_path, read_plist, render_plist
 from mlxoss.service.spec import LABEL, ServiceSpec, make_environment
-from tests.service import standin
-from tests.service.standin import StandIn
+from tests.support.service import standin
+from tests.support.service.standin import StandIn
 
 GOLDEN = Path(__file__).parents[2] / "launchd" / f"{LABEL}.plist"
 PROGRAM = Path("/opt/homebrew/opt/mlxoss/bin/mlxoss")

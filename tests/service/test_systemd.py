@@ -22,7 +22,8 @@ from mlxoss.service.ready import ServiceReady, wait_ready
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.service.supervisor import Polling
 from mlxoss.service.systemd import Systemd
-from tests.service.box import free_port, is_alive, until
+from tests.support.service.box import free_port, is_alive
+from tests.support.waiting import HANG_S, until
 
 PACE = Polling(poll_s=0.05)
 
@@ -57,7 +58,7 @@ class Machine:
             self.supervisor.query,
             lambda: probe("127.0.0.1", self.port),
             lambda: None,
-            limit_s=20,
+            limit_s=HANG_S,
             pace=PACE,
         )
         assert isinstance(ask, ServiceReady), ask
@@ -74,6 +75,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         os.kill(pid, 9)
 
 
+@pytest.mark.slow
 def test_the_whole_life(machine: Machine) -> None:
     manager, unit = machine.manager, machine.supervisor.definition
     assert isinstance(machine.supervisor.query(), Absent)
@@ -109,6 +111,7 @@ def test_the_whole_life(machine: Machine) -> None:
     assert manager.uninstall().done == ()
 
 
+@pytest.mark.slow
 def test_a_deaf_daemon_is_killed_on_restart(machine: Machine) -> None:
     (machine.root / "state").mkdir()
     (machine.root / "state" / "behaviour").write_text("deaf")

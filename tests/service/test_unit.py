@@ -59,7 +59,7 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
         [analyze, "verify", "--user", "--man=no", str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env={"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
         check=False,
     )

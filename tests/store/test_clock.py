@@ -8,7 +8,7 @@ from pathlib import Path
 from mlxoss.store.calendar import DOUBT_S
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, StoredConversation
-from tests.store.samples import Clock, opened, sample
+from tests.support.store.samples import Clock, opened, sample
 
 DAY_S = 86_400.0
 

@@ -11,7 +11,7 @@ import pytest
 from mlxoss.errors import InvalidRequest, NotFound
 from mlxoss.store.store import Store
 from mlxoss.store.values import Order, Page, PageRequest, Status, StoredConversation
-from tests.store.samples import TODAY, Clock, assert_sound, item, opened, sample
+from tests.support.store.samples import TODAY, Clock, assert_sound, item, opened, sample
 
 EMPTY = StoredConversation("conv_1", 1_000_000, '{"topic":"x"}')
 ALL = PageRequest(limit=100, order=Order.ASC)

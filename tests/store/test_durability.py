@@ -14,8 +14,8 @@ import pytest
 from mlxoss.errors import NotFound
 from mlxoss.store.store import Store
 from mlxoss.store.values import Failure, Status, StoredResponse
-from tests.store import writer
-from tests.store.samples import assert_sound, opened
+from tests.support.store import writer
+from tests.support.store.samples import assert_sound, opened
 
 ROOT = Path(__file__).parents[2]
 KILLS = 50
@@ -29,7 +29,7 @@ def live_and_die(path: Path, first: int, rng: random.Random) -> list[tuple[str, 
     to open the store, so that opening is interrupted as well.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.writer", str(path), str(first)],
+        [sys.executable, "-m", "tests.support.store.writer", str(path), str(first)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,7 +10,7 @@ import pytest
 
 from mlxoss.errors import NotFound
 from mlxoss.store.values import Event, Failure, Status, StoredResponse
-from tests.store.samples import Clock, assert_sound, opened, sample
+from tests.support.store.samples import Clock, assert_sound, opened, sample
 
 RUNNING = sample("a", status=Status.IN_PROGRESS)
 

@@ -20,7 +20,7 @@ from mlxoss.store.migrations import APPLICATION_ID, MIGRATIONS, Migration, taken
 from mlxoss.store.opening import open_store
 from mlxoss.store.values import Bounds
 from mlxoss.store.wiping import wipe
-from tests.store.samples import assert_sound, opened, sample
+from tests.support.store.samples import assert_sound, opened, sample
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ async def scenario_again(path: Path) -> None:
 def test_a_second_process_is_told_who_has_the_store(tmp_path: Path) -> None:
     path = tmp_path / "responses.db"
     writer = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.writer", str(path), "1000"],
+        [sys.executable, "-m", "tests.support.store.writer", str(path), "1000"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ from mlxoss.store.file import connect_reader, connect_writer, prepare_file
 from mlxoss.store.migrations import MIGRATIONS
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Event, Status, StoredTurn
-from tests.store.samples import Clock, assert_sound, sample
+from tests.support.store.samples import Clock, assert_sound, sample
 
 ROOT = Path(__file__).parents[2]
 TEXT = "text " * 2_000
@@ -24,9 +24,9 @@ NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
 def fill_in_a_process(path: Path, how: str, prefix: list[str]) -> str:
-    """What ``tests.store.filler`` reports."""
+    """What ``tests.support.store.filler`` reports."""
     done = subprocess.run(
-        [*prefix, sys.executable, "-m", "tests.store.filler", str(path), how],
+        [*prefix, sys.executable, "-m", "tests.support.store.filler", str(path), how],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ import pytest
 from mlxoss.errors import InvalidRequest, NotFound, StoreError
 from mlxoss.store.store import Store
 from mlxoss.store.values import Order, PageRequest, Status, StoredItem, StoredResponse, StoredTurn
-from tests.store.samples import assert_sound, item, opened, sample
+from tests.support.store.samples import assert_sound, item, opened, sample
 
 
 async def refused(operation: Awaitable[object]) -> NotFound:
