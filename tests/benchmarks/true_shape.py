@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.support.checkpoints import GPT_OSS
+
 HIDDEN, INNER, EXPERTS, VOCAB = 2880, 2880, 32, 201_088
 HEADS, KV_HEADS, HEAD_DIM = 64, 8, 64
 LAYERS = 24
@@ -26,8 +28,7 @@ Shapes = dict[str, tuple[str, tuple[int, ...]]]
 def config(layers: int) -> dict[str, Any]:
     """As that of ``openai/gpt-oss-20b``."""
     return {
-        "architectures": ["GptOssForCausalLM"],
-        "model_type": "gpt_oss",
+        **GPT_OSS,
         "vocab_size": VOCAB,
         "hidden_size": HIDDEN,
         "intermediate_size": INNER,
@@ -38,22 +39,8 @@ def config(layers: int) -> dict[str, Any]:
         "head_dim": HEAD_DIM,
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
-        "sliding_window": 128,
         "swiglu_limit": 7.0,
-        "rms_norm_eps": 1e-05,
-        "rope_theta": 150000,
-        "rope_scaling": {
-            "rope_type": "yarn",
-            "factor": 32.0,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "original_max_position_embeddings": 4096,
-            "truncate": False,
-        },
-        "initial_context_length": 4096,
-        "max_position_embeddings": 131072,
         "quantization_config": {"quant_method": "mxfp4"},
-        "eos_token_id": 200002,
     }
 
 

@@ -18,6 +18,26 @@ FULL_VOCAB = 201088
 HEAD_DIM = 32
 EXPERTS = 4
 
+GPT_OSS: dict[str, Any] = {
+    "architectures": ["GptOssForCausalLM"],
+    "model_type": "gpt_oss",
+    "sliding_window": 128,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 150000,
+    "rope_scaling": {
+        "rope_type": "yarn",
+        "factor": 32.0,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "original_max_position_embeddings": 4096,
+        "truncate": False,
+    },
+    "initial_context_length": 4096,
+    "max_position_embeddings": 131072,
+    "eos_token_id": 200002,
+}
+"""What ``config.json`` of openai/gpt-oss-20b says apart from sizes."""
+
 
 @dataclass(frozen=True)
 class TinyModel:
@@ -109,8 +129,7 @@ def write_quantised(
 def make_config(size: TinyModel) -> dict[str, Any]:
     """A ``config.json`` with the keys and the rope scaling of gpt-oss-20b's."""
     return {
-        "architectures": ["GptOssForCausalLM"],
-        "model_type": "gpt_oss",
+        **GPT_OSS,
         "vocab_size": size.vocab_size,
         "hidden_size": size.hidden,
         "intermediate_size": size.hidden,
@@ -121,20 +140,6 @@ def make_config(size: TinyModel) -> dict[str, Any]:
         "head_dim": HEAD_DIM,
         "num_attention_heads": 4,
         "num_key_value_heads": size.kv_heads,
-        "sliding_window": 128,
-        "rms_norm_eps": 1e-05,
-        "rope_theta": 150000,
-        "rope_scaling": {
-            "rope_type": "yarn",
-            "factor": 32.0,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "original_max_position_embeddings": 4096,
-            "truncate": False,
-        },
-        "initial_context_length": 4096,
-        "max_position_embeddings": 131072,
-        "eos_token_id": 200002,
     }
 
 

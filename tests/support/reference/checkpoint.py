@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
+from tests.support.checkpoints import GPT_OSS
 
 SEED = 20
 TEXT_SEED = 5
@@ -34,8 +35,7 @@ Weights = dict[str, Array]
 def make_config() -> dict[str, Any]:
     """A ``config.json`` with the keys of openai/gpt-oss-20b's, and its values but for the sizes."""
     return {
-        "architectures": ["GptOssForCausalLM"],
-        "model_type": "gpt_oss",
+        **GPT_OSS,
         "vocab_size": VOCAB_SIZE,
         "hidden_size": HIDDEN,
         "intermediate_size": HIDDEN,
@@ -47,22 +47,8 @@ def make_config() -> dict[str, Any]:
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
         "attention_bias": True,
-        "sliding_window": 128,
         "swiglu_limit": 7.0,
-        "rms_norm_eps": 1e-05,
-        "rope_theta": 150000,
-        "rope_scaling": {
-            "rope_type": "yarn",
-            "factor": 32.0,
-            "beta_fast": 32.0,
-            "beta_slow": 1.0,
-            "original_max_position_embeddings": 4096,
-            "truncate": False,
-        },
-        "initial_context_length": 4096,
-        "max_position_embeddings": 131072,
         "tie_word_embeddings": False,
-        "eos_token_id": 200002,
         "pad_token_id": 199999,
     }
 
