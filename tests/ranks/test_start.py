@@ -34,9 +34,8 @@ def test_a_rank_that_is_lost_while_the_group_forms(tmp_path: Path) -> None:
     with group_with_other(tmp_path, DIES_WHEN_TOLD_TO_JOIN) as daemon:
         assert daemon.process.wait(120) == 1
         until(lambda: "Timeout" in "".join(daemon.said))
-        assert f"the ranks find each other, or this ends after {TIMEOUT_S} s" in "".join(
-            daemon.said
-        )
+        told = f"the ranks find each other, or this ends after {TIMEOUT_S} s"
+        assert told in "".join(daemon.said)
 
 
 def test_a_rank_whose_group_never_forms_ends() -> None:
