@@ -123,7 +123,7 @@ def test_without_a_file_lines_go_to_stderr() -> None:
         "logging.getLogger('mlxoss').info('hello')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == ""
     assert re.fullmatch(LINE + "info    mlxoss: hello\n", done.stderr)

@@ -72,7 +72,7 @@ def test_a_machine_without_ipv6() -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"]).returncode:
         pytest.skip("no namespaces here")
     done = subprocess.run(
-        ["unshare", "-rn", "sh", "-c", script], capture_output=True, text=True, timeout=60
+        ["unshare", "-rn", "sh", "-c", script], capture_output=True, text=True, timeout=120
     )
     if "disable_ipv6" in done.stderr:
         pytest.skip("its IPv6 cannot be switched off")

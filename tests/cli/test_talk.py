@@ -24,7 +24,7 @@ from tests.support.cli.runner import environment, mlxoss
 from tests.support.fakes import ScriptedBackend
 from tests.support.server.harness import MODEL, Server
 from tests.support.server.scripts import HELLO, always, endless
-from tests.support.waiting import until
+from tests.support.waiting import HANG_S, until
 
 __all__ = ["serve"]
 
@@ -46,7 +46,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._own, text.encode())
 
-    def until(self, pattern: str, within_s: float = 60.0) -> str:
+    def until(self, pattern: str, within_s: float = HANG_S) -> str:
         """What is shown up to ``pattern``."""
         deadline = time.monotonic() + within_s
         while not (found := re.search(pattern, self._unread)):

@@ -87,7 +87,7 @@ class Demo:
         line = f"POST {path} 200"
         before = sum(line in said for said in self.daemon.said)
         yield
-        self.daemon.wait_until(lambda: sum(line in said for said in self.daemon.said) > before, 30)
+        self.daemon.wait_until(lambda: sum(line in said for said in self.daemon.said) > before)
 
     def mlxoss(self, *arguments: str, **env: str) -> str:
         """What a command of this machine prints that finds the server by its settings."""

@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from mlxoss.engine.prefix_cache.disk_files import MAX_AGE_S, Link, wipe, write_link
-from tests.engine.test_prefixes import check_cold, run_one, text
 from tests.support.engine.harness import make_request
 from tests.support.engine.place import Place, two_turns
+from tests.support.engine.prefixes import check_cold, run_one, text
 
 
 def the_only(place: Place) -> Path:

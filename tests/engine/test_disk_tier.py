@@ -16,15 +16,6 @@ from mlxoss.engine.prefix_cache.arrays import Form, read_form, to_arrays, to_run
 from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS, STEP_TOKENS
 from mlxoss.engine.prefix_cache.snapshot import Pairs
 from mlxoss.engine.status import EngineState
-from tests.engine.test_prefixes import (
-    BUDGET,
-    MARK,
-    PLENTY,
-    Walk,
-    check_cold,
-    run_one,
-    text,
-)
 from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
 from tests.support.engine.harness import (
     SMALL_VOCAB,
@@ -35,6 +26,15 @@ from tests.support.engine.harness import (
     until,
 )
 from tests.support.engine.place import Place, two_turns
+from tests.support.engine.prefixes import (
+    BUDGET,
+    MARK,
+    PLENTY,
+    Walk,
+    check_cold,
+    run_one,
+    text,
+)
 
 TOKEN_BYTES = 2 * 2 * 32 * 4
 """Keys and values of two heads, 32 floats wide: what one layer keeps of a token."""
@@ -154,6 +154,7 @@ def test_what_a_broken_step_may_have_spoilt_is_removed(place: Place) -> None:
     assert place.files() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("disk", "memory"), [(PLENTY, PLENTY), (700_000, 600_000)])
 def test_random_walks_with_restarts_equal_cold_runs(
     place: Place, model: LanguageModel, disk: int, memory: int

@@ -316,10 +316,11 @@ async def test_the_thread_sleeps_when_nothing_runs() -> None:
         await collect(running.engine.submit(make_request([1], max_tokens=3)))
         (thread,) = [t for t in threading.enumerate() if t.name == "mlxoss-engine"]
         status = Path(f"/proc/self/task/{thread.native_id}/status")
-        await asyncio.sleep(0.05)
-        before = switches(status)
-        await asyncio.sleep(0.5)
-        assert switches(status) == before
+        before: list[str] = []
+        # It comes to rest whenever the machine lets it; one that polls never does.
+        while (now := switches(status)) != before:
+            before = now
+            await asyncio.sleep(0.5)
 
 
 def switches(status: Path) -> list[str]:

@@ -63,6 +63,7 @@ def check(encoding: Encoding, rules: TurnRules, outcome: Outcome) -> None:
 TURNS = 64
 
 
+@pytest.mark.slow
 def test_turns_are_well_formed(
     model: LanguageModel, guards: GrammarCompiler, encoding: Encoding
 ) -> None:

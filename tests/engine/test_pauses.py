@@ -101,6 +101,7 @@ def mixed(rng: random.Random, most_tokens: int = 40) -> list[GenerationRequest]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [0, 200_000, PLENTY])
 def test_pauses_anywhere_change_nothing(model: LanguageModel, limit_bytes: int) -> None:
     rng = seeded_rng()
@@ -229,6 +230,7 @@ def test_a_full_room_pauses_and_all_end_as_alone(model: LanguageModel) -> None:
         assert served.admitted == list(range(len(requests)))
 
 
+@pytest.mark.slow
 def test_arrivals_and_cancels_in_a_small_room(model: LanguageModel) -> None:
     rng = seeded_rng()
     room = with_places(rng.choice((1100, 2048, 2600)))
@@ -281,6 +283,7 @@ def test_a_prompt_with_many_boundaries_is_not_padded_by_anothers_chunks(
     check_all(model, [first, second], [outcomes[uid].tokens for uid in (0, 1)])
 
 
+@pytest.mark.slow
 def test_a_pause_takes_no_second_batch(tmp_path: Path) -> None:
     """What is copied is never there twice but for a layer."""
     model = load_folder(write_checkpoint(tmp_path, TinyModel(vocab_size=2000, layers=16)))
@@ -320,6 +323,7 @@ async def test_four_without_max_tokens_run_together_in_a_room_for_63_000(
     check_all(model, requests, [outcome.tokens for outcome in outcomes])
 
 
+@pytest.mark.slow
 def test_four_that_outgrow_a_room_for_63_000_end_as_alone(model: LanguageModel) -> None:
     """Long conversations that begin alike, so that only the first one's beginning is computed."""
     room = replace(with_places(63_000), soon_tokens=512)

@@ -19,6 +19,8 @@ from tests.support.engine.leaning import Leaning
 from tests.support.engine.pausing import Interrupted, alone, check_same
 from tests.support.harmony.guarded_turns import MODES
 
+pytestmark = pytest.mark.slow
+
 PLENTY = 1 << 30
 
 

@@ -201,7 +201,7 @@ def make_seat(leader: tuple[str, int], timeout_s: float = 30.0, **changes: Any) 
 
 
 def wait_for_end(process: RankProcess) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (ended := process.ended) is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -18,7 +18,7 @@ from mlxoss.engine.ranks.ring import free_addresses
 from mlxoss.errors import RanksLost
 from tests.ranks.test_channel import wait_for_end, worker
 from tests.support.cli.daemon import start_daemon
-from tests.support.ranks.served import group_with_other, is_there
+from tests.support.ranks.served import TIMEOUT_S, group_with_other, is_there
 from tests.support.ranks.shared import HERE, make_plan
 from tests.support.waiting import until
 
@@ -34,7 +34,8 @@ def test_a_rank_that_is_lost_while_the_group_forms(tmp_path: Path) -> None:
     with group_with_other(tmp_path, DIES_WHEN_TOLD_TO_JOIN) as daemon:
         assert daemon.process.wait(120) == 1
         until(lambda: "Timeout" in "".join(daemon.said))
-        assert "the ranks find each other, or this ends after 5 s" in "".join(daemon.said)
+        told = f"the ranks find each other, or this ends after {TIMEOUT_S} s"
+        assert told in "".join(daemon.said)
 
 
 def test_a_rank_whose_group_never_forms_ends() -> None:

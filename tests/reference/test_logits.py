@@ -48,10 +48,12 @@ def test_prefill_in_chunks(model: LanguageModel, reference: Golden, chunk: int) 
     assert not any(check_each(reference, backend, SHORT))
 
 
+@pytest.mark.slow
 def test_prefill_of_the_whole_text(history: History, reference: Golden) -> None:
     assert check(reference, 6000, history.outcome) == [6000]
 
 
+@pytest.mark.slow
 def test_a_batch_of_unequal_lengths(
     model: LanguageModel, reference: Golden, guards: GrammarCompiler
 ) -> None:

@@ -40,6 +40,7 @@ def test_the_numpy_model_says_the_same(weights: Weights, reference: Golden) -> N
         reference.check_logits(position, logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_made_anew_they_are_the_same(name: str, weights: Weights, reference: Golden) -> None:
     """Slow: about 10 s and 3 GB."""

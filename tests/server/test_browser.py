@@ -21,7 +21,10 @@ from tests.support.server.scripts import HELLO, always
 from tests.support.waiting import until
 
 PROGRAM = find_browser()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed"),
+]
 
 APP, EVIL = "http://app.example", "http://evil.example"
 CHAT = json.dumps(chat_body().decode())

@@ -25,6 +25,8 @@ from tests.support.server.harness import Server, running
 from tests.support.server.scripts import HELLO, always
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     not_a_server_error,
     said.status_code_conformance,

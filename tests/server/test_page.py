@@ -19,7 +19,10 @@ from tests.support.server.scripts import HELLO, always, by_last_words, endless
 from tests.support.waiting import until
 
 PROGRAM = find_browser()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed"),
+]
 
 ENTER, ESCAPE = ("Enter", 13), ("Escape", 27)
 MARKUP = (

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from mlxoss.config import Config
@@ -20,6 +21,8 @@ from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.http import Answer
 from tests.support.server.harness import DATE, ask_chat, running, sse_payloads
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.slow
 
 BATCH = 16
 FUNCTION: Any = {"type": "function", "function": {"name": "f"}}

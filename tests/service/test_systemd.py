@@ -30,7 +30,7 @@ PACE = Polling(poll_s=0.05)
 
 class Machine:
     def __init__(self, root: Path) -> None:
-        here = Path(__file__).parent
+        here = Path(__file__).parents[1] / "support" / "service"
         self.root = root
         self.port = free_port()
         self.program = self._script("mlxoss", (here / "daemon.py").read_text())

@@ -17,6 +17,8 @@ from mlxoss.store.values import Failure, Status, StoredResponse
 from tests.support.store import writer
 from tests.support.store.samples import assert_sound, opened
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KILLS = 50
 NUMBERS_PER_LIFE = 100_000

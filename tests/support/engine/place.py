@@ -14,8 +14,8 @@ from mlxoss.engine.prefix_cache.arrays import read_form
 from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.engine.prefix_cache.disk import DiskTier
 from mlxoss.engine.prefix_cache.disk_files import scan
-from tests.engine.test_prefixes import MARK, PLENTY, check_cold, cut_at_marks, run_one, text
 from tests.support.engine.harness import make_request
+from tests.support.engine.prefixes import MARK, PLENTY, check_cold, cut_at_marks, run_one, text
 
 
 @dataclass

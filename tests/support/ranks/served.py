@@ -15,6 +15,9 @@ from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.waiting import until
 
 TIMEOUT_S = 5
+"""Shorter than MLX's own tries to form a ring."""
+SILENCE_S = 15
+"""A rank that says nothing for so long is lost: longer than a busy machine makes one wait."""
 ENDLESS = {"200002": -100, "200012": -100}
 """Keeps the demo from ending its turn."""
 
@@ -29,7 +32,7 @@ def write_hosts(folder: Path, size: int) -> Path:
 @contextlib.contextmanager
 def group(folder: Path, size: int = 2, *flags: str) -> Iterator[Daemon]:
     """A daemon whose demo model ``size`` ranks share, loaded."""
-    own = ("--hostfile", str(write_hosts(folder, size)), "--rank-timeout", str(TIMEOUT_S))
+    own = ("--hostfile", str(write_hosts(folder, size)), "--rank-timeout", str(SILENCE_S))
     with start_daemon(folder, *own, *flags) as daemon:  # the later one of two flags counts
         daemon.wait_until_loaded()
         yield daemon
