@@ -120,12 +120,12 @@ def test_codex_s_request_is_accepted() -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        {"messages": []},
+        {"messages": [{"role": "user", "content": "Hi"}]},
         {"max_tokens": 5},
         {"max_completion_tokens": 5},
         {"response_format": {"type": "json_object"}},
         {"reasoning_effort": "low"},
-        {"functions": []},
+        {"functions": [{"name": "f"}]},
         {"stop": "x"},
         {"n": 2},
     ],

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.other_fields import MESSAGES, refuse_other_fields
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
@@ -170,6 +171,7 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
 
 def parse_messages_request(value: JsonObject) -> MessagesRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    refuse_other_fields(value, MESSAGES, MessagesRequest)
     request = validate(MessagesRequest, value)
     _check_prompt(request)
     check_sampling(request)
@@ -180,6 +182,7 @@ def parse_messages_request(value: JsonObject) -> MessagesRequest:
 
 def parse_count_tokens_request(value: JsonObject) -> MessagesPromptFields:
     """As :func:`parse_messages_request`, for what makes the prompt alone."""
+    refuse_other_fields(value, MESSAGES, MessagesRequest)
     request = validate(MessagesPromptFields, value)
     _check_prompt(request)
     return request
