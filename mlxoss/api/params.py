@@ -16,7 +16,7 @@ EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _BETWEEN_NAMES = "__"
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
-TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 
 Verbosity = Literal["low", "medium", "high"]

@@ -17,6 +17,7 @@ from mlxoss.api.responses.request import (
     parse_input_tokens_request,
     parse_responses_request,
 )
+from mlxoss.api.sampling import to_sampling
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.grammar.rules import FreeText, Json, Lark, Regex
@@ -167,6 +168,13 @@ def test_what_asks_for_nothing_is_accepted(api: str) -> None:
         for value in (*values, None):
             if not (api == "messages" and (name, value) == ("tool_choice", "auto")):
                 parse({"model": "m", **body, name: value})
+
+
+@pytest.mark.parametrize("api", PARSERS)
+def test_the_mass_may_be_nothing(api: str) -> None:
+    parse, body = PARSERS[api]
+    request: Any = parse({"model": "m", **body, "top_p": 0})
+    assert to_sampling(request, logprobs=False).top_p == 0
 
 
 def test_counting_and_compacting_know_the_same_words() -> None:
