@@ -124,6 +124,20 @@ def test_models(server: Server) -> None:
     assert ask(server, "GET", "/v1/models/tiny/gpt-oss").json["id"] == "tiny/gpt-oss"
 
 
+def test_a_slash_at_the_end_changes_nothing(server: Server) -> None:
+    body = chat_body()
+    for path in ("/v1/models", "/v1/models/tiny/gpt-oss", "/v1/models/none", "/metrics"):
+        plain = ask(server, "GET", path)
+        for more in ("/", "//", "/?", "/?limit=5"):
+            answer = ask(server, "GET", path + more)
+            assert answer.status == plain.status, path + more
+            if path != "/metrics":
+                assert answer.json == plain.json
+    assert ask(server, "HEAD", "/v1/models/").status == 200
+    assert ask(server, "POST", "/v1/chat/completions/", body).status == 200
+    assert ask(server, "POST", "/v1/messages/", body).json["type"] == "error"
+
+
 def test_prompts_longer_than_the_context(server: Server) -> None:
     text = "word " * 5000
     for streamed in (False, True):
