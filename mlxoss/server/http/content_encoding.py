@@ -116,5 +116,5 @@ def _zstd_decoder() -> BodyDecoder:
         from compression import zstd
     else:
         from backports import zstd
-    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
     return BodyDecoder("zstd", lambda data: zstd.ZstdDecompressor(options=options), zstd.ZstdError)
