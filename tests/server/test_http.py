@@ -80,7 +80,7 @@ def test_requests_that_are_not_http(server: Server) -> None:
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET /health HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
         (b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b"400"),
-        (b"GET /health HTTP/1.1\r\nx: " + b"a" * 20_000 + b"\r\n\r\n", b"413"),
+        (b"GET /health HTTP/1.1\r\nx: " + b"a" * 20_000 + b"\r\n\r\n", b"431"),
     ]:
         with server.connect() as connection:
             connection.sendall(sent)
