@@ -153,3 +153,11 @@ def test_max_tokens_is_cut_to_what_the_context_leaves(serve: Serve) -> None:
     server = serve(HELLO, config=Config(context_length=80))
     usage = ask_chat(server, max_tokens=1000).json["usage"]
     assert usage["total_tokens"] == 80
+
+
+def test_the_host_that_xcode_names(server: Server) -> None:
+    host = {"host": f"0.0.0.0:{server.port}"}
+    assert ask(server, "GET", "/v1/models?", headers=host).json["data"]
+    assert ask(server, "POST", "/v1/chat/completions", chat_body(), host).status == 200
+    page = {**host, "origin": "http://evil.example"}
+    assert ask(server, "GET", "/v1/models", headers=page).error["code"] == "origin_not_allowed"
