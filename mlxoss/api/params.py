@@ -12,7 +12,7 @@ from mlxoss.harmony.conversation import ResponseFormat
 
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 FormatName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
 _BETWEEN_NAMES = "__"
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -33,6 +33,7 @@ _EFFORTS: MappingProxyType[EffortWord, Effort] = MappingProxyType(
         "high": Effort.HIGH,
         "xhigh": Effort.HIGH,
         "max": Effort.HIGH,
+        "ultra": Effort.HIGH,
     }
 )
 

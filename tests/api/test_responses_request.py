@@ -162,12 +162,13 @@ def test_formats_are_shown(wanted: Any, shown: ResponseFormat | None) -> None:
 def test_efforts_are_what_the_model_knows() -> None:
     efforts = {
         word: parse_responses_request(body(reasoning={"effort": word})).effort
-        for word in ("minimal", "medium", "xhigh", None)
+        for word in ("minimal", "medium", "xhigh", "ultra", None)
     }
     assert efforts == {
         "minimal": Effort.LOW,
         "medium": Effort.MEDIUM,
         "xhigh": Effort.HIGH,
+        "ultra": Effort.HIGH,
         None: Effort.MEDIUM,
     }
     assert parse_responses_request(body(reasoning={"generate_summary": "concise"})).summary

@@ -6,9 +6,10 @@ tiers, telemetry) is accepted and changes nothing; sampling has the fields of th
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
@@ -100,6 +101,15 @@ class MessagesToolChoice(StrictModel):
     disable_parallel_tool_use: bool | None = None
 
 
+def _to_choice(value: Any) -> Any:
+    """OpenAI's is a word; here it is an object in any case."""
+    if value is None or isinstance(value, dict):
+        return value
+    raise PydanticCustomError(
+        "choice_type", "input should be an object of the type auto, any, tool or none"
+    )
+
+
 class Thinking(StrictModel):
     """``thinking``: whether to show it, and how long it may be."""
 
@@ -141,7 +151,10 @@ class MessagesPromptFields(StrictModel):
     messages: Annotated[list[MessageParam], Field(min_length=1)]
     system: Blocks | None = None
     tools: list[MessagesTool] | None = None
-    tool_choice: MessagesToolChoice | None = None
+    tool_choice: Annotated[
+        MessagesToolChoice | None,
+        BeforeValidator(_to_choice, json_schema_input_type=MessagesToolChoice | None),
+    ] = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
