@@ -253,6 +253,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
                    "structured_outputs.choice"),
     "no choice": ({"guided_choice": []}, "guided_choice"),
     "no schema": ({"guided_json": "{"}, "guided_json"),
+    "a schema too deep": ({"guided_json": '{"not":' * 300 + "{}" + "}" * 300}, "guided_json"),
     "a list as schema": ({"json_schema": "[]"}, "json_schema"),
     "no grammar": ({"grammar": "yes"}, "grammar"),
     "a rule that is not there": ({"grammar": "root ::= other"}, "grammar"),

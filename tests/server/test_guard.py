@@ -183,7 +183,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
         "response_format.json_schema.schema",
     ),
     "arguments": (
-        {"tools": [TOOLS[0], function("bad", x={"type": "string", "format": "shoe-size"})]},
+        {"tools": [TOOLS[0], function("bad", x={"type": "string", "pattern": "(?!a)b"})]},
         "tools[1].function.parameters",
     ),
     "choice": ({"tools": TOOLS, "tool_choice": "sometimes"}, "tool_choice"),

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.json_body import MAX_DEPTH, is_deeper
 from mlxoss.api.params import FormatName, Refused, json_object_format
 from mlxoss.api.validation import StrictModel
 from mlxoss.core import JsonObject
@@ -167,7 +168,7 @@ def _to_schema(value: SchemaOrText, param: str) -> JsonObject:
         schema = json.loads(value)
     except (ValueError, RecursionError):
         schema = None
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or is_deeper(schema, MAX_DEPTH):
         raise invalid(param, "input should be a JSON schema")
     return schema
 
