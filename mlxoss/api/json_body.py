@@ -26,14 +26,15 @@ def parse_json_object(body: bytes) -> JsonObject:
         raise InvalidRequest(
             f"The body of the request is not valid JSON: {error}", code="invalid_json"
         ) from None
-    if _is_deeper(value, MAX_DEPTH):
+    if is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     if not isinstance(value, dict):
         raise InvalidRequest("The body of the request must be a JSON object.", code="invalid_json")
     return value
 
 
-def _is_deeper(value: object, most: int) -> bool:
+def is_deeper(value: object, most: int) -> bool:
+    """Whether ``value`` has more than ``most`` levels of arrays and objects."""
     level: list[Any] = [value] if isinstance(value, dict | list) else []
     for _ in range(most):
         level = [

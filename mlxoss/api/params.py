@@ -12,12 +12,14 @@ from mlxoss.harmony.conversation import ResponseFormat
 
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 FormatName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]
 _BETWEEN_NAMES = "__"
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
-TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
+
+Verbosity = Literal["low", "medium", "high"]
 
 Refused = Annotated[Any, WithJsonSchema({"type": "null"})]
 """A field that would change the answer and is refused by its name unless it is null."""
@@ -31,8 +33,19 @@ _EFFORTS: MappingProxyType[EffortWord, Effort] = MappingProxyType(
         "high": Effort.HIGH,
         "xhigh": Effort.HIGH,
         "max": Effort.HIGH,
+        "ultra": Effort.HIGH,
     }
 )
+
+
+_VERBOSITY: MappingProxyType[Verbosity, str | None] = MappingProxyType(
+    {
+        "low": "Keep the final answer short.",
+        "medium": None,
+        "high": "Make the final answer detailed and thorough.",
+    }
+)
+"""gpt-oss has no setting for it: it is told in words."""
 
 
 def flatten(name: str, namespace: str | None) -> str:
@@ -46,6 +59,11 @@ def flatten(name: str, namespace: str | None) -> str:
 def to_effort(word: EffortWord | None) -> Effort:
     """The effort that OpenAI's word asks for, as far as gpt-oss knows it; medium by default."""
     return _EFFORTS[word] if word else Effort.MEDIUM
+
+
+def to_verbosity_line(word: Verbosity | None) -> str | None:
+    """The line of the prompt that asks for a long or a short answer, if one does."""
+    return _VERBOSITY[word] if word else None
 
 
 def json_object_format() -> ResponseFormat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from mlxoss.api.errors import invalid, unsupported
@@ -11,6 +12,17 @@ from mlxoss.api.params import flatten
 from mlxoss.harmony.grammar.rules import CallRule
 
 _NAMED = ("function", "custom")
+
+_MEANT: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "auto": "the word 'auto' alone",
+        "none": "the word 'none' alone",
+        "required": "the word 'required' alone",
+        "any": "the word 'required'",
+        "tool": "an object of the type 'function' with a name",
+    }
+)
+"""What stands here for the types of Anthropic's ``tool_choice``, and for words made into types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,8 @@ def read_tool_choice(value: Any, declared: Sequence[CallRule]) -> ToolChoice:
             return _read_allowed(value, everything)
         case {"type": "function" | "custom"}:
             return _must_call((_find(value, everything, "tool_choice"),))
+        case {"type": str(kind)} | str(kind) if kind in _MEANT:
+            raise unsupported("tool_choice", f"here it is {_MEANT[kind]}")
         case {"type": str(kind)} | str(kind):
             raise unsupported("tool_choice", f"this server has no tool '{kind}'")
     raise invalid("tool_choice", "input should be a word or an object with a type")

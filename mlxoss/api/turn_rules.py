@@ -49,21 +49,26 @@ def describe_custom(description: str | None, syntax: str | None, definition: str
     return "\n".join(lines)
 
 
+def final_body(response_format: ResponseFormat | None) -> Body:
+    """The form of an answer that follows ``response_format``."""
+    return FreeText() if response_format is None else Json(response_format.schema)
+
+
 def to_turn_rules(
     choice: ToolChoice,
-    response_format: ResponseFormat | None,
+    final: Body,
     *,
     parallel_calls: bool | None,
-    format_param: str,
+    final_param: str,
 ) -> TurnRules:
-    """The rules of a turn. ``format_param`` is the field that holds the format's schema."""
+    """The rules of a turn. ``final_param`` is the field that the form of its answer is from."""
     return TurnRules(
         calls=choice.calls,
         must_call=choice.must_call,
         parallel_calls=parallel_calls is not False,
         preambles=bool(choice.calls),
-        final=FreeText() if response_format is None else Json(response_format.schema),
-        final_param=format_param,
+        final=final,
+        final_param=final_param,
     )
 
 

@@ -12,7 +12,8 @@ from mlxoss.config import Config
 from mlxoss.server.access.middleware import add_access
 from mlxoss.server.http.bodies import MAX_BODY_BYTES, MAX_DRAINED_BYTES
 from mlxoss.server.http.errors import App, JsonErrorHandler, request_id, speaks_messages
-from mlxoss.server.http.protocol import BODY_S, HEAD_S, IDLE_S, MAX_HEAD_BYTES, SEND_S
+from mlxoss.server.http.http1 import MAX_HEAD_BYTES
+from mlxoss.server.http.protocol import BODY_S, HEAD_S, IDLE_S, SEND_S
 from mlxoss.server.http.strict_request import StrictRequest
 from mlxoss.server.monitor.health import HealthRoutes
 from mlxoss.server.monitor.page import PageRoutes

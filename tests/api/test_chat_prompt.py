@@ -157,6 +157,8 @@ def test_messages(
         ({"reasoning_effort": "minimal"}, Effort.LOW),
         ({"reasoning_effort": "low"}, Effort.LOW),
         ({"reasoning_effort": "xhigh"}, Effort.HIGH),
+        ({"reasoning_effort": "ultra"}, Effort.HIGH),
+        ({"reasoning": {"effort": "ultra"}}, Effort.HIGH),
         ({"reasoning": {"effort": "high"}}, Effort.HIGH),
         ({"reasoning": {"exclude": True}}, Effort.MEDIUM),
         ({"chat_template_kwargs": {"reasoning_effort": "low"}}, Effort.LOW),

@@ -130,7 +130,7 @@ def test_how_long_it_thinks(encoding: Encoding) -> None:
     assert effort(thinking={"type": "disabled"}) is Effort.LOW
     for tokens, wanted in [(1024, Effort.LOW), (8000, Effort.MEDIUM), (32000, Effort.HIGH)]:
         assert effort(thinking=budget(tokens)) is wanted
-    for word, wanted in [("low", Effort.LOW), ("xhigh", Effort.HIGH), ("max", Effort.HIGH)]:
+    for word, wanted in [("low", Effort.LOW), ("max", Effort.HIGH), ("ultra", Effort.HIGH)]:
         assert effort(thinking=budget(8000), output_config={"effort": word}) is wanted
 
 

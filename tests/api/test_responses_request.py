@@ -120,12 +120,12 @@ def test_codex_s_request_is_accepted() -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        {"messages": []},
+        {"messages": [{"role": "user", "content": "Hi"}]},
         {"max_tokens": 5},
         {"max_completion_tokens": 5},
         {"response_format": {"type": "json_object"}},
         {"reasoning_effort": "low"},
-        {"functions": []},
+        {"functions": [{"name": "f"}]},
         {"stop": "x"},
         {"n": 2},
     ],
@@ -162,12 +162,13 @@ def test_formats_are_shown(wanted: Any, shown: ResponseFormat | None) -> None:
 def test_efforts_are_what_the_model_knows() -> None:
     efforts = {
         word: parse_responses_request(body(reasoning={"effort": word})).effort
-        for word in ("minimal", "medium", "xhigh", None)
+        for word in ("minimal", "medium", "xhigh", "ultra", None)
     }
     assert efforts == {
         "minimal": Effort.LOW,
         "medium": Effort.MEDIUM,
         "xhigh": Effort.HIGH,
+        "ultra": Effort.HIGH,
         None: Effort.MEDIUM,
     }
     assert parse_responses_request(body(reasoning={"generate_summary": "concise"})).summary

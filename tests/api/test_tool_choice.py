@@ -9,6 +9,7 @@ import pytest
 
 from mlxoss.api.chat.prompt import to_turn_request
 from mlxoss.api.chat.request import parse_chat_request
+from mlxoss.api.messages.request import parse_messages_request
 from mlxoss.api.responses.tools import read_tools
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
@@ -109,6 +110,31 @@ def test_refuses(value: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_tool_choice(value, DECLARED)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ({"type": "auto"}, "the word 'auto' alone"),
+        ({"type": "none"}, "the word 'none' alone"),
+        ({"type": "required"}, "the word 'required' alone"),
+        ({"type": "any"}, "the word 'required'"),
+        ("any", "the word 'required'"),
+        ({"type": "tool", "name": "f"}, "'function'"),
+    ],
+)
+def test_says_what_is_meant(value: Any, meant: str) -> None:
+    with pytest.raises(InvalidRequest, match=meant) as caught:
+        read_tool_choice(value, DECLARED)
+    assert caught.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize("value", ["auto", "required", 5, ["auto"], {"type": "required"}])
+def test_messages_says_what_is_meant_too(value: Any) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+    with pytest.raises(InvalidRequest, match=r"auto.*any.*tool") as caught:
+        parse_messages_request(body | {"tool_choice": value})
+    assert str(caught.value.param).startswith("tool_choice")
 
 
 def test_a_required_call_needs_a_tool() -> None:

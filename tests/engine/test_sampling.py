@@ -87,6 +87,11 @@ def test_a_seed_starts_the_same_chain() -> None:
     assert len(set(draw(3))) > 3
 
 
+def test_no_mass_at_all_is_greedy() -> None:
+    for least in (0.0, -0.0, 1e-300):
+        assert make_sampler(SamplingParams(top_p=least), seed=1) is greedy
+
+
 def test_greedy_takes_the_first_of_equals() -> None:
     assert greedy(mx.array([[0.0, 1.0, 1.0], [2.0, 1.0, 2.0]])).tolist() == [1, 0]
 

@@ -220,7 +220,7 @@ def test_must_call_needs_a_function() -> None:
 
 UNUSABLE = {
     "unknown keyword": (Json({"type": "object", "not": {}}), "not"),
-    "unknown format": (Json({"type": "string", "format": "shoe-size"}), "shoe-size"),
+    "unknown format": (Json({"type": "string", "format": 5}), "format"),
     "impossible": (Json({"type": "integer", "minimum": 3, "maximum": 2}), "minimum"),
     "malformed": (Json({"type": "object", "properties": 3}), "properties"),
     "remote": (Json({"$ref": "https://example.com/schema"}), "example.com"),

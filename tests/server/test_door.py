@@ -52,7 +52,16 @@ HOSTS = [
     (LOOPBACK, "2130706433", False),
     (LOOPBACK, "0x7f.1", False),
     (LOOPBACK, "0177.0.0.1", False),
-    (LOOPBACK, "0.0.0.0:8000", False),
+    (LOOPBACK, "0.0.0.0:8000", True),
+    (LOOPBACK, "0.0.0.0", True),
+    (LOOPBACK, "[::]:8000", True),
+    (LOOPBACK, "[0::0]", True),
+    (LOOPBACK, "[::ffff:0.0.0.0]", True),
+    (LOOPBACK, "0.0.0.1", False),
+    (LOOPBACK, "0", False),
+    (LOOPBACK, "0.0.0.0.evil.example", False),
+    (LOOPBACK, "0.0.0.0@evil.example", False),
+    (LOOPBACK, "::", False),
     (LOOPBACK, "192.168.1.5", False),
     (LOOPBACK, "", False),
     (LOOPBACK, "*", False),
@@ -68,7 +77,7 @@ HOSTS = [
     (ANY, "evil.example:8000", True),
     (ANY, "a b", False),
     (EVERYWHERE, "evil.example", False),
-    (EVERYWHERE, "0.0.0.0", False),
+    (EVERYWHERE, "0.0.0.0", True),
     (EVERYWHERE, "10.0.0.7", False),
 ]
 
@@ -92,9 +101,24 @@ def test_the_address_that_the_connection_came_in_on_is_a_name_of_ours() -> None:
         ("[fe80::7]", "fe80::7%eth0", True),
         ("10.0.0.8", "10.0.0.7", False),
         ("10.0.0.7", None, False),
+        ("0.0.0.0:8000", "10.0.0.7", False),
+        ("0.0.0.0:8000", None, False),
+        ("0.0.0.0:8000", "::ffff:127.0.0.1", True),
+        ("[::]:8000", "::1", True),
     ]:
         verdict = check_access(policy, RequestFacts([host], address=address))
         assert isinstance(verdict, Allowed) is is_let_in, host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0:8000", "[::]:8000"])
+def test_the_unspecified_address_is_no_page_s_own_origin(host: str) -> None:
+    for origin in (f"http://{host}", "http://evil.example", "null", "http://localhost:8000"):
+        facts = RequestFacts([host], [origin], address="127.0.0.1")
+        verdict = check_access(make_policy(LOOPBACK), facts)
+        assert isinstance(verdict, HttpError)
+        assert verdict.code == "origin_not_allowed"
+        named = make_policy(Config(allow_origin=(origin,)))
+        assert check_access(named, facts) == Allowed(origin)
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])

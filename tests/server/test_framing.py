@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ from tests.support.waiting import until
 BODY = chat_body()
 SIZE = len(BODY)
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (SIZE, BODY)
+TRAILED = CHUNKED[:-2] + b"X-Checksum: 5:a\r\nContent-Length: 5\r\nY:\r\n\r\n"
 NEXT = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """What a proxy may take for the end of a body, and this server for a request."""
 
@@ -57,7 +59,19 @@ REFUSED = [
             b"-5\r\nab\r\n",
             b"+5\r\nhello\r\n0\r\n\r\n",
             b"1_0\r\nhellohellohellox\r\n0\r\n\r\n",
-            b"%x\r\n%b\r\n0\r\nX: y\r\n\r\n" % (SIZE, BODY),
+            *(
+                b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (SIZE, BODY, trailer)
+                for trailer in (
+                    b"no colon",
+                    b"X : y",
+                    b" folded: y",
+                    b"X: y\r\n folded",
+                    b"X: a\0b",
+                    b"X: a\nb",
+                    b"GET / HTTP/1.1",
+                    b"X: " + b"y" * 20_000,
+                )
+            ),
         )
     ),
     # Lines that are no headers, or a first line that is none.
@@ -101,6 +115,9 @@ ANSWERED = [
     (a_post(f"Content-Length: {SIZE - 5}") + BODY[:-5], 400),
     (a_post(), 400),
     (a_post("Transfer-Encoding: chunked") + CHUNKED, 200),
+    (a_post("Transfer-Encoding: chunked", "Trailer: X") + TRAILED, 200),
+    (a_post("Transfer-Encoding: chunked", "Connection: close") + TRAILED, 200),
+    (a_post("Transfer-Encoding: chunked", path="/no") + TRAILED, 404),
     (a_post("Transfer-Encoding: chunked") + b"0" * 70_000 + b"5\r\nhello\r\n0\r\n\r\n", 400),
 ]
 CUT = [
@@ -194,3 +211,70 @@ def test_pipelined_requests_are_answered_in_their_order(server: Server) -> None:
         received = read_the_rest(connection)
     statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
     assert statuses == [200, 404, 400, 200] * 20 + [200]
+
+
+def test_a_trailer_is_left_out_and_the_connection_goes_on(server: Server) -> None:
+    trailed = a_post("Transfer-Encoding: chunked") + TRAILED
+    with server.connect() as connection:
+        for byte in trailed:
+            connection.sendall(bytes([byte]))
+        connection.sendall(trailed + head("GET /health HTTP/1.1", "Connection: close"))
+        received = read_the_rest(connection)
+    assert [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]] == [200, 200, 200]
+
+
+LONG = [
+    b"GET /health HTTP/1.1\r\n" + b"X: " + b"y" * 5_000_000 + b"\r\n\r\n",
+    b"GET /" + b"a" * 5_000_000,
+    a_post(f"Content-Length: {5_000_000}", f"Cookie: {'x' * 16_384}") + b"a" * 5_000_000,
+]
+
+
+@pytest.mark.parametrize("sent", LONG, ids=["a header", "a URL", "a body behind it"])
+def test_who_sends_a_long_head_can_read_why_it_is_refused(server: Server, sent: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(sent)
+        answer, body = receive(connection)
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
+        assert b"connection: close" in answer.lower()
+        assert json.loads(body)["error"]["code"] == "request_head_too_large"
+        assert connection.recv(65536) == b""
+    until(lambda: ask(server, "GET", "/health").status == 200)
+
+
+def test_who_sends_much_behind_a_wrong_head_can_read_why(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(a_post("Content-Length: 5_000_000") + b"a" * 5_000_000)
+        assert receive(connection)[0].startswith(b"HTTP/1.1 400 ")
+        assert connection.recv(65536) == b""
+
+
+def test_a_refused_client_that_stays_is_cut_off(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /health HTTP/9.9\r\n\r\n")
+        until(lambda: not server.app.ctx.connections)
+
+
+def test_tls_on_a_plain_port_is_closed_at_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.create_default_context()
+    with server.connect() as connection, pytest.raises(OSError, match=r"EOF|reset"):
+        context.wrap_socket(connection, server_hostname="localhost")
+    with server.connect() as connection:
+        connection.sendall(b"\x16")
+        assert connection.recv(10) == b""
+    said = [record.getMessage() for record in caplog.records if "TLS" in record.getMessage()]
+    assert len(said) == 2
+    assert "http://" in said[0]
+    assert ask(server, "GET", "/health").status == 200
+
+
+def test_the_first_byte_of_tls_may_be_in_a_body(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(a_post("Content-Length: 3"))
+        until(lambda: bool(server.app.ctx.connections))
+        connection.sendall(b"\x16\x03\x01")
+        answer, body = receive(connection)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(body)["error"]["code"] == "invalid_json"

@@ -154,6 +154,26 @@ def test_no_calls_where_none_may_be_made(leaning: openai.OpenAI) -> None:
         assert not answer.choices[0].message.tool_calls
 
 
+FORMS: dict[str, tuple[Any, set[str]]] = {
+    "guided_json": ({"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"],
+                     "additionalProperties": False}, {'{"a":1}'}),
+    "guided_regex": ("(yes|no)!", {"yes!", "no!"}),
+    "guided_choice": (['"one"\n', "zwei ü"], {'"one"\n', "zwei ü"}),
+    "guided_grammar": ('start: A "b"\nA: "a" | "c"', {"ab", "cb"}),
+    "grammar": ('root ::= any-word "." # the end\nany-word ::= [xy]{2,2} | "z"',
+                {"xx.", "xy.", "yx.", "yy.", "z."}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FORMS)
+def test_the_fields_of_other_servers_hold_the_answer(leaning: openai.OpenAI, field: str) -> None:
+    value, allowed = FORMS[field]
+    for seed in range(2):
+        answer = complete(leaning, seed=seed, extra_body={field: value})
+        said = "".join(answer.choices[0].message.content.split())
+        assert said in {"".join(one.split()) for one in allowed}
+
+
 UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "response format": (
         {
@@ -165,10 +185,13 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
         "response_format.json_schema.schema",
     ),
     "arguments": (
-        {"tools": [TOOLS[0], function("bad", x={"type": "string", "format": "shoe-size"})]},
+        {"tools": [TOOLS[0], function("bad", x={"type": "string", "pattern": "(?!a)b"})]},
         "tools[1].function.parameters",
     ),
     "choice": ({"tools": TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
+    "pattern": ({"extra_body": {"guided_regex": "("}}, "guided_regex"),
+    "grammar": ({"extra_body": {"grammar": 'root ::= "a" [z-a]'}}, "grammar"),
+    "options": ({"extra_body": {"guided_grammar": '%llguidance {}\nstart: "a"'}}, "guided_grammar"),
 }
 
 

@@ -113,9 +113,9 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str, str]] = {
         "not",
     ),
     "arguments": (
-        {"tools": [LOOK, function("bad", x={"type": "string", "format": "shoe-size"})]},
+        {"tools": [LOOK, function("bad", x={"type": "string", "pattern": "(?!a)b"})]},
         "tools[1].parameters",
-        "shoe-size",
+        "look-around",
     ),
     "grammar": (
         {"tools": [SUM | {"format": SUM["format"] | {"definition": "start: nothing"}}]},

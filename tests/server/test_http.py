@@ -81,7 +81,7 @@ def test_requests_that_are_not_http(server: Server) -> None:
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET /health HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
         (b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b"400"),
-        (b"GET /health HTTP/1.1\r\nx: " + b"a" * 20_000 + b"\r\n\r\n", b"413"),
+        (b"GET /health HTTP/1.1\r\nx: " + b"a" * 20_000 + b"\r\n\r\n", b"431"),
     ]:
         with server.connect() as connection:
             connection.sendall(sent)
@@ -125,6 +125,20 @@ def test_models(server: Server) -> None:
     assert ask(server, "GET", "/v1/models/tiny/gpt-oss").json["id"] == "tiny/gpt-oss"
 
 
+def test_a_slash_at_the_end_changes_nothing(server: Server) -> None:
+    body = chat_body()
+    for path in ("/v1/models", "/v1/models/tiny/gpt-oss", "/v1/models/none", "/metrics"):
+        plain = ask(server, "GET", path)
+        for more in ("/", "//", "/?", "/?limit=5"):
+            answer = ask(server, "GET", path + more)
+            assert answer.status == plain.status, path + more
+            if path != "/metrics":
+                assert answer.json == plain.json
+    assert ask(server, "HEAD", "/v1/models/").status == 200
+    assert ask(server, "POST", "/v1/chat/completions/", body).status == 200
+    assert ask(server, "POST", "/v1/messages/", body).json["type"] == "error"
+
+
 def test_prompts_longer_than_the_context(server: Server) -> None:
     text = "word " * 5000
     for streamed in (False, True):
@@ -140,3 +154,11 @@ def test_max_tokens_is_cut_to_what_the_context_leaves(serve: Serve) -> None:
     server = serve(HELLO, config=Config(context_length=80))
     usage = ask_chat(server, max_tokens=1000).json["usage"]
     assert usage["total_tokens"] == 80
+
+
+def test_the_host_that_xcode_names(server: Server) -> None:
+    host = {"host": f"0.0.0.0:{server.port}"}
+    assert ask(server, "GET", "/v1/models?", headers=host).json["data"]
+    assert ask(server, "POST", "/v1/chat/completions", chat_body(), host).status == 200
+    page = {**host, "origin": "http://evil.example"}
+    assert ask(server, "GET", "/v1/models", headers=page).error["code"] == "origin_not_allowed"

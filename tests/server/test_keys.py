@@ -61,13 +61,16 @@ def test_once_there_is_a_key_it_is_needed_everywhere(server: Server, tmp_path: P
         ("GET", "/v1/responses/resp_1"),
         ("GET", "/no/such/path"),
         ("OPTIONS", "/v1/models"),
-        ("PUT", "/health/"),
+        ("GET", "/health/x"),
+        ("GET", "/v1/models/"),
     ]:
         answer = ask(server, method, path)
         assert answer.status == 401, path
         assert answer.error["code"] == "invalid_api_key"
         assert answer.error["type"] == "invalid_request_error"
         assert answer.headers["www-authenticate"] == "Bearer"
+    for path in ("/health", "/health/"):
+        assert ask(server, "GET", path).status == 200
     assert ask_with(server, f"Bearer {token}").status == 200
     assert ask_with(server, f"bearer  {token}").status == 200
 

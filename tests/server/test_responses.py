@@ -200,7 +200,9 @@ def test_background_is_polled_replayed_and_cancelled(encoding: Encoding, serve: 
     assert ask(server, "GET", path).json == followed[-1]["response"]
     rest = read_stream(ask(server, "GET", f"{path}?stream=true&starting_after=4").body)
     assert rest == followed[5:]
-    assert ask(server, "POST", f"{path}/cancel").json["status"] == "completed"
+    ended = ask(server, "POST", f"{path}/cancel")
+    assert (ended.status, ended.error["param"]) == (400, "response_id")
+    assert ended.error["message"] == "Cannot cancel a completed response."
     client = server.client()
     resumed = client.responses.retrieve(queued["id"], stream=True, starting_after=4)
     assert [event.to_dict() for event in resumed] == rest
@@ -208,10 +210,15 @@ def test_background_is_polled_replayed_and_cancelled(encoding: Encoding, serve: 
     backend.gate.clear()
     second = post(server, input="Hello!", background=True, store=False)
     backend.gate.set()
-    cancelled = ask(server, "POST", f"/v1/responses/{second['id']}/cancel").json
-    assert check_response(cancelled).status in ("cancelled", "completed")
+    cancelled = ask(server, "POST", f"/v1/responses/{second['id']}/cancel")
+    if cancelled.status == 200:
+        assert check_response(cancelled.json).status == "cancelled"
+    else:
+        assert cancelled.error["message"] == "Cannot cancel a completed response."
     plain = post(server, input="Hello!")
-    assert ask(server, "POST", f"/v1/responses/{plain['id']}/cancel").status == 400
+    refused = ask(server, "POST", f"/v1/responses/{plain['id']}/cancel")
+    assert refused.status == 400
+    assert refused.error["message"] == "Cannot cancel a synchronous response."
     assert ask(server, "GET", f"/v1/responses/{plain['id']}?stream=true").status == 400
 
 
@@ -219,10 +226,26 @@ def test_a_running_background_response_is_cancelled(encoding: Encoding, serve: S
     backend = ScriptedBackend(always(encoding, final("word " * 2000)), step_s=0.01)
     server = serve(backend)
     running = post(server, input="Hello!", background=True)
-    answer = ask(server, "POST", f"/v1/responses/{running['id']}/cancel").json
+    path = f"/v1/responses/{running['id']}"
+    answer = ask(server, "POST", f"{path}/cancel").json
     assert check_response(answer).status == "cancelled"
+    assert ask(server, "POST", f"{path}/cancel").json == answer
     status, error = refused(server, input="More", previous_response_id=running["id"])
     assert (status, error["param"]) == (400, "previous_response_id")
+    assert ask(server, "DELETE", path).json["deleted"] is True
+    for method, suffix in (("DELETE", ""), ("POST", "/cancel"), ("GET", "")):
+        gone = ask(server, method, path + suffix)
+        assert (gone.status, gone.error["code"]) == (404, "response_not_found")
+
+
+def test_a_response_that_was_cut_is_not_cancelled(serve: Serve) -> None:
+    server = serve(HELLO)
+    cut = post(server, input="Hello!", background=True, max_output_tokens=3)
+    path = f"/v1/responses/{cut['id']}"
+    read_stream(ask(server, "GET", f"{path}?stream=true").body)
+    answer = ask(server, "POST", f"{path}/cancel")
+    assert answer.error["message"] == "Cannot cancel an incomplete response."
+    assert ask(server, "DELETE", path).json["deleted"] is True
 
 
 def test_conversations(serve: Serve) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import datetime
 
+from mlxoss.api.chat.answer_form import read_answer_form
 from mlxoss.api.chat.items import to_items
-from mlxoss.api.chat.request import ChatRequest, ResponseFormatParam
+from mlxoss.api.chat.request import ChatRequest
 from mlxoss.api.chat.tools import to_call_rules, to_tools
-from mlxoss.api.errors import missing
-from mlxoss.api.params import json_object_format, to_effort
+from mlxoss.api.params import to_effort, to_verbosity_line
 from mlxoss.api.replay import ExactTurns
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
 from mlxoss.core import Effort
-from mlxoss.harmony.conversation import Conversation, ResponseFormat
+from mlxoss.harmony.conversation import Conversation
 
-_STRICT_PARAM = "response_format.json_schema.strict"
+_SEPARATOR = "\n\n"
 
 
 def to_turn_request(
@@ -27,16 +27,17 @@ def to_turn_request(
 
     ``turns`` are the exact turns known for ``issued_call_ids(request.messages)``.
     """
-    instructions, items = to_items(request.messages, turns)
-    response_format = _to_response_format(request.response_format)
+    leading, items = to_items(request.messages, turns)
+    instructions = [text for text in (leading, to_verbosity_line(request.verbosity)) if text]
+    form = read_answer_form(request)
     declared = to_call_rules(request.tools or [])
     choice = read_tool_choice(request.tool_choice, declared)
     conversation = Conversation(
         items=items,
         date=date,
-        instructions=instructions,
+        instructions=_SEPARATOR.join(instructions) or None,
         tools=() if request.tool_choice == "none" else to_tools(request.tools or []),
-        response_format=response_format,
+        response_format=form.shown,
         effort=_to_effort(request),
     )
     return TurnRequest(
@@ -49,20 +50,12 @@ def to_turn_request(
         single_call=request.parallel_tool_calls is False,
         rules=to_turn_rules(
             choice,
-            response_format,
+            form.body,
             parallel_calls=request.parallel_tool_calls,
-            format_param="response_format.json_schema.schema",
+            final_param=form.param,
         ),
-        needs_grammar=needs_grammar(
-            choice,
-            declared,
-            _STRICT_PARAM if _is_strict(request.response_format) else None,
-        ),
+        needs_grammar=needs_grammar(choice, declared, form.grammar_param),
     )
-
-
-def _is_strict(wanted: ResponseFormatParam | None) -> bool:
-    return bool(wanted and wanted.json_schema and wanted.json_schema.strict)
 
 
 def _to_effort(request: ChatRequest) -> Effort:
@@ -73,14 +66,3 @@ def _to_effort(request: ChatRequest) -> Effort:
         or (template and template.reasoning_effort)
     )
     return to_effort(word or None)
-
-
-def _to_response_format(wanted: ResponseFormatParam | None) -> ResponseFormat | None:
-    if wanted is None or wanted.type == "text":
-        return None
-    if wanted.type == "json_object":
-        return json_object_format()
-    schema = wanted.json_schema
-    if schema is None:
-        raise missing("response_format.json_schema")
-    return ResponseFormat(schema.name, schema.schema_, schema.description)

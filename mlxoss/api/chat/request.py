@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mlxoss.api.chat.answer_form import AnswerFormFields
 from mlxoss.api.chat.tools import CalledFunction, Tool, ToolCall
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions, to_parts
 from mlxoss.api.errors import unsupported
-from mlxoss.api.params import EffortWord, FormatName, Refused
+from mlxoss.api.other_fields import CHAT, refuse_other_fields
+from mlxoss.api.params import EffortWord, Refused, Verbosity
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import JsonObject
@@ -47,22 +49,6 @@ class ChatMessageParam(StrictModel):
     refusal: str | None = None
 
 
-class JsonSchemaFormat(StrictModel):
-    """The ``json_schema`` member of a response format."""
-
-    name: FormatName
-    schema_: JsonObject = Field(alias="schema")
-    description: str | None = None
-    strict: bool | None = None
-
-
-class ResponseFormatParam(StrictModel):
-    """``response_format``: shown to the model and enforced on its answer."""
-
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchemaFormat | None = None
-
-
 class ChatReasoning(StrictModel):
     """OpenRouter's ``reasoning``: its effort, and whether to hide the text from the answer."""
 
@@ -76,7 +62,7 @@ class TemplateArguments(StrictModel):
     reasoning_effort: EffortWord | None = None
 
 
-class ChatRequest(SamplingFields):
+class ChatRequest(AnswerFormFields, SamplingFields):
     """The whole request. ``None`` means the default everywhere, as in OpenAI's API."""
 
     model: str
@@ -88,10 +74,10 @@ class ChatRequest(SamplingFields):
     tools: list[Tool] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
-    response_format: ResponseFormatParam | None = None
     reasoning_effort: EffortWord | None = None
     reasoning: ChatReasoning | None = None
     chat_template_kwargs: TemplateArguments | None = None
+    verbosity: Verbosity | None = None
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -108,6 +94,7 @@ class ChatRequest(SamplingFields):
 
 def parse_chat_request(value: JsonObject) -> ChatRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    refuse_other_fields(value, CHAT, ChatRequest)
     request = validate(ChatRequest, value)
     _check_combinations(request)
     _check_tools(request)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.other_fields import COMPLETIONS, refuse_other_fields
 from mlxoss.api.params import Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import read_later, validate
@@ -43,6 +44,7 @@ class CompletionRequest(SamplingFields):
 
 def parse_completion_request(value: JsonObject) -> CompletionRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    refuse_other_fields(value, COMPLETIONS, CompletionRequest)
     request = validate(CompletionRequest, value)
     check_sampling(request)
     if request.stream_options is not None and not request.stream:

@@ -20,7 +20,7 @@ from mlxoss.api.replay import ExactTurns
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import ToolChoice, read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
+from mlxoss.api.turn_rules import final_body, needs_grammar, to_turn_rules
 from mlxoss.core import Effort
 from mlxoss.harmony.conversation import Conversation, ResponseFormat
 from mlxoss.harmony.grammar.rules import CallRule
@@ -69,9 +69,9 @@ def to_turn_request(request: MessagesRequest, known: Recalled) -> TurnRequest:
         single_call=is_single,
         rules=to_turn_rules(
             choice,
-            conversation.response_format,
+            final_body(conversation.response_format),
             parallel_calls=not is_single,
-            format_param=f"{param}.schema",
+            final_param=f"{param}.schema",
         ),
         needs_grammar=needs_grammar(choice, declared, param if wanted else None),
     )

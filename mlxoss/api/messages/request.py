@@ -6,12 +6,14 @@ tiers, telemetry) is accepted and changes nothing; sampling has the fields of th
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.other_fields import MESSAGES, refuse_other_fields
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
@@ -99,6 +101,15 @@ class MessagesToolChoice(StrictModel):
     disable_parallel_tool_use: bool | None = None
 
 
+def _to_choice(value: Any) -> Any:
+    """OpenAI's is a word; here it is an object in any case."""
+    if value is None or isinstance(value, dict):
+        return value
+    raise PydanticCustomError(
+        "choice_type", "input should be an object of the type auto, any, tool or none"
+    )
+
+
 class Thinking(StrictModel):
     """``thinking``: whether to show it, and how long it may be."""
 
@@ -140,7 +151,10 @@ class MessagesPromptFields(StrictModel):
     messages: Annotated[list[MessageParam], Field(min_length=1)]
     system: Blocks | None = None
     tools: list[MessagesTool] | None = None
-    tool_choice: MessagesToolChoice | None = None
+    tool_choice: Annotated[
+        MessagesToolChoice | None,
+        BeforeValidator(_to_choice, json_schema_input_type=MessagesToolChoice | None),
+    ] = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
@@ -170,6 +184,7 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
 
 def parse_messages_request(value: JsonObject) -> MessagesRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    refuse_other_fields(value, MESSAGES, MessagesRequest)
     request = validate(MessagesRequest, value)
     _check_prompt(request)
     check_sampling(request)
@@ -180,6 +195,7 @@ def parse_messages_request(value: JsonObject) -> MessagesRequest:
 
 def parse_count_tokens_request(value: JsonObject) -> MessagesPromptFields:
     """As :func:`parse_messages_request`, for what makes the prompt alone."""
+    refuse_other_fields(value, MESSAGES, MessagesRequest)
     request = validate(MessagesPromptFields, value)
     _check_prompt(request)
     return request

@@ -5,33 +5,23 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.params import to_verbosity_line
 from mlxoss.api.replay import ExactTurns
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import to_conversation_items
 from mlxoss.api.responses.parse_items import check_items
-from mlxoss.api.responses.request import CompactRequest, PromptFields, ResponsesRequest, Verbosity
+from mlxoss.api.responses.request import CompactRequest, PromptFields, ResponsesRequest
 from mlxoss.api.responses.tools import ToolTable
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.api.turn_rules import needs_grammar, to_turn_rules
+from mlxoss.api.turn_rules import final_body, needs_grammar, to_turn_rules
 from mlxoss.core import Effort, SamplingParams
 from mlxoss.harmony.conversation import Conversation, UserText
 
 _SEPARATOR = "\n\n"
-
-_VERBOSITY: MappingProxyType[Verbosity | None, str | None] = MappingProxyType(
-    {
-        None: None,
-        "low": "Keep the final answer short.",
-        "medium": None,
-        "high": "Make the final answer detailed and thorough.",
-    }
-)
-"""gpt-oss has no setting for it: it is told in words."""
 
 _COMPACT = (
     "Write a summary of our conversation so far that can stand in for it when we go on. Keep "
@@ -66,7 +56,7 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
     leading, items = to_conversation_items(
         contents.history, contents.items, seal=contents.seal, turns=contents.turns
     )
-    verbosity = _VERBOSITY[request.text.verbosity] if request.text else None
+    verbosity = to_verbosity_line(request.text.verbosity if request.text else None)
     instructions = [text for text in (request.instructions, leading, verbosity) if text]
     return Conversation(
         items=items,
@@ -96,9 +86,9 @@ def to_turn_request(
         single_call=request.parallel_tool_calls is False,
         rules=to_turn_rules(
             choice,
-            request.response_format,
+            final_body(request.response_format),
             parallel_calls=request.parallel_tool_calls,
-            format_param="text.format.schema",
+            final_param="text.format.schema",
         ),
         needs_grammar=needs_grammar(choice, tools.calls, strict_param),
         is_background=bool(request.background),

@@ -7,14 +7,21 @@ accepted; what would change it and cannot be honoured is refused by name.
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mlxoss.api.errors import invalid, missing, unsupported
-from mlxoss.api.params import EffortWord, FormatName, Refused, json_object_format, to_effort
+from mlxoss.api.other_fields import RESPONSES, refuse_other_fields
+from mlxoss.api.params import (
+    EffortWord,
+    FormatName,
+    Refused,
+    Verbosity,
+    json_object_format,
+    to_effort,
+)
 from mlxoss.api.responses.items import InputItem
 from mlxoss.api.responses.tools import ToolParam
 from mlxoss.api.sampling import SamplingFields, check_sampling
@@ -30,7 +37,6 @@ Metadata = Annotated[
     Field(max_length=16),
 ]
 SummaryWord = Literal["auto", "concise", "detailed"]
-Verbosity = Literal["low", "medium", "high"]
 
 
 def _to_input(value: Any) -> Any:
@@ -142,7 +148,8 @@ class PromptFields(StrictModel):
         if not wanted or wanted.type == "text":
             return None
         if wanted.type == "json_object":
-            return json_object_format()
+            beside = wanted.schema_
+            return json_object_format() if beside is None else ResponseFormat(wanted.type, beside)
         if wanted.name is None:
             raise missing("text.format.name")
         if wanted.schema_ is None:
@@ -200,29 +207,13 @@ class CompactRequest(StrictModel):
     prompt_cache_key: str | None = None
 
 
-_CHAT_ONLY: MappingProxyType[str, str] = MappingProxyType(
-    {
-        "messages": "here it is 'input'",
-        "max_tokens": "here it is 'max_output_tokens'",
-        "max_completion_tokens": "here it is 'max_output_tokens'",
-        "response_format": "here it is 'text.format'",
-        "reasoning_effort": "here it is 'reasoning.effort'",
-        "verbosity": "here it is 'text.verbosity'",
-        "functions": "here they are 'tools'",
-        "function_call": "here it is 'tool_choice'",
-        "stop": "the Responses API has no stop strings",
-    }
-)
-"""Words of chat completions: ignored like other unknown keys, they would change the answer."""
-
-
 def parse_responses_request(value: JsonObject) -> ResponsesRequest:
     """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
 
     ``input`` and ``tools`` are looked into by ``parse_items`` and
     ``tools.read_tools``.
     """
-    _refuse_chat(value)
+    refuse_other_fields(value, RESPONSES, ResponsesRequest)
     request = validate(ResponsesRequest, value)
     _check_prompt_fields(request)
     check_sampling(request)
@@ -245,6 +236,7 @@ def parse_responses_request(value: JsonObject) -> ResponsesRequest:
 
 def parse_input_tokens_request(value: JsonObject) -> PromptFields:
     """Validate the request of ``POST /v1/responses/input_tokens``."""
+    refuse_other_fields(value, RESPONSES, ResponsesRequest)
     request = validate(PromptFields, value)
     _check_prompt_fields(request)
     return request
@@ -252,20 +244,13 @@ def parse_input_tokens_request(value: JsonObject) -> PromptFields:
 
 def parse_compact_request(value: JsonObject) -> CompactRequest:
     """Validate the request of ``POST /v1/responses/compact``."""
+    refuse_other_fields(value, RESPONSES, ResponsesRequest)
     request = validate(CompactRequest, value)
     if request.conversation is not None:
         raise unsupported("conversation", "give the items as 'input'")
     if not request.input and request.previous_response_id is None:
         raise missing("input")
     return request
-
-
-def _refuse_chat(value: JsonObject) -> None:
-    for name, instead in _CHAT_ONLY.items():
-        if value.get(name) is not None:
-            raise unsupported(name, instead)
-    if value.get("n") not in (None, 1):
-        raise unsupported("n", "a response has one answer")
 
 
 def _check_prompt_fields(request: PromptFields) -> None:

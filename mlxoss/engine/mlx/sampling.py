@@ -25,7 +25,9 @@ LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 """All ids of the sequence so far (n,) and its logits (1, vocabulary) to new logits."""
 
 GREEDY_BELOW_TEMPERATURE = 1e-5
-LEAST_TOP_P = 1e-6
+GREEDY_BELOW_TOP_P = 1e-6
+"""Less than the most likely of the vocabulary's tokens always has."""
+
 _MOST_SHARED = 64
 
 
@@ -39,14 +41,14 @@ def make_sampler(params: SamplingParams, *, seed: int) -> Sampler:
 
     Filters apply in mlx-lm's order: ``top_p``, ``min_p``, ``top_k``, each on what the one before
     left, all before the temperature. ``top_k`` keeps exactly that many tokens; 0, a negative
-    number or one beyond the vocabulary keeps all. ``top_p`` of 1 or more keeps all, 0 keeps the
-    most likely token. Below a temperature of 1e-5 the most likely token is taken.
+    number or one beyond the vocabulary keeps all. ``top_p`` of 1 or more keeps all. Below a
+    temperature of 1e-5 or a ``top_p`` of 1e-6 the most likely token is taken.
     """
-    if params.temperature < GREEDY_BELOW_TEMPERATURE:
+    if params.temperature < GREEDY_BELOW_TEMPERATURE or params.top_p < GREEDY_BELOW_TOP_P:
         return greedy
     filters: list[Sampler] = []
     if params.top_p < 1.0:
-        filters.append(lambda x: keep_top_p(x, max(params.top_p, LEAST_TOP_P)))
+        filters.append(lambda x: keep_top_p(x, params.top_p))
     if params.min_p > 0.0:
         filters.append(lambda x: keep_min_p(x, params.min_p))
     if params.top_k > 0:

@@ -42,6 +42,7 @@ from mlxoss.harmony.encoding import (
     read_vocabulary,
 )
 from mlxoss.harmony.grammar.matcher import GrammarMatcher
+from mlxoss.harmony.grammar.reasons import to_reason
 from mlxoss.harmony.grammar.render import render_body_grammar, render_grammar, unusable
 from mlxoss.harmony.grammar.rules import TurnRules
 
@@ -164,7 +165,7 @@ class GrammarCompiler:
     def _try(self, text: str) -> tuple[LLMatcher, str | None]:
         """A matcher for the grammar in ``text``, and why it cannot be used if so."""
         matcher = LLMatcher(self.load(), text, log_level=0, limits=_limits())
-        return matcher, " ".join(matcher.get_error().split()) if matcher.is_error() else None
+        return matcher, to_reason(matcher.get_error()) if matcher.is_error() else None
 
 
 def _limits() -> LLParserLimits:

@@ -19,6 +19,7 @@ from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
 from mlxoss.harmony.grammar.limits import refuse_definition, refuse_schema, to_definition
 from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+from mlxoss.harmony.grammar.simplify import simplify
 
 FREE_TEXT_MARK = VOCAB_SIZE - 1
 """A reserved id that the grammar allows in free text and nowhere else. It is never sampled: it
@@ -114,7 +115,7 @@ def _to_schema(schema: JsonSchema) -> JsonObject | bool:
     options = {"whitespace_pattern": _WHITESPACE}
     if isinstance(schema, bool):
         return {"x-guidance": options} if schema else False
-    return {**schema, "x-guidance": options}
+    return {**simplify(schema), "x-guidance": options}
 
 
 def _dump(lines: list[str], named: list[JsonObject]) -> str:

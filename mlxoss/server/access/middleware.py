@@ -20,7 +20,7 @@ from mlxoss.server.access.policy import (
     to_preflight,
 )
 from mlxoss.server.http.bodies import MAX_BODY_BYTES, stop_reading
-from mlxoss.server.http.errors import App
+from mlxoss.server.http.errors import App, plain_path
 from mlxoss.server.services import Services
 
 _BEARER = re.compile(r" *bearer +(\S+) *", re.IGNORECASE)
@@ -45,7 +45,9 @@ def add_access(app: App, services: Services) -> None:
         request.ctx.allowed = verdict
         request.ctx.is_known = is_known(services, request)
         if not (
-            request.ctx.is_known or request.path in services.open_paths or _is_preflight(request)
+            request.ctx.is_known
+            or plain_path(request) in services.open_paths
+            or _is_preflight(request)
         ):
             stop_reading(request, MAX_BODY_BYTES)
             raise make_key_refusal(request)

@@ -81,6 +81,10 @@ def check_access(policy: AccessPolicy, facts: RequestFacts) -> Allowed | HttpErr
     the connection came in on, which is what makes a wildcard bind usable by address and
     by no other name. ``*.localhost`` is not let in: not every resolver keeps it local.
 
+    ``0.0.0.0`` and ``[::]`` are this machine to whoever connects to them (Xcode does), so on a
+    connection by the loopback they are let in. They make no Origin the server's own: foreign
+    pages reach for this machine that way.
+
     Over a unix socket any Host is let in: no web page reaches one, and clients name it as they
     like. But it makes no Origin the server's own unless it is one of the names above, for a
     proxy may well hand on what a browser sent.
@@ -143,25 +147,26 @@ def _check_host(policy: AccessPolicy, facts: RequestFacts) -> tuple[str | None, 
         how_many = "no Host header" if not facts.hosts else "more than one Host header"
         return None, HttpError(403, f"The request has {how_many}.", code="host_not_allowed")
     host = facts.hosts[0].lower()
+    own: str | None = host
     for authority in (host, facts.authority):
         if authority is None or _is_allowed(policy, authority.lower(), facts.address):
             continue
-        if facts.is_unix:
-            return None, None
+        if facts.is_unix or _is_this_machine(authority.lower(), facts.address):
+            own = None
+            continue
         return None, HttpError(
             403,
             f"The host {_shown(authority)} is not one of this server's names. The server's "
             "setting allow_host (--allow-host) lets a name in.",
             code="host_not_allowed",
         )
-    return host, None
+    return own, None
 
 
 def _is_allowed(policy: AccessPolicy, authority: str, address: str | None) -> bool:
-    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{0,5})?", authority)
-    if match is None:
+    name = _name_of(authority)
+    if name is None:
         return False
-    name = _bare(match[1])
     if "*" in policy.hosts or name in policy.hosts or name == "localhost":
         return True
     try:
@@ -169,6 +174,22 @@ def _is_allowed(policy: AccessPolicy, authority: str, address: str | None) -> bo
     except ValueError:
         return False
     return literal.is_loopback or (address is not None and literal == to_address(address))
+
+
+def _is_this_machine(authority: str, address: str | None) -> bool:
+    """Whether it is the unspecified address, on a connection that came in on the loopback."""
+    if address is None or not to_address(address).is_loopback:
+        return False
+    try:
+        return to_address(_name_of(authority) or "").is_unspecified
+    except ValueError:
+        return False
+
+
+def _name_of(authority: str) -> str | None:
+    """Its host, without the port; ``None`` for what is none."""
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{0,5})?", authority)
+    return None if match is None else _bare(match[1])
 
 
 def _bare(name: str) -> str:

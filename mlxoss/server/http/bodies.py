@@ -12,6 +12,7 @@ from mlxoss.api.json_body import parse_json_object
 from mlxoss.api.sse import encode_json
 from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
+from mlxoss.server.http.content_encoding import BodyDecoder, make_decoder
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_DRAINED_BYTES = 1024 * 1024 * 1024
@@ -33,12 +34,13 @@ def json_response(
 async def read_json_object(request: Request) -> JsonObject:
     """The body of a streaming route as a JSON object.
 
-    Raises HttpRefusal (408, 413, 415) or InvalidRequest. Afterwards the connection is
-    read again, so that a client that leaves is noticed: Sanic stops reading a
+    It may come compressed. Raises HttpRefusal (408, 413, 415) or InvalidRequest. Afterwards
+    the connection is read again, so that a client that leaves is noticed: Sanic stops reading a
     connection once 64 KiB lie in its buffer and starts again only for the next request.
     """
     _check_content_type(request)
-    body = await _read_body(request)
+    decoder = make_decoder(",".join(request.headers.getall("content-encoding", [])))
+    body = await _read_body(request, decoder)
     if isinstance(request.transport, asyncio.ReadTransport):
         request.transport.resume_reading()
     return parse_json_object(body)
@@ -76,7 +78,7 @@ def _check_content_type(request: Request) -> None:
         )
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_body(request: Request, decoder: BodyDecoder | None) -> bytes:
     too_long = HttpRefusal(
         HttpError(
             413,
@@ -90,7 +92,11 @@ async def _read_body(request: Request) -> bytes:
         raise too_long
     body = bytearray()
     while (part := await stream.read()) is not None:
-        body += part
+        # One byte more than there may be tells that it is too long.
+        left = MAX_BODY_BYTES + 1 - len(body)
+        body += part if decoder is None else decoder.decode(part, left)
         if len(body) > MAX_BODY_BYTES:
             raise too_long
+    if decoder is not None:
+        decoder.check_end()
     return bytes(body)

@@ -16,6 +16,7 @@ from mlxoss.api.errors import CLIENT_LEFT, SERVER_FAILURE, HttpError, HttpRefusa
 from mlxoss.errors import MlxossError
 from mlxoss.ids import new_id
 from mlxoss.server.http.bodies import json_response
+from mlxoss.server.http.content_encoding import ACCEPTED, UNSUPPORTED_ENCODING
 
 if TYPE_CHECKING:
     from mlxoss.api.answers import Error, MessagesError
@@ -43,6 +44,8 @@ class JsonErrorHandler(ErrorHandler):
             headers["x-should-retry"] = "false"
         if error.status == 401:
             headers["www-authenticate"] = "Bearer"
+        if error.code == UNSUPPORTED_ENCODING:
+            headers["accept-encoding"] = ACCEPTED
         if isinstance(exception, MethodNotAllowed):
             headers["allow"] = ", ".join(sorted(exception.headers["Allow"].split(", ")))
         return json_response(to_body(request, error), status=error.status, headers=headers)

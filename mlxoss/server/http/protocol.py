@@ -14,6 +14,7 @@ from sanic.models.server_types import ConnInfo
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from mlxoss.api.errors import HttpError, HttpRefusal
+from mlxoss.server.http.http1 import BoundedHttp
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ SEND_S = 60
 """For a client to take what waits for it, some 50 KiB: its socket's buffers are full by then,
 so it has stopped, or reads slower than the model writes by far."""
 
-MAX_HEAD_BYTES = 16_384
-"""Sanic takes no more."""
+_TLS_HANDSHAKE = 0x16
+"""The first byte of whoever begins with TLS (RFC 8446 section 5.1), and of no request."""
 
 _FULL = HttpError(
     503,
@@ -51,8 +52,12 @@ class BoundedProtocol(WebSocketProtocol):
     waits outside, for SEND_S at most.
     """
 
+    __slots__ = ("_is_new",)
+    HTTP_CLASS = BoundedHttp
+
     def __init__(self, *, app: Any, connections: object = None, **options: Any) -> None:
         super().__init__(app=app, connections=app.ctx.connections, **options)
+        self._is_new = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or refuse it."""
@@ -64,6 +69,9 @@ class BoundedProtocol(WebSocketProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes. Those of a head do not begin its time anew."""
+        if self._is_new and self._is_tls(data):
+            return
+        self._is_new = False
         is_head = self._stage is Stage.REQUEST
         begun_at = self._time
         super().data_received(data)  # type: ignore[no-untyped-call]
@@ -113,6 +121,18 @@ class BoundedProtocol(WebSocketProtocol):
             if self.transport is not None:
                 self.transport.abort()
             raise RequestCancelled from None
+
+    def _is_tls(self, data: bytes) -> bool:
+        """Whether TLS is spoken where it is not: then the connection is closed."""
+        transport = self.transport
+        if data[0] != _TLS_HANDSHAKE or transport is None or transport.get_extra_info("sslcontext"):
+            return False
+        logger.warning(
+            "a client spoke TLS to a port without it and is cut off: its URL has to begin with "
+            "http://, or the settings tls_cert and tls_key be given"
+        )
+        self.close()
+        return True
 
     def _make_room(self) -> bool:
         idle = [each for each in self.connections if each.is_idle]

@@ -53,8 +53,14 @@ class ModelRoutes(Routes):
         )
     )
     async def retrieve(self, http: Request, model_id: str) -> HTTPResponse:
-        """Names such as mlx-community/gpt-oss-20b hold slashes, sent as they are or as %2F."""
+        """Names such as mlx-community/gpt-oss-20b hold slashes, sent as they are or as %2F.
+
+        None at all is the list with a slash behind it, which this path takes from that one.
+        """
         services = self.services
+        model_id = model_id.rstrip("/")
+        if not model_id:
+            return await self.list(http)
         if model_id != services.model.name:
             raise NotFound(
                 f"The model '{model_id}' does not exist; this server has '{services.model.name}'.",

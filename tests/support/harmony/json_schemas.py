@@ -14,6 +14,12 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
+def _open(kind: str | None, **properties: Any) -> dict[str, Any]:
+    """An object that may have other properties, if it is one."""
+    said = {"properties": properties, "required": list(properties)}
+    return said if kind is None else {"type": kind, **said}
+
+
 _NODE = {
     "type": "object",
     "properties": {
@@ -158,6 +164,82 @@ ENFORCED: dict[str, Any] = {
 }
 """What compiles; every output must follow it."""
 
+BINDING_NOTHING: dict[str, Any] = {
+    **{
+        f"format {name}": {"type": "string", "format": name, "maxLength": 5}
+        for name in ("shoe-size", "uri-reference", "regex", "json-pointer", "password", "int32")
+    },
+    "a format beside a pattern": {"type": "string", "format": "shoe-size", "pattern": "^[0-9]{2}$"},
+    "not unique": {"type": "array", "items": {"type": "integer"}, "uniqueItems": False},
+    "unique alone": {
+        "type": "array", "items": {"type": "integer"}, "uniqueItems": True, "maxItems": 1,
+    },
+    **{
+        f"names: {names}": {
+            "type": "object",
+            "propertyNames": names,
+            "additionalProperties": {"type": "integer"},
+            "maxProperties": 2,
+        }
+        for names in ({"type": "string"}, {}, True, {"type": ["string", "null"], "minLength": 0})
+    },
+    "no dependencies": {"type": "boolean", "dependentRequired": {}, "dependentSchemas": {}},
+    "unevaluated": {"type": "boolean", "unevaluatedProperties": True, "unevaluatedItems": {}},
+    "not false": {"type": "boolean", "not": False},
+    "none contained": {
+        "type": "array", "items": {"type": "integer"}, "contains": {"const": 1}, "minContains": 0,
+    },
+    "half conditions": {"type": "boolean", "if": {"const": True}},
+    "other halves": {"type": "boolean", "then": {"const": True}, "else": False, "minContains": 3},
+    "int64": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    "below int64": {"type": "integer", "exclusiveMinimum": -(2**63) - 1, "maximum": 5},
+    "uint64": {"type": "integer", "minimum": 0, "maximum": 2**64 - 1},
+    "doubles": {"type": "number", "minimum": -1.7976931348623157e308, "maximum": 1.7e308},
+    "float32": {"type": "number", "exclusiveMinimum": -3.4e38, "exclusiveMaximum": 3.4e38},
+    **{
+        f"$schema {draft}": {"$schema": draft, **_object(a={"type": "boolean"})}
+        for draft in (
+            "http://json-schema.org/schema#",
+            "https://json-schema.org/draft-07/schema#",
+            "http://json-schema.org/draft/2020-12/schema",
+            "https://spec.openapis.org/oas/3.1/dialect/base",
+            "http://json-schema.org/draft-03/schema#",
+            "mine",
+        )
+    },
+    "nested tags": {
+        "oneOf": [_open("object", a=_object(k={"const": n})) for n in (1, 2, "1", True, None)],
+    },
+    "tags behind references": {
+        "$defs": {n: _open("object", t={"const": n}) for n in ("a", "b")},
+        "oneOf": [
+            {"allOf": [{"$ref": "#/$defs/a"}, _open("object", z={"type": "boolean"})]},
+            {"$ref": "#/$defs/b"},
+        ],
+    },
+    "tags of an object above": {
+        "type": "object",
+        "properties": {"kind": {"enum": ["a", "b"]}},
+        "required": ["kind"],
+        "oneOf": [
+            {"properties": {"kind": {"const": "a"}}},
+            {"properties": {"kind": {"enum": ["b"]}}},
+        ],
+    },
+    "a oneOf beside an anyOf": {
+        "anyOf": [_object(t={"type": "integer"}), _object(t={"type": "boolean"})],
+        "oneOf": [_open("object", t={"type": "integer"}), _open("object", t={"type": "boolean"})],
+    },
+    "what only one allows": {
+        "oneOf": [
+            _object(a={"type": "boolean"}),
+            _object(b={"type": "boolean"}),
+            _object(a={"type": "boolean"}, b={"type": "boolean"}),
+        ],
+    },
+}  # fmt: skip
+"""What a grammar cannot express as it stands, and need not: the rest says the same."""
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "false": (False, "false"),
     "no values": ({"enum": []}, "empty"),
@@ -172,7 +254,20 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "dynamic reference": ({"$dynamicRef": "#node"}, "dynamicRef"),
     "remote reference": ({"$ref": "https://example.com/x.json"}, "example.com"),
     "dangling reference": ({"$ref": "#/$defs/none"}, "none"),
-    "unknown format": ({"type": "string", "format": "shoe-size"}, "shoe-size"),
+    "a pattern of names": ({"type": "object", "propertyNames": {"pattern": "^a"}}, "propertyNames"),
+    "a value of two branches": (
+        {"oneOf": [_open("object", a={"const": 1}), _open("object", b={"const": 2})]},
+        "more than one branch",
+    ),
+    "optional tags": (
+        {"oneOf": [{"type": "object", "properties": {"a": {"const": n}}} for n in (1, 2)]},
+        "more than one branch",
+    ),
+    "tags of what need be no object": (
+        {"oneOf": [_open(None, a={"const": 1}), _open(None, a={"const": 2})]},
+        "more than one branch",
+    ),
+    "bounds that nothing meets": ({"type": "integer", "minimum": 2**63}, "too far out"),
     "look-ahead": ({"type": "string", "pattern": "(?!a)b"}, "look-around"),
     "bad pattern": ({"type": "string", "pattern": "("}, "unclosed"),
     "unknown type": ({"type": "strnig"}, "strnig"),

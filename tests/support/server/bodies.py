@@ -90,6 +90,7 @@ CHAT: Any = {
     "stop": ["never"],
     "logprobs": True,
     "reasoning_effort": "low",
+    "verbosity": "high",
     "reasoning": {"effort": "low", "exclude": False},
     "chat_template_kwargs": {"reasoning_effort": "low"},
     "modalities": ["text"],

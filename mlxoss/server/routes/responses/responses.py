@@ -11,6 +11,7 @@ from sanic import HTTPResponse, Request, Websocket
 from mlxoss.api.errors import invalid
 from mlxoss.api.openapi.endpoint import BODY, TURN, Endpoint, QueryParameter, Shapes
 from mlxoss.api.sse import DONE, encode_named
+from mlxoss.errors import InvalidRequest
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import to_error
 from mlxoss.server.routes.responses.items import PAGE, read_page_request, read_query, to_page
@@ -239,7 +240,8 @@ class ResponseRoutes(Routes):
         )
     )
     async def cancel(self, http: Request, response_id: str) -> HTTPResponse:
-        """Background only. One that has ended stays so."""
+        """Background only. One that has ended otherwise cannot be cancelled, as OpenAI has it."""
+        from mlxoss.api.responses.answers import ResponseStatus
         from mlxoss.turns.responses.kept import to_object
 
         running = self.background.get(response_id)
@@ -247,11 +249,12 @@ class ResponseRoutes(Routes):
             await running.cancel()
         response = await self.services.turns.storage.store.get(response_id)
         if not response.background:
-            raise invalid(
-                "response_id", "only a response created with background=true is cancelled"
-            )
+            raise _not_cancelled("synchronous")
         unkept = self.background.get(response_id)
-        return json_response(to_object(response) if unkept is None else unkept.snapshot())
+        ended = to_object(response) if unkept is None else unkept.snapshot()
+        if ended["status"] != ResponseStatus.CANCELLED:
+            raise _not_cancelled(ended["status"])
+        return json_response(ended)
 
     @serves(
         Endpoint(
@@ -288,6 +291,15 @@ class ResponseSocketRoutes(Routes):
         from mlxoss.server.routes.responses import websocket
 
         await websocket.converse(http, socket, self.services)
+
+
+def _not_cancelled(kind: str) -> InvalidRequest:
+    """The error for a response that is not to be cancelled (any more), in OpenAI's words."""
+    return InvalidRequest(
+        f"Cannot cancel {'an' if kind == 'incomplete' else 'a'} {kind} response.",
+        param="response_id",
+        code="response_not_cancellable",
+    )
 
 
 def _flag(http: Request, name: str) -> bool:
