@@ -14,7 +14,6 @@ from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
 from mlxoss.api.replay import ExactTurns
-from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,
     FinalText,
@@ -46,9 +45,9 @@ def to_instructions(system: Sequence[Block] | None) -> str | None:
 def issued_call_ids(messages: Sequence[MessageParam]) -> tuple[str, ...]:
     """The ids of the calls whose exact turns still matter: those after the last answer."""
     ids: list[str] = []
-    for _, blocks in _turns(messages):
+    for role, blocks in _turns(messages):
         calls = [block.id for _, block in blocks if block.type == "tool_use" and block.id]
-        ids = [*ids, *calls] if calls or not _has_text(blocks) else []
+        ids = [] if _is_answer(role, blocks) else [*ids, *calls]
     return tuple(ids)
 
 
@@ -58,12 +57,15 @@ def to_items(
     """Everything after the system's text.
 
     An answer of which ``turns`` knows the exact turn, and which says the same, becomes that
-    turn. Raises InvalidRequest, naming the block, for what is not text, a result of no call, and
-    thinking without a text that ``seal`` did not make.
+    turn. Of thinking that ``seal`` did not make its text is read, if it has any. Raises
+    InvalidRequest, naming the block, for what is not text, and a result of no call.
     """
+    in_turns = list(_turns(messages))
+    last_final = max((i for i, turn in enumerate(in_turns) if _is_answer(*turn)), default=-1)
     converter = _Converter(seal, turns)
     items: list[Item] = []
-    for role, blocks in _turns(messages):
+    for position, (role, blocks) in enumerate(in_turns):
+        converter.is_over = position <= last_final
         items += converter.convert(role, blocks)
     return tuple(items)
 
@@ -87,16 +89,22 @@ def _turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[_Placed
         yield role, blocks
 
 
-def _has_text(blocks: Sequence[_Placed]) -> bool:
-    return any(block.type == "text" for _, block in blocks)
+def _is_answer(role: str, blocks: Sequence[_Placed]) -> bool:
+    """Whether the turn ends with an answer: text, and no call."""
+    types = {block.type for _, block in blocks}
+    return role == "assistant" and "text" in types and "tool_use" not in types
 
 
 @dataclass(slots=True)
 class _Converter:
-    """Remembers the calls seen so far, to name the tool that a result answers."""
+    """Remembers the calls seen so far, to name the tool that a result answers.
+
+    A turn ``is_over`` up to the last answer: thinking is dropped there.
+    """
 
     seal: ContentSeal
     turns: ExactTurns
+    is_over: bool = False
     _names: dict[str, str] = field(default_factory=dict)
 
     def convert(self, role: str, blocks: Sequence[_Placed]) -> Sequence[Item]:
@@ -145,24 +153,19 @@ class _Converter:
     def _turn_item(self, block: Block, param: str, *, is_final: bool) -> TurnItem | None:
         match block.type:
             case "thinking":
-                return self._reasoning(block.thinking, block.signature, f"{param}.signature")
+                return self._reasoning(block.thinking, block.signature)
             case "redacted_thinking":
-                return self._reasoning(None, block.data, f"{param}.data")
+                return self._reasoning(None, block.data)
             case "tool_use":
                 return self._call(block, param)
             case _:
                 text = _text(block, param)
                 return FinalText(text) if is_final else Preamble(text)
 
-    def _reasoning(self, text: str | None, sealed: str | None, param: str) -> Reasoning | None:
+    def _reasoning(self, text: str | None, sealed: str | None) -> Reasoning | None:
         """What the signature holds, whatever the text; another server's is worth its text."""
-        if sealed:
-            try:
-                return self.seal.open_reasoning(sealed, param=param)
-            except InvalidRequest:
-                if not text:
-                    raise
-        return Reasoning(text) if text else None
+        opened = self.seal.open_reasoning(sealed) if sealed and not self.is_over else None
+        return opened or (Reasoning(text) if text else None)
 
     def _call(self, block: Block, param: str) -> FunctionCall:
         for name in ("id", "name", "input"):

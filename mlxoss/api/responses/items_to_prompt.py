@@ -40,8 +40,9 @@ def to_conversation_items(
 ) -> tuple[str | None, tuple[harmony.Item, ...]]:
     """Leading system and developer text, if any, and everything after it.
 
-    ``items`` follow ``history`` and have passed ``check_items``. Raises InvalidRequest,
-    naming ``input[i]``, for content that ``seal`` did not make.
+    ``items`` follow ``history`` and have passed ``check_items``. Of reasoning that ``seal`` did
+    not make its text or summary is read, if it has any. Raises InvalidRequest, naming
+    ``input[i]``, for a compaction that ``seal`` did not make.
     """
     everything = [*history, *items]
     first = next(
@@ -79,14 +80,15 @@ class _Converter:
         self._first_of_input = first_of_input
         self._seal = seal
         self._names: dict[str, str] = {}
+        self._last_final = max(filter(self._is_final, range(len(everything))), default=-1)
 
     def convert(self, position: int) -> harmony.PlainItem | None:
         match self._everything[position]:
             case MessageItem(role="user", text=text):
                 return harmony.UserText(text)
             case MessageItem(role="assistant", text=text):
-                is_preamble = self._is_preamble(position)
-                return harmony.Preamble(text) if is_preamble else harmony.FinalText(text)
+                is_final = self._is_final(position)
+                return harmony.FinalText(text) if is_final else harmony.Preamble(text)
             case MessageItem(text=text):
                 return harmony.DeveloperText(text)
             case ReasoningItem() as item:
@@ -103,17 +105,26 @@ class _Converter:
                 return harmony.UserText(_SUMMARY_HEADING + summary)
 
     def _reasoning(self, item: ReasoningItem, position: int) -> harmony.Reasoning | None:
-        if item.encrypted_content is None:
-            return harmony.Reasoning(item.text) if item.text else None
-        return self._seal.open_reasoning(item.encrypted_content, param=self._param(position))
+        """What it holds, sealed or as text. Before the last answer, where reasoning is dropped,
+        what is sealed stays so."""
+        opened = None
+        if item.encrypted_content and position > self._last_final:
+            opened = self._seal.open_reasoning(item.encrypted_content)
+        return opened or (harmony.Reasoning(item.text) if item.text else None)
 
-    def _is_preamble(self, position: int) -> bool:
-        """Whether the message is one; without a phase it is if a call follows in its turn."""
-        message = self._everything[position]
-        if isinstance(message, MessageItem) and message.phase is not None:
-            return message.phase == "commentary"
-        for item in self._everything[position + 1 :]:
-            match item:
+    def _is_final(self, position: int) -> bool:
+        """Whether the item ends a turn: an answer that, without a phase, no call follows."""
+        match self._everything[position]:
+            case MessageItem(role="assistant", phase=None):
+                return not self._comes_before_a_call(position)
+            case MessageItem(role="assistant", phase=phase):
+                return phase != "commentary"
+            case _:
+                return False
+
+    def _comes_before_a_call(self, position: int) -> bool:
+        for later in range(position + 1, len(self._everything)):
+            match self._everything[later]:
                 case FunctionCallItem() | CustomCallItem():
                     return True
                 case ReasoningItem() | MessageItem(role="assistant"):
