@@ -127,7 +127,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "input[1].content[0].text",
     ),
     "a part without a type": ({"role": "user", "content": [{}]}, "input[1].content[0].type"),
-    "an image as output": ({**OUTPUT, "output": [IMAGE]}, "input[1].output[0]"),
+    "an unknown part as output": (
+        {**OUTPUT, "output": [{"type": "hologram"}]},
+        "input[1].output[0]",
+    ),
     "an object as output": ({**OUTPUT, "output": {}}, "input[1].output"),
     "no call id": ({"type": "function_call_output", "output": "x"}, "input[1].call_id"),
     "no name": ({"type": "function_call", "call_id": "c", "arguments": ""}, "input[1].name"),

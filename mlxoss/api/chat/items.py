@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.chat.request import ChatMessageParam, ContentPart
 from mlxoss.api.errors import missing
 from mlxoss.api.replay import ExactTurns
@@ -165,7 +166,7 @@ def _part_text(part: ContentPart, param: str, role: str) -> str:
         case _:
             raise InvalidRequest(
                 f"Invalid '{param}': content of type '{part.type}' is not supported; "
-                "this model reads text only.",
+                f"this model reads text only. {HOW_TO_GO_ON}",
                 param=param,
                 code="unsupported_content_type",
             )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mlxoss.api.chat.attachments import note_earlier
 from mlxoss.api.chat.tools import CalledFunction, Tool, ToolCall
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions, to_parts
 from mlxoss.api.errors import unsupported
@@ -107,8 +108,12 @@ class ChatRequest(SamplingFields):
 
 
 def parse_chat_request(value: JsonObject) -> ChatRequest:
-    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
-    request = validate(ChatRequest, value)
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
+
+    Where a tool answered with an image, audio or a file, or an earlier message holds one, there
+    is a note from here on.
+    """
+    request = validate(ChatRequest, note_earlier(value))
     _check_combinations(request)
     _check_tools(request)
     _check_supported(request)

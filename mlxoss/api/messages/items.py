@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
@@ -185,7 +186,8 @@ class _Converter:
 
 def _text(block: ResultBlock, param: str) -> str:
     if block.type != "text":
-        raise unsupported(f"{param}.type", f"this model does not read '{block.type}' here")
+        reason = f"this model reads text, and no '{block.type}' here. {HOW_TO_GO_ON}"
+        raise unsupported(f"{param}.type", reason.removesuffix("."))
     if block.text is None:
         raise missing(f"{param}.text")
     return block.text

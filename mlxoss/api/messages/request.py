@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.messages.attachments import note_earlier
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.turn_rules import function_rule
@@ -169,8 +170,12 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
 
 
 def parse_messages_request(value: JsonObject) -> MessagesRequest:
-    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
-    request = validate(MessagesRequest, value)
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
+
+    Where a tool answered with an image or a document, or an earlier message holds one, there is
+    a note from here on. Documents of plain text and search results are text.
+    """
+    request = validate(MessagesRequest, note_earlier(value))
     _check_prompt(request)
     check_sampling(request)
     if request.top_logprobs is not None:
@@ -180,7 +185,7 @@ def parse_messages_request(value: JsonObject) -> MessagesRequest:
 
 def parse_count_tokens_request(value: JsonObject) -> MessagesPromptFields:
     """As :func:`parse_messages_request`, for what makes the prompt alone."""
-    request = validate(MessagesPromptFields, value)
+    request = validate(MessagesPromptFields, note_earlier(value))
     _check_prompt(request)
     return request
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.errors import invalid, missing
+from mlxoss.api.responses.attachments import note_earlier
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -71,11 +73,14 @@ def parse_items(
 ) -> tuple[Item, ...]:
     """Validate items; those without an id get one, references become what they point at.
 
+    Where a tool answered with an image, audio or a file, or an earlier message holds one, there
+    is a note from here on.
     Raises InvalidRequest that names the item, or NotFound for a reference to nothing.
     ``field`` is what the list is called in the request.
     """
     return tuple(
-        _parse(value, (field, position), make_id, find) for position, value in enumerate(values)
+        _parse(value, (field, position), make_id, find)
+        for position, value in enumerate(note_earlier(values))
     )
 
 
@@ -182,7 +187,7 @@ def _check_parts(parts: Sequence[ItemPart], location: Location) -> None:
         else:
             raise InvalidRequest(
                 f"Invalid '{param}': content of type '{part.type}' is not supported; "
-                "this model reads text only.",
+                f"this model reads text only. {HOW_TO_GO_ON}",
                 param=param,
                 code="unsupported_content_type",
             )
