@@ -111,7 +111,7 @@ IMAGE = {"type": "input_image", "image_url": "data:,"}
 REFUSED: dict[str, tuple[Any, str]] = {
     "a string": ("Hi", "input[1]"),
     "nothing": ({}, "input[1].type"),
-    "an unknown type": ({"type": "computer_call"}, "input[1].type"),
+    "an unknown type": ({"type": "hologram_call"}, "input[1].type"),
     "a list as type": ({"type": ["message"]}, "input[1].type"),
     "an unknown role": ({"role": "tool", "content": "x"}, "input[1].role"),
     "no content": ({"role": "user"}, "input[1].content"),

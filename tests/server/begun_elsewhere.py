@@ -32,6 +32,14 @@ def say(*blocks: Any) -> Any:
     return {"role": "assistant", "content": list(blocks)}
 
 
+def foreign_contents(server: Server) -> int:
+    for line in ask(server, "GET", "/metrics").body.decode().splitlines():
+        name, _, value = line.rpartition(" ")
+        if name == "mlxoss_foreign_contents_total":
+            return int(float(value))
+    raise AssertionError("it is not counted")
+
+
 class Place:
     """A server, and what its model was shown last."""
 
@@ -66,8 +74,8 @@ class Place:
             while (event := json.loads(socket.recv(timeout=30)))["type"] != "response.completed":
                 assert event["type"] != "error", event
         assert self.prompt == prompt
-        counted = self.post("/v1/responses/input_tokens", input=list(items))["input_tokens"]
-        assert counted == len(self._backend.inserted[-1].prompt_ids)
+        counted = self.post("/v1/responses/input_tokens", input=list(items), **fields)
+        assert counted["input_tokens"] == len(self._backend.inserted[-1].prompt_ids)
         return prompt
 
     def message(self, *messages: Any, **fields: Any) -> str:

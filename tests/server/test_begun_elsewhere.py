@@ -20,10 +20,10 @@ from tests.server.begun_elsewhere import (
     USE,
     USER,
     Place,
+    foreign_contents,
     say,
 )
 from tests.server.conftest import Serve
-from tests.server.harness import Server, ask
 
 
 @pytest.fixture
@@ -33,14 +33,6 @@ def place(serve: Serve, encoding: Encoding) -> Place:
 
 def think(text: str = "", signature: str = SIGNED) -> Any:
     return {"type": "thinking", "thinking": text, "signature": signature}
-
-
-def foreign_contents(server: Server) -> int:
-    for line in ask(server, "GET", "/metrics").body.decode().splitlines():
-        name, _, value = line.rpartition(" ")
-        if name == "mlxoss_foreign_contents_total":
-            return int(float(value))
-    raise AssertionError("it is not counted")
 
 
 def test_responses_reasoning_sealed_elsewhere(place: Place) -> None:

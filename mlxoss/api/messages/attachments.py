@@ -1,8 +1,10 @@
-"""Notes for what Anthropic's earlier messages and tools' results attach."""
+"""Notes for what Anthropic's earlier messages and tools' results attach, and for what other
+servers did."""
 
 from __future__ import annotations
 
 from mlxoss.api.attachments import newest_from_user, put_notes, put_texts
+from mlxoss.api.messages.records import put_record
 from mlxoss.core import JsonObject
 
 
@@ -33,6 +35,8 @@ def _with_notes(message: object, *, is_refused: bool) -> object:
         {**block, "content": put_notes(block.get("content"))} if _is_result(block) else block
         for block in message["content"]
     ]
+    if message.get("role") == "assistant":
+        blocks = [put_record(block) for block in blocks]
     return {**message, "content": put_texts(blocks) if is_refused else put_notes(blocks)}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.messages.records import is_record, to_tool_name
 from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
 from mlxoss.api.replay import ExactTurns
 from mlxoss.harmony.conversation import (
@@ -21,9 +22,9 @@ from mlxoss.harmony.conversation import (
     FunctionCall,
     FunctionResult,
     Item,
+    PlainItem,
     Preamble,
     Reasoning,
-    TurnItem,
     UserText,
 )
 
@@ -140,7 +141,7 @@ class _Converter:
     def _assistant(self, blocks: Sequence[_Placed]) -> Sequence[Item]:
         ids = [block.id for _, block in blocks if block.type == "tool_use"]
         last = max((i for i, (_, block) in enumerate(blocks) if block.type == "text"), default=-1)
-        items: list[TurnItem] = []
+        items: list[PlainItem] = []
         for position, (param, block) in enumerate(blocks):
             is_final = not ids and position == last
             item = self._turn_item(block, param, is_final=is_final)
@@ -151,7 +152,7 @@ class _Converter:
         exact = self.turns.matching(record, items)
         return items if exact is None else [exact]
 
-    def _turn_item(self, block: Block, param: str, *, is_final: bool) -> TurnItem | None:
+    def _turn_item(self, block: Block, param: str, *, is_final: bool) -> PlainItem | None:
         match block.type:
             case "thinking":
                 return self._reasoning(block.thinking, block.signature)
@@ -159,6 +160,9 @@ class _Converter:
                 return self._reasoning(None, block.data)
             case "tool_use":
                 return self._call(block, param)
+            case kind if is_record(kind):
+                name = to_tool_name(kind, block.name)
+                return FunctionResult(name, block.text) if block.text else None
             case _:
                 text = _text(block, param)
                 return FinalText(text) if is_final else Preamble(text)

@@ -20,6 +20,14 @@ from mlxoss.api.responses.items import (
     Item,
     MessageItem,
     ReasoningItem,
+    RecordItem,
+)
+from mlxoss.api.responses.records import (
+    SEALED_NOTE,
+    is_record,
+    to_agent_text,
+    to_record,
+    to_tool_name,
 )
 from mlxoss.harmony import conversation as harmony
 
@@ -67,6 +75,9 @@ def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
 
 
 def _is_instruction(item: Item) -> bool:
+    """Also what is not for the model: it may stand before or between them."""
+    if isinstance(item, RecordItem):
+        return item.type != "agent_message" and not is_record(item.type)
     return isinstance(item, MessageItem) and item.role in ("system", "developer")
 
 
@@ -99,10 +110,29 @@ class _Converter:
             case CallOutputItem() as item:
                 # Only in a conversation whose call was deleted is there none.
                 called = self._names.get(item.call_id)
+                self._note_sealed(item.text)
                 return None if called is None else harmony.FunctionResult(called, item.text)
+            case RecordItem() as item:
+                return self._record(item)
             case CompactionItem(encrypted_content=content):
                 summary = self._seal.open_compaction(content, param=self._param(position))
                 return harmony.UserText(_SUMMARY_HEADING + summary)
+
+    def _record(self, item: RecordItem) -> harmony.UserText | harmony.FunctionResult | None:
+        """A text to the model, or what a tool elsewhere did: what tools say is no instruction."""
+        if item.type == "agent_message":
+            text = to_agent_text(item.fields)
+            self._note_sealed(text)
+            return harmony.UserText(text)
+        name = to_tool_name(item.type)
+        if isinstance(call_id := item.fields.get("call_id"), str):
+            self._names[call_id] = name
+        record = to_record(item.type, item.fields)
+        return None if record is None else harmony.FunctionResult(name, record)
+
+    def _note_sealed(self, text: str) -> None:
+        if SEALED_NOTE in text:
+            self._seal.note_foreign()
 
     def _reasoning(self, item: ReasoningItem, position: int) -> harmony.Reasoning | None:
         """What it holds, sealed or as text. Before the last answer, where reasoning is dropped,
@@ -127,7 +157,11 @@ class _Converter:
             match self._everything[later]:
                 case FunctionCallItem() | CustomCallItem():
                     return True
+                case RecordItem(type=kind) if is_record(kind):
+                    return True
                 case ReasoningItem() | MessageItem(role="assistant"):
+                    continue
+                case RecordItem(type=kind) if kind != "agent_message":
                     continue
                 case _:
                     break

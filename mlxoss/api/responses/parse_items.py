@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.errors import invalid, missing
 from mlxoss.api.responses.attachments import note_earlier
+from mlxoss.api.responses.item_answers import RecordType
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -19,7 +20,10 @@ from mlxoss.api.responses.items import (
     ItemPart,
     MessageItem,
     ReasoningItem,
+    RecordItem,
+    Said,
 )
+from mlxoss.api.responses.tools import check_added_tools
 from mlxoss.api.validation import to_param, validate
 from mlxoss.errors import InvalidRequest, NotFound
 
@@ -41,6 +45,8 @@ class _Type:
     parts: tuple[str, ...] = ()
 
 
+_RECORD = "item_"
+
 _TYPES: MappingProxyType[str, _Type] = MappingProxyType(
     {
         "message": _Type(MessageItem, "msg_", ("content",)),
@@ -50,8 +56,11 @@ _TYPES: MappingProxyType[str, _Type] = MappingProxyType(
         "custom_tool_call": _Type(CustomCallItem, "ctc_"),
         "custom_tool_call_output": _Type(CallOutputItem, "ctco_", ("output",)),
         "compaction": _Type(CompactionItem, "cmp_"),
+        **{kind: _Type(RecordItem, _RECORD) for kind in get_args(RecordType)},
     }
 )
+_NAMED_BY_ITS_CALL = "local_shell_call_output"
+"""Its ``id`` is that of the call, where another item has it."""
 _ALIASES = MappingProxyType({"compaction_summary": "compaction"})
 _TEXTUAL = frozenset({"text", "input_text", "output_text", "summary_text", "reasoning_text"})
 _REFERENCE = "item_reference"
@@ -116,13 +125,18 @@ def check_items(history: Sequence[Item], items: Sequence[Item], *, field: str = 
 
 
 def _is_call(item: Item) -> bool:
-    return isinstance(item, FunctionCallItem | CustomCallItem)
+    return isinstance(item, FunctionCallItem | CustomCallItem) or (
+        isinstance(item, RecordItem) and item.fields.get("call_id") is not None
+    )
 
 
 def _call_key(item: Item) -> tuple[bool, str]:
     match item:
         case FunctionCallItem():
             return False, item.call_id
+        case RecordItem():
+            # Codex answers a call of the local shell as one of a function.
+            return False, str(item.fields["call_id"])
         case CustomCallItem():
             return True, item.call_id
         case CallOutputItem():
@@ -142,13 +156,31 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     known = _TYPES.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise invalid(f"{param}.type", f"items of type {kind!r} are not supported")
+    if kind == _NAMED_BY_ITS_CALL:
+        value = _with_own_id(value)
     fields = {**value, "type": kind, "id": value.get("id") or make_id(known.prefix)}
     item = validate(known.model, fields, location)
+    if isinstance(item, RecordItem):
+        _check_record(item, location)
     for name in known.parts:
         parts = getattr(item, name)
         if isinstance(parts, list):
             _check_parts(parts, (*location, name))
     return item
+
+
+def _check_record(item: RecordItem, location: Location) -> None:
+    check_added_tools(item, location)
+    if item.type == "agent_message":
+        said = validate(Said, item.fields, location)
+        _check_parts(said.content, (*location, "content"))
+
+
+def _with_own_id(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    item_id = value.get("id")
+    if not isinstance(item_id, str) or item_id.startswith(_RECORD):
+        return value
+    return {"call_id": item_id, **value, "id": None}
 
 
 def _type_of(value: Mapping[str, Any], location: Location) -> str:
