@@ -43,9 +43,11 @@ def foreign_contents(server: Server) -> int:
 class Place:
     """A server, and what its model was shown last."""
 
-    def __init__(self, serve: Serve, encoding: Encoding) -> None:
+    def __init__(
+        self, serve: Serve, encoding: Encoding, backend: ScriptedBackend | None = None
+    ) -> None:
         self._encoding = encoding
-        self._backend = ScriptedBackend(always(encoding, HELLO))
+        self._backend = backend or ScriptedBackend(always(encoding, HELLO))
         self.server: Server = serve(self._backend)
 
     @property

@@ -138,14 +138,17 @@ WAYS: dict[str, Continue] = {
 
 
 def to_harmony(items: Sequence[dict[str, Any]]) -> list[Item]:
-    """Items as the official rendering takes them, reasoning left out."""
+    """Items as the official rendering takes them, reasoning and preambles of no words left out."""
     found: list[Item] = []
     for item in items:
         match item:
             case {"role": "user", "content": text}:
                 found.append(UserText(text))
             case {"type": "message", "phase": phase, "content": [{"text": text}]}:
-                found.append(Preamble(text) if phase == "commentary" else FinalText(text))
+                if phase != "commentary":
+                    found.append(FinalText(text))
+                elif text.strip():
+                    found.append(Preamble(text))
             case {"type": "function_call", "arguments": arguments}:
                 found.append(FunctionCall("get_weather", arguments))
             case {"type": "function_call_output", "output": output}:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.params import flatten
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.replay import ExactTurns, is_blank, is_wordless
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -29,6 +29,7 @@ from mlxoss.api.responses.records import (
     to_record,
     to_tool_name,
 )
+from mlxoss.api.tool_loops import Answered, Called, ToolLoops
 from mlxoss.harmony import conversation as harmony
 
 _MESSAGE_SEPARATOR = "\n\n"
@@ -82,7 +83,7 @@ def _is_instruction(item: Item) -> bool:
 
 
 class _Converter:
-    """Remembers the calls seen so far, to name the function that an output answers."""
+    """Knows the whole conversation: what an item becomes depends on those around it."""
 
     def __init__(
         self, everything: Sequence[Item], *, first_of_input: int, seal: ContentSeal
@@ -90,7 +91,8 @@ class _Converter:
         self._everything = everything
         self._first_of_input = first_of_input
         self._seal = seal
-        self._names: dict[str, str] = {}
+        self._loops = ToolLoops(self._steps())
+        self._before_call = self._find_before_call()
         self._last_final = max(filter(self._is_final, range(len(everything))), default=-1)
 
     def convert(self, position: int) -> harmony.PlainItem | None:
@@ -105,17 +107,18 @@ class _Converter:
             case ReasoningItem() as item:
                 return self._reasoning(item, position)
             case FunctionCallItem(arguments=text) | CustomCallItem(input=text) as item:
-                name = self._names[item.call_id] = flatten(item.name, item.namespace)
+                name = flatten(item.name, item.namespace)
                 return harmony.FunctionCall(name, text, isinstance(item, CustomCallItem))
             case CallOutputItem() as item:
                 # Only in a conversation whose call was deleted is there none.
-                called = self._names.get(item.call_id)
+                called = self._loops.names.get(position)
                 self._note_sealed(item.text)
                 return None if called is None else harmony.FunctionResult(called, item.text)
             case RecordItem() as item:
                 return self._record(item)
             case CompactionItem(encrypted_content=content):
-                summary = self._seal.open_compaction(content, param=self._param(position))
+                param = self._param(position, "encrypted_content")
+                summary = self._seal.open_compaction(content, param=param)
                 return harmony.UserText(_SUMMARY_HEADING + summary)
 
     def _record(self, item: RecordItem) -> harmony.UserText | harmony.FunctionResult | None:
@@ -124,10 +127,8 @@ class _Converter:
             text = to_agent_text(item.fields)
             self._note_sealed(text)
             return harmony.UserText(text)
-        name = to_tool_name(item.type)
-        if isinstance(call_id := item.fields.get("call_id"), str):
-            self._names[call_id] = name
         record = to_record(item.type, item.fields)
+        name = to_tool_name(item.type)
         return None if record is None else harmony.FunctionResult(name, record)
 
     def _note_sealed(self, text: str) -> None:
@@ -143,34 +144,53 @@ class _Converter:
         return opened or (harmony.Reasoning(item.text) if item.text else None)
 
     def _is_final(self, position: int) -> bool:
-        """Whether the item ends a turn: an answer that, without a phase, no call follows."""
+        """Whether the item ends a turn: without a phase, an answer with words, behind which no
+        call and no call's output follows."""
         match self._everything[position]:
-            case MessageItem(role="assistant", phase=None):
-                return not self._comes_before_a_call(position)
-            case MessageItem(role="assistant", phase=phase):
-                return phase != "commentary"
+            case MessageItem(role="assistant", phase=phase, text=text):
+                if phase == "commentary" or (phase is None and is_blank(text)):
+                    return False
+                if phase is not None and not is_blank(text):
+                    return True
+                return position not in self._before_call and not self._loops.is_open(position)
             case _:
                 return False
 
-    def _comes_before_a_call(self, position: int) -> bool:
-        for later in range(position + 1, len(self._everything)):
-            match self._everything[later]:
+    def _find_before_call(self) -> set[int]:
+        """Where in the same turn a call is to come, or a record of one."""
+        found: set[int] = set()
+        is_before = False
+        for position in reversed(range(len(self._everything))):
+            if is_before:
+                found.add(position)
+            match self._everything[position]:
                 case FunctionCallItem() | CustomCallItem():
-                    return True
-                case RecordItem(type=kind) if is_record(kind):
-                    return True
-                case ReasoningItem() | MessageItem(role="assistant"):
-                    continue
+                    is_before = True
                 case RecordItem(type=kind) if kind != "agent_message":
-                    continue
+                    is_before = is_before or is_record(kind)
+                case ReasoningItem() | MessageItem(role="assistant"):
+                    pass
                 case _:
-                    break
-        return False
+                    is_before = False
+        return found
 
-    def _param(self, position: int) -> str:
+    def _steps(self) -> Iterator[Called | Answered]:
+        for position, item in enumerate(self._everything):
+            match item:
+                case FunctionCallItem() | CustomCallItem():
+                    name = flatten(item.name, item.namespace)
+                    kind = "custom" if isinstance(item, CustomCallItem) else "function"
+                    yield Called(position, item.call_id, name, kind)
+                case RecordItem(type=kind) if isinstance(item.fields.get("call_id"), str):
+                    yield Called(position, item.fields["call_id"], to_tool_name(kind), "function")
+                case CallOutputItem():
+                    kind = item.type.removesuffix("_call_output").removesuffix("_tool")
+                    param = self._param(position, "call_id")
+                    yield Answered(position, item.call_id, position, param, kind)
+
+    def _param(self, position: int, name: str) -> str:
         index = position - self._first_of_input
-        place = f"input[{index}]" if index >= 0 else "previous_response_id"
-        return f"{place}.encrypted_content" if index >= 0 else place
+        return f"input[{index}].{name}" if index >= 0 else "previous_response_id"
 
 
 def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.Item]:
@@ -178,7 +198,7 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
         (i for i, entry in enumerate(entries) if isinstance(entry.item, harmony.FinalText)),
         default=-1,
     )
-    yield from (entry.item for entry in entries[:after_final])
+    yield from (entry.item for entry in entries[:after_final] if not is_wordless(entry.item))
     position = after_final
     is_turn_start = True
     while position < len(entries):
@@ -186,10 +206,11 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
         exact = _by_item(rest, turns) or (_by_call(rest, turns) if is_turn_start else None)
         if exact is None:
             item = entries[position].item
-            yield item
-            # Where a turn's first items do not match, the rest must not bring them back.
-            is_turn_start = not isinstance(item, harmony.TurnItem)
             position += 1
+            if not is_wordless(item):
+                yield item
+                # Where a turn's first items do not match, the rest must not bring them back.
+                is_turn_start = not isinstance(item, harmony.TurnItem)
         else:
             turn, length = exact
             yield turn
