@@ -99,8 +99,13 @@ def test_references_become_what_they_point_at() -> None:
     message, _ = parse(*values, find=kept.get)
     assert isinstance(message, MessageItem)
     assert (message.id, message.text) == ("msg_1", "Hi")
-    (bare,) = parse({"id": "msg_1"}, find=kept.get)
-    assert bare == message
+    for value in (
+        {"id": "msg_1"},
+        {"id": "msg_1", "type": None},
+        {"type": None, "id": "msg_1", "status": None},
+    ):
+        assert referenced_ids([value]) == ("msg_1",)
+        assert parse(value, find=kept.get) == (message,)
     with pytest.raises(NotFound) as caught:
         parse(CALL, {"type": "item_reference", "id": "msg_2"}, find=kept.get)
     assert caught.value.param == "input[1].id"

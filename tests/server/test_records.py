@@ -11,6 +11,7 @@ from mlxoss.harmony.encoding import Encoding
 from tests.server.begun_elsewhere import ANSWER, USER, Place, foreign_contents, say
 from tests.server.conftest import Serve
 from tests.server.contract import Contract
+from tests.server.harness import ask
 
 SEALED = "gAAAAABotAXNYQ3" * 10
 TASK = "Reply with the words delivery succeeded."
@@ -407,3 +408,17 @@ def test_a_block_that_tells_nothing(place: Place) -> None:
         "/v1/messages", 400, messages=[USER, say({"type": "hologram"}), USER], max_tokens=9
     )["error"]
     assert "messages[1].content[0].type" in error["message"]
+
+
+def test_references_without_a_type(place: Place) -> None:
+    first = place.post("/v1/responses", input=[USER])
+    (kept,) = ask(place.server, "GET", f"/v1/responses/{first['id']}/input_items").json["data"]
+    answer = first["output"][-1]["id"]
+    typed = [{"type": "item_reference", "id": each} for each in (kept["id"], answer)]
+    plain = place.respond(*typed, {"role": "user", "content": "More"})
+    for form in ({}, {"type": None}):
+        bare = [{"id": each, **form} for each in (kept["id"], answer)]
+        assert place.respond(*bare, {"role": "user", "content": "More"}) == plain
+        place.post("/v1/conversations", items=bare)
+        error = place.post("/v1/responses", 404, input=[{"id": "msg_none", **form}])["error"]
+        assert error["param"] == "input[0].id"

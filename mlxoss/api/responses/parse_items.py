@@ -71,9 +71,7 @@ def referenced_ids(values: Sequence[object]) -> tuple[str, ...]:
     return tuple(
         value["id"]
         for value in values
-        if isinstance(value, dict)
-        and value.get("type") == _REFERENCE
-        and isinstance(value.get("id"), str)
+        if isinstance(value, Mapping) and _is_reference(value) and isinstance(value.get("id"), str)
     )
 
 
@@ -187,9 +185,16 @@ def _type_of(value: Mapping[str, Any], location: Location) -> str:
     """The type of an item that names none: a message has a role, a reference only an id."""
     if "role" in value:
         return "message"
-    if list(value) == ["id"]:
+    if _is_reference(value):
         return _REFERENCE
     raise missing(to_param((*location, "type")))
+
+
+def _is_reference(value: Mapping[str, Any]) -> bool:
+    """By its type, or by having nothing but an id: the type may be left out, or null."""
+    kind = value.get("type")
+    named = {name for name, one in value.items() if one is not None}
+    return kind == _REFERENCE or (kind is None and named == {"id"})
 
 
 def _resolve(value: Mapping[str, Any], location: Location, find: FindItem) -> Item:
