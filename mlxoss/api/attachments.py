@@ -34,12 +34,14 @@ _WORDS: MappingProxyType[str, str] = MappingProxyType(
         "input_file": "file",
         "document": "file",
         "container_upload": "file",
+        "resource": "file",
+        "resource_link": "file",
     }
 )
 _NAMES = ("filename", "file_name", "name", "title", "file_id")
 _TYPES = ("media_type", "mime_type", "mimeType", "format")
-_PLACES = ("url", "image_url", "file_url", "audio_url", "video_url")
-_CONTENTS = ("data", "file_data")
+_PLACES = ("url", "uri", "image_url", "file_url", "audio_url", "video_url")
+_CONTENTS = ("data", "file_data", "blob")
 _MOST_NAME_CHARS = 120
 
 
@@ -55,21 +57,16 @@ def to_note(part: object) -> str | None:
 def to_text(part: object) -> str | None:
     """What a part says whose text is not where other parts have it; ``None`` for any other.
 
-    Source: Anthropic's API reference (documents of plain text or of blocks, search results).
+    Sources: Anthropic's API reference (documents of plain text or of blocks, search results);
+    the Model Context Protocol (embedded resources of text).
     """
-    if not isinstance(part, Mapping) or part.get("type") not in ("document", "search_result"):
+    if not isinstance(part, Mapping):
         return None
-    source = part.get("source")
-    inner: object = part.get("content")
-    if isinstance(source, Mapping):
-        if source.get("type") not in ("text", "content"):
-            return None
-        inner = source.get("data") if source["type"] == "text" else source.get("content")
-    elif part.get("type") == "document":
-        return None
-    heads = (part.get("title"), source, part.get("context"))
-    lines = [*(head for head in heads if isinstance(head, str)), *_texts(inner)]
-    return "\n".join(lines)
+    if part.get("type") == "resource":
+        inside = part.get("resource")
+        text = inside.get("text") if isinstance(inside, Mapping) else None
+        return text if isinstance(text, str) else None
+    return _to_document_text(part) if part.get("type") in ("document", "search_result") else None
 
 
 def put_notes(parts: object, kind: str = "text") -> object:
@@ -94,6 +91,20 @@ def is_from_user(message: object) -> bool:
         and message.get("role") == "user"
         and message.get("type") in (None, "message")
     )
+
+
+def _to_document_text(part: Mapping[str, Any]) -> str | None:
+    source = part.get("source")
+    inner: object = part.get("content")
+    if isinstance(source, Mapping):
+        if source.get("type") not in ("text", "content"):
+            return None
+        inner = source.get("data") if source["type"] == "text" else source.get("content")
+    elif part.get("type") == "document":
+        return None
+    heads = (part.get("title"), source, part.get("context"))
+    lines = [*(head for head in heads if isinstance(head, str)), *_texts(inner)]
+    return "\n".join(lines)
 
 
 def _replaced(parts: object, kind: str, *, with_notes: bool) -> object:

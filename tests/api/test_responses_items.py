@@ -192,9 +192,37 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    ["type", "role", "content", "id", "call_id", "name", "arguments", "output", "summary", "phase"]
+    [
+        "type",
+        "role",
+        "content",
+        "id",
+        "call_id",
+        "name",
+        "arguments",
+        "output",
+        "summary",
+        "phase",
+        "tools",
+        "encrypted_content",
+    ]
 )
-WORDS = st.sampled_from(["message", "user", "reasoning", "function_call", "item_reference", "text"])
+WORDS = st.sampled_from(
+    [
+        "message",
+        "user",
+        "reasoning",
+        "function_call",
+        "item_reference",
+        "text",
+        "agent_message",
+        "additional_tools",
+        "local_shell_call",
+        "local_shell_call_output",
+        "image_generation_call",
+        "context_compaction",
+    ]
+)
 
 
 @settings(max_examples=200, deadline=None, print_blob=True)

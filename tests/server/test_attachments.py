@@ -28,6 +28,14 @@ TOLD = {
         NOTE,
     ),
     "MCP's": ({"type": "image", "data": PNG, "mimeType": "image/png"}, NOTE),
+    "MCP's resource": (
+        {"type": "resource", "resource": {"uri": "file:///a.bin", "blob": "AAAA"}},
+        "[file left out: this model reads text; file:///a.bin, 3 bytes]",
+    ),
+    "MCP's link": (
+        {"type": "resource_link", "uri": "file:///a.txt", "name": "a", "mimeType": "text/plain"},
+        "[file left out: this model reads text; a, text/plain]",
+    ),
     "an address": (
         {"type": "input_image", "image_url": "http://localhost/a.png"},
         "[image left out: this model reads text; http://localhost/a.png]",
@@ -83,6 +91,7 @@ def test_other_parts_get_no_note() -> None:
 def test_documents_of_text_are_text() -> None:
     for part, text in (
         ({"type": "document", "source": {"type": "text", "data": "Words."}}, "Words."),
+        ({"type": "resource", "resource": {"uri": "file:///a", "text": "Words."}}, "Words."),
         (
             {
                 "type": "document",

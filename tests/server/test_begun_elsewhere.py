@@ -89,8 +89,9 @@ def test_a_kept_conversation_goes_on(place: Place) -> None:
 
 
 def test_a_compaction_sealed_elsewhere_stays_an_error(place: Place) -> None:
-    compaction = {"type": "compaction", "encrypted_content": FOREIGN}
-    error = place.post("/v1/responses", 400, input=[compaction, USER])["error"]
-    assert error["param"] == "input[0].encrypted_content"
-    assert error["code"] == "invalid_encrypted_content"
-    assert "Nothing else holds" in error["message"]
+    for kind in ("compaction", "compaction_summary", "context_compaction"):
+        compaction = {"type": kind, "encrypted_content": FOREIGN}
+        error = place.post("/v1/responses", 400, input=[compaction, USER])["error"]
+        assert error["param"] == "input[0].encrypted_content"
+        assert error["code"] == "invalid_encrypted_content"
+        assert "Nothing else holds" in error["message"]

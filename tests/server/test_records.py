@@ -222,6 +222,7 @@ def test_what_was_done_elsewhere_is_told(place: Place, case: str) -> None:
 
 BOOKKEEPING: list[Any] = [
     {"type": "compaction_trigger"},
+    {"type": "context_compaction"},
     {"type": "mcp_list_tools", "server_label": "docs", "tools": [{"name": "find"}]},
     {"type": "mcp_approval_request", "name": "find", "arguments": "{}", "server_label": "docs"},
     {"type": "mcp_approval_response", "approval_request_id": "a", "approve": True},

@@ -21,6 +21,7 @@ RecordType = Literal[
     "compaction_trigger",
     "computer_call",
     "computer_call_output",
+    "context_compaction",
     "file_search_call",
     "ghost_snapshot",
     "image_generation_call",

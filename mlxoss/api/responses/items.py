@@ -253,6 +253,12 @@ class RecordItem(_Item):
         """What it holds besides its id and type."""
         return self.model_extra or {}
 
+    @property
+    def call_id(self) -> str | None:
+        """The id under which a client may answer the call that this is."""
+        call_id = self.fields.get("call_id")
+        return call_id if isinstance(call_id, str) and self.type.endswith("_call") else None
+
     def to_json(self) -> ListedRecord:
         """The item as it is listed."""
         item: ListedRecord = {"id": self.id, "type": self.type}

@@ -181,8 +181,8 @@ class _Converter:
                     name = flatten(item.name, item.namespace)
                     kind = "custom" if isinstance(item, CustomCallItem) else "function"
                     yield Called(position, item.call_id, name, kind)
-                case RecordItem(type=kind) if isinstance(item.fields.get("call_id"), str):
-                    yield Called(position, item.fields["call_id"], to_tool_name(kind), "function")
+                case RecordItem(type=kind, call_id=str(call_id)):
+                    yield Called(position, call_id, to_tool_name(kind), "function")
                 case CallOutputItem():
                     kind = item.type.removesuffix("_call_output").removesuffix("_tool")
                     param = self._param(position, "call_id")

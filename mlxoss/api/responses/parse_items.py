@@ -61,6 +61,8 @@ _TYPES: MappingProxyType[str, _Type] = MappingProxyType(
 )
 _NAMED_BY_ITS_CALL = "local_shell_call_output"
 """Its ``id`` is that of the call, where another item has it."""
+_MARK = "context_compaction"
+"""Codex's: a compaction, or where it has no content the mark of one that Codex made itself."""
 _ALIASES = MappingProxyType({"compaction_summary": "compaction"})
 _TEXTUAL = frozenset({"text", "input_text", "output_text", "summary_text", "reasoning_text"})
 _REFERENCE = "item_reference"
@@ -124,7 +126,7 @@ def check_items(history: Sequence[Item], items: Sequence[Item], *, field: str = 
 
 def _is_call(item: Item) -> bool:
     return isinstance(item, FunctionCallItem | CustomCallItem) or (
-        isinstance(item, RecordItem) and item.fields.get("call_id") is not None
+        isinstance(item, RecordItem) and item.call_id is not None
     )
 
 
@@ -132,9 +134,9 @@ def _call_key(item: Item) -> tuple[bool, str]:
     match item:
         case FunctionCallItem():
             return False, item.call_id
-        case RecordItem():
+        case RecordItem(call_id=str(call_id)):
             # Codex answers a call of the local shell as one of a function.
-            return False, str(item.fields["call_id"])
+            return False, call_id
         case CustomCallItem():
             return True, item.call_id
         case CallOutputItem():
@@ -151,6 +153,8 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     if kind == _REFERENCE:
         return _resolve(value, location, find)
     kind = _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+    if kind == _MARK and value.get("encrypted_content"):
+        kind = "compaction"
     known = _TYPES.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise invalid(f"{param}.type", f"items of type {kind!r} are not supported")
