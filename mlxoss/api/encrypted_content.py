@@ -30,12 +30,19 @@ class ContentSeal:
     """Seals and opens contents under ``key``. Immutable; any thread may use it.
 
     The key has ``KEY_BYTES`` (``mlxoss.core``). ``random_bytes`` gives that many unpredictable
-    bytes (``os.urandom``).
+    bytes (``os.urandom``). ``note_foreign`` is called, on the thread that asks, for each content
+    that the conversation goes on without.
     """
 
-    def __init__(self, key: bytes, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        random_bytes: Callable[[int], bytes],
+        note_foreign: Callable[[], None] = lambda: None,
+    ) -> None:
         self._cipher = ChaCha20Poly1305(key)
         self._random_bytes = random_bytes
+        self.note_foreign = note_foreign
 
     def seal_reasoning(self, reasoning: Reasoning) -> str:
         """The content for a reasoning item: its exact ids, or its text where it has none."""
@@ -43,12 +50,16 @@ class ContentSeal:
         content = {"text": reasoning.text} if known is None else {"ids": known}
         return self._seal(content, _REASONING)
 
-    def open_reasoning(self, content: str, *, param: str) -> Reasoning:
+    def open_reasoning(self, content: str) -> Reasoning | None:
         """What :meth:`seal_reasoning` was given; without the text if there are ids.
 
-        Raises InvalidRequest, naming ``param``, for anything that this key did not seal.
+        ``None`` for anything that this key did not seal: a conversation that was begun with
+        another server goes on without that reasoning.
         """
-        opened = self._open(content, _REASONING, param)
+        opened = self._open(content, _REASONING)
+        if opened is None:
+            self.note_foreign()
+            return None
         ids = opened.get("ids")
         return Reasoning(opened.get("text", ""), None if ids is None else tuple(ids))
 
@@ -57,8 +68,20 @@ class ContentSeal:
         return self._seal({"summary": summary}, _COMPACTION)
 
     def open_compaction(self, content: str, *, param: str) -> str:
-        """What :meth:`seal_compaction` was given. Raises as :meth:`open_reasoning`."""
-        summary: str = self._open(content, _COMPACTION, param)["summary"]
+        """What :meth:`seal_compaction` was given.
+
+        Raises InvalidRequest, naming ``param``, for anything that this key did not seal.
+        """
+        opened = self._open(content, _COMPACTION)
+        if opened is None:
+            raise InvalidRequest(
+                f"The encrypted content in '{param}' could not be opened: it is damaged, or "
+                "another server or another content.key sealed it. Nothing else holds the part of "
+                "the conversation that it stands for: send those items themselves, or begin anew.",
+                param=param,
+                code="invalid_encrypted_content",
+            )
+        summary: str = opened["summary"]
         return summary
 
     def _seal(self, content: JsonObject, purpose: bytes) -> str:
@@ -67,17 +90,12 @@ class ContentSeal:
         sealed = nonce + self._cipher.encrypt(nonce, packed, purpose)
         return _PREFIX + base64.urlsafe_b64encode(sealed).decode()
 
-    def _open(self, content: str, purpose: bytes, param: str) -> JsonObject:
+    def _open(self, content: str, purpose: bytes) -> JsonObject | None:
         try:
             sealed = base64.b64decode(content.removeprefix(_PREFIX), altchars=b"-_", validate=True)
             nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
             packed = self._cipher.decrypt(nonce, rest, purpose)
         except (binascii.Error, ValueError, InvalidTag):
-            raise InvalidRequest(
-                f"The encrypted content in '{param}' could not be verified: it is damaged, or "
-                "another server made it. Leave the item out.",
-                param=param,
-                code="invalid_encrypted_content",
-            ) from None
+            return None
         opened: JsonObject = json.loads(zlib.decompress(packed))
         return opened

@@ -93,10 +93,12 @@ class ExactTurns:
         return self._by_call.get(call_id)
 
     def matching(self, record: KeptTurn, sent: Sequence[PlainItem]) -> ExactTurn | None:
-        """The exact turn, if ``sent`` says the same; reasoning may be missing from it."""
+        """The exact turn, if ``sent`` says the same; reasoning may be missing from it, and
+        preambles without words do not count."""
         functions = {item.name for item in sent if isinstance(item, FunctionCall)}
         turn = self._read(record.token_ids, functions)
-        theirs, ours = list(sent), list(turn.items)
+        theirs = [item for item in sent if not is_wordless(item)]
+        ours = [item for item in turn.items if not is_wordless(item)]
         if not any(isinstance(item, Reasoning) for item in theirs):
             ours = [item for item in ours if not isinstance(item, Reasoning)]
         if len(theirs) != len(ours) or not all(map(_says_the_same, theirs, ours)):
@@ -126,6 +128,16 @@ class ExactTurns:
         return _of_kinds(turn, calls.values()) if same else None
 
 
+def is_blank(text: str | None) -> bool:
+    """Whether a message's text is none: clients put empty messages beside calls."""
+    return not text or text.isspace()
+
+
+def is_wordless(item: PlainItem) -> bool:
+    """Whether ``item`` is a preamble that says nothing: as good as absent."""
+    return isinstance(item, Preamble) and is_blank(item.text)
+
+
 def _of_kinds(turn: ExactTurn, calls: Iterable[FunctionCall]) -> ExactTurn:
     """``turn`` with its calls of the kinds of ``calls``: its ids do not tell functions' from
     custom tools'."""
@@ -139,7 +151,7 @@ def _of_kinds(turn: ExactTurn, calls: Iterable[FunctionCall]) -> ExactTurn:
 
 def _joined(turn: ExactTurn, kind: type[Preamble] | type[Reasoning]) -> str:
     texts = [item.text for item in turn.items if isinstance(item, kind)]
-    return BETWEEN_MESSAGES.join(text for text in texts if text)
+    return BETWEEN_MESSAGES.join(text for text in texts if not is_blank(text))
 
 
 def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:

@@ -26,7 +26,9 @@ async def start_chat(
     """The turn that answers ``request``. Raises what is to be answered instead."""
     encoding = await context.encoding.get()
     store = context.storage.store
-    turns = await recall_turns(store, encoding, issued_call_ids(request.messages))
+    # On another thread: with thousands of messages it takes a while, and streams go on meanwhile.
+    call_ids = await asyncio.to_thread(issued_call_ids, request.messages)
+    turns = await recall_turns(store, encoding, call_ids)
     # On another thread: it reads exact turns back, tens of microseconds a token.
     turn_request = await asyncio.to_thread(to_turn_request, request, date=context.date, turns=turns)
     check_choices(turn_request.choices, context, "n")

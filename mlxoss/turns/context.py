@@ -16,6 +16,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.errors import ContextLengthExceeded, MemoryExceeded, ModelUnavailable
 from mlxoss.store.store import Store
 from mlxoss.turns.encoding_loader import EncodingLoader
+from mlxoss.turns.foreign_contents import ForeignContents
 from mlxoss.turns.key_limit import KeyLimit
 
 if TYPE_CHECKING:  # llguidance takes its time
@@ -68,6 +69,7 @@ class TurnContext:
     encoding: EncodingLoader
     clock: Callable[[], float] = time.monotonic
     recoveries: Counter[str] = field(default_factory=Counter)
+    foreign: ForeignContents = field(default_factory=ForeignContents)
     is_stopping: bool = False
     in_progress: int = 0
     storage: TurnStorage = field(init=False)

@@ -52,7 +52,8 @@ def _prompt_tokens(encoding: Encoding, request: MessagesPromptFields, known: Rec
 async def _recall(
     request: MessagesPromptFields, context: TurnContext, encoding: Encoding
 ) -> Recalled:
-    call_ids = issued_call_ids(request.messages)
+    # On another thread: with thousands of messages it takes a while, and streams go on meanwhile.
+    call_ids = await asyncio.to_thread(issued_call_ids, request.messages)
     turns = await recall_turns(context.storage.store, encoding, call_ids)
     return Recalled(turns, make_seal(context), context.date)
 

@@ -97,4 +97,4 @@ def to_exact_turns(encoding: Encoding, turns: Iterable[kept.StoredTurn]) -> Exac
 
 def make_seal(context: TurnContext) -> ContentSeal:
     """The seal of encrypted contents."""
-    return ContentSeal(context.storage.key, os.urandom)
+    return ContentSeal(context.storage.key, os.urandom, context.foreign.note)

@@ -99,8 +99,13 @@ def test_references_become_what_they_point_at() -> None:
     message, _ = parse(*values, find=kept.get)
     assert isinstance(message, MessageItem)
     assert (message.id, message.text) == ("msg_1", "Hi")
-    (bare,) = parse({"id": "msg_1"}, find=kept.get)
-    assert bare == message
+    for value in (
+        {"id": "msg_1"},
+        {"id": "msg_1", "type": None},
+        {"type": None, "id": "msg_1", "status": None},
+    ):
+        assert referenced_ids([value]) == ("msg_1",)
+        assert parse(value, find=kept.get) == (message,)
     with pytest.raises(NotFound) as caught:
         parse(CALL, {"type": "item_reference", "id": "msg_2"}, find=kept.get)
     assert caught.value.param == "input[1].id"
@@ -111,7 +116,7 @@ IMAGE = {"type": "input_image", "image_url": "data:,"}
 REFUSED: dict[str, tuple[Any, str]] = {
     "a string": ("Hi", "input[1]"),
     "nothing": ({}, "input[1].type"),
-    "an unknown type": ({"type": "computer_call"}, "input[1].type"),
+    "an unknown type": ({"type": "hologram_call"}, "input[1].type"),
     "a list as type": ({"type": ["message"]}, "input[1].type"),
     "an unknown role": ({"role": "tool", "content": "x"}, "input[1].role"),
     "no content": ({"role": "user"}, "input[1].content"),
@@ -127,7 +132,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "input[1].content[0].text",
     ),
     "a part without a type": ({"role": "user", "content": [{}]}, "input[1].content[0].type"),
-    "an image as output": ({**OUTPUT, "output": [IMAGE]}, "input[1].output[0]"),
+    "an unknown part as output": (
+        {**OUTPUT, "output": [{"type": "hologram"}]},
+        "input[1].output[0]",
+    ),
     "an object as output": ({**OUTPUT, "output": {}}, "input[1].output"),
     "no call id": ({"type": "function_call_output", "output": "x"}, "input[1].call_id"),
     "no name": ({"type": "function_call", "call_id": "c", "arguments": ""}, "input[1].name"),
@@ -184,9 +192,37 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    ["type", "role", "content", "id", "call_id", "name", "arguments", "output", "summary", "phase"]
+    [
+        "type",
+        "role",
+        "content",
+        "id",
+        "call_id",
+        "name",
+        "arguments",
+        "output",
+        "summary",
+        "phase",
+        "tools",
+        "encrypted_content",
+    ]
 )
-WORDS = st.sampled_from(["message", "user", "reasoning", "function_call", "item_reference", "text"])
+WORDS = st.sampled_from(
+    [
+        "message",
+        "user",
+        "reasoning",
+        "function_call",
+        "item_reference",
+        "text",
+        "agent_message",
+        "additional_tools",
+        "local_shell_call",
+        "local_shell_call_output",
+        "image_generation_call",
+        "context_compaction",
+    ]
+)
 
 
 @settings(max_examples=200, deadline=None, print_blob=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import random
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.replay import ExactTurns
 from mlxoss.api.responses.items import Item
-from mlxoss.api.responses.items_to_prompt import issued_call_ids
+from mlxoss.api.responses.items_to_prompt import issued_call_ids, to_conversation_items
 from mlxoss.api.responses.parse_items import parse_items, read_items
 from mlxoss.api.responses.prompt import (
     PromptItems,
@@ -25,7 +26,7 @@ from mlxoss.api.responses.prompt import (
 from mlxoss.api.responses.request import parse_compact_request, parse_responses_request
 from mlxoss.api.responses.tools import read_tools
 from mlxoss.api.turn_request import TurnRequest
-from mlxoss.core import Effort
+from mlxoss.core import KEY_BYTES, Effort
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     Conversation,
@@ -225,17 +226,40 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_content_that_this_server_did_not_seal_is_refused(case: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        converse([USER, {"type": "reasoning", "encrypted_content": DAMAGED[case]}])
-    assert caught.value.param == "input[1].encrypted_content"
-    assert caught.value.code == "invalid_encrypted_content"
+def test_content_that_this_server_did_not_seal_is_left_out(case: str) -> None:
+    """Where there is text beside it, that is read."""
+    sealed = {"type": "reasoning", "encrypted_content": DAMAGED[case]}
+    for beside, read in (
+        ({"summary": []}, []),
+        ({"summary": [{"type": "summary_text", "text": "so"}]}, [Reasoning("so")]),
+        ({"content": [{"type": "reasoning_text", "text": "So."}]}, [Reasoning("So.")]),
+    ):
+        assert list(converse([USER, sealed | beside, CALL, OUTPUT]).items) == [
+            UserText("Hi"),
+            *read,
+            FunctionCall("get_weather", "{}"),
+            FunctionResult("get_weather", "rain"),
+        ]
+
+
+@pytest.mark.parametrize("content", [*DAMAGED.values(), GOOD])
+def test_content_before_an_answer_is_not_looked_at(content: str) -> None:
+    noted: list[None] = []
+    seal = ContentSeal(bytes(KEY_BYTES), os.urandom, lambda: noted.append(None))
+    reasoning = {"type": "reasoning", "encrypted_content": content}
+    answer = {"role": "assistant", "content": "Rain."}
+    items = parsed([USER, reasoning, CALL, OUTPUT, reasoning, answer, USER])
+    _, found = to_conversation_items((), items, seal=seal, turns=no_turns())
+    assert noted == []
+    assert not any(isinstance(item, Reasoning) for item in found)
 
 
 def test_a_compaction_that_this_server_did_not_seal_is_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         converse([{"type": "compaction", "encrypted_content": GOOD}])
     assert caught.value.param == "input[0].encrypted_content"
+    assert caught.value.code == "invalid_encrypted_content"
+    assert "Nothing else holds" in str(caught.value)
 
 
 def test_a_compaction_turn_asks_for_a_summary_without_tools(encoding: Encoding) -> None:

@@ -95,7 +95,8 @@ def test_sealed_reasoning_opens_to_its_exact_ids(encoding: Encoding) -> None:
     for event in events:
         check_event(event)
     reasoning: Any = stream.output[0]
-    opened = SEAL.open_reasoning(reasoning["encrypted_content"], param="input[0]")
+    opened = SEAL.open_reasoning(reasoning["encrypted_content"])
+    assert opened is not None
     assert opened.token_ids == tuple(encoding.encode_text(reasoning["content"][0]["text"]))
     (done,) = (
         e

@@ -29,16 +29,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x"}]}]},
         "messages[0].content[0].tool_use_id",
     ),
-    (
-        {
-            "messages": [
-                USER,
-                {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]},
-                USER,
-            ]
-        },
-        "messages[1].content[0].data",
-    ),
     ({"system": [IMAGE]}, "system[0].type"),
     ({"max_tokens": None}, "max_tokens"),
     ({"max_tokens": 0}, "max_tokens"),

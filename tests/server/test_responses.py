@@ -162,9 +162,9 @@ def test_encrypted_reasoning_comes_back_to_the_token(encoding: Encoding, serve: 
     second = post(server, input=items, tools=[WEATHER], store=False)
     assert check_response(second).output_text == "It is sunny in Oslo."
     assert "I need the weather." in encoding.decode(prompts(backend)[1])
-    damaged = {**sealed, "encrypted_content": "mlxoss1.AAAA"}
-    status, error = refused(server, input=[asked, damaged], store=False)
-    assert (status, error["param"]) == (400, "input[1].encrypted_content")
+    damaged = {**sealed, "encrypted_content": "mlxoss1.AAAA", "id": "rs_other"}
+    post(server, input=[asked, damaged], store=False)
+    assert "I need the weather." not in encoding.decode(prompts(backend)[2])
 
 
 def test_chat_gets_its_exact_turn_back(encoding: Encoding, serve: Serve) -> None:

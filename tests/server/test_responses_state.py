@@ -140,14 +140,17 @@ WAYS: dict[str, Continue] = {
 
 
 def to_harmony(items: Sequence[dict[str, Any]]) -> list[Item]:
-    """Items as the official rendering takes them, reasoning left out."""
+    """Items as the official rendering takes them, reasoning and preambles of no words left out."""
     found: list[Item] = []
     for item in items:
         match item:
             case {"role": "user", "content": text}:
                 found.append(UserText(text))
             case {"type": "message", "phase": phase, "content": [{"text": text}]}:
-                found.append(Preamble(text) if phase == "commentary" else FinalText(text))
+                if phase != "commentary":
+                    found.append(FinalText(text))
+                elif text.strip():
+                    found.append(Preamble(text))
             case {"type": "function_call", "arguments": arguments}:
                 found.append(FunctionCall("get_weather", arguments))
             case {"type": "function_call_output", "output": output}:
@@ -221,18 +224,19 @@ def test_sealed_reasoning_comes_back_bit_for_bit(
     assert after[: len(head)] == head
 
 
-def test_what_another_server_sealed_is_refused_by_name(encoding: Encoding, serve: Serve) -> None:
+def test_what_another_server_sealed_is_left_out(serve: Serve) -> None:
     one, other = serve(HELLO), serve(HELLO)
     thought = post(one, input="Hi", include=[INCLUDE])["output"][0]
     sealed = thought["encrypted_content"]
     asked = {"role": "user", "content": "Hm?"}
     flipped = sealed[:-6] + ("A" if sealed[-6] != "A" else "B") + sealed[-5:]
-    for server, content in ((other, sealed), (one, flipped), (one, "gAAAA"), (one, "ä")):
-        item = {**thought, "encrypted_content": content}
-        status, error = refused(server, input=[asked, item, asked])
-        assert (status, error["param"]) == (400, "input[1].encrypted_content")
-        assert error["code"] == "invalid_encrypted_content"
-    post(one, input=[asked, {**thought, "content": None}, asked], store=False)
+    without = post(other, input=[asked, asked], store=False)["usage"]["input_tokens"]
+    for server, content in ((other, sealed), (one, flipped), (one, "gAAAA"), (one, "ä"), (one, "")):
+        item = {**thought, "content": None, "encrypted_content": content}
+        answer = post(server, input=[asked, item, asked], store=False)
+        assert answer["usage"]["input_tokens"] == without
+    answer = post(one, input=[asked, {**thought, "content": None}, asked], store=False)
+    assert answer["usage"]["input_tokens"] > without
 
 
 CRM: Any = {

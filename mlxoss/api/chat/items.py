@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.chat.request import ChatMessageParam, ContentPart
 from mlxoss.api.errors import missing
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.replay import ExactTurns, is_blank
+from mlxoss.api.tool_loops import Answered, Called, ToolLoops
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,
@@ -32,9 +34,8 @@ _MESSAGE_SEPARATOR = "\n\n"
 
 def issued_call_ids(messages: Sequence[ChatMessageParam]) -> tuple[str, ...]:
     """The ids of the calls whose exact turns still matter: those after the last answer."""
-    return tuple(
-        call.id for message in messages[_open_turn(messages) :] for call in message.tool_calls or ()
-    )
+    open_turn = _Messages(messages).open_turn
+    return tuple(call.id for message in messages[open_turn:] for call in message.tool_calls or ())
 
 
 def to_items(
@@ -51,24 +52,74 @@ def to_items(
         (i for i, m in enumerate(messages) if m.role not in _INSTRUCTION_ROLES), len(messages)
     )
     leading = [_required_text(message, i) for i, message in enumerate(messages[:first])]
-    converter = _Converter()
+    conversation = _Messages(messages)
+    converter = _Converter(conversation)
     items: list[Item] = []
-    open_turn = _open_turn(messages)
     for position, message in enumerate(messages[first:], start=first):
         converted = list(converter.convert(message, position))
-        exact = _exact_turn(message, converted, turns) if position >= open_turn else None
+        is_open = position >= conversation.open_turn
+        exact = _exact_turn(message, converted, turns) if is_open else None
         items += converted if exact is None else [exact]
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), tuple(items)
 
 
-def _open_turn(messages: Sequence[ChatMessageParam]) -> int:
-    """Where the messages after the last answer begin."""
-    answers = (
-        i
-        for i, message in enumerate(messages)
-        if message.role == "assistant" and not (message.tool_calls or message.function_call)
-    )
-    return max(answers, default=-1) + 1
+class _Messages:
+    """Messages together: ``loops`` are the calls among them, ``open_turn`` is where those after
+    the last answer begin."""
+
+    def __init__(self, messages: Sequence[ChatMessageParam]) -> None:
+        self._messages = messages
+        self.loops = ToolLoops(self._steps())
+        self._before_call = self._find_before_call()
+        self.open_turn = max(filter(self.is_answer, range(len(messages))), default=-1) + 1
+
+    def is_answer(self, position: int) -> bool:
+        """Whether the message ends the tool loop: words, behind which no call and no call's
+        answer follows."""
+        message = self._messages[position]
+        return (
+            message.role == "assistant"
+            and not is_blank(_words(message))
+            and not (_has_calls(message) or self.loops.is_open(position))
+            and position not in self._before_call
+        )
+
+    def _find_before_call(self) -> set[int]:
+        """Where in the same turn a call is to come: clients may split a turn into messages."""
+        found: set[int] = set()
+        is_before = False
+        for position in reversed(range(len(self._messages))):
+            message = self._messages[position]
+            if message.role != "assistant":
+                is_before = False
+            elif is_before:
+                found.add(position)
+            is_before = is_before or _has_calls(message)
+        return found
+
+    def _steps(self) -> Iterator[Called | Answered]:
+        for place, message in enumerate(self._messages):
+            for call in message.tool_calls or ():
+                yield Called(place, call.id, call.name)
+            if message.function_call is not None:
+                name = message.function_call.name
+                yield Called(place, name, name, "function")
+            if message.role == "tool" and message.tool_call_id is not None:
+                param = f"messages[{place}].tool_call_id"
+                yield Answered(place, message.tool_call_id, place, param)
+            elif message.role == "function" and message.name is not None:
+                param = f"messages[{place}].name"
+                yield Answered(place, message.name, place, param, "function")
+
+
+def _has_calls(message: ChatMessageParam) -> bool:
+    return bool(message.tool_calls or message.function_call)
+
+
+def _words(message: ChatMessageParam) -> str:
+    """Text or refusal, whatever its parts are."""
+    parts = (part.text or part.refusal or "" for part in message.content or ())
+    return "".join(parts) or message.refusal or ""
 
 
 def _exact_turn(
@@ -84,10 +135,10 @@ def _exact_turn(
 
 
 class _Converter:
-    """Remembers the calls seen so far, to name the function that a tool message answers."""
+    """Knows the whole conversation: what a message becomes depends on those around it."""
 
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+    def __init__(self, conversation: _Messages) -> None:
+        self._conversation = conversation
 
     def convert(self, message: ChatMessageParam, position: int) -> Iterator[Item]:
         match message.role:
@@ -111,15 +162,15 @@ class _Converter:
         calls = list(self._calls(message))
         if reasoning:
             yield Reasoning(reasoning)
-        if text:
-            yield Preamble(text) if calls else FinalText(text)
+        if text and not is_blank(text):
+            is_answer = self._conversation.is_answer(position)
+            yield FinalText(text) if is_answer else Preamble(text)
         yield from calls
         if message.content is None and not (reasoning or text or calls):
             raise missing(f"messages[{position}].content")
 
     def _calls(self, message: ChatMessageParam) -> Iterator[FunctionCall]:
         for call in message.tool_calls or []:
-            self._names[call.id] = call.name
             yield FunctionCall(call.name, call.text, is_text=call.custom is not None)
         if message.function_call is not None:
             yield FunctionCall(message.function_call.name, message.function_call.arguments)
@@ -128,7 +179,7 @@ class _Converter:
         param = f"messages[{position}].tool_call_id"
         if message.tool_call_id is None:
             raise missing(param)
-        name = self._names.get(message.tool_call_id)
+        name = self._conversation.loops.names.get(position)
         if name is None:
             raise InvalidRequest(
                 f"Invalid '{param}': no earlier assistant message holds a tool call with the id "
@@ -165,7 +216,7 @@ def _part_text(part: ContentPart, param: str, role: str) -> str:
         case _:
             raise InvalidRequest(
                 f"Invalid '{param}': content of type '{part.type}' is not supported; "
-                "this model reads text only.",
+                f"this model reads text only. {HOW_TO_GO_ON}",
                 param=param,
                 code="unsupported_content_type",
             )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mlxoss.api.chat.answer_form import AnswerFormFields
+from mlxoss.api.chat.attachments import note_earlier
 from mlxoss.api.chat.tools import CalledFunction, Tool, ToolCall
 from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions, to_parts
 from mlxoss.api.errors import unsupported
@@ -93,9 +94,13 @@ class ChatRequest(AnswerFormFields, SamplingFields):
 
 
 def parse_chat_request(value: JsonObject) -> ChatRequest:
-    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
+
+    Where a tool answered with an image, audio or a file, or an earlier message holds one, there
+    is a note from here on.
+    """
     refuse_other_fields(value, CHAT, ChatRequest)
-    request = validate(ChatRequest, value)
+    request = validate(ChatRequest, note_earlier(value))
     _check_combinations(request)
     _check_tools(request)
     _check_supported(request)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.messages.records import is_record, to_tool_name
 from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
-from mlxoss.api.replay import ExactTurns
-from mlxoss.errors import InvalidRequest
+from mlxoss.api.replay import ExactTurns, is_blank, is_wordless
+from mlxoss.api.tool_loops import Answered, Called, ToolLoops
 from mlxoss.harmony.conversation import (
     DeveloperText,
     FinalText,
     FunctionCall,
     FunctionResult,
     Item,
+    PlainItem,
     Preamble,
     Reasoning,
-    TurnItem,
     UserText,
 )
 
@@ -45,11 +47,13 @@ def to_instructions(system: Sequence[Block] | None) -> str | None:
 
 def issued_call_ids(messages: Sequence[MessageParam]) -> tuple[str, ...]:
     """The ids of the calls whose exact turns still matter: those after the last answer."""
-    ids: list[str] = []
-    for _, blocks in _turns(messages):
-        calls = [block.id for _, block in blocks if block.type == "tool_use" and block.id]
-        ids = [*ids, *calls] if calls or not _has_text(blocks) else []
-    return tuple(ids)
+    turns = _Turns(messages)
+    return tuple(
+        block.id
+        for _, blocks in turns.all[turns.last_answer + 1 :]
+        for _, block in blocks
+        if block.type == "tool_use" and block.id
+    )
 
 
 def to_items(
@@ -58,21 +62,51 @@ def to_items(
     """Everything after the system's text.
 
     An answer of which ``turns`` knows the exact turn, and which says the same, becomes that
-    turn. Raises InvalidRequest, naming the block, for what is not text, a result of no call, and
-    thinking without a text that ``seal`` did not make.
+    turn. Of thinking that ``seal`` did not make its text is read, if it has any. Raises
+    InvalidRequest, naming the block, for what is not text, and a result of no call.
     """
-    converter = _Converter(seal, turns)
-    items: list[Item] = []
-    for role, blocks in _turns(messages):
-        items += converter.convert(role, blocks)
-    return tuple(items)
+    converter = _Converter(seal, turns, _Turns(messages))
+    return tuple(
+        item
+        for position in range(len(converter.conversation.all))
+        for item in converter.convert(position)
+    )
 
 
 _Placed = tuple[str, Block]
 """A block and the field that it is in."""
 
 
-def _turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[_Placed]]]:
+class _Turns:
+    """``all`` are the roles and blocks of the turns; ``loops`` are the calls among them."""
+
+    def __init__(self, messages: Sequence[MessageParam]) -> None:
+        self.all = list(_in_turns(messages))
+        self.loops = ToolLoops(self._steps())
+        answers = (i for i in range(len(self.all)) if self.is_answer(i))
+        self.last_answer = max(answers, default=-1)
+
+    def is_answer(self, position: int) -> bool:
+        """Whether the turn ends the tool loop: words, no call, and no call's result to come."""
+        role, blocks = self.all[position]
+        return (
+            role == "assistant"
+            and any(block.type == "text" and not is_blank(block.text) for _, block in blocks)
+            and not any(block.type == "tool_use" for _, block in blocks)
+            and not self.loops.is_open(position)
+        )
+
+    def _steps(self) -> Iterator[Called | Answered]:
+        for position, (role, blocks) in enumerate(self.all):
+            for param, block in blocks:
+                if role == "assistant" and block.type == "tool_use" and block.id and block.name:
+                    yield Called(position, block.id, block.name)
+                elif role == "user" and block.type == "tool_result" and block.tool_use_id:
+                    where = f"{param}.tool_use_id"
+                    yield Answered(position, block.tool_use_id, param, where)
+
+
+def _in_turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[_Placed]]]:
     """Messages of one role, one after the other, are one turn: clients may split them."""
     role, blocks = "", list[_Placed]()
     for position, message in enumerate(messages):
@@ -87,19 +121,16 @@ def _turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[_Placed
         yield role, blocks
 
 
-def _has_text(blocks: Sequence[_Placed]) -> bool:
-    return any(block.type == "text" for _, block in blocks)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Converter:
-    """Remembers the calls seen so far, to name the tool that a result answers."""
+    """Knows the whole conversation: what a block becomes depends on those around it."""
 
     seal: ContentSeal
     turns: ExactTurns
-    _names: dict[str, str] = field(default_factory=dict)
+    conversation: _Turns
 
-    def convert(self, role: str, blocks: Sequence[_Placed]) -> Sequence[Item]:
+    def convert(self, position: int) -> Sequence[Item]:
+        role, blocks = self.conversation.all[position]
         match role:
             case "system":
                 texts = [_text(block, param) for param, block in blocks]
@@ -107,7 +138,7 @@ class _Converter:
             case "user":
                 return list(self._user(blocks))
             case _:
-                return self._assistant(blocks)
+                return self._assistant(blocks, position)
 
     def _user(self, blocks: Sequence[_Placed]) -> Iterator[Item]:
         """The results first: they belong to the turn that is still open."""
@@ -121,48 +152,47 @@ class _Converter:
             yield UserText(_BLOCK_SEPARATOR.join(texts))
 
     def _result(self, block: Block, param: str) -> FunctionResult:
-        name = self._names.get(block.tool_use_id or "")
+        name = self.conversation.loops.names.get(param)
         if name is None:
             raise invalid(f"{param}.tool_use_id", "no call before it has this id")
         texts = [_text(part, f"{param}.content[{i}]") for i, part in enumerate(block.content or ())]
         output = _BLOCK_SEPARATOR.join(texts)
         return FunctionResult(name, f"{_FAILED}{output}" if block.is_error else output)
 
-    def _assistant(self, blocks: Sequence[_Placed]) -> Sequence[Item]:
+    def _assistant(self, blocks: Sequence[_Placed], position: int) -> Sequence[Item]:
         ids = [block.id for _, block in blocks if block.type == "tool_use"]
-        last = max((i for i, (_, block) in enumerate(blocks) if block.type == "text"), default=-1)
-        items: list[TurnItem] = []
-        for position, (param, block) in enumerate(blocks):
-            is_final = not ids and position == last
-            item = self._turn_item(block, param, is_final=is_final)
-            items += [] if item is None else [item]
+        is_over = position <= self.conversation.last_answer
+        found = [self._turn_item(block, param, is_over=is_over) for param, block in blocks]
+        items = [item for item in found if item is not None and not is_wordless(item)]
+        if self.conversation.is_answer(position):
+            last, text = max((i, it.text) for i, it in enumerate(items) if isinstance(it, Preamble))
+            items[last] = FinalText(text)
         record = self.turns.by_call(ids[0]) if ids and ids[0] else None
         if record is None or list(record.call_ids) != ids:
             return items
         exact = self.turns.matching(record, items)
         return items if exact is None else [exact]
 
-    def _turn_item(self, block: Block, param: str, *, is_final: bool) -> TurnItem | None:
+    def _turn_item(self, block: Block, param: str, *, is_over: bool) -> PlainItem | None:
+        """What the block becomes; texts are preambles. In a turn that ``is_over`` thinking is
+        dropped, so what is sealed stays so."""
         match block.type:
             case "thinking":
-                return self._reasoning(block.thinking, block.signature, f"{param}.signature")
+                return self._reasoning(block.thinking, None if is_over else block.signature)
             case "redacted_thinking":
-                return self._reasoning(None, block.data, f"{param}.data")
+                return self._reasoning(None, None if is_over else block.data)
             case "tool_use":
                 return self._call(block, param)
+            case kind if is_record(kind):
+                name = to_tool_name(kind, block.name)
+                return FunctionResult(name, block.text) if block.text else None
             case _:
-                text = _text(block, param)
-                return FinalText(text) if is_final else Preamble(text)
+                return Preamble(_text(block, param))
 
-    def _reasoning(self, text: str | None, sealed: str | None, param: str) -> Reasoning | None:
+    def _reasoning(self, text: str | None, sealed: str | None) -> Reasoning | None:
         """What the signature holds, whatever the text; another server's is worth its text."""
-        if sealed:
-            try:
-                return self.seal.open_reasoning(sealed, param=param)
-            except InvalidRequest:
-                if not text:
-                    raise
-        return Reasoning(text) if text else None
+        opened = self.seal.open_reasoning(sealed) if sealed else None
+        return opened or (Reasoning(text) if text else None)
 
     def _call(self, block: Block, param: str) -> FunctionCall:
         for name in ("id", "name", "input"):
@@ -170,7 +200,6 @@ class _Converter:
                 raise missing(f"{param}.{name}")
         assert block.id is not None
         assert block.name is not None
-        self._names[block.id] = block.name
         try:
             arguments = json.dumps(
                 block.input, ensure_ascii=False, allow_nan=False, separators=(",", ":")
@@ -182,7 +211,8 @@ class _Converter:
 
 def _text(block: ResultBlock, param: str) -> str:
     if block.type != "text":
-        raise unsupported(f"{param}.type", f"this model does not read '{block.type}' here")
+        reason = f"this model reads text, and no '{block.type}' here. {HOW_TO_GO_ON}"
+        raise unsupported(f"{param}.type", reason.removesuffix("."))
     if block.text is None:
         raise missing(f"{param}.text")
     return block.text

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from mlxoss.api.common import Stops, to_parts
 from mlxoss.api.errors import invalid, unsupported
+from mlxoss.api.messages.attachments import note_earlier
 from mlxoss.api.other_fields import MESSAGES, refuse_other_fields
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
@@ -183,9 +184,13 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
 
 
 def parse_messages_request(value: JsonObject) -> MessagesRequest:
-    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured."""
+    """Validate a request. Raises InvalidRequest for the first field that cannot be honoured.
+
+    Where a tool answered with an image or a document, or an earlier message holds one, there is
+    a note from here on. Documents of plain text and search results are text.
+    """
     refuse_other_fields(value, MESSAGES, MessagesRequest)
-    request = validate(MessagesRequest, value)
+    request = validate(MessagesRequest, note_earlier(value))
     _check_prompt(request)
     check_sampling(request)
     if request.top_logprobs is not None:
@@ -196,7 +201,7 @@ def parse_messages_request(value: JsonObject) -> MessagesRequest:
 def parse_count_tokens_request(value: JsonObject) -> MessagesPromptFields:
     """As :func:`parse_messages_request`, for what makes the prompt alone."""
     refuse_other_fields(value, MESSAGES, MessagesRequest)
-    request = validate(MessagesPromptFields, value)
+    request = validate(MessagesPromptFields, note_earlier(value))
     _check_prompt(request)
     return request
 

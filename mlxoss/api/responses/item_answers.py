@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypeAliasType, TypedDict
 
 from mlxoss.api.answers import LogprobEntry, SchemaExtra
@@ -11,6 +12,34 @@ from mlxoss.api.answers import LogprobEntry, SchemaExtra
 Role = Literal["user", "assistant", "system", "developer"]
 Phase = Literal["commentary", "final_answer"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
+RecordType = Literal[
+    "additional_tools",
+    "agent_message",
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "code_interpreter_call",
+    "compaction_trigger",
+    "computer_call",
+    "computer_call_output",
+    "context_compaction",
+    "file_search_call",
+    "ghost_snapshot",
+    "image_generation_call",
+    "local_shell_call",
+    "local_shell_call_output",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_call",
+    "mcp_list_tools",
+    "program",
+    "program_output",
+    "shell_call",
+    "shell_call_output",
+    "tool_search_call",
+    "tool_search_output",
+    "web_search_call",
+]
+"""Items that this server never writes, but that conversations begun elsewhere hold."""
 
 
 class InputText(TypedDict):
@@ -129,6 +158,14 @@ class ListedCompaction(TypedDict):
     encrypted_content: str
 
 
+@with_config(ConfigDict(extra="allow"))
+class ListedRecord(TypedDict):
+    """What another server did, or is told, as it was put in."""
+
+    id: str
+    type: RecordType
+
+
 ListedItem = TypeAliasType(
     "ListedItem",
     Annotated[
@@ -137,7 +174,8 @@ ListedItem = TypeAliasType(
         | ListedFunctionCall
         | ListedCustomCall
         | ListedCallOutput
-        | ListedCompaction,
+        | ListedCompaction
+        | ListedRecord,
         SchemaExtra(description="One item."),
     ],
 )

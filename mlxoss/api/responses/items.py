@@ -8,7 +8,7 @@ item of its type has are dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -23,10 +23,12 @@ from mlxoss.api.responses.item_answers import (
     ListedFunctionCall,
     ListedMessage,
     ListedReasoning,
+    ListedRecord,
     MessageHead,
     OutputText,
     Phase,
     ReasoningHead,
+    RecordType,
     Refusal,
     Role,
 )
@@ -78,6 +80,12 @@ class _Item(StrictModel):
     model_config = ConfigDict(json_schema_extra=_without_id)
 
     id: Id
+
+
+class Said(StrictModel):
+    """What a message says, and ``agent_message`` too."""
+
+    content: Parts
 
 
 class MessageItem(_Item):
@@ -230,6 +238,33 @@ class CompactionItem(_Item):
         }
 
 
+class RecordItem(_Item):
+    """What another server did, or is told; kept and listed as it came.
+
+    ``mlxoss.api.responses.records`` says what the model reads of it.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: RecordType
+
+    @property
+    def fields(self) -> JsonObject:
+        """What it holds besides its id and type."""
+        return self.model_extra or {}
+
+    @property
+    def call_id(self) -> str | None:
+        """The id under which a client may answer the call that this is."""
+        call_id = self.fields.get("call_id")
+        return call_id if isinstance(call_id, str) and self.type.endswith("_call") else None
+
+    def to_json(self) -> ListedRecord:
+        """The item as it is listed."""
+        item: ListedRecord = {"id": self.id, "type": self.type}
+        return cast("ListedRecord", {**self.fields, **item})
+
+
 Item = (
     MessageItem
     | ReasoningItem
@@ -237,6 +272,7 @@ Item = (
     | CustomCallItem
     | CallOutputItem
     | CompactionItem
+    | RecordItem
 )
 
 

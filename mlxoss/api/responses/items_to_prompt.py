@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.params import flatten
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.replay import ExactTurns, is_blank, is_wordless
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -20,7 +20,16 @@ from mlxoss.api.responses.items import (
     Item,
     MessageItem,
     ReasoningItem,
+    RecordItem,
 )
+from mlxoss.api.responses.records import (
+    SEALED_NOTE,
+    is_record,
+    to_agent_text,
+    to_record,
+    to_tool_name,
+)
+from mlxoss.api.tool_loops import Answered, Called, ToolLoops
 from mlxoss.harmony import conversation as harmony
 
 _MESSAGE_SEPARATOR = "\n\n"
@@ -40,8 +49,9 @@ def to_conversation_items(
 ) -> tuple[str | None, tuple[harmony.Item, ...]]:
     """Leading system and developer text, if any, and everything after it.
 
-    ``items`` follow ``history`` and have passed ``check_items``. Raises InvalidRequest,
-    naming ``input[i]``, for content that ``seal`` did not make.
+    ``items`` follow ``history`` and have passed ``check_items``. Of reasoning that ``seal`` did
+    not make its text or summary is read, if it has any. Raises InvalidRequest, naming
+    ``input[i]``, for a compaction that ``seal`` did not make.
     """
     everything = [*history, *items]
     first = next(
@@ -66,11 +76,14 @@ def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
 
 
 def _is_instruction(item: Item) -> bool:
+    """Also what is not for the model: it may stand before or between them."""
+    if isinstance(item, RecordItem):
+        return item.type != "agent_message" and not is_record(item.type)
     return isinstance(item, MessageItem) and item.role in ("system", "developer")
 
 
 class _Converter:
-    """Remembers the calls seen so far, to name the function that an output answers."""
+    """Knows the whole conversation: what an item becomes depends on those around it."""
 
     def __init__(
         self, everything: Sequence[Item], *, first_of_input: int, seal: ContentSeal
@@ -78,54 +91,106 @@ class _Converter:
         self._everything = everything
         self._first_of_input = first_of_input
         self._seal = seal
-        self._names: dict[str, str] = {}
+        self._loops = ToolLoops(self._steps())
+        self._before_call = self._find_before_call()
+        self._last_final = max(filter(self._is_final, range(len(everything))), default=-1)
 
     def convert(self, position: int) -> harmony.PlainItem | None:
         match self._everything[position]:
             case MessageItem(role="user", text=text):
                 return harmony.UserText(text)
             case MessageItem(role="assistant", text=text):
-                is_preamble = self._is_preamble(position)
-                return harmony.Preamble(text) if is_preamble else harmony.FinalText(text)
+                is_final = self._is_final(position)
+                return harmony.FinalText(text) if is_final else harmony.Preamble(text)
             case MessageItem(text=text):
                 return harmony.DeveloperText(text)
             case ReasoningItem() as item:
                 return self._reasoning(item, position)
             case FunctionCallItem(arguments=text) | CustomCallItem(input=text) as item:
-                name = self._names[item.call_id] = flatten(item.name, item.namespace)
+                name = flatten(item.name, item.namespace)
                 return harmony.FunctionCall(name, text, isinstance(item, CustomCallItem))
             case CallOutputItem() as item:
                 # Only in a conversation whose call was deleted is there none.
-                called = self._names.get(item.call_id)
+                called = self._loops.names.get(position)
+                self._note_sealed(item.text)
                 return None if called is None else harmony.FunctionResult(called, item.text)
+            case RecordItem() as item:
+                return self._record(item)
             case CompactionItem(encrypted_content=content):
-                summary = self._seal.open_compaction(content, param=self._param(position))
+                param = self._param(position, "encrypted_content")
+                summary = self._seal.open_compaction(content, param=param)
                 return harmony.UserText(_SUMMARY_HEADING + summary)
 
-    def _reasoning(self, item: ReasoningItem, position: int) -> harmony.Reasoning | None:
-        if item.encrypted_content is None:
-            return harmony.Reasoning(item.text) if item.text else None
-        return self._seal.open_reasoning(item.encrypted_content, param=self._param(position))
+    def _record(self, item: RecordItem) -> harmony.UserText | harmony.FunctionResult | None:
+        """A text to the model, or what a tool elsewhere did: what tools say is no instruction."""
+        if item.type == "agent_message":
+            text = to_agent_text(item.fields)
+            self._note_sealed(text)
+            return harmony.UserText(text)
+        record = to_record(item.type, item.fields)
+        name = to_tool_name(item.type)
+        return None if record is None else harmony.FunctionResult(name, record)
 
-    def _is_preamble(self, position: int) -> bool:
-        """Whether the message is one; without a phase it is if a call follows in its turn."""
-        message = self._everything[position]
-        if isinstance(message, MessageItem) and message.phase is not None:
-            return message.phase == "commentary"
-        for item in self._everything[position + 1 :]:
+    def _note_sealed(self, text: str) -> None:
+        if SEALED_NOTE in text:
+            self._seal.note_foreign()
+
+    def _reasoning(self, item: ReasoningItem, position: int) -> harmony.Reasoning | None:
+        """What it holds, sealed or as text. Before the last answer, where reasoning is dropped,
+        what is sealed stays so."""
+        opened = None
+        if item.encrypted_content and position > self._last_final:
+            opened = self._seal.open_reasoning(item.encrypted_content)
+        return opened or (harmony.Reasoning(item.text) if item.text else None)
+
+    def _is_final(self, position: int) -> bool:
+        """Whether the item ends a turn: without a phase, an answer with words, behind which no
+        call and no call's output follows."""
+        match self._everything[position]:
+            case MessageItem(role="assistant", phase=phase, text=text):
+                if phase == "commentary" or (phase is None and is_blank(text)):
+                    return False
+                if phase is not None and not is_blank(text):
+                    return True
+                return position not in self._before_call and not self._loops.is_open(position)
+            case _:
+                return False
+
+    def _find_before_call(self) -> set[int]:
+        """Where in the same turn a call is to come, or a record of one."""
+        found: set[int] = set()
+        is_before = False
+        for position in reversed(range(len(self._everything))):
+            if is_before:
+                found.add(position)
+            match self._everything[position]:
+                case FunctionCallItem() | CustomCallItem():
+                    is_before = True
+                case RecordItem(type=kind) if kind != "agent_message":
+                    is_before = is_before or is_record(kind)
+                case ReasoningItem() | MessageItem(role="assistant"):
+                    pass
+                case _:
+                    is_before = False
+        return found
+
+    def _steps(self) -> Iterator[Called | Answered]:
+        for position, item in enumerate(self._everything):
             match item:
                 case FunctionCallItem() | CustomCallItem():
-                    return True
-                case ReasoningItem() | MessageItem(role="assistant"):
-                    continue
-                case _:
-                    break
-        return False
+                    name = flatten(item.name, item.namespace)
+                    kind = "custom" if isinstance(item, CustomCallItem) else "function"
+                    yield Called(position, item.call_id, name, kind)
+                case RecordItem(type=kind, call_id=str(call_id)):
+                    yield Called(position, call_id, to_tool_name(kind), "function")
+                case CallOutputItem():
+                    kind = item.type.removesuffix("_call_output").removesuffix("_tool")
+                    param = self._param(position, "call_id")
+                    yield Answered(position, item.call_id, position, param, kind)
 
-    def _param(self, position: int) -> str:
+    def _param(self, position: int, name: str) -> str:
         index = position - self._first_of_input
-        place = f"input[{index}]" if index >= 0 else "previous_response_id"
-        return f"{place}.encrypted_content" if index >= 0 else place
+        return f"input[{index}].{name}" if index >= 0 else "previous_response_id"
 
 
 def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.Item]:
@@ -133,7 +198,7 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
         (i for i, entry in enumerate(entries) if isinstance(entry.item, harmony.FinalText)),
         default=-1,
     )
-    yield from (entry.item for entry in entries[:after_final])
+    yield from (entry.item for entry in entries[:after_final] if not is_wordless(entry.item))
     position = after_final
     is_turn_start = True
     while position < len(entries):
@@ -141,10 +206,11 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
         exact = _by_item(rest, turns) or (_by_call(rest, turns) if is_turn_start else None)
         if exact is None:
             item = entries[position].item
-            yield item
-            # Where a turn's first items do not match, the rest must not bring them back.
-            is_turn_start = not isinstance(item, harmony.TurnItem)
             position += 1
+            if not is_wordless(item):
+                yield item
+                # Where a turn's first items do not match, the rest must not bring them back.
+                is_turn_start = not isinstance(item, harmony.TurnItem)
         else:
             turn, length = exact
             yield turn

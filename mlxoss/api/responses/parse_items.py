@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
+from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.errors import invalid, missing
+from mlxoss.api.responses.attachments import note_earlier
+from mlxoss.api.responses.item_answers import RecordType
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -17,7 +20,10 @@ from mlxoss.api.responses.items import (
     ItemPart,
     MessageItem,
     ReasoningItem,
+    RecordItem,
+    Said,
 )
+from mlxoss.api.responses.tools import check_added_tools
 from mlxoss.api.validation import to_param, validate
 from mlxoss.errors import InvalidRequest, NotFound
 
@@ -39,6 +45,8 @@ class _Type:
     parts: tuple[str, ...] = ()
 
 
+_RECORD = "item_"
+
 _TYPES: MappingProxyType[str, _Type] = MappingProxyType(
     {
         "message": _Type(MessageItem, "msg_", ("content",)),
@@ -48,8 +56,13 @@ _TYPES: MappingProxyType[str, _Type] = MappingProxyType(
         "custom_tool_call": _Type(CustomCallItem, "ctc_"),
         "custom_tool_call_output": _Type(CallOutputItem, "ctco_", ("output",)),
         "compaction": _Type(CompactionItem, "cmp_"),
+        **{kind: _Type(RecordItem, _RECORD) for kind in get_args(RecordType)},
     }
 )
+_NAMED_BY_ITS_CALL = "local_shell_call_output"
+"""Its ``id`` is that of the call, where another item has it."""
+_MARK = "context_compaction"
+"""Codex's: a compaction, or where it has no content the mark of one that Codex made itself."""
 _ALIASES = MappingProxyType({"compaction_summary": "compaction"})
 _TEXTUAL = frozenset({"text", "input_text", "output_text", "summary_text", "reasoning_text"})
 _REFERENCE = "item_reference"
@@ -60,9 +73,7 @@ def referenced_ids(values: Sequence[object]) -> tuple[str, ...]:
     return tuple(
         value["id"]
         for value in values
-        if isinstance(value, dict)
-        and value.get("type") == _REFERENCE
-        and isinstance(value.get("id"), str)
+        if isinstance(value, Mapping) and _is_reference(value) and isinstance(value.get("id"), str)
     )
 
 
@@ -71,11 +82,14 @@ def parse_items(
 ) -> tuple[Item, ...]:
     """Validate items; those without an id get one, references become what they point at.
 
+    Where a tool answered with an image, audio or a file, or an earlier message holds one, there
+    is a note from here on.
     Raises InvalidRequest that names the item, or NotFound for a reference to nothing.
     ``field`` is what the list is called in the request.
     """
     return tuple(
-        _parse(value, (field, position), make_id, find) for position, value in enumerate(values)
+        _parse(value, (field, position), make_id, find)
+        for position, value in enumerate(note_earlier(values))
     )
 
 
@@ -111,13 +125,18 @@ def check_items(history: Sequence[Item], items: Sequence[Item], *, field: str = 
 
 
 def _is_call(item: Item) -> bool:
-    return isinstance(item, FunctionCallItem | CustomCallItem)
+    return isinstance(item, FunctionCallItem | CustomCallItem) or (
+        isinstance(item, RecordItem) and item.call_id is not None
+    )
 
 
 def _call_key(item: Item) -> tuple[bool, str]:
     match item:
         case FunctionCallItem():
             return False, item.call_id
+        case RecordItem(call_id=str(call_id)):
+            # Codex answers a call of the local shell as one of a function.
+            return False, call_id
         case CustomCallItem():
             return True, item.call_id
         case CallOutputItem():
@@ -134,11 +153,17 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     if kind == _REFERENCE:
         return _resolve(value, location, find)
     kind = _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+    if kind == _MARK and value.get("encrypted_content"):
+        kind = "compaction"
     known = _TYPES.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise invalid(f"{param}.type", f"items of type {kind!r} are not supported")
+    if kind == _NAMED_BY_ITS_CALL:
+        value = _with_own_id(value)
     fields = {**value, "type": kind, "id": value.get("id") or make_id(known.prefix)}
     item = validate(known.model, fields, location)
+    if isinstance(item, RecordItem):
+        _check_record(item, location)
     for name in known.parts:
         parts = getattr(item, name)
         if isinstance(parts, list):
@@ -146,13 +171,34 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
     return item
 
 
+def _check_record(item: RecordItem, location: Location) -> None:
+    check_added_tools(item, location)
+    if item.type == "agent_message":
+        said = validate(Said, item.fields, location)
+        _check_parts(said.content, (*location, "content"))
+
+
+def _with_own_id(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    item_id = value.get("id")
+    if not isinstance(item_id, str) or item_id.startswith(_RECORD):
+        return value
+    return {"call_id": item_id, **value, "id": None}
+
+
 def _type_of(value: Mapping[str, Any], location: Location) -> str:
     """The type of an item that names none: a message has a role, a reference only an id."""
     if "role" in value:
         return "message"
-    if list(value) == ["id"]:
+    if _is_reference(value):
         return _REFERENCE
     raise missing(to_param((*location, "type")))
+
+
+def _is_reference(value: Mapping[str, Any]) -> bool:
+    """By its type, or by having nothing but an id: the type may be left out, or null."""
+    kind = value.get("type")
+    named = {name for name, one in value.items() if one is not None}
+    return kind == _REFERENCE or (kind is None and named == {"id"})
 
 
 def _resolve(value: Mapping[str, Any], location: Location, find: FindItem) -> Item:
@@ -182,7 +228,7 @@ def _check_parts(parts: Sequence[ItemPart], location: Location) -> None:
         else:
             raise InvalidRequest(
                 f"Invalid '{param}': content of type '{part.type}' is not supported; "
-                "this model reads text only.",
+                f"this model reads text only. {HOW_TO_GO_ON}",
                 param=param,
                 code="unsupported_content_type",
             )

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from mlxoss.api.errors import invalid, missing
 from mlxoss.api.params import FunctionName, flatten
+from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, read_later, to_param, validate
 from mlxoss.core import JsonObject
@@ -23,6 +24,9 @@ from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
 
 Location = tuple[int | str, ...]
+
+_ADDING = frozenset({"additional_tools", "tool_search_output"})
+"""Items that give the model tools in the middle of a conversation."""
 
 
 class FunctionToolParam(StrictModel):
@@ -118,25 +122,14 @@ class _Entry:
     call: CallRule
 
 
-def read_tools(tools: Sequence[Any] | None) -> ToolTable:
-    """Validate ``tools``. Raises InvalidRequest that names the tool."""
-    entries: list[_Entry] = []
-    public: list[JsonObject] = []
-    dropped: list[str] = []
-    for position, value in enumerate(tools or ()):
-        location: Location = ("tools", position)
-        match _type_of(value, location):
-            case "function" | "custom":
-                entry, shown = _read_tool(value, location)
-                entries.append(entry)
-                public.append(shown)
-            case "namespace":
-                group = validate(NamespaceParam, value, location)
-                parts = list(_read_namespace(group, location))
-                entries += [entry for entry, _ in parts]
-                public.append(_public_namespace(group, [shown for _, shown in parts]))
-            case other:
-                dropped.append(other)
+def read_tools(tools: Sequence[Any] | None, items: Sequence[Item] = ()) -> ToolTable:
+    """Validate ``tools``. Raises InvalidRequest that names the tool.
+
+    Those that ``items`` add join them, unless their names are taken: the model knows all of a
+    conversation's tools from its beginning.
+    """
+    entries, public, dropped = _read(tools or (), ("tools",))
+    entries += _added(items, {entry.tool.name for entry in entries})
     names: dict[str, ToolName] = {}
     for entry in entries:
         if entry.tool.name in names:
@@ -150,6 +143,49 @@ def read_tools(tools: Sequence[Any] | None) -> ToolTable:
         public=tuple(public),
         dropped=tuple(dropped),
     )
+
+
+def check_added_tools(item: RecordItem, location: Location) -> None:
+    """Raises InvalidRequest for tools that the item at ``location`` adds and nobody can call."""
+    if item.type in _ADDING:
+        tools = item.fields.get("tools")
+        if not isinstance(tools, list | None):
+            raise invalid(to_param((*location, "tools")), "input should be an array")
+        _read(tools or (), (*location, "tools"))
+
+
+def _added(items: Sequence[Item], taken: set[str]) -> list[_Entry]:
+    """The latest word on each tool that ``items`` add."""
+    found: dict[str, _Entry] = {}
+    for item in items:
+        if isinstance(item, RecordItem) and item.type in _ADDING:
+            entries, _, _ = _read(item.fields.get("tools") or (), ("input",))
+            found |= {entry.tool.name: entry for entry in entries}
+    return [entry for name, entry in found.items() if name not in taken]
+
+
+def _read(
+    tools: Sequence[Any], where: Location
+) -> tuple[list[_Entry], list[JsonObject], list[str]]:
+    """The tools, what is public of them, and the types of those left out."""
+    entries: list[_Entry] = []
+    public: list[JsonObject] = []
+    dropped: list[str] = []
+    for position, value in enumerate(tools):
+        location: Location = (*where, position)
+        match _type_of(value, location):
+            case "function" | "custom":
+                entry, shown = _read_tool(value, location)
+                entries.append(entry)
+                public.append(shown)
+            case "namespace":
+                group = validate(NamespaceParam, value, location)
+                parts = list(_read_namespace(group, location))
+                entries += [entry for entry, _ in parts]
+                public.append(_public_namespace(group, [shown for _, shown in parts]))
+            case other:
+                dropped.append(other)
+    return entries, public, dropped
 
 
 def _type_of(value: Any, location: Location) -> str:

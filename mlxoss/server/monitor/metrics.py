@@ -136,6 +136,11 @@ class Readings(Collector):
             ),
             services.turns.recoveries,
         )
+        yield _count(
+            "foreign_contents",
+            "Encrypted contents in requests that another server or key sealed.",
+            services.turns.foreign.count,
+        )
         for name, size in read_memory(model_is_loaded=engine.state is EngineState.OK).items():
             owner = "memory" if name == "process_bytes" else "memory_mlx"
             yield _gauge(f"{owner}_{name}", "As in 'memory' of /health.", size)

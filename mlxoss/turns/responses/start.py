@@ -89,11 +89,11 @@ async def load_prompt(
     local: LocalResponse | None = None,
 ) -> Prompted:
     """Look up what ``request`` goes on from. Raises InvalidRequest or NotFound."""
-    tools = read_tools(request.tools)
     origin = PromptOrigin(request.previous_response_id, request.conversation)
     storage = context.storage
     earlier = await load_context(storage.store, origin, context.date, local)
     own = await load_input(storage.store, request.input or [], earlier)
+    tools = read_tools(request.tools, (*earlier.items, *own.items))
     # A conversation keeps the items of responses that are not stored, but not their turns.
     with_calls = (*earlier.items, *own.items) if request.conversation else own.items
     unstored = await turns_of_calls(storage.volatile, issued_call_ids(with_calls))
