@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -36,8 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the plugin here: ``pytest`` alone has no path to it before."""
+    """Register the plugin here, since ``pytest`` alone has no path to it; set signals right."""
     config.pluginmanager.register(leftovers)
+    # A shell starts what runs in the background with SIGINT ignored, and so would be what tests
+    # start, some of which they end by it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

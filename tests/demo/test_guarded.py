@@ -18,6 +18,8 @@ from tests.support.engine.harness import run_batch
 
 from .test_turns import CITY_WEATHER, PERSON, TIME, WEATHER
 
+pytestmark = pytest.mark.slow
+
 ASKED: dict[str, tuple[str, Effort, tuple[FunctionTool, ...], ResponseFormat | None]] = {
     "greeting": ("Hello!", Effort.LOW, (), None),
     "reasoning": ("What is 12 + 7?", Effort.MEDIUM, (), None),

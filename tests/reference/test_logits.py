@@ -77,6 +77,7 @@ def test_step_by_step_from_the_beginning(
     assert check(reference, 0, outcome) == [p for p in POSITIONS if p <= 140]
 
 
+@pytest.mark.slow
 def test_step_by_step_together(
     history: History, reference: Golden, guards: GrammarCompiler
 ) -> None:

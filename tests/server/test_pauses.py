@@ -20,7 +20,7 @@ from tests.support.engine.leaning import Leaning
 from tests.support.engine.pausing import with_places
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
-from tests.support.server.harness import MODEL, Server, running
+from tests.support.server.harness import MODEL, Server, running, set_at_last
 from tests.support.server.scripts import always, final
 from tests.support.waiting import until
 
@@ -65,13 +65,23 @@ def test_four_chats_run_together_in_a_room_for_63_000(
         assert max(rows) == 1
 
 
+def asked_for(server: Server) -> int:
+    status = server.services.engine.status()
+    return status.active + status.waiting
+
+
 def test_a_pause_is_seen_by_all_but_the_client(serve: Serve, encoding: Encoding) -> None:
     text = " ".join(f"word{number}" for number in range(100))
     backend = ScriptedBackend(always(encoding, final(text)))
     server = serve(backend)
     assert chat(server, "Hi") == text
     backend.held_tokens = 3 * len(backend.inserted[0].prompt_ids) + 100
-    assert chat_together(server, ["Hi"] * 4) == [text] * 4
+    backend.gate.clear()
+    with ThreadPoolExecutor(1) as pool, set_at_last(backend.gate):
+        answers = pool.submit(chat_together, server, ["Hi"] * 4)
+        until(lambda: asked_for(server) == 4)
+        backend.gate.set()
+        assert answers.result() == [text] * 4
     health = ask(server, "GET", "/health").json
     assert health["pauses"] > 0
     assert (health["active_requests"], health["paused_requests"]) == (0, 0)
