@@ -10,7 +10,7 @@ from mlxoss.api.errors import invalid
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class CallMade:
     """A call of the tool ``name``. ``place`` counts up; ids of one ``kind`` belong together."""
 
     place: int
@@ -20,7 +20,7 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallResult:
     """What a tool answered: ``where`` is its own, ``param`` the field that holds the id."""
 
     place: int
@@ -39,7 +39,7 @@ class ToolLoops:
     the calls are of different tools.
     """
 
-    def __init__(self, steps: Iterable[Called | Answered]) -> None:
+    def __init__(self, steps: Iterable[CallMade | CallResult]) -> None:
         self._names: dict[Hashable, str] = {}
         batches = _to_batches(steps)
         for batch in batches:
@@ -65,8 +65,8 @@ class ToolLoops:
 class _Batch:
     """Calls under one id, and what was answered to it before the next such call."""
 
-    calls: list[Called] = field(default_factory=list)
-    answers: list[Answered] = field(default_factory=list)
+    calls: list[CallMade] = field(default_factory=list)
+    answers: list[CallResult] = field(default_factory=list)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -86,13 +86,13 @@ class _Batch:
         return {answer.where: name for answer, name in zip(self.answers, names, strict=False)}
 
 
-def _to_batches(steps: Iterable[Called | Answered]) -> Sequence[_Batch]:
+def _to_batches(steps: Iterable[CallMade | CallResult]) -> Sequence[_Batch]:
     batches: list[_Batch] = []
     latest: dict[tuple[str, str], _Batch] = {}
     for step in steps:
         key = (step.kind, step.call_id)
         batch = latest.get(key)
-        if isinstance(step, Answered):
+        if isinstance(step, CallResult):
             if batch is not None:
                 batch.answers.append(step)
             continue

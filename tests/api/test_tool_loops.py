@@ -6,18 +6,18 @@ import random
 
 import pytest
 
-from mlxoss.api.tool_loops import Answered, Called, ToolLoops
+from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.errors import InvalidRequest
 
-Step = Called | Answered
+Step = CallMade | CallResult
 
 
 def steps(text: str) -> list[Step]:
     """``f1`` calls the tool f under the id 1; ``-1`` answers it."""
     return [
-        Answered(place, word[1:], place, f"at[{place}]")
+        CallResult(place, word[1:], place, f"at[{place}]")
         if word[0] == "-"
-        else Called(place, word[1:], word[0])
+        else CallMade(place, word[1:], word[0])
         for place, word in enumerate(text.split())
     ]
 
@@ -51,10 +51,10 @@ def test_counts_that_do_not_allow_it_are_refused(text: str) -> None:
 def test_kinds_are_told_apart() -> None:
     loops = ToolLoops(
         [
-            Called(0, "1", "f", "function"),
-            Called(1, "1", "g", "custom"),
-            Answered(2, "1", "a", "x", "custom"),
-            Answered(3, "1", "b", "x", "function"),
+            CallMade(0, "1", "f", "function"),
+            CallMade(1, "1", "g", "custom"),
+            CallResult(2, "1", "a", "x", "custom"),
+            CallResult(3, "1", "b", "x", "function"),
         ]
     )
     assert loops.names == {"a": "g", "b": "f"}
@@ -67,8 +67,8 @@ def test_a_loop_is_open_from_a_call_to_its_last_answer() -> None:
         spans = [sorted(rng.sample(range(30), 2)) for _ in range(count)]
         found: list[Step] = []
         for number, (begin, end) in enumerate(spans):
-            found.append(Called(begin, str(number), "f"))
-            found.append(Answered(end, str(number), number, "x"))
+            found.append(CallMade(begin, str(number), "f"))
+            found.append(CallResult(end, str(number), number, "x"))
         loops = ToolLoops(sorted(found, key=lambda step: step.place))
         for place in range(30):
             expected = any(begin < place < end for begin, end in spans)

@@ -13,7 +13,7 @@ from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.chat.request import ChatMessageParam, ContentPart
 from mlxoss.api.errors import missing
 from mlxoss.api.replay import ExactTurns, is_blank
-from mlxoss.api.tool_loops import Answered, Called, ToolLoops
+from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,
@@ -97,19 +97,19 @@ class _Messages:
             is_before = is_before or _has_calls(message)
         return found
 
-    def _steps(self) -> Iterator[Called | Answered]:
+    def _steps(self) -> Iterator[CallMade | CallResult]:
         for place, message in enumerate(self._messages):
             for call in message.tool_calls or ():
-                yield Called(place, call.id, call.name)
+                yield CallMade(place, call.id, call.name)
             if message.function_call is not None:
                 name = message.function_call.name
-                yield Called(place, name, name, "function")
+                yield CallMade(place, name, name, "function")
             if message.role == "tool" and message.tool_call_id is not None:
                 param = f"messages[{place}].tool_call_id"
-                yield Answered(place, message.tool_call_id, place, param)
+                yield CallResult(place, message.tool_call_id, place, param)
             elif message.role == "function" and message.name is not None:
                 param = f"messages[{place}].name"
-                yield Answered(place, message.name, place, param, "function")
+                yield CallResult(place, message.name, place, param, "function")
 
 
 def _has_calls(message: ChatMessageParam) -> bool:

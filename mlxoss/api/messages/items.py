@@ -16,7 +16,7 @@ from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.messages.records import is_record, to_tool_name
 from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
 from mlxoss.api.replay import ExactTurns, is_blank, is_wordless
-from mlxoss.api.tool_loops import Answered, Called, ToolLoops
+from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.harmony.conversation import (
     DeveloperText,
     FinalText,
@@ -96,14 +96,14 @@ class _Turns:
             and not self.loops.is_open(position)
         )
 
-    def _steps(self) -> Iterator[Called | Answered]:
+    def _steps(self) -> Iterator[CallMade | CallResult]:
         for position, (role, blocks) in enumerate(self.all):
             for param, block in blocks:
                 if role == "assistant" and block.type == "tool_use" and block.id and block.name:
-                    yield Called(position, block.id, block.name)
+                    yield CallMade(position, block.id, block.name)
                 elif role == "user" and block.type == "tool_result" and block.tool_use_id:
                     where = f"{param}.tool_use_id"
-                    yield Answered(position, block.tool_use_id, param, where)
+                    yield CallResult(position, block.tool_use_id, param, where)
 
 
 def _in_turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[_Placed]]]:

@@ -29,7 +29,7 @@ from mlxoss.api.responses.records import (
     to_record,
     to_tool_name,
 )
-from mlxoss.api.tool_loops import Answered, Called, ToolLoops
+from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.harmony import conversation as harmony
 
 _MESSAGE_SEPARATOR = "\n\n"
@@ -174,19 +174,19 @@ class _Converter:
                     is_before = False
         return found
 
-    def _steps(self) -> Iterator[Called | Answered]:
+    def _steps(self) -> Iterator[CallMade | CallResult]:
         for position, item in enumerate(self._everything):
             match item:
                 case FunctionCallItem() | CustomCallItem():
                     name = flatten(item.name, item.namespace)
                     kind = "custom" if isinstance(item, CustomCallItem) else "function"
-                    yield Called(position, item.call_id, name, kind)
+                    yield CallMade(position, item.call_id, name, kind)
                 case RecordItem(type=kind, call_id=str(call_id)):
-                    yield Called(position, call_id, to_tool_name(kind), "function")
+                    yield CallMade(position, call_id, to_tool_name(kind), "function")
                 case CallOutputItem():
                     kind = item.type.removesuffix("_call_output").removesuffix("_tool")
                     param = self._param(position, "call_id")
-                    yield Answered(position, item.call_id, position, param, kind)
+                    yield CallResult(position, item.call_id, position, param, kind)
 
     def _param(self, position: int, name: str) -> str:
         index = position - self._first_of_input
