@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mlxoss.api.errors import invalid
 from mlxoss.api.tool_choice import ToolChoice
 from mlxoss.core import JsonObject
 from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
-from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+from mlxoss.harmony.grammar.rules import (
+    ANY_OBJECT,
+    Body,
+    CallRule,
+    FreeText,
+    Json,
+    Lark,
+    Regex,
+    TurnRules,
+)
 from mlxoss.harmony.json_schema import names_no_arguments
 
 _NO_ARGUMENTS: JsonObject = {
@@ -20,15 +31,25 @@ _NO_ARGUMENTS: JsonObject = {
 def function_rule(
     name: str, parameters: JsonSchema | None, *, strict: bool | None, param: str
 ) -> CallRule:
-    """A function tool: its arguments follow its schema if ``strict``, else are any object.
+    """A function tool: its arguments are an object that follows its schema.
 
-    Those of a function without arguments are ``{}``, since it is shown as one that has none.
+    Unless ``strict``, they are any object where that cannot be enforced, or says nothing of them.
+    If it is, those of a function without arguments are ``{}``, since it is shown as one that has
+    none. Raises InvalidRequest for a strict schema of something else than objects.
     """
-    if not strict:
-        return CallRule(name, Json({"type": "object"}), param)
     if parameters is None or names_no_arguments(parameters):
-        parameters = _NO_ARGUMENTS
-    return CallRule(name, Json(parameters), param)
+        return CallRule(name, Json(_NO_ARGUMENTS) if strict else ANY_OBJECT, param)
+    if isinstance(parameters, bool) or not _may_be_object(parameters):
+        if strict:
+            raise invalid(param, "a function's arguments are always an 'object'")
+        return CallRule(name, ANY_OBJECT, param)
+    # The type alone keeps references and alternatives to objects too.
+    return CallRule(name, Json({**parameters, "type": "object"}), param, is_strict=bool(strict))
+
+
+def _may_be_object(parameters: Mapping[str, Any]) -> bool:
+    declared = parameters.get("type", "object")
+    return declared == "object" or (isinstance(declared, list) and "object" in declared)
 
 
 def custom_rule(name: str, syntax: str | None, definition: str | None, *, param: str) -> CallRule:

@@ -187,6 +187,26 @@ def test_strict_functions_without_arguments_get_none() -> None:
         assert rule.body == ANY, parameters
 
 
+@pytest.mark.parametrize("root", [{"type": "string"}, {"type": ["array", "null"]}])
+def test_a_strict_root_is_an_object(root: Any) -> None:
+    with pytest.raises(InvalidRequest, match="object") as caught:
+        turn(tools=[function("f", parameters=root, strict=True)])
+    assert caught.value.param == "tools[0].function.parameters"
+    with pytest.raises(InvalidRequest, match="object") as caught:
+        read_tools([{"type": "function", "name": "f", "parameters": root, "strict": True}])
+    assert caught.value.param == "tools[0].parameters"
+    (rule,) = turn(tools=[function("f", parameters=root)]).rules.calls
+    assert rule.body == ANY
+
+
+def test_functions_that_are_not_strict_follow_their_schema_too() -> None:
+    schema = {"properties": {"a": {"type": "string"}}, "required": ["a"]}
+    for strict in (None, False, True):
+        (rule,) = turn(tools=[function("f", parameters=schema, strict=strict)]).rules.calls
+        assert rule.body == Json({**schema, "type": "object"})
+        assert rule.is_strict is bool(strict)
+
+
 def test_formats_are_the_finals_form() -> None:
     assert turn(response_format={"type": "json_object"}).rules.final == ANY
     for strict in (True, False, None):

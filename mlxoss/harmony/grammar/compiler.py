@@ -22,12 +22,14 @@ turn.
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import (
     CALL,
     CHANNEL,
@@ -43,10 +45,15 @@ from mlxoss.harmony.encoding import (
 )
 from mlxoss.harmony.grammar.matcher import GrammarMatcher
 from mlxoss.harmony.grammar.reasons import to_reason
+from mlxoss.harmony.grammar.relax import relax, to_key
 from mlxoss.harmony.grammar.render import render_body_grammar, render_grammar, unusable
-from mlxoss.harmony.grammar.rules import TurnRules
+from mlxoss.harmony.grammar.rules import CallRule, TurnRules
+
+logger = logging.getLogger(__name__)
 
 MOST_GRAMMARS = 64
+MOST_UNUSABLE = 1024
+"""Schemas that are known not to compile, by tool."""
 
 _NAMES = {
     START: "<|start|>",
@@ -121,6 +128,7 @@ class GrammarCompiler:
         self._loading = threading.Lock()
         self._lock = threading.Lock()
         self._grammars: OrderedDict[str, TurnGrammar] = OrderedDict()
+        self._unusable: OrderedDict[bytes, None] = OrderedDict()
 
     def load(self) -> LLTokenizer:
         """Make the tokenizer unless that was done. Raises what making it raises."""
@@ -133,8 +141,59 @@ class GrammarCompiler:
         """The grammar of ``rules``, compiled unless that was done for equal rules.
 
         Milliseconds for usual schemas and about half a second for the largest, without the
-        interpreter's lock. Raises ``InvalidRequest`` naming the body that cannot be enforced.
+        interpreter's lock. Raises ``InvalidRequest`` naming the body that cannot be enforced; the
+        arguments of calls that are not strict are any object then.
         """
+        rules = self._relaxed(rules)
+        try:
+            return self._compile(rules)
+        except InvalidRequest as error:
+            if all(call.is_strict for call in rules.calls):
+                raise
+            return self._compile_relaxed(rules, error)
+
+    def _relaxed(self, rules: TurnRules) -> TurnRules:
+        """``rules`` without what is known to be unusable."""
+        with self._lock:
+            known = frozenset(self._unusable)
+        return relax(rules, lambda call: to_key(call) in known) if known else rules
+
+    def _compile_relaxed(self, rules: TurnRules, error: InvalidRequest) -> TurnGrammar:
+        """The grammar of ``rules`` without what cannot be enforced: some schemas, or all at once.
+
+        Raises ``error`` where it is not about those.
+        """
+        reasons = {call.name: self._reason(call) for call in rules.calls if not call.is_strict}
+        unusable = {name: reason for name, reason in reasons.items() if reason is not None}
+        if unusable:
+            self._note(rules, unusable)
+            return self.compile(rules)
+        try:
+            grammar = self._compile(relax(rules, lambda call: True))
+        except InvalidRequest:
+            raise error from None
+        logger.info("calls of %d tools take any object: together, %s", len(reasons), error)
+        return self._keep(render_grammar(rules), grammar)
+
+    def _note(self, rules: TurnRules, unusable: Mapping[str, str]) -> None:
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in unusable.items())
+        logger.info("calls of these tools take any object: %s", reasons)
+        with self._lock:
+            for call in rules.calls:
+                if call.name in unusable:
+                    self._unusable[to_key(call)] = None
+            while len(self._unusable) > MOST_UNUSABLE:
+                self._unusable.popitem(last=False)
+
+    def _reason(self, call: CallRule) -> str | None:
+        """Why the body of ``call`` cannot be enforced by itself, ``None`` if it can."""
+        try:
+            text = render_grammar(TurnRules(calls=(call,)))
+        except InvalidRequest as error:
+            return str(error)
+        return self._try(text)[1]
+
+    def _compile(self, rules: TurnRules) -> TurnGrammar:
         text = render_grammar(rules)
         known = self._find(text)
         if known is not None:

@@ -37,13 +37,21 @@ class Regex:
 Body = FreeText | Json | Lark | Regex
 
 
+ANY_OBJECT = Json({"type": "object"})
+"""What arguments are in any case."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallRule:
-    """A function that may be called. ``param`` is the request's field that ``body`` is from."""
+    """A function that may be called. ``param`` is the request's field that ``body`` is from.
+
+    One that is not ``is_strict`` may be called with any object where ``body`` cannot be enforced.
+    """
 
     name: str
     body: Body
     param: str = "tools"
+    is_strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)
