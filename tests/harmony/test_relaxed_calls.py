@@ -12,7 +12,7 @@ from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, TurnRules
-from tests.harmony.walks import accepts
+from tests.support.harmony.walks import accepts
 
 PERSON: Any = {
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
