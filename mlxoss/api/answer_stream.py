@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from mlxoss.api.answers import Error
 from mlxoss.api.errors import HttpError
 from mlxoss.api.sse import COMMENT, DONE, encode_event
 from mlxoss.api.turn_request import TurnOutput, Usage
+from mlxoss.core import JsonMapping
 
-EventT = TypeVar("EventT", bound=Mapping[str, Any])
-ChunkT = TypeVar("ChunkT", bound=Mapping[str, Any])
-EventT_contra = TypeVar("EventT_contra", bound=Mapping[str, Any], contravariant=True)
+EventT = TypeVar("EventT", bound=JsonMapping)
+ChunkT = TypeVar("ChunkT", bound=JsonMapping)
+EventT_contra = TypeVar("EventT_contra", bound=JsonMapping, contravariant=True)
 
 
 class Fold(Protocol[EventT_contra]):
@@ -23,7 +24,7 @@ class Fold(Protocol[EventT_contra]):
     def add(self, event: EventT_contra, /) -> None:
         """Take in the next event."""
 
-    def answer(self) -> Mapping[str, Any]:
+    def answer(self) -> JsonMapping:
         """The answer, after the last."""
 
 

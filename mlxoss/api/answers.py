@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from mlxoss.core import JsonObject
+
 
 class SchemaExtra:
     """Goes with a type (``typing.Annotated``): ``fields`` are added to its JSON schema."""
@@ -17,7 +19,7 @@ class SchemaExtra:
     def __init__(self, **fields: Any) -> None:
         self._fields = fields
 
-    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> JsonObject:
         return {**handler(core), **self._fields}
 
 

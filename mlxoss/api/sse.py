@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
+
+from mlxoss.core import JsonMapping
 
 DONE = b"data: [DONE]\n\n"
 """What ends every stream of OpenAI's chat endpoint."""
@@ -32,7 +34,7 @@ def encode_event(data: object, *, event: str | None = None) -> bytes:
     return b"%bdata: %b\n\n" % (name, encode_json(data))
 
 
-def encode_named(events: Iterable[Mapping[str, Any]]) -> bytes:
+def encode_named(events: Iterable[JsonMapping]) -> bytes:
     """Events one after the other, each by the name that is its ``type``."""
     return b"".join(encode_event(event, event=event["type"]) for event in events)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlxoss.api.errors import invalid, unsupported
 from mlxoss.api.params import flatten
+from mlxoss.core import JsonMapping
 from mlxoss.harmony.grammar.rules import CallRule
 
 _NAMED = ("function", "custom")
@@ -68,7 +69,7 @@ def _must_call(calls: tuple[CallRule, ...]) -> ToolChoice:
     return ToolChoice(calls, must_call=True)
 
 
-def _read_allowed(value: Mapping[str, Any], declared: Sequence[CallRule]) -> ToolChoice:
+def _read_allowed(value: JsonMapping, declared: Sequence[CallRule]) -> ToolChoice:
     """Chat nests what Responses writes side by side."""
     inner, param = value.get("allowed_tools"), "tool_choice"
     if isinstance(inner, Mapping):
@@ -93,7 +94,7 @@ def _read_names(tools: Sequence[Any], declared: Sequence[CallRule], param: str) 
             yield _find(tool, declared, where).name
 
 
-def _find(tool: Mapping[str, Any], declared: Sequence[CallRule], param: str) -> CallRule:
+def _find(tool: JsonMapping, declared: Sequence[CallRule], param: str) -> CallRule:
     inner = tool.get(tool.get("type", "function"))
     named = inner if isinstance(inner, Mapping) else tool
     name, namespace = named.get("name"), named.get("namespace")

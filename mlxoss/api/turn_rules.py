@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mlxoss.api.errors import invalid
 from mlxoss.api.tool_choice import ToolChoice
-from mlxoss.core import JsonObject
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
 from mlxoss.harmony.grammar.rules import (
     ANY_OBJECT,
@@ -47,7 +46,7 @@ def function_rule(
     return CallRule(name, Json({**parameters, "type": "object"}), param, is_strict=bool(strict))
 
 
-def _may_be_object(parameters: Mapping[str, Any]) -> bool:
+def _may_be_object(parameters: JsonMapping) -> bool:
     declared = parameters.get("type", "object")
     return declared == "object" or (isinstance(declared, list) and "object" in declared)
 

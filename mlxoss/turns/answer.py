@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Generic, Protocol
+from typing import Generic, Protocol
 
 from mlxoss.api.answer_stream import AnswerStream, EventT
 from mlxoss.api.errors import HttpError, to_http_error
+from mlxoss.core import JsonMapping
 from mlxoss.errors import GenerationCancelled, MlxossError
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.turns.context import TurnContext
@@ -72,7 +73,7 @@ class TurnAnswer(Generic[EventT]):
         self._keeper = keeper
         self._has_begun = False
 
-    async def fold(self, log: LoggedRequest) -> Mapping[str, Any]:
+    async def fold(self, log: LoggedRequest) -> JsonMapping:
         """The whole answer. Raises what broke it."""
         fold = self.stream.make_fold()
         async for events in self.steps(log):

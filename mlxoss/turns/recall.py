@@ -9,8 +9,8 @@ the turn again. In this order:
    (``CallMemory.keep``). This is done before the step's events are sent
    (``mlxoss.turns.answer``): a client that has seen the last of a call may send it back at once,
    and must find it.
-3. The next request's call ids give the turns (``recall_turns``), which ``mlxoss.api.replay``
-   compares with what the client sent before it uses them.
+3. The next request's call ids give the turns (``recall_turns``), which
+   ``mlxoss.api.history.replay`` compares with what the client sent before it uses them.
 
 Only turns with calls are remembered so: any other ends in a final answer unless it is cut, and the
 reasoning before that is left out of the next prompt anyway. Responses keep their turns with their
@@ -28,8 +28,8 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from mlxoss.api.encrypted_content import ContentSeal
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.errors import StoreError
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.read_turn import read_turn

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlxoss.api.errors import CLIENT_LEFT, HttpRefusal, to_http_error
+from mlxoss.core import JsonObject
 from mlxoss.errors import RequestError
 
 if TYPE_CHECKING:  # it brings Harmony's modules, which a server that starts needs not yet
@@ -98,7 +99,7 @@ class RequestLog:
         for observer in self._observers:
             observer(record)
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[JsonObject]:
         """The newest first, as ``GET /mlxoss/requests`` tells them."""
         return [_to_json(record) for record in self._latest]
 
@@ -167,7 +168,7 @@ class LoggedRequest:
         )
 
 
-def _to_json(record: RequestRecord) -> dict[str, Any]:
+def _to_json(record: RequestRecord) -> JsonObject:
     fields = record._asdict()
     fields.pop("usage")
     usage = {} if record.usage is None else asdict(record.usage)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mlxoss.api.chat.items import issued_call_ids
 from mlxoss.api.chat.prompt import to_turn_request
 from mlxoss.api.chat.request import parse_chat_request
-from mlxoss.api.encrypted_content import ContentSeal
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.core import KEY_BYTES
 from mlxoss.harmony.conversation import (
     Conversation,

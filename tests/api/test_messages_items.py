@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.messages.fold import to_input
 from mlxoss.api.messages.items import issued_call_ids
 from mlxoss.api.messages.prompt import Recalled, to_conversation
 from mlxoss.api.messages.request import parse_count_tokens_request
-from mlxoss.api.replay import ExactTurns
 from mlxoss.core import KEY_BYTES, Effort
 from mlxoss.harmony.conversation import (
     Conversation,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from mlxoss.api.encrypted_content import ContentSeal
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import issued_call_ids, to_conversation_items
 from mlxoss.api.responses.parse_items import parse_items, read_items

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
+from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.errors import InvalidRequest
 
 Step = CallMade | CallResult

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlxoss.api.attachments import to_note, to_text
+from mlxoss.api.history.attachments import to_note, to_text
 from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
 from tests.support.http import ask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlxoss.api.attachments import newest_from_user, put_notes
+from mlxoss.api.history.attachments import newest_from_user, put_notes
 from mlxoss.core import JsonObject
 
 _TOOLS = ("tool", "function")

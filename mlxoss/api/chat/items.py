@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.chat.request import ChatMessageParam, ContentPart
 from mlxoss.api.errors import missing
-from mlxoss.api.replay import ExactTurns, is_blank
-from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
+from mlxoss.api.history.attachments import HOW_TO_GO_ON
+from mlxoss.api.history.replay import ExactTurns, is_blank
+from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,

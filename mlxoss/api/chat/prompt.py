@@ -8,8 +8,8 @@ from mlxoss.api.chat.answer_form import read_answer_form
 from mlxoss.api.chat.items import to_items
 from mlxoss.api.chat.request import ChatRequest
 from mlxoss.api.chat.tools import to_call_rules, to_tools
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.params import to_effort, to_verbosity_line
-from mlxoss.api.replay import ExactTurns
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest

@@ -22,8 +22,8 @@ from mlxoss.api.chat.answers import (
 )
 from mlxoss.api.chat.fold import ChatFold
 from mlxoss.api.common import CompletionHeader, CompletionUsage, to_usage
+from mlxoss.api.history.replay import BETWEEN_MESSAGES
 from mlxoss.api.logprobs import to_logprob_entry
-from mlxoss.api.replay import BETWEEN_MESSAGES
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenLogprob
 from mlxoss.harmony.events import (

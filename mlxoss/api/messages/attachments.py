@@ -3,7 +3,7 @@ servers did."""
 
 from __future__ import annotations
 
-from mlxoss.api.attachments import newest_from_user, put_notes, put_texts
+from mlxoss.api.history.attachments import newest_from_user, put_notes, put_texts
 from mlxoss.api.messages.records import put_record
 from mlxoss.core import JsonObject
 

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mlxoss.api.attachments import HOW_TO_GO_ON
-from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import invalid, missing, unsupported
+from mlxoss.api.history.attachments import HOW_TO_GO_ON
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns, is_blank, is_wordless
+from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.api.messages.records import is_record, to_tool_name
 from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
-from mlxoss.api.replay import ExactTurns, is_blank, is_wordless
-from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.harmony.conversation import (
     DeveloperText,
     FinalText,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.messages.items import to_instructions, to_items
 from mlxoss.api.messages.request import (
     MessagesPromptFields,
@@ -16,7 +17,6 @@ from mlxoss.api.messages.request import (
     Thinking,
 )
 from mlxoss.api.params import to_effort
-from mlxoss.api.replay import ExactTurns
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import ToolChoice, read_tool_choice
 from mlxoss.api.turn_request import TurnRequest

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from mlxoss.api.attachments import to_note, to_text
+from mlxoss.api.history.attachments import to_note, to_text
 
 _CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
 _RESULT = "_tool_result"

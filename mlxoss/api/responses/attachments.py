@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlxoss.api.attachments import is_from_user, newest_from_user, put_notes, to_note
+from mlxoss.api.history.attachments import is_from_user, newest_from_user, put_notes, to_note
 from mlxoss.api.responses.records import read_sealed
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns, is_blank, is_wordless
+from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.api.params import flatten
-from mlxoss.api.replay import ExactTurns, is_blank, is_wordless
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -29,7 +30,6 @@ from mlxoss.api.responses.records import (
     to_record,
     to_tool_name,
 )
-from mlxoss.api.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.harmony import conversation as harmony
 
 _MESSAGE_SEPARATOR = "\n\n"

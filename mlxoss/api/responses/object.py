@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import HttpError
+from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.responses.answers import (
     Compaction,
     DeletedResponse,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_args
 
-from mlxoss.api.attachments import HOW_TO_GO_ON
 from mlxoss.api.errors import invalid, missing
+from mlxoss.api.history.attachments import HOW_TO_GO_ON
 from mlxoss.api.responses.attachments import note_earlier
 from mlxoss.api.responses.item_answers import RecordType
 from mlxoss.api.responses.items import (
@@ -25,12 +25,13 @@ from mlxoss.api.responses.items import (
 )
 from mlxoss.api.responses.tools import check_added_tools
 from mlxoss.api.validation import to_param, validate
+from mlxoss.core import JsonMapping
 from mlxoss.errors import InvalidRequest, NotFound
 
 MakeId = Callable[[str], str]
 """A fresh id that begins with the given prefix."""
 
-FindItem = Callable[[str], Mapping[str, Any] | None]
+FindItem = Callable[[str], JsonMapping | None]
 """A kept item's JSON by its id."""
 
 Location = tuple[int | str, ...]
@@ -93,7 +94,7 @@ def parse_items(
     )
 
 
-def read_items(values: Sequence[Mapping[str, Any]]) -> tuple[Item, ...]:
+def read_items(values: Sequence[JsonMapping]) -> tuple[Item, ...]:
     """Items that were kept, back from their JSON."""
     return parse_items(values, make_id=_no_id, find=lambda _: None, field="items")
 
@@ -178,14 +179,14 @@ def _check_record(item: RecordItem, location: Location) -> None:
         _check_parts(said.content, (*location, "content"))
 
 
-def _with_own_id(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_own_id(value: JsonMapping) -> JsonMapping:
     item_id = value.get("id")
     if not isinstance(item_id, str) or item_id.startswith(_RECORD):
         return value
     return {"call_id": item_id, **value, "id": None}
 
 
-def _type_of(value: Mapping[str, Any], location: Location) -> str:
+def _type_of(value: JsonMapping, location: Location) -> str:
     """The type of an item that names none: a message has a role, a reference only an id."""
     if "role" in value:
         return "message"
@@ -194,14 +195,14 @@ def _type_of(value: Mapping[str, Any], location: Location) -> str:
     raise missing(to_param((*location, "type")))
 
 
-def _is_reference(value: Mapping[str, Any]) -> bool:
+def _is_reference(value: JsonMapping) -> bool:
     """By its type, or by having nothing but an id: the type may be left out, or null."""
     kind = value.get("type")
     named = {name for name, one in value.items() if one is not None}
     return kind == _REFERENCE or (kind is None and named == {"id"})
 
 
-def _resolve(value: Mapping[str, Any], location: Location, find: FindItem) -> Item:
+def _resolve(value: JsonMapping, location: Location, find: FindItem) -> Item:
     item_id = value.get("id")
     param = to_param((*location, "id"))
     if item_id is None:

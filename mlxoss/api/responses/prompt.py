@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxoss.api.encrypted_content import ContentSeal
+from mlxoss.api.history.encrypted_content import ContentSeal
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.params import to_verbosity_line
-from mlxoss.api.replay import ExactTurns
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import to_conversation_items
 from mlxoss.api.responses.parse_items import check_items

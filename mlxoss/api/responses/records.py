@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mlxoss.api.attachments import to_note
+from mlxoss.api.history.attachments import to_note
+from mlxoss.core import JsonMapping
 
-Fields = Mapping[str, Any]
+Fields = JsonMapping
 
 _SUFFIXES = ("_output", "_call")
 _FAILED = frozenset({"failed", "incomplete"})

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlxoss.core import JsonMapping
 from mlxoss.harmony.json_schema import resolve, subschemas
 
 MOST_LOOKS = 20_000
@@ -35,11 +36,11 @@ class _Facts:
 class Disjointness:
     """Compares the parts of one ``root`` schema, which references start from."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: JsonMapping) -> None:
         self._root = root
         self._left = MOST_LOOKS
 
-    def are_apart(self, schema: Mapping[str, Any], branches: Sequence[Any]) -> bool:
+    def are_apart(self, schema: JsonMapping, branches: Sequence[Any]) -> bool:
         """Whether no value matches ``schema`` and two of its ``branches``; false when unsure."""
         around = {key: value for key, value in schema.items() if key != "oneOf"}
         pairs = itertools.combinations(branches, 2)
@@ -72,7 +73,7 @@ class Disjointness:
             _learn(facts, part)
         return facts
 
-    def _parts(self, schemas: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    def _parts(self, schemas: Sequence[Any]) -> Iterator[JsonMapping]:
         """The schemas, and what they refer to and consist of: a value matches all of them."""
         waiting = [schema for schema in schemas if isinstance(schema, Mapping)]
         while waiting:
@@ -84,7 +85,7 @@ class Disjointness:
             waiting += [part for part in subschemas(schema, "allOf") if isinstance(part, Mapping)]
 
 
-def _learn(facts: _Facts, schema: Mapping[str, Any]) -> None:
+def _learn(facts: _Facts, schema: JsonMapping) -> None:
     facts.types &= _types(schema)
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(values, list):
@@ -108,7 +109,7 @@ def _values_differ(first: _Facts, second: _Facts) -> bool:
     return first.values.isdisjoint(second.values)
 
 
-def _types(schema: Mapping[str, Any]) -> frozenset[str]:
+def _types(schema: JsonMapping) -> frozenset[str]:
     declared = schema.get("type")
     names = declared if isinstance(declared, list) else [declared]
     if declared is None or schema.get("nullable") is True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlxoss.core import JsonObject
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.harmony.grammar.disjoint import Disjointness
 
 FORMATS = frozenset(
@@ -50,7 +50,7 @@ _ALONE = frozenset(
 """Where schemas stand within a schema, by keyword."""
 
 
-def simplify(schema: Mapping[str, Any]) -> JsonObject:
+def simplify(schema: JsonMapping) -> JsonObject:
     """A copy of ``schema`` without what binds nothing. Raises nothing, however malformed it is.
 
     Its values are those of ``schema``. It has been written as JSON, so that recursion is safe.
@@ -58,7 +58,7 @@ def simplify(schema: Mapping[str, Any]) -> JsonObject:
     return _simplify(schema, Disjointness(schema))
 
 
-def _simplify(schema: Mapping[str, Any], disjointness: Disjointness) -> JsonObject:
+def _simplify(schema: JsonMapping, disjointness: Disjointness) -> JsonObject:
     kept = {key: value for key, value in schema.items() if not _binds_nothing(schema, key)}
     for key in kept.keys() & {*_LOWER, *_UPPER}:
         kept[key] = _draw_in(key, kept[key])
@@ -84,7 +84,7 @@ def _simple(value: Any, disjointness: Disjointness) -> Any:
     return _simplify(value, disjointness) if isinstance(value, Mapping) else value
 
 
-def _are_apart(schema: Mapping[str, Any], disjointness: Disjointness) -> bool:
+def _are_apart(schema: JsonMapping, disjointness: Disjointness) -> bool:
     """Whether one branch of its ``oneOf`` at most can match, so that ``anyOf`` says the same."""
     branches = schema.get("oneOf")
     malformed = not isinstance(branches, list) or not isinstance(schema.get("allOf", []), list)
@@ -100,7 +100,7 @@ def _draw_in(key: str, bound: Any) -> Any:
     return min(bound, FARTHEST)
 
 
-def _binds_nothing(schema: Mapping[str, Any], key: str) -> bool:
+def _binds_nothing(schema: JsonMapping, key: str) -> bool:
     rule = _RULES.get(key)
     return rule is not None and rule(schema, schema[key])
 
@@ -132,7 +132,7 @@ _ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "$comment", "deprecated", "$schema", "$id"}
 )
 
-_RULES: Mapping[str, Callable[[Mapping[str, Any], Any], bool]] = {
+_RULES: Mapping[str, Callable[[JsonMapping, Any], bool]] = {
     "$schema": lambda schema, value: not isinstance(value, str) or value not in DRAFTS,
     "format": lambda schema, value: isinstance(value, str) and value not in FORMATS,
     "uniqueItems": lambda schema, value: (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any
 
 from sanic import HTTPResponse, Request
 
 from mlxoss import __version__
 from mlxoss.api.openapi.endpoint import Endpoint, Shapes
+from mlxoss.core import JsonObject
 from mlxoss.engine.status import EngineState
 from mlxoss.server.http.bodies import json_response
 from mlxoss.server.monitor.memory import read_memory
@@ -56,17 +56,15 @@ class HealthRoutes(Routes):
     async def report(self, http: Request) -> HTTPResponse:
         """As much of it as the caller may know."""
         status = self.services.status
-        report: dict[str, Any] = {"status": status.value}
+        report: JsonObject = {"status": status.value}
         if http.ctx.is_known:
             report = _to_json(self.services, status, await self._counts.latest())
         return json_response(report, status=503 if status is ServerStatus.FAILED else 200)
 
 
-def _to_json(
-    services: Services, status: ServerStatus, store: dict[str, int] | None
-) -> dict[str, Any]:
+def _to_json(services: Services, status: ServerStatus, store: dict[str, int] | None) -> JsonObject:
     engine = services.engine.status()
-    report: dict[str, Any] = {
+    report: JsonObject = {
         "status": status.value,
         "model": services.model.name,
         "version": __version__,

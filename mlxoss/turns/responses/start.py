@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from mlxoss.api.replay import ExactTurns
+from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.object import ResponseHeader, ResponseShape
 from mlxoss.api.responses.prompt import PromptItems, to_conversation, to_turn_request

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlxoss.api.encrypted_content import ContentSeal
 from mlxoss.api.errors import HttpError
+from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.responses.object import ResponseHeader, ResponseShape
 from mlxoss.api.responses.request import parse_responses_request
 from mlxoss.api.responses.stream import ResponsesStream, StreamSetup

@@ -7,9 +7,7 @@ kept or not, so that the next can go on from it; one that fails to is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any
 
 from sanic import Request, Websocket
 
@@ -17,7 +15,7 @@ from mlxoss.api.errors import HttpError, invalid, unsupported
 from mlxoss.api.json_body import parse_json_object
 from mlxoss.api.responses.request import parse_responses_request
 from mlxoss.api.sse import encode_json
-from mlxoss.core import JsonObject
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.server.access.middleware import is_known, make_key_refusal
 from mlxoss.server.http.answer import log_request, to_caller
 from mlxoss.server.http.errors import to_error
@@ -80,12 +78,12 @@ class _Connection:
         if has_failed:
             self._forget(body)
 
-    def _forget(self, body: Mapping[str, Any]) -> None:
+    def _forget(self, body: JsonMapping) -> None:
         """Forget the response that ``body`` failed to go on from."""
         if self._last is not None and self._last.id == body.get("previous_response_id"):
             self._last = None
 
-    async def _send(self, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    async def _send(self, event: JsonMapping, body: JsonMapping) -> None:
         lane = body.get("stream_id")
         named = {**event, "stream_id": lane} if isinstance(lane, str) else event
         await self._socket.send(encode_json(named).decode())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+
+from mlxoss.core import JsonMapping
 
 HOW_TO_GO_ON = (
     "Send the message without it, or say in words what it shows. In earlier messages and in "
@@ -93,7 +94,7 @@ def is_from_user(message: object) -> bool:
     )
 
 
-def _to_document_text(part: Mapping[str, Any]) -> str | None:
+def _to_document_text(part: JsonMapping) -> str | None:
     source = part.get("source")
     inner: object = part.get("content")
     if isinstance(source, Mapping):
@@ -126,7 +127,7 @@ def _texts(inner: object) -> Iterator[str]:
             yield note
 
 
-def _facts(part: Mapping[str, Any]) -> Iterator[str]:
+def _facts(part: JsonMapping) -> Iterator[str]:
     """Its name, type and size, as far as it tells them."""
     layers = [part, *(value for value in part.values() if isinstance(value, Mapping))]
     url = _first(layers, _PLACES)
@@ -146,7 +147,7 @@ def _facts(part: Mapping[str, Any]) -> Iterator[str]:
         yield _size(content)
 
 
-def _first(layers: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:
+def _first(layers: Sequence[JsonMapping], names: Sequence[str]) -> str | None:
     found = (layer.get(name) for layer in layers for name in names)
     return next((value for value in found if isinstance(value, str) and value), None)
 

@@ -1,0 +1,1 @@
+"""What a client's history holds: exact turns, sealed reasoning, tool loops, attachments."""
