@@ -21,6 +21,8 @@ from tests.support.engine.harness import make_request
 from tests.support.engine.place import Place, two_turns
 from tests.support.engine.prefixes import check_cold, run_one, text
 
+pytestmark = pytest.mark.slow
+
 
 def the_only(place: Place) -> Path:
     (file,) = place.files()

@@ -27,6 +27,8 @@ from tests.support.engine.harness import (
     run_batch,
 )
 
+pytestmark = pytest.mark.slow
+
 Weights = dict[str, mx.array]
 
 
