@@ -56,14 +56,14 @@ class GrammarCursor:
             self._ahead.popleft()
 
     def plan(self) -> StepChoice:
-        """How to choose the id after the one being fed. Raises ``GuardError``."""
+        """How to choose the id after the one being fed. Raises ``GrammarError``."""
         plan = self._plan()
         self._next_is_taken = isinstance(plan, Only)
         self._end_step()
         return plan
 
     def see(self, id_: int) -> None:
-        """Learn the id that is being fed. Raises ``GuardError``."""
+        """Learn the id that is being fed. Raises ``GrammarError``."""
         if not self._fed_is_taken:
             self._catch_up(id_)
         self._has_seen = True

@@ -1,4 +1,4 @@
-"""``GET /metrics`` and ``GET /mlxoss/requests``: what there was to do, in numbers."""
+"""The endpoints that tell in numbers what there was to do."""
 
 from __future__ import annotations
 
