@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkpoints import write_checkpoint
+from tests.support.checkpoints import TinyModel, write_checkpoint, write_outline
 from tests.support.cli.hub_server import Repo, serve_hub
 from tests.support.cli.mac import Mac
 
@@ -85,13 +85,8 @@ def test_without_a_terminal_nothing_is_asked(mac: Mac, flags: tuple[str, ...]) -
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_touched(
     mac: Mac, tmp_path: Path
 ) -> None:
-    folder = write_checkpoint(tmp_path / "huge")
-    size = 1 << 43
-    tensor = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
-    header = json.dumps({"much": tensor}).encode()
-    with (folder / "model-more.safetensors").open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        file.truncate(8 + len(header) + size)  # sparse: it takes no room
+    # Sparse: 6.6 TB of weights that take no room.
+    folder = write_outline(tmp_path / "huge", TinyModel(hidden=1 << 18))
     done = mac("install", "--model", str(folder))
     assert done.returncode == 1
     assert re.search(r"the model needs about \d{4,}\.\d GB", done.stderr)
