@@ -23,7 +23,7 @@ def place(serve: Serve, encoding: Encoding) -> Place:
 
 
 def agent(*parts: Any) -> Any:
-    return {"type": "agent_message", "author": "/root", "recipient": "/root/a", "content": parts}
+    return {"type": "agent_message", "author": "/lead", "recipient": "/lead/a", "content": parts}
 
 
 HEAD = {"type": "input_text", "text": "Message Type: NEW_TASK\nPayload:"}

@@ -226,8 +226,8 @@ class ReasoningWriter(ItemWriter):
         return {"type": "summary_text", "text": self._text}
 
 
-class FunctionCallWriter(ItemWriter):
-    """A call of a function."""
+class _CallWriter(ItemWriter):
+    """A call, of whichever kind."""
 
     def __init__(
         self, numbering: Numbering, index: int, item_id: str, *, call_id: str, name: ToolName
@@ -235,6 +235,10 @@ class FunctionCallWriter(ItemWriter):
         super().__init__(numbering, index, item_id)
         self._call_id = call_id
         self._name = name
+
+
+class FunctionCallWriter(_CallWriter):
+    """A call of a function."""
 
     def to_item(self, status: ItemStatus) -> ListedFunctionCall:
         """The call as it stands."""
@@ -257,15 +261,8 @@ class FunctionCallWriter(ItemWriter):
         yield self._make("function_call_arguments.done", arguments=self._text)
 
 
-class CustomCallWriter(ItemWriter):
+class CustomCallWriter(_CallWriter):
     """A call of a custom tool."""
-
-    def __init__(
-        self, numbering: Numbering, index: int, item_id: str, *, call_id: str, name: ToolName
-    ) -> None:
-        super().__init__(numbering, index, item_id)
-        self._call_id = call_id
-        self._name = name
 
     def to_item(self, status: ItemStatus) -> ListedCustomCall:
         """The call as it stands."""
