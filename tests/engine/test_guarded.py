@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import sys
 from dataclasses import replace
@@ -69,14 +70,15 @@ def test_turns_are_well_formed(
 ) -> None:
     seed = secrets.randbits(32)
     sys.stdout.write(f"seed {seed}\n")
-    backend = make_backend(model, max_batch=8, entropy=lambda: seed)
+    # A seed of its own for each turn: with one for all, long turns come together.
+    rng = random.Random(seed)
+    backend = make_backend(model, max_batch=8, entropy=lambda: rng.getrandbits(64))
     modes = [rules for _, rules in zip(range(TURNS), cycle(MODES.values()), strict=False)]
     outcomes = run_batch(backend, [guarded(guards, rules, max_tokens=60) for rules in modes])
     for rules, outcome in zip(modes, outcomes, strict=True):
         check(encoding, rules, outcome)
     ended = [o for o in outcomes if o.tokens[-1].finish is FinishReason.STOP]
-    # Nine of ten do; they draw from one seed, so that some seeds have many long turns together.
-    assert len(ended) >= 0.6 * TURNS
+    assert len(ended) >= 0.8 * TURNS
 
 
 def test_modes_share_a_batch(
