@@ -11,6 +11,9 @@ from mlxoss.api.common import to_parts
 from mlxoss.api.validation import StrictModel
 from mlxoss.core import JsonObject
 
+TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
+"""Blocks that bring the model tools in the middle of a conversation, or take them away."""
+
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 
 
@@ -60,6 +63,7 @@ class MessageParam(StrictModel):
 
     role: Literal["user", "assistant", "system"]
     content: Blocks
+    clear_at: Literal["next_user_message", "never"] | None = None
 
 
 Placed = tuple[str, Block]
@@ -67,15 +71,24 @@ Placed = tuple[str, Block]
 
 
 def in_turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[Placed]]]:
-    """Messages of one role, one after the other, are one turn: clients may split them."""
+    """Messages of one role, one after the other, are one turn: clients may split them.
+
+    Texts of the system that are to be cleared at the next user's message are left out once there
+    is one; the tools that come or go with them do so all the same.
+    """
     role, blocks = "", list[Placed]()
+    users = [position for position, message in enumerate(messages) if message.role == "user"]
+    last_user = max(users, default=-1)
     for position, message in enumerate(messages):
         if message.role != role and blocks:
             yield role, blocks
             blocks = []
         role = message.role
+        is_cleared = message.clear_at == "next_user_message" and position < last_user
         blocks += [
-            (f"messages[{position}].content[{i}]", block) for i, block in enumerate(message.content)
+            (f"messages[{position}].content[{i}]", block)
+            for i, block in enumerate(message.content)
+            if not (is_cleared and role == "system") or block.type in TOOL_CHANGES
         ]
     if blocks:
         yield role, blocks

@@ -16,9 +16,16 @@ from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns, is_blank, is_wordless
 from mlxoss.api.history.tool_course import ToolCourse
 from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
-from mlxoss.api.messages.blocks import Block, MessageParam, Placed, ResultBlock, in_turns
+from mlxoss.api.messages.blocks import (
+    TOOL_CHANGES,
+    Block,
+    MessageParam,
+    Placed,
+    ResultBlock,
+    in_turns,
+)
 from mlxoss.api.messages.records import is_record, to_tool_name
-from mlxoss.api.messages.tools import CHANGES, REFERENCE
+from mlxoss.api.messages.tools import REFERENCE
 from mlxoss.harmony.conversation import (
     DeveloperText,
     FinalText,
@@ -117,7 +124,7 @@ class _Converter:
     def convert(self, position: int) -> Sequence[Item]:
         role, blocks = self.conversation.all[position]
         told = self.tools.later.get(position)
-        blocks = [placed for placed in blocks if placed[1].type not in CHANGES]
+        blocks = [placed for placed in blocks if placed[1].type not in TOOL_CHANGES]
         match role:
             case "system":
                 return list(self._system(blocks, told))

@@ -41,11 +41,15 @@ def _to_choice(value: Any) -> Any:
 
 
 class Thinking(StrictModel):
-    """``thinking``: whether to show it, and how long it may be."""
+    """``thinking``: whether to show it, and how long it may be.
+
+    With ``updates`` it stays hidden as with ``omitted``; what the model says between calls is text
+    in any case.
+    """
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
 
 
 class OutputFormat(StrictModel):

@@ -17,14 +17,13 @@ from mlxoss.api.history.tool_course import (
     ToolStep,
     follow_tools,
 )
-from mlxoss.api.messages.blocks import Block, Placed, ToolName
+from mlxoss.api.messages.blocks import TOOL_CHANGES, Block, Placed, ToolName
 from mlxoss.api.turn_rules import function_rule
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import JsonObject
 from mlxoss.harmony.conversation import FunctionTool
 
 REFERENCE = "tool_reference"
-CHANGES = frozenset({"tool_addition", "tool_removal"})
 _DEFINITION = "tool_definition"
 _OF_THEIR_SERVERS = frozenset({"mcp_tool_reference", "mcp_toolset_reference"})
 """References to tools of MCP servers that Anthropic's asked: this server asks none."""
@@ -102,7 +101,7 @@ def follow(
 
 def _changes(param: str, block: Block) -> Iterator[Added | Removed]:
     """A search of the client's answers with references, and so did one of another server."""
-    if block.type in CHANGES:
+    if block.type in TOOL_CHANGES:
         yield from _change(param, block)
     elif block.type.endswith("tool_result"):
         for part in block.content or ():
