@@ -64,7 +64,8 @@ def render_prompt(
     even the last exchange alone does not, the ids are longer. What brings tools stays.
     Raises ``InvalidRequest`` for a response format that is not JSON.
     """
-    has_tools = bool(conversation.tools)
+    # As the library does: the system's message speaks of tools wherever they are.
+    has_tools = bool(conversation.functions)
     head: list[int] = []
     for message in _leading_messages(conversation):
         head += encoding.render_message(message, has_tools)
