@@ -71,7 +71,7 @@ def render_prompt(
         head += encoding.render_message(message, has_tools)
     tail = [START, *encoding.encode_text(_ASSISTANT)]
     items = _items_in_force(conversation.items)
-    rendered = [_item_ids(encoding, item) for item in items]
+    rendered: Sequence[list[int]] = [_item_ids(encoding, item) for item in items]
     if most_tokens is not None:
         left = most_tokens - len(head) - len(tail)
         rendered = _newest(items, rendered, left)

@@ -21,7 +21,7 @@ _NONE: Mapping[Hashable, DeveloperText] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class CallableTool:
     """A function as the prompt shows it, and what may be written to it."""
 
     shown: FunctionTool
@@ -37,7 +37,7 @@ class Tool:
 class Added:
     """A tool that may be called from here on: by name, or one that is new."""
 
-    tool: Tool | str
+    tool: CallableTool | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class ToolCourse:
 
 
 def follow_tools(
-    first: Sequence[Tool], steps: Iterable[ToolStep], deferred: Sequence[Tool] = ()
+    first: Sequence[CallableTool], steps: Iterable[ToolStep], deferred: Sequence[CallableTool] = ()
 ) -> ToolCourse:
     """The course of tools from ``first``; those ``deferred`` are known, but not yet there.
 
@@ -94,7 +94,7 @@ def follow_tools(
                 case Added(str(name)):
                     if name in known:
                         there[name] = known[name]
-                case Added(Tool() as tool):
+                case Added(CallableTool() as tool):
                     known[tool.name] = there[tool.name] = declared.get(tool.name, tool)
         if there != before:
             later[step.place] = _tell(before, there)
@@ -106,7 +106,7 @@ def follow_tools(
     )
 
 
-def _tell(before: Mapping[str, Tool], there: Mapping[str, Tool]) -> DeveloperText:
+def _tell(before: Mapping[str, CallableTool], there: Mapping[str, CallableTool]) -> DeveloperText:
     gone = ", ".join(name for name in before if name not in there)
     new = tuple(tool.shown for name, tool in there.items() if before.get(name) != tool)
     return DeveloperText(f"{_REMOVED}{gone}." if gone else "", new)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.history.tool_course import (
     Added,
+    CallableTool,
     Removed,
-    Tool,
     ToolCourse,
     ToolStep,
     follow_tools,
@@ -60,11 +60,11 @@ class MessagesTool(StrictModel):
         if self.allowed_callers is not None and "direct" not in self.allowed_callers:
             raise unsupported(f"{param}.allowed_callers", "the model alone calls tools here")
 
-    def to_tool(self, param: str) -> Tool:
+    def to_tool(self, param: str) -> CallableTool:
         """As the prompt shows it, and what may be written to it; ``param`` is its own field."""
         where = f"{param}.input_schema"
         rule = function_rule(self.name, self.input_schema, strict=self.strict, param=where)
-        return Tool(FunctionTool(self.name, self.description, self.input_schema), rule)
+        return CallableTool(FunctionTool(self.name, self.description, self.input_schema), rule)
 
     @property
     def _why_not(self) -> str:

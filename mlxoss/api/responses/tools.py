@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from mlxoss.api.errors import invalid, missing
-from mlxoss.api.history.tool_course import Added, Tool, ToolStep, follow_tools
+from mlxoss.api.history.tool_course import Added, CallableTool, ToolStep, follow_tools
 from mlxoss.api.params import FunctionName, flatten
 from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.api.responses.items_to_prompt import count_leading
@@ -126,8 +126,8 @@ class _Entry:
     call: CallRule
 
     @property
-    def callable(self) -> Tool:
-        return Tool(self.tool, self.call)
+    def callable(self) -> CallableTool:
+        return CallableTool(self.tool, self.call)
 
 
 def read_tools(tools: Sequence[Any] | None, items: Sequence[Item] = ()) -> ToolTable:
