@@ -16,7 +16,9 @@ from tests.clients.conftest import Demo, Find, as_shell, recipe_of, run_client, 
 from tests.server.conftest import Serve
 from tests.support.clients import mcp_server
 from tests.support.clients.scripted import LARGE, Steps, call
+from tests.support.http import ask
 from tests.support.server.begun_elsewhere import foreign_contents
+from tests.support.server.harness import Server
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -69,9 +71,14 @@ class Place:
         self.settings = home / "mcp.json"
         self.settings.write_text(json.dumps({"mcpServers": {"words": server}}))
 
-    def ask(self, recipe: str, *words: str, **env: str) -> str:
+    def ask(self, server: Server, *words: str, **env: str) -> str:
+        """What it prints; the server may refuse it nothing, not even once."""
         tools = ("--mcp-config", str(self.settings), "--allowedTools", "mcp__words,Read")
-        return run_shell(recipe, self.client, self.home, "-p", *words, *tools, **env)
+        recipe = recipe_of(server, "claude")
+        said = run_shell(recipe, self.client, self.home, "-p", *words, *tools, **env)
+        counts = ask(server, "GET", "/metrics").body.decode()
+        assert 'endpoint="POST /v1/messages",status="400"' not in counts
+        return said
 
 
 @pytest.fixture
@@ -85,8 +92,8 @@ LOOK_UP = call("mcp__words__look_up_7", {"word": "sun"})
 def test_finds_a_tool_that_it_held_back(place: Place, serve: Serve, encoding: Encoding) -> None:
     search = call("ToolSearch", {"query": "select:mcp__words__look_up_7"})
     model = Steps(encoding, [search, LOOK_UP])
-    recipe = recipe_of(serve(model.backend(), model=LARGE), "claude")
-    assert place.ask(recipe, "What does sun mean?") == "Made it.\n"
+    server = serve(model.backend(), model=LARGE)
+    assert place.ask(server, "What does sun mean?") == "Made it.\n"
     first, second, third = model.texts
     assert "type ToolSearch = " in first
     assert "type mcp__words__look_up" not in first
@@ -101,8 +108,8 @@ def test_sends_all_tools_where_it_may_not_search(
     place: Place, serve: Serve, encoding: Encoding
 ) -> None:
     model = Steps(encoding, [LOOK_UP])
-    recipe = recipe_of(serve(model.backend(), model=LARGE), "claude")
-    said = place.ask(recipe, "What does sun mean?", ENABLE_TOOL_SEARCH="false")
+    server = serve(model.backend(), model=LARGE)
+    said = place.ask(server, "What does sun mean?", ENABLE_TOOL_SEARCH="false")
     assert said == "Made it.\n"
     assert model.texts[0].count("type mcp__words__look_up_") == 30
     assert "It means SUN." in model.texts[1]
@@ -114,21 +121,28 @@ def test_reads_an_image(place: Place, serve: Serve, encoding: Encoding) -> None:
     image = place.home / "pixel.png"
     image.write_bytes(PIXEL)
     model = Steps(encoding, [call("Read", {"file_path": str(image)})])
-    recipe = recipe_of(serve(model.backend(), model=LARGE), "claude")
-    assert place.ask(recipe, "What is on it?") == "Made it.\n"
+    server = serve(model.backend(), model=LARGE)
+    assert place.ask(server, "What is on it?") == "Made it.\n"
     assert "[image left out: this model reads text; image/png" in model.texts[1]
-    assert place.ask(recipe, "--continue", "And now?") == "Made it.\n"
+    assert place.ask(server, "--continue", "And now?") == "Made it.\n"
     assert "[image left out: this model reads text; image/png" in model.texts[-1]
+
+
+def test_streams_as_in_a_terminal(place: Place, serve: Serve, encoding: Encoding) -> None:
+    """Then it asks for thinking by another word."""
+    server = serve(Steps(encoding, []).backend(), model=LARGE)
+    said = place.ask(server, "Hello!", "--output-format", "stream-json", "--verbose")
+    assert json.loads(said.splitlines()[-1])["result"] == "Made it."
 
 
 @pytest.mark.parametrize("how", ["--continue", "--resume"])
 def test_goes_on_with_a_session(place: Place, serve: Serve, encoding: Encoding, how: str) -> None:
     search = call("ToolSearch", {"query": "select:mcp__words__look_up_7"})
     model = Steps(encoding, [search, LOOK_UP])
-    recipe = recipe_of(serve(model.backend(), model=LARGE), "claude")
-    begun: Any = json.loads(place.ask(recipe, "What does sun mean?", "--output-format", "json"))
+    server = serve(model.backend(), model=LARGE)
+    begun: Any = json.loads(place.ask(server, "What does sun mean?", "--output-format", "json"))
     words = [how] if how == "--continue" else [how, begun["session_id"]]
-    assert place.ask(recipe, *words, "And now?") == "Made it.\n"
+    assert place.ask(server, *words, "And now?") == "Made it.\n"
     assert model.texts[-1].count("type mcp__words__look_up_7 = ") == 1
     assert "It means SUN." in model.texts[-1]
     assert "<|start|>user<|message|>And now?" in model.texts[-1]
@@ -145,10 +159,9 @@ def test_goes_on_with_a_session_of_another_server(
     command = ["sh", "-c", as_shell(recipe_of(elsewhere, "claude")), "sh", "-p", *words]
     run_client([*command, "--mcp-config", place.settings], place.home, PATH=path)
     model = Steps(encoding, [search, LOOK_UP])
-    here = serve(model.backend(), model=LARGE)
-    recipe = recipe_of(here, "claude")
-    assert place.ask(recipe, "--continue", "And now?") == "Made it.\n"
+    server = serve(model.backend(), model=LARGE)
+    assert place.ask(server, "--continue", "And now?") == "Made it.\n"
     assert "What does sun mean?" in model.texts[-1]
     assert "It means SUN." in model.texts[-1]
-    assert foreign_contents(here) > 0
-    assert place.ask(recipe, "--continue", "And then?") == "Made it.\n"
+    assert foreign_contents(server) > 0
+    assert place.ask(server, "--continue", "And then?") == "Made it.\n"

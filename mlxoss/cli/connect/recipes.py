@@ -201,7 +201,8 @@ models:
     "claude": Recipe(
         "Claude Code, and clients of Anthropic's API",
         """
-# Anthropic's SDKs read the first two lines, Claude Code all.
+# Anthropic's SDKs read the first two lines, Claude Code all. Its auto mode has calls checked by
+# Anthropic's servers alone, so here it asks you instead, as with --permission-mode manual.
 export ANTHROPIC_BASE_URL=@URL@
 export ANTHROPIC_AUTH_TOKEN=@KEY@
 export ANTHROPIC_MODEL="@MODEL@"
