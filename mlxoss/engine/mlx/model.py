@@ -68,6 +68,11 @@ class LastLogits:
         """See ``Model``."""
         return self._model.make_cache()
 
+    @property
+    def network(self) -> Network:
+        """The mlx-lm model, which holds the weights."""
+        return self._model
+
     def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
         """The ids (rows,) that the next step feeds, given those chosen here by ``logits``."""
         return ids
