@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import pytest
@@ -23,6 +24,11 @@ from tests.support.engine.metal import HEAP, PAGE, Sets, stand_in_metal
 
 GIB = 1 << 30
 YES = Wiring(True, "for the test")
+
+
+def arrays_of(model: Any) -> list[mx.array]:
+    """Its weights."""
+    return [array for _, array in tree_flatten(model.parameters())]
 
 
 @pytest.fixture
@@ -48,8 +54,7 @@ def test_the_weights_are_wired_until_the_model_goes(
     backend.wire(YES)
     active = mx.get_active_memory()
     (limit,) = metal.limits
-    arrays = len(tree_flatten(model.parameters()))  # type: ignore[attr-defined]
-    assert active <= limit <= active + HEAP + PAGE * arrays
+    assert active <= limit <= active + HEAP + PAGE * len(arrays_of(model))
     told = read_mlx_memory()
     assert (told["wired_bytes"], told["limit_bytes"]) == (active, 24 * GIB)
     assert "of weights are wired: for the test" in caplog.text
@@ -64,8 +69,8 @@ def test_the_weights_are_wired_until_the_model_goes(
 def test_all_weights_are_taken_in_and_what_comes_later_is_not(
     metal: Sets, checkpoint_model: LanguageModel
 ) -> None:
-    weights = tree_flatten(checkpoint_model.parameters())  # type: ignore[attr-defined]
-    metal.buffers = [array.nbytes for _, array in weights]
+    weights = arrays_of(checkpoint_model)
+    metal.buffers = [array.nbytes for array in weights]
     backend = MlxBackend(checkpoint_model)
     backend.wire(YES)
     assert sorted(metal.wired) == sorted(metal.buffers)
@@ -101,6 +106,7 @@ def test_what_is_not_to_be_wired_is_not(
     assert read_mlx_memory()["wired_bytes"] == 0
     assert "the weights are not wired: it is a Tuesday" in caplog.text
     backend.close()
+    assert metal.limits == []
 
 
 def test_without_metal_nothing_is_wired_and_the_log_says_so(

@@ -17,13 +17,14 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from mlxoss.engine.mlx.device import recommended_bytes
 from mlxoss.engine.mlx.model import Network
-from mlxoss.engine.wiring import Wiring, note_wired
+from mlxoss.engine.wiring import Wiring, note_wired, wired_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,9 @@ def _rounding_bytes(network: Network) -> int:
 
 def unwire() -> None:
     """Undo it; call before the weights go, so that no set changes as they do."""
-    note_wired(None)
-    if recommended_bytes() is not None:
+    if wired_bytes():
         mx.set_wired_limit(0)
+    note_wired(None)
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def mlx_lm_without_wiring() -> Iterator[None]:
     argument says otherwise. Undoing it afterwards would have wired everything for a moment, at each
     load and each lost batch.
     """
-    module = import_module("mlx_lm.generate")
+    module: Any = import_module("mlx_lm.generate")
     theirs = module.maybe_set_recommended_wired_limit
     module.maybe_set_recommended_wired_limit = lambda: None
     try:
