@@ -28,7 +28,8 @@ YES = Wiring(True, "for the test")
 
 def arrays_of(model: Any) -> list[mx.array]:
     """Its weights."""
-    return [array for _, array in tree_flatten(model.parameters())]
+    found: Any = tree_flatten(model.parameters())
+    return [array for _, array in found]
 
 
 @pytest.fixture
