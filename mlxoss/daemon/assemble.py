@@ -25,7 +25,7 @@ from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.engine import Engine
-from mlxoss.engine.wiring import choose_wiring_here
+from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
 from mlxoss.findings import DaemonProblem
 from mlxoss.logs import log_failure, set_up_logging
@@ -210,6 +210,8 @@ def load_backend(
     from mlxoss.engine.mlx.memory import Budget, limit_reuse, make_room
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
+    wiring = choose_wiring_here(config.wired)
+    renew_wired(wiring)
     check_device()
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
     if ranks is not None:
@@ -230,7 +232,7 @@ def load_backend(
         prefixes=PrefixCache(limit_bytes, disk=disk),
         room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),
     )
-    backend.wire(choose_wiring_here(config.wired))
+    backend.wire(wiring)
     return backend
 
 

@@ -10,6 +10,7 @@ limit per process and cannot be asked for it.
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ SMALL_BYTES = 16 << 30
 
 OLDEST_MACOS = 15
 """Metal's residency sets, by which MLX wires, came with it."""
+
+_RENEW = "MLX_METAL_RESIDENCY_REFRESH_INTERVAL_MS"
+_RENEWED_MS = "1000"
 
 _noted: int | None = None
 
@@ -52,6 +56,16 @@ def choose_wiring(setting: str, total_bytes: int, macos: str) -> Wiring:
 def choose_wiring_here(setting: str) -> Wiring:
     """The same on this machine. Python may call macOS 26 16; 15 and newer it never calls older."""
     return choose_wiring(setting, machine_bytes(), platform.mac_ver()[0])
+
+
+def renew_wired(wiring: Wiring) -> None:
+    """Have MLX ask for what is wired once a second: macOS 26 lets go of that too, unless asked.
+
+    MLX reads the variable, which it has since 0.32.4, when the GPU is first used. Whoever has set
+    it is left to it (0: not at all).
+    """
+    if wiring.wired:
+        os.environ.setdefault(_RENEW, _RENEWED_MS)
 
 
 def note_wired(size_bytes: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.counters import read_mlx_memory
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
-from mlxoss.engine.wiring import Wiring, choose_wiring, note_wired, wired_bytes
+from mlxoss.engine.wiring import Wiring, choose_wiring, note_wired, renew_wired, wired_bytes
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.engine.harness import make_backend, make_request, run_batch
 from tests.support.engine.metal import HEAP, PAGE, Sets, stand_in_metal
 
 GIB = 1 << 30
+RENEW = "MLX_METAL_RESIDENCY_REFRESH_INTERVAL_MS"
 YES = Wiring(True, "for the test")
 
 
@@ -144,10 +146,23 @@ def test_what_is_chosen_and_why(
     assert why in found.why
 
 
+@pytest.mark.parametrize(
+    ("wiring", "before", "after"),
+    [(YES, None, "1000"), (YES, "0", "0"), (Wiring(False, "no"), None, None)],
+)
+def test_what_is_wired_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, wiring: Wiring, before: str | None, after: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", {} if before is None else {RENEW: before})
+    renew_wired(wiring)
+    assert os.environ.get(RENEW) == after
+
+
 @pytest.mark.parametrize("setting", ["weights", "off"])
 def test_the_daemon_s_setting_decides(
     metal: Sets, tmp_path: Path, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(RENEW, "0")  # what the daemon sets is undone
     monkeypatch.setattr("platform.mac_ver", lambda: ("15.3", ("", "", ""), "arm64"))
     source = resolve_model(str(write_checkpoint(tmp_path, TinyModel(hidden=16))))
     backend = load_backend(source, ModelFiles(source.folder), Config(wired=setting), None)

@@ -19,6 +19,7 @@ from tests.support.engine.metal import stand_in_metal
 def test_a_rank_wires_as_the_setting_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, wires: bool
 ) -> None:
+    monkeypatch.setenv("MLX_METAL_RESIDENCY_REFRESH_INTERVAL_MS", "0")
     monkeypatch.setattr("platform.mac_ver", lambda: ("15.3", ("", "", ""), "arm64"))
     folder = write_checkpoint(tmp_path, TinyModel(hidden=16))
     seat = make_seat(("127.0.0.1", 1), model=str(folder), wired=setting)

@@ -10,7 +10,7 @@ from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.options import read_config
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
-from mlxoss.engine.wiring import choose_wiring_here
+from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import MlxossError
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     from mlxoss.engine.mlx.wiring import wire_weights
 
     config = read_config({})
+    wiring = choose_wiring_here(config.wired)
+    renew_wired(wiring)
     model = source.load(fp16=config.fp16)
-    wire_weights(model, choose_wiring_here(config.wired))  # as the server does
+    wire_weights(model, wiring)  # as the server does
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
     return LoadedModel(model, rounds, tokens)

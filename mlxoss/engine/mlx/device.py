@@ -7,7 +7,6 @@ which is not there must not take them along.
 from __future__ import annotations
 
 import json
-import platform
 import sys
 
 import mlx.core as mx
@@ -29,8 +28,8 @@ def check_device() -> None:
     """Raise ``ModelError`` where there is nothing to compute on."""
     if not has_device():
         raise ModelError(
-            f"There is no Metal device (macOS {platform.mac_ver()[0]}, {platform.machine()}): a "
-            "virtual machine without a GPU cannot run a model. On a Mac itself: mlxoss restart"
+            "There is no Metal device: a virtual machine without a GPU cannot run a model. On a "
+            "Mac itself: mlxoss doctor"
         )
 
 

@@ -25,7 +25,7 @@ from mlxoss.engine.ranks.messages import (
 )
 from mlxoss.engine.ranks.ring import join
 from mlxoss.engine.ranks.values import Seat
-from mlxoss.engine.wiring import choose_wiring_here
+from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ModelError
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -41,6 +41,8 @@ class Following:
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
+        self._wiring = choose_wiring_here(seat.wired)
+        renew_wired(self._wiring)
         self._group: Any = None
         self._model: Any = None
         self._backend: Any = None
@@ -116,7 +118,7 @@ class Following:
         self._backend = MlxBackend(
             logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes, lambda *_: self._cuts)
         )
-        self._backend.wire(choose_wiring_here(self._seat.wired))
+        self._backend.wire(self._wiring)
 
     def _insert(self, message: InsertSequence) -> None:
         request = GenerationRequest(
