@@ -1,4 +1,4 @@
-"""``Formula/requirements.txt``: what mlxoss runs on and is built with, pinned, each file by its hash.
+"""``Formula/requirements.txt``: what mlxoss runs on and is built with, pinned by hashes.
 
     python Formula/requirements.py              pin what pyproject.toml wants now, by uv
     python Formula/requirements.py --upgrade    the same with the newest of everything
@@ -33,7 +33,11 @@ FILE = ROOT / "Formula" / "requirements.txt"
 COMMAND = "python Formula/requirements.py"
 OLDEST_PYTHON = "3.11"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-PLATFORMS = (("darwin", "Darwin", "arm64"), ("linux", "Linux", "x86_64"))
+PLATFORMS = (
+    ("darwin", "Darwin", "arm64"),
+    ("linux", "Linux", "x86_64"),
+    ("linux", "Linux", "aarch64"),
+)
 """Where the file must hold: ``sys_platform``, ``platform_system``, ``platform_machine``."""
 
 _PIN = re.compile(
@@ -153,7 +157,9 @@ class _Walk:
 
     def _find(self, requirement: Requirement) -> Pin | None:
         held = self._pins.get(canonicalize_name(requirement.name), [])
-        place = "{sys_platform}, Python {python_version}".format(**self._environment)
+        place = "{sys_platform} {platform_machine}, Python {python_version}".format(
+            **self._environment
+        )
         if len(held) != 1:
             found = " and ".join(pin.version for pin in held) or "no version"
             self.faults.add(f"{requirement.name}: {found} on {place}")

@@ -143,7 +143,9 @@ def test_homebrews_cops_look(tmp_path: Path) -> None:
     moved.parent.mkdir()
     line = "  depends_on arch: :arm64\n"
     assert line in TEXT
-    moved.write_text(TEXT.replace(line, "").replace("  preserve_rpath", f"{line}\n  preserve_rpath"))
+    moved.write_text(
+        TEXT.replace(line, "").replace("  preserve_rpath", f"{line}\n  preserve_rpath")
+    )
     done = brew("style", str(moved))
     assert done.returncode != 0
     assert "FormulaAudit/DependencyOrder" in done.stdout
