@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -91,7 +91,8 @@ class Release:
         git(self.folder, "clone", "--quiet", self.checkout, self.clone)
         git(self.clone, "checkout", "--quiet", "--detach", git(self.checkout, "rev-parse", "HEAD"))
         for key in ("user.name", "user.email"):
-            git(self.clone, "config", key, git(self.checkout, "config", "--default", "", key))
+            if value := git(self.checkout, "config", "--default", "", key):
+                git(self.clone, "config", key, value)
         changes = self._list_changes()
         write_version(self.clone, self.version)
         self._write_changes(changes)
@@ -112,8 +113,9 @@ class Release:
 
     def _write_changes(self, changes: str) -> None:
         file = self.clone / CHANGES
+        file.parent.mkdir(exist_ok=True)
         older = file.read_text("utf-8").removeprefix(TITLE) if file.exists() else ""
-        day = datetime.fromtimestamp(int(self.epoch), timezone.utc).date()
+        day = datetime.fromtimestamp(int(self.epoch), UTC).date()
         file.write_text(f"{TITLE}\n## {self.version}, {day}\n\n{changes}\n{older}", "utf-8")
 
     def judge(self) -> None:
