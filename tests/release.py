@@ -63,13 +63,16 @@ def git(folder: Path, *words: str | Path, **variables: str) -> str:
 class Release:
     """One version on top of one commit, made in a folder of its own."""
 
-    def __init__(self, checkout: Path, version: str, folder: Path) -> None:
+    def __init__(
+        self, checkout: Path, version: str, folder: Path, environment: Path | None = None
+    ) -> None:
         self.checkout = checkout
         self.version = version
         self.tag = f"v{version}"
         self.folder = folder
         self.clone = folder / "clone"
         self.dist = folder / "dist"
+        self.environment = environment or folder / "environment"
         self.epoch = git(checkout, "show", "--no-patch", "--format=%ct", "HEAD")
 
     def check(self) -> None:
@@ -159,7 +162,7 @@ class Release:
 
     def _make_environment(self) -> None:
         """An empty one, with the packages that the formula installs, hatchling among them."""
-        run([sys.executable, "-m", "venv", "environment"], self.folder)
+        run([sys.executable, "-m", "venv", self.environment], self.folder)
         packages = self.clone / "Formula" / "requirements.txt"
         pinned = ["--require-hashes", "--only-binary=:all:", f"--requirement={packages}"]
         self._pip("install", "--no-compile", *pinned)
@@ -168,7 +171,7 @@ class Release:
         run([self._program("python"), "-m", "pip", *words], self.folder)
 
     def _program(self, name: str) -> Path:
-        return self.folder / "environment" / "bin" / name
+        return self.environment / "bin" / name
 
     def bring_back(self) -> None:
         """Put the commit on the checkout's branch and the tag beside it."""
@@ -229,10 +232,15 @@ def main() -> None:
     parser.add_argument("version", help="the new version, like 0.2.0")
     parser.add_argument("--go", action="store_true", help="bring commit and tag into this checkout")
     parser.add_argument("--dist", type=Path, help="keep the wheel and the sdist in this folder")
+    parser.add_argument(
+        "--environment", type=Path, help="keep what was installed here, for the next try"
+    )
     chosen = parser.parse_args()
+    environment = chosen.environment and chosen.environment.absolute()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            make(Release(ROOT, chosen.version, Path(folder)), go=chosen.go, dist=chosen.dist)
+            release = Release(ROOT, chosen.version, Path(folder), environment)
+            make(release, go=chosen.go, dist=chosen.dist)
         except ReleaseError as error:
             sys.exit(str(error))
 

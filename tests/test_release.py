@@ -114,8 +114,9 @@ def test_who_makes_it_again_makes_the_same_commit_and_tag(checkout: Path, tmp_pa
 
 
 def make_release(checkout: Path, dist: Path, *words: str) -> str:
+    kept = ["--dist", str(dist), "--environment", str(dist.parent / "environment")]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.release", "99.0", "--dist", str(dist), *words],
+        [sys.executable, "-m", "tests.release", "99.0", *kept, *words],
         cwd=checkout,
         capture_output=True,
         text=True,
