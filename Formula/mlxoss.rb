@@ -54,7 +54,7 @@ class Mlxoss < Formula
 
   test do
     assert_match version.to_s, shell_output("#{bin}/mlxoss --version") unless head?
-    assert_match "OK", pipe_output("plutil -lint -", shell_output("#{bin}/mlxoss plist"))
+    assert_match "OK", pipe_output("/usr/bin/plutil -lint -", shell_output("#{bin}/mlxoss plist"))
     assert_match "port", shell_output("#{bin}/mlxoss config list")
     system libexec/"bin/python", "-c", "import mlx.core, mlx_lm, openai_harmony, llguidance, sanic"
   end

@@ -143,10 +143,9 @@ class Release:
         return first
 
     def _build(self, source: Path, dist: Path, *targets: str) -> list[Path]:
-        words = [self._program("python"), "-m", "hatchling", "build", "--directory", dist]
-        for target in targets:
-            words += ["--target", target]
-        run(words, source, SOURCE_DATE_EPOCH=self.epoch)
+        options = [word for target in targets for word in ("--target", target)]
+        words = ["-m", "hatchling", "build", "--directory", dist, *options]
+        run([self._program("python"), *words], source, SOURCE_DATE_EPOCH=self.epoch)
         return sorted(dist.iterdir())
 
     def install(self, files: list[Path]) -> None:
