@@ -13,7 +13,7 @@ from mlxoss.service.health import Answered, Health, Refused
 from mlxoss.service.job import Job
 from mlxoss.service.program import Program
 from mlxoss.service.status import ServiceStatus, problems_of
-from mlxoss.sockets import port_problem
+from mlxoss.sockets import port_taken
 
 NEEDED_DISK_BYTES = 500_000_000
 """Logs turned over in full, launchd's own, the demo model and room to spare."""
@@ -40,7 +40,7 @@ def check_port(host: str, port: int, health: Health, *, ours: bool) -> Check:
         return Check("port", Level.FAIL, "port 0 would be another one at each start", remedy)
     if ours and isinstance(health, Answered):
         return Check("port", Level.OK, f"{address}, held by the service")
-    problem = port_problem(host, port)
+    problem = port_taken(host, port)
     if problem is None:
         return Check("port", Level.OK, f"{address} is free")
     remedy = f"End it (`lsof -nP -iTCP:{port} -sTCP:LISTEN` names it) or choose another --port."
