@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
 from mlxoss.findings import GB, OVERHEAD, Check, Level
+from mlxoss.paths import FOLDER_VARIABLES, folders
 from mlxoss.service.health import Answered, Health, Refused
 from mlxoss.service.job import Job
 from mlxoss.service.program import Program
@@ -94,6 +95,30 @@ def check_definition(path: Path, wanted: bytes, *, homebrew: bool) -> Check:
         detail = f"{path} differs from what this version would write"
         return Check("definition", Level.WARN, detail, "mlxoss install")
     return Check("definition", Level.OK, str(path))
+
+
+def check_variables(service: Mapping[str, str], shell: Mapping[str, str], *, kept: bool) -> Check:
+    """Whether a shell and the service, each with its variables, look in the same places.
+
+    ``kept`` says that the service's definition is Homebrew's, which passes no variables on.
+    """
+    name, theirs, here = "variables", folders(service), folders(shell)
+    apart = [
+        f"{what} in {theirs[what]}, not {here[what]}" for what in here if here[what] != theirs[what]
+    ]
+    if not apart:
+        return Check(name, Level.OK, "this shell and the service look in the same places")
+    differ = [each for each in FOLDER_VARIABLES if service.get(each, "") != shell.get(each, "")]
+    detail = (
+        f"the service's {', '.join(differ)} differ from this shell's: it has {'; '.join(apart)}"
+    )
+    remedy = "`mlxoss install` gives the service this shell's, or unset them here."
+    if kept:
+        remedy = (
+            "Homebrew's services get none: unset them here, or `brew services stop mlxoss`, then "
+            "`mlxoss install`."
+        )
+    return Check(name, Level.WARN, detail, remedy)
 
 
 def check_service(status: ServiceStatus) -> Check:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlxoss.cli.cluster.hosts import UNSET
@@ -38,6 +39,7 @@ from mlxoss.service.checks import (
     check_program_in_use,
     check_rival,
     check_service,
+    check_variables,
 )
 from mlxoss.service.job import Job
 from mlxoss.service.logtail import rotated
@@ -49,12 +51,12 @@ _PATIENCE_S = 3.0
 
 def examine(*, speed: bool = False) -> list[Check]:
     """Make all checks; raises ``ServiceError`` where there can be no service at all."""
-    machine, view = this_machine(), read_view(_PATIENCE_S)
-    look_where_it_looks(machine)
+    machine, view, shell = this_machine(), read_view(_PATIENCE_S), dict(os.environ)
+    look_where_it_looks(machine.env)
     program = _program()
     checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]
     checks += [check_program(program), *_settings(machine), *_hosts(machine), *_model(machine)]
-    checks += _service(machine, view, program)
+    checks += _service(machine, view, program, shell)
     if speed:
         checks.append(check_speed(machine, view))
     return checks
@@ -133,7 +135,9 @@ def _own_bytes(config: Config, folder: Path) -> int:
     return shard_bytes(folder, len(group.hosts)) * together
 
 
-def _service(machine: Machine, view: View, program: Program | ServiceError) -> Iterator[Check]:
+def _service(
+    machine: Machine, view: View, program: Program | ServiceError, shell: Mapping[str, str]
+) -> Iterator[Check]:
     status, supervisor, config = view.status, machine.manager.supervisor, view.config
     definition = status.definition
     if isinstance(program, Program):
@@ -142,6 +146,8 @@ def _service(machine: Machine, view: View, program: Program | ServiceError) -> I
         )
         homebrew = bool(definition and definition.homebrew)
         yield check_definition(supervisor.definition, wanted, homebrew=homebrew)
+    if definition:
+        yield check_variables(definition.environment, shell, kept=definition.homebrew)
     yield check_program_in_use(status, program)
     yield check_rival(supervisor.rival())
     yield check_login(status)

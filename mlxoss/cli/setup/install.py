@@ -183,7 +183,7 @@ def _find_model(
     config: Config, machine: Machine, options: InstallOptions, say: Callable[[str], None]
 ) -> ModelSource:
     """Find the model; offer to pull one that is named by its id and is not here."""
-    look_where_it_looks(machine)
+    look_where_it_looks(machine.env)
     try:
         return resolve_model(config.model, env=machine.env)
     except ModelError:
