@@ -20,8 +20,10 @@ from mlxoss.config import (
 )
 from mlxoss.daemon.supervised import SERVICE_LOG, default_log
 from mlxoss.errors import MlxossError, ServiceError
+from mlxoss.findings import Check
 from mlxoss.last_exit import LastExit, read_last_exit
 from mlxoss.service.choose import choose_supervisor
+from mlxoss.service.guarded import check_folders
 from mlxoss.service.health import Health, probe
 from mlxoss.service.manager import Manager, read_definition
 from mlxoss.service.program import Program, find_program, stable_program
@@ -133,6 +135,13 @@ def command_env() -> Mapping[str, str]:
         if name in paths.FOLDER_VARIABLES or name.startswith(ENV_PREFIX)
     }
     return {**own, **here}
+
+
+def closed_folders(machine: Machine, config: Config) -> list[Check]:
+    """What of its files launchd or the daemon may not read; none under another manager."""
+    if machine.manager.supervisor.name != "launchd":
+        return []
+    return list(check_folders(config, machine.env, Path.home()))
 
 
 def look_where_it_looks(env: Mapping[str, str]) -> None:

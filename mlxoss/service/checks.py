@@ -26,7 +26,10 @@ def check_program(found: Program | ServiceError) -> Check:
     if isinstance(found, ServiceError):
         return Check("program", Level.FAIL, str(found), found.remedy)
     if found.refusal:
-        remedy = "Install it with Homebrew, `uv tool install` or pipx, or in a virtual environment."
+        remedy = (
+            "Install it with Homebrew, `uv tool install` or pipx, or in a virtual environment in "
+            "your home folder (not in Documents, Desktop, Downloads or on another disk)."
+        )
         return Check("program", Level.FAIL, f"{found.path}: {found.refusal}", remedy)
     if found.warning:
         return Check("program", Level.WARN, f"{found.path}: {found.warning}")

@@ -14,6 +14,7 @@ from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.status.view import View, read_view
 from mlxoss.cli.this_machine import (
     Machine,
+    closed_folders,
     look_where_it_looks,
     make_spec,
     this_machine,
@@ -135,6 +136,14 @@ def _own_bytes(config: Config, folder: Path) -> int:
     return shard_bytes(folder, len(group.hosts)) * together
 
 
+def _folders(machine: Machine, view: View) -> Iterator[Check]:
+    """A service that has loaded its model has read what it needs, wherever that lies."""
+    if view.report.get("status") == "ok":
+        yield Check("folders", Level.OK, "the service reads what it needs")
+    else:
+        yield from closed_folders(machine, view.config)
+
+
 def _service(
     machine: Machine, view: View, program: Program | ServiceError, shell: Mapping[str, str]
 ) -> Iterator[Check]:
@@ -148,6 +157,7 @@ def _service(
         yield check_definition(supervisor.definition, wanted, homebrew=homebrew)
     if definition:
         yield check_variables(definition.environment, shell, kept=definition.homebrew)
+    yield from _folders(machine, view)
     yield check_program_in_use(status, program)
     yield check_rival(supervisor.rival())
     yield check_login(status)

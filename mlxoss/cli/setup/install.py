@@ -15,8 +15,10 @@ from mlxoss import paths
 from mlxoss.cli.cluster.hosts import LOCAL_NETWORK, check_hosts
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.printing import fitted, tilde
+from mlxoss.cli.setup.failed import give_up
 from mlxoss.cli.this_machine import (
     Machine,
+    closed_folders,
     look_where_it_looks,
     make_spec,
     this_machine,
@@ -148,6 +150,7 @@ def _check(
     group = find_group(config)
     source = _find_model(config, machine, options, say)
     checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
+    checks += closed_folders(machine, config)
     if group:
         checks += check_hosts(group, config, say)
     elif source.folder:
@@ -211,8 +214,7 @@ def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> Serv
     """Wait for the answer and say where things are. The model may still be loading."""
     ready = machine.wait_ready(config)
     if isinstance(ready, ServiceNotReady):
-        hint = f"mlxoss logs; {machine.manager.supervisor.log_hint}"
-        raise ServiceError(f"The service does not run: {ready.why}.", remedy=hint)
+        raise give_up(machine, ready)
     model = ready.health.document.get("model", "the model")
     say(f"\n{model} is served at {config.url}/v1 ({ready.health.status}).")
     say(f"  settings  {tilde(machine.config_file.path)}")
