@@ -1,10 +1,10 @@
 """Where mlxoss keeps its files.
 
-The folders are the platform's own (on macOS those of Apple's File System Programming Guide, elsewhere
-those of the XDG Base Directory Specification, whose variables count on both), unless the environment
-variable ``MLXOSS_HOME`` names one folder: then configuration, cache, data and logs all live under
-it. Downloaded weights are not among them: they stay in the Hugging Face cache (``HF_HOME``), which
-other programs share.
+The folders are the platform's own (on macOS those of Apple's File System Programming Guide,
+elsewhere those of the XDG Base Directory Specification, whose variables count on both), unless the
+environment variable ``MLXOSS_HOME`` names one folder: then configuration, cache, data and logs all
+live under it. Downloaded weights are not among them: they stay in the Hugging Face cache
+(``HF_HOME``), which other programs share.
 
 Variables are those of ``env`` alone, so that a command can look where a daemon with another
 environment looks.

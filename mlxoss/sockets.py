@@ -76,7 +76,7 @@ def find_holder(port: int) -> str | None:
     command = shutil.which("lsof") or "/usr/sbin/lsof"
     wanted = [command, "+c", "0", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpcn"]
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             wanted, capture_output=True, text=True, errors="replace", timeout=_LSOF_S, check=False
         )
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Ports that another program has, by Linux's rules and by those of macOS (``tests.support.xnu``)."""
+"""Ports that another program has, by the rules of Linux and of macOS (``tests.support.xnu``)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """``bind`` as macOS has it, on a Linux machine: for the half of TCP's rules that differs.
 
-XNU (bsd/netinet/in_pcb.c, ``in_pcbbind``; bsd/netinet6/in6_pcb.c, ``in6_pcbbind``) refuses a port of
-an address that is bound already with EADDRINUSE. A socket with SO_REUSEADDR collides with the very
-same address alone, one without with every one that overlaps it. Linux refuses overlapping listeners
-unless all have SO_REUSEPORT; with it, it hands a connection to the most exact one, as XNU does. So
-here every socket has that, XNU's rule is applied to the kernel's table of listeners, and its rule
-for the sockets of other users, which only refuses more, is left out.
+XNU (bsd/netinet/in_pcb.c, ``in_pcbbind``; bsd/netinet6/in6_pcb.c, ``in6_pcbbind``) refuses a port
+of an address that is bound already with EADDRINUSE. A socket with SO_REUSEADDR collides with the
+very same address alone, one without with every one that overlaps it. Linux refuses overlapping
+listeners unless all have SO_REUSEPORT; with it, it hands a connection to the most exact one, as XNU
+does. So here every socket has that, XNU's rule is applied to the kernel's table of listeners, and
+its rule for the sockets of other users, which only refuses more, is left out.
 """
 
 from __future__ import annotations
