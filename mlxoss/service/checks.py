@@ -113,7 +113,7 @@ def check_variables(service: Mapping[str, str], shell: Mapping[str, str], *, kep
         return Check(name, Level.OK, "this shell and the service look in the same places")
     differ = [each for each in FOLDER_VARIABLES if service.get(each, "") != shell.get(each, "")]
     detail = (
-        f"the service's {', '.join(differ)} differ from this shell's: it has {'; '.join(apart)}"
+        f"the service differs from this shell in {', '.join(differ)}: it has {'; '.join(apart)}"
     )
     remedy = "`mlxoss install` gives the service this shell's, or unset them here."
     if kept:

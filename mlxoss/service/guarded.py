@@ -60,7 +60,8 @@ def check_folders(config: Config, env: Mapping[str, str], home: Path) -> Iterato
         if place := closed_place(path, home):
             found += 1
             detail = f"{name} {path}: it lies in {place}, which macOS closes to services"
-            yield Check(_NAME, Level.WARN, detail, f"If it cannot be read: {allow_python()}.")
+            remedy = f"Say yes if macOS asks; if it does not and refuses, {allow_python()}."
+            yield Check(_NAME, Level.WARN, detail, remedy)
     if not found:
         yield Check(_NAME, Level.OK, "none lies where macOS lets no service read")
 

@@ -69,7 +69,11 @@ def ended(found: Found, last: LastExit | None) -> str | None:
     if found.alive or found.state is JobState.STOPPING:
         return None
     if found.last_code == 0:
-        return f"it refused to start: {last.reason}" if last else "it ended with exit status 0"
+        return (
+            f"it refused to start: {last.reason.removesuffix('.')}"
+            if last
+            else "it ended with exit status 0"
+        )
     if found.last_code == NO_PROGRAM:
         return f"launchd could not start it (exit 78): {_what_cannot_be_used(found)}"
     again = ", it will be started again" if found.state is JobState.WAITING else ""

@@ -88,3 +88,15 @@ def test_a_shell_that_names_our_folder_means_it(mac: Mac, shell: dict[str, str])
     mac.ok("key", "create", "laptop", MLXOSS_HOME=str(own))
     assert "laptop" not in mac.ok("key", "list")
     assert "laptop" in mac.ok("key", "list", MLXOSS_HOME=str(own))
+
+
+def test_installing_from_another_shell_tells_what_it_leaves_behind(
+    mac: Mac, shell: dict[str, str]
+) -> None:
+    mac.ok("install", "--no-start", "--port", str(mac.port))
+    said = mac.ok("install", "--no-start", **shell)
+    left = "~/.config/mlxoss/config.toml, and stays there"
+    assert (
+        f"Note: settings: now in ~/dots/xdg_config_home/mlxoss/config.toml; it was {left}" in said
+    )
+    assert "Note:" not in mac.ok("install", "--no-start", **shell)

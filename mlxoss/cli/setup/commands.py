@@ -133,9 +133,7 @@ def _change(
         ready = machine.wait_ready(config)
         _show(outcome, as_json, nothing=nothing)
         if isinstance(ready, ServiceNotReady):
-            if first:
-                raise give_up(machine, ready)
-            raise not_running(machine, f"The service does not run: {ready.why}.")
+            raise (give_up if first else not_running)(machine, ready)
 
 
 def _show(outcome: Outcome, as_json: bool, *, nothing: str) -> None:

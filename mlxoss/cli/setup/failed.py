@@ -13,16 +13,26 @@ def give_up(machine: Machine, ready: ServiceNotReady) -> ServiceError:
     What refused to start is left: its manager does not start it again. So is one that has not
     answered yet.
     """
-    why = f"The service does not run: {ready.why}."
-    if ready.loops:
-        machine.manager.stop(disable=True)
-        why += (
-            " It was stopped, lest it start over and over, and does not start at login;"
-            " `mlxoss start` tries again."
-        )
-    return not_running(machine, why)
+    if not ready.loops:
+        return not_running(machine, ready)
+    machine.manager.stop(disable=True)
+    return _failed(
+        machine,
+        ready,
+        " It was stopped, lest it start over and over, and does not start at login; "
+        "`mlxoss start` tries again.",
+    )
 
 
-def not_running(machine: Machine, why: str) -> ServiceError:
-    """``why``, and where more can be read."""
-    return ServiceError(why, remedy=f"mlxoss logs; {machine.manager.supervisor.log_hint}")
+def not_running(machine: Machine, ready: ServiceNotReady) -> ServiceError:
+    """Say why it does not run, and leave it to its manager."""
+    return _failed(machine, ready, " `mlxoss stop` ends that." if ready.loops else "")
+
+
+def _failed(machine: Machine, ready: ServiceNotReady, more: str) -> ServiceError:
+    # What crashes at once has no log of its own yet.
+    logs = "mlxoss logs --stderr" if ready.loops else "mlxoss logs"
+    return ServiceError(
+        f"The service does not run: {ready.why}.{more}",
+        remedy=f"{logs}; {machine.manager.supervisor.log_hint}",
+    )

@@ -95,6 +95,8 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
         say("Nothing to change: the service is installed and runs as asked.")
     if config.hostfile and machine.manager.supervisor.name == "launchd":
         say(LOCAL_NETWORK)
+    for note in moved(before.env, spec.environment):
+        say(note)
     for name in unheeded(os.environ, spec):
         say(f"Note: {name} is set in this shell and does not reach the service.")
     ready = _await(machine, config, say) if options.start else None
@@ -109,6 +111,16 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
         "log": str(machine.log()),
         "health": dict(ready.health.document) if ready else None,
     }
+
+
+def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What a service with other variables than before no longer finds where it was."""
+    old, new = paths.folders(before), paths.folders(now)
+    return [
+        f"Note: {what}: now in {tilde(new[what])}; it was {tilde(old[what])}, and stays there."
+        for what in new
+        if new[what] != old[what] and old[what].exists()
+    ]
 
 
 def unheeded(shell: Mapping[str, str], spec: ServiceSpec) -> list[str]:
