@@ -25,7 +25,10 @@ needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 EVERYWHERE = pytest.param("::", marks=needs_ipv6), "0.0.0.0"
 
 
-@pytest.fixture(params=["linux", "xnu"])
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="the stand-in needs Linux")
+
+
+@pytest.fixture(params=["own", pytest.param("xnu", marks=needs_proc)])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "xnu":
         monkeypatch.setattr(socket.socket, "bind", xnu.bind)
@@ -45,6 +48,7 @@ def listening(host: str, backlog: int = 8, *, port: int = 0) -> Iterator[int]:
         yield other.getsockname()[1]
 
 
+@needs_proc
 def test_the_stand_in_has_the_rules_of_xnu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "bind", xnu.bind)
     with listening("0.0.0.0") as port:
@@ -57,7 +61,9 @@ def test_the_stand_in_has_the_rules_of_xnu(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("held", EVERYWHERE)
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0.0.0.0", "127.0.0.2"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "0.0.0.0", pytest.param("127.0.0.2", marks=needs_proc)]
+)
 def test_a_port_that_somebody_has_on_every_address_is_taken(
     kernel: str, held: str, host: str
 ) -> None:
