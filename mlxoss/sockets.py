@@ -148,9 +148,9 @@ def _answers(host: str, port: int) -> bool:
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             asking.bind((address[0], 0, *address[2:]))  # no other machine is asked
             asking.connect(address)
-            return asking.getsockname() != asking.getpeername()
+            return bool(asking.getsockname() != asking.getpeername())
     except TimeoutError:  # a listener whose queue is full; elsewhere it may be a firewall
-        return is_loopback(address[0])
+        return is_loopback(str(address[0]))
     except OSError:
         return False
 

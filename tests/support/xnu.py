@@ -35,7 +35,7 @@ def bind(own: socket.socket, address: Any, /) -> None:
 
 def install() -> None:
     """Have this whole process bind so: for the first lines of a program."""
-    socket.socket.bind = bind  # type: ignore[method-assign]
+    socket.socket.bind = bind  # type: ignore[assignment,method-assign]
 
 
 PREAMBLE = f"""
