@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 
 PRIVACY = "System Settings > Privacy & Security > Full Disk Access"
 """Where macOS lets a program read what it closes to background services."""
@@ -13,10 +14,20 @@ PRIVACY = "System Settings > Privacy & Security > Full Disk Access"
 def allow_python() -> str:
     """How to let the Python that runs this read such folders, as the end of a sentence."""
     return (
-        f"allow {os.path.realpath(sys.executable)} in {PRIVACY} (or Files and Folders, Removable "
+        f"allow {running_python(sys.executable)} in {PRIVACY} (or Files and Folders, Removable "
         "Volumes), then `mlxoss restart`; or keep it outside Documents, Desktop, Downloads, cloud "
         "folders and /Volumes"
     )
+
+
+def running_python(executable: str) -> Path:
+    """The program that macOS asks about where ``executable`` runs, itself or by links.
+
+    A framework's ``python`` hands over to an application beside it (CPython, Mac/Tools/pythonw.c).
+    """
+    real = Path(os.path.realpath(executable))
+    app = real.parent.parent / "Resources" / "Python.app"
+    return app if app.is_dir() else real
 
 
 def explain_denied(error: OSError) -> str | None:

@@ -61,6 +61,20 @@ def test_a_cache_of_models_in_documents_is_not_called_empty(mac: Mac, documents:
     assert "pull" not in done.stderr
 
 
+def test_a_model_that_may_not_be_read_is_not_pulled(mac: Mac, documents: Path) -> None:
+    """This terminal may not read there either."""
+    hub = documents / "hf" / "hub" / "models--some-org--tiny"
+    shutil.copytree(mac.model, hub / "snapshots" / "c0ffee")
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("c0ffee")
+    env = {"HF_HOME": str(documents / "hf"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = mac("install", "--yes", "--model", "some-org/tiny", **env, XPC_SERVICE_NAME="0")
+    assert done.returncode == 1
+    assert "refs/main cannot be read (Operation not permitted)" in done.stderr
+    assert "cannot be reached" not in done.stderr
+    assert PRIVACY in done.stderr
+
+
 def test_what_launchd_opens_itself_is_refused_there(mac: Mac, documents: Path) -> None:
     done = mac("install", "--no-start", MLXOSS_HOME=str(documents / "own"))
     assert done.returncode == 1

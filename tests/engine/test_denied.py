@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.denied import PRIVACY, explain_denied, why
+from mlxoss.denied import PRIVACY, explain_denied, running_python, why
 from tests.support.checkpoints import write_checkpoint
 
 NOBODY = 65534
@@ -109,8 +109,19 @@ def test_a_cache_that_may_not_be_read_is_not_one_without_the_model(
 def test_what_macos_denies_is_told_from_what_modes_do() -> None:
     by_macos = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
     assert PRIVACY in (explain_denied(by_macos) or "")
-    assert os.path.realpath(sys.executable) in why(by_macos)
+    assert str(running_python(sys.executable)) in why(by_macos)
     by_mode = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     assert PRIVACY not in (explain_denied(by_mode) or "")
     assert why(by_mode) == "Permission denied"
     assert explain_denied(FileNotFoundError(errno.ENOENT, "No such file")) is None
+
+
+def test_a_frameworks_python_is_the_application_that_it_hands_over_to(tmp_path: Path) -> None:
+    version = tmp_path / "Python.framework" / "Versions" / "3.14"
+    (version / "bin").mkdir(parents=True)
+    (version / "bin" / "python3.14").touch()
+    (tmp_path / "python").symlink_to(version / "bin" / "python3.14")
+    assert running_python(str(tmp_path / "python")) == version / "bin" / "python3.14"
+    app = version / "Resources" / "Python.app"
+    app.mkdir(parents=True)
+    assert running_python(str(tmp_path / "python")) == app

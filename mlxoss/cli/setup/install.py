@@ -27,7 +27,7 @@ from mlxoss.cli.this_machine import (
 from mlxoss.cluster.group import find_group
 from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
-from mlxoss.errors import ConfigError, ModelError, ServiceError
+from mlxoss.errors import ConfigError, ModelDenied, ModelError, ServiceError
 from mlxoss.findings import Check, Level
 from mlxoss.service.checks import (
     check_disk,
@@ -201,6 +201,8 @@ def _find_model(
     look_where_it_looks(machine.env)
     try:
         return resolve_model(config.model, env=machine.env)
+    except ModelDenied:
+        raise
     except ModelError:
         if not config.model or "/" not in config.model or Path(config.model).is_absolute():
             raise

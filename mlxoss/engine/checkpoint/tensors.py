@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlxoss.core import JsonObject
 from mlxoss.denied import explain_denied
-from mlxoss.errors import ModelError
+from mlxoss.errors import ModelDenied, ModelError
 
 _INDEX = "model.safetensors.index.json"
 _MOST_HEADER_BYTES = 100_000_000
@@ -76,8 +76,10 @@ def unreadable(path: Path, error: OSError, advice: str) -> ModelError:
 
     Then what to do is another thing, and never to get it anew.
     """
-    said = error.strerror or error
-    return ModelError(f"{path} cannot be read ({said}): {explain_denied(error) or advice}.")
+    said = f"{path} cannot be read ({error.strerror or error})"
+    if remedy := explain_denied(error):
+        return ModelDenied(f"{said}: {remedy}.")
+    return ModelError(f"{said}: {advice}.")
 
 
 def _wanted(index: Path, advice: str) -> set[str] | None:
