@@ -1,10 +1,8 @@
 """Where mlxoss keeps its files.
 
-The folders are the platform's own (on macOS those of Apple's File System Programming Guide,
-elsewhere those of the XDG Base Directory Specification, whose variables count on both), unless the
-environment variable ``MLXOSS_HOME`` names one folder: then configuration, cache, data and logs all
-live under it. Downloaded weights are not among them: they stay in the Hugging Face cache
-(``HF_HOME``), which other programs share.
+The folders are the platform's own (platformdirs), unless the environment variable ``MLXOSS_HOME``
+names one folder: then configuration, cache, data and logs all live under it. Downloaded weights are
+not among them: they stay in the Hugging Face cache (``HF_HOME``), which other programs share.
 
 Variables are those of ``env`` alone, so that a command can look where a daemon with another
 environment looks.
@@ -14,9 +12,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
 
 from mlxoss.denied import why
 from mlxoss.errors import ConfigError
@@ -24,30 +26,15 @@ from mlxoss.errors import ConfigError
 _APP = "mlxoss"
 
 
-class _Place(NamedTuple):
-    """A folder of ours: below the one that ``variable`` names, else ``usual`` in the home."""
+_KINDS = {"config": "config", "cache": "cache", "data": "data", "logs": "log"}
+"""Our folders, each by what platformdirs calls it."""
 
-    variable: str | None
-    usual: str
-    own: str = _APP
-
-
-_MACOS = {
-    "config": _Place("XDG_CONFIG_HOME", "Library/Application Support"),
-    "cache": _Place("XDG_CACHE_HOME", "Library/Caches"),
-    "data": _Place("XDG_DATA_HOME", "Library/Application Support"),
-    "logs": _Place(None, "Library/Logs"),
-}
-_ELSEWHERE = {
-    "config": _Place("XDG_CONFIG_HOME", ".config"),
-    "cache": _Place("XDG_CACHE_HOME", ".cache"),
-    "data": _Place("XDG_DATA_HOME", ".local/share"),
-    "logs": _Place("XDG_STATE_HOME", ".local/state", f"{_APP}/log"),
-}
+_XDG = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+_environ_lock = threading.Lock()
 
 FOLDER_VARIABLES = (
     *("MLXOSS_HOME", "MLXOSS_CONFIG"),
-    *("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"),
+    *_XDG,
     *("HF_HOME", "HF_HUB_CACHE"),
 )
 """All that move a folder that is read or written."""
@@ -121,11 +108,33 @@ def make_private_folder(folder: Path) -> Path:
 def _folder(env: Mapping[str, str], kind: str) -> Path:
     if home := env.get("MLXOSS_HOME"):
         return Path(home).expanduser().absolute() / kind
-    place = (_MACOS if sys.platform == "darwin" else _ELSEWHERE)[kind]
-    named = env.get(place.variable, "") if place.variable else ""
-    # The specification has relative ones passed over.
-    base = Path(named) if os.path.isabs(named) else Path.home() / place.usual
-    return base / place.own
+    platform = MacOS if sys.platform == "darwin" else Unix
+    with _xdg_of(env):
+        found: Path = getattr(platform(_APP), f"user_{_KINDS[kind]}_path")
+    return found
+
+
+@contextmanager
+def _xdg_of(env: Mapping[str, str]) -> Iterator[None]:
+    """Have platformdirs, which reads the process's variables alone, read those of ``env``."""
+    if env is os.environ:
+        yield
+        return
+    with _environ_lock:
+        own = {name: os.environ.get(name) for name in _XDG}
+        _set({name: env.get(name) for name in _XDG})
+        try:
+            yield
+        finally:
+            _set(own)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _expanded(named: str) -> Path:
