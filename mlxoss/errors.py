@@ -5,6 +5,7 @@
     MlxossError
     ├── ConfigError              a setting is wrong; starting again cannot help
     ├── ModelError               the model is missing, damaged or not gpt_oss; likewise
+    │   └── ModelDenied          it is there, and this program may not read it
     ├── ServiceError             the service manager refused, or the set-up would not work
     ├── RequestError             this request cannot be served as asked
     │   ├── InvalidRequest       400, names the field
@@ -52,6 +53,10 @@ class ConfigError(MlxossError):
 
 class ModelError(MlxossError):
     """The model cannot be used: missing, damaged, or not of the ``gpt_oss`` type."""
+
+
+class ModelDenied(ModelError):
+    """The model is there, and the system does not let this program read it: no pull helps."""
 
 
 class ServiceError(MlxossError):

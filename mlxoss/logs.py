@@ -18,6 +18,7 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from mlxoss.denied import why
 from mlxoss.errors import ConfigError
 
 FILE_BYTES = 10_000_000
@@ -85,7 +86,7 @@ class _PrivateFileHandler(RotatingFileHandler):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return cls(file, maxBytes=file_bytes, backupCount=FILES - 1, encoding="utf-8")
         except OSError as error:
-            message = f"The log file {file} cannot be written: {error.strerror}."
+            message = f"The log file {file} cannot be written: {why(error)}."
             raise ConfigError(message, key="log_file") from None
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlxoss.denied import why
 from mlxoss.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,4 +80,4 @@ def _check_readable(path: Path, key: str) -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", key=key) from None
+        raise ConfigError(f"{path} cannot be read: {why(error)}.", key=key) from None

@@ -7,7 +7,8 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,8 +113,10 @@ def edit() -> None:
 def _warn(env: Mapping[str, str]) -> None:
     """Say at once what would keep the service from starting."""
     from mlxoss import paths
+    from mlxoss.cli.this_machine import closed_folders, this_machine
     from mlxoss.cluster.group import find_group
     from mlxoss.daemon.reach import check_reach
+    from mlxoss.findings import Level
 
     try:
         config = _read(env)
@@ -121,6 +124,11 @@ def _warn(env: Mapping[str, str]) -> None:
         find_group(config)
     except MlxossError as error:
         typer.echo(f"Note: the service does not start like this: {error}", err=True)
+        return
+    with suppress(ServiceError):
+        for check in closed_folders(replace(this_machine(), env=env), config):
+            if check.level != Level.OK:
+                typer.echo(f"Note: {check.detail}. {check.remedy}", err=True)
 
 
 def _environment() -> Mapping[str, str]:

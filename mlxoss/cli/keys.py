@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,10 +21,9 @@ _NAME = Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.
 
 
 def _names() -> Iterable[str]:
-    from mlxoss import paths
     from mlxoss.api_key_file import read_keys
 
-    return [key.name for key in read_keys(paths.data_dir())]
+    return [key.name for key in read_keys(_folder())]
 
 
 _MADE = Annotated[
@@ -39,10 +39,9 @@ _NEVER = "never"
 @app.command("create")
 def create(name: _NAME) -> None:
     """Make a key and print it, this once. A server that runs asks for keys at once."""
-    from mlxoss import paths
     from mlxoss.api_key_file import create_key
 
-    typer.echo(create_key(paths.data_dir(), name, time.time()))
+    typer.echo(create_key(_folder(), name, time.time()))
     typer.echo(
         "It is not shown again. Clients send it as 'Authorization: Bearer KEY'; "
         "the commands on this machine need none.",
@@ -53,10 +52,9 @@ def create(name: _NAME) -> None:
 @app.command("list")
 def list_keys(as_json: _JSON = False) -> None:
     """List the keys' names, when they were made and when last used (to the minute)."""
-    from mlxoss import paths
     from mlxoss.api_key_file import read_keys, read_uses
 
-    folder = paths.data_dir()
+    folder = _folder()
     uses = read_uses(folder)
     rows = [
         (key.name, _time(key.created_at), _time(uses.get(key.hash))) for key in read_keys(folder)
@@ -73,14 +71,21 @@ def list_keys(as_json: _JSON = False) -> None:
 @app.command("revoke")
 def revoke(name: _MADE) -> None:
     """Take a key away; a server that runs refuses it at once."""
-    from mlxoss import paths
     from mlxoss.api_key_file import revoke_key
 
-    left = revoke_key(paths.data_dir(), name)
+    left = revoke_key(_folder(), name)
     typer.echo(f"{name} is revoked." if left else f"{name} is revoked. {_LAST}")
 
 
 _LAST = "It was the last key: programs on this machine need none now, other machines are refused."
+
+
+def _folder() -> Path:
+    """Where the server looks for them."""
+    from mlxoss import paths
+    from mlxoss.cli.this_machine import command_env
+
+    return paths.data_dir(command_env())
 
 
 def _time(at: float | None) -> str | None:

@@ -58,14 +58,16 @@ def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def read_config(flags: Mapping[str, object], file: Path | None = None) -> Config:
-    """The settings of this process: ``flags`` over its environment over the file."""
-    return load_config(flags, os.environ, config_file(file))
+def read_config(
+    flags: Mapping[str, object], file: Path | None = None, env: Mapping[str, str] = os.environ
+) -> Config:
+    """The settings by ``env``, this process's if not given: ``flags`` over it over the file."""
+    return load_config(flags, env, config_file(file, env))
 
 
-def config_file(file: Path | None = None) -> ConfigFile:
-    """The configuration file of this process: ``file`` if given, else the environment's."""
-    return find_config_file(file, os.environ, paths.config_file())
+def config_file(file: Path | None = None, env: Mapping[str, str] = os.environ) -> ConfigFile:
+    """The configuration file: ``file`` if given, else that of ``env``."""
+    return find_config_file(file, env, paths.config_file(env))
 
 
 _CONFIG = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,8 +36,10 @@ class Kept:
 def privacy(as_json: _JSON = False) -> None:
     """Show what is kept where, how long, and how to remove it."""
     from mlxoss.cli.options import read_config
+    from mlxoss.cli.this_machine import command_env
 
-    found = list(_kept(read_config({})))
+    env = command_env()
+    found = list(_kept(read_config({}, env=env), env))
     if as_json:
         typer.echo(json.dumps([asdict(kept) for kept in found], indent=2))
         return
@@ -46,7 +48,7 @@ def privacy(as_json: _JSON = False) -> None:
     typer.echo(_LAST)
 
 
-def _kept(config: Config) -> Iterator[Kept]:
+def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     from mlxoss import paths
     from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
     from mlxoss.cli.chat.session import HISTORY_FILE, HISTORY_LINES
@@ -56,7 +58,7 @@ def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss.server.storage import DATABASE, KEY_FILE
     from mlxoss.store.aside import SUFFIXES, find_aside
 
-    data, logs = paths.data_dir(), paths.log_dir()
+    data, logs = paths.data_dir(env), paths.log_dir(env)
     database = data / DATABASE
     yield _make(
         "responses, conversations, and the turns that called functions",
@@ -68,7 +70,7 @@ def _kept(config: Config) -> Iterator[Kept]:
     if aside := find_aside(database):
         what = "damaged databases of responses, moved aside"
         yield _make(what, aside, _UNTIL_REMOVED, "mlxoss store clear", words=True)
-    snapshots = paths.snapshots_dir()
+    snapshots = paths.snapshots_dir(env)
     yield _make(
         "the prefix cache: prompts and what was computed for them",
         [snapshots, *snapshots.glob("*")],
@@ -102,8 +104,8 @@ def _kept(config: Config) -> Iterator[Kept]:
     )
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
-    yield _make("settings", [config_file().path], _UNTIL_REMOVED, "mlxoss config edit")
-    yield _make("which models were pulled", [paths.pins_file()], _UNTIL_REMOVED, "rm")
+    yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
+    yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
 
 
 def _store_time(config: Config) -> str:

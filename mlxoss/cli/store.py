@@ -17,12 +17,14 @@ def clear(yes: _SURE = False) -> None:
     """Remove every response, conversation and prompt that is kept. The daemon must be stopped."""
     from mlxoss import paths
     from mlxoss.cli.printing import to_bytes
+    from mlxoss.cli.this_machine import command_env
     from mlxoss.engine.prefix_cache.disk_files import wipe as wipe_snapshots
     from mlxoss.errors import StoreError
     from mlxoss.server.storage import DATABASE
     from mlxoss.store.wiping import wipe
 
-    path, snapshots = paths.data_dir() / DATABASE, paths.snapshots_dir()
+    env = command_env()
+    path, snapshots = paths.data_dir(env) / DATABASE, paths.snapshots_dir(env)
     if not yes:
         both = f"every response and conversation in {path}, every prompt in {snapshots}"
         typer.confirm(f"This removes {both}. Go on?", abort=True)

@@ -10,11 +10,20 @@ from pathlib import Path
 
 from mlxoss import paths
 from mlxoss.api_key_file import read_local_token
-from mlxoss.config import Config, ConfigFile, find_address, find_config_file, load_config
+from mlxoss.config import (
+    ENV_PREFIX,
+    Config,
+    ConfigFile,
+    find_address,
+    find_config_file,
+    load_config,
+)
 from mlxoss.daemon.supervised import SERVICE_LOG, default_log
-from mlxoss.errors import MlxossError
+from mlxoss.errors import MlxossError, ServiceError
+from mlxoss.findings import Check
 from mlxoss.last_exit import LastExit, read_last_exit
 from mlxoss.service.choose import choose_supervisor
+from mlxoss.service.guarded import check_folders
 from mlxoss.service.health import Health, probe
 from mlxoss.service.manager import Manager, read_definition
 from mlxoss.service.program import Program, find_program, stable_program
@@ -22,6 +31,7 @@ from mlxoss.service.ready import ServiceNotReady, ServiceReady, wait_ready
 from mlxoss.service.spec import INHERITED, ServiceSpec, make_environment
 
 _WHERE_MODELS_ARE = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
+_OURS = ("MLXOSS_HOME", "MLXOSS_CONFIG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +112,46 @@ def this_machine() -> Machine:
     return Machine(Manager(supervisor, paths.data_dir(env)), env)
 
 
-def look_where_it_looks(machine: Machine) -> None:
-    """Have this process find models where the daemon does, whatever the shell says today.
+def command_env() -> Mapping[str, str]:
+    """The variables by which a command about the server finds its settings, keys and models.
+
+    Those of this process, but the installed service's where they say where folders are: a shell
+    has some of these (``XDG_CONFIG_HOME``, ``HF_HOME``) for other programs' sake, which a service
+    manager does not pass on. A shell that names our own folder means that one, and so does one
+    where no service is installed.
+    """
+    if any(os.environ.get(name) for name in _OURS):
+        return os.environ
+    try:
+        machine = this_machine()
+    except ServiceError:
+        return os.environ
+    if machine.manager.definition() is None:
+        return os.environ
+    here = {name: text for name, text in os.environ.items() if name not in paths.FOLDER_VARIABLES}
+    own = {
+        name: text
+        for name, text in machine.env.items()
+        if name in paths.FOLDER_VARIABLES or name.startswith(ENV_PREFIX)
+    }
+    return {**own, **here}
+
+
+def closed_folders(machine: Machine, config: Config) -> list[Check]:
+    """What of its files launchd or the daemon may not read; none under another manager."""
+    if machine.manager.supervisor.name != "launchd":
+        return []
+    return list(check_folders(config, machine.env, Path.home()))
+
+
+def look_where_it_looks(env: Mapping[str, str]) -> None:
+    """Have this process find models where ``env`` says, whatever the shell says today.
 
     huggingface_hub reads these variables once, when it is imported: call this before.
     """
     for name in _WHERE_MODELS_ARE:
-        if name in machine.env:
-            os.environ[name] = machine.env[name]
+        if name in env:
+            os.environ[name] = env[name]
         else:
             os.environ.pop(name, None)
 

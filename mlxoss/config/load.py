@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxoss.config.table import ENV_PREFIX, Config, settings
+from mlxoss.denied import why
 from mlxoss.errors import ConfigError
 
 API_KEY_VARIABLE = "MLXOSS_API_KEY"
@@ -105,7 +106,7 @@ def _read_toml(file: ConfigFile) -> dict[str, Any]:
             return {}
         raise ConfigError(f"The configuration file {where} does not exist.", source=where) from None
     except OSError as error:
-        message = f"The configuration file {where} cannot be read: {error.strerror}."
+        message = f"The configuration file {where} cannot be read: {why(error)}."
         raise ConfigError(message, source=where) from None
     except ValueError as error:  # tomllib's own error, or bytes that are not UTF-8
         raise ConfigError(f"{where} is not valid TOML: {error}.", source=where) from None

@@ -22,7 +22,7 @@ from mlxoss.config import Config
 from mlxoss.errors import ConfigError, ModelError, ServiceError, StoreError
 from mlxoss.last_exit import LastExit, clear_last_exit, write_last_exit
 from mlxoss.service.logtail import cut
-from mlxoss.sockets import port_problem
+from mlxoss.sockets import port_taken
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def serve_supervised(load_config: Callable[[], Config], run: Callable[[Config], 
     try:
         _open_logs()
         config = _with_log(load_config())
-        if problem := port_problem(config.host, config.port):
+        if problem := port_taken(config.host, config.port):
             return _refuse(state, "port_taken", problem)
         with suppress(OSError):
             clear_last_exit(state)

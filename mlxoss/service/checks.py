@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
 from mlxoss.findings import GB, OVERHEAD, Check, Level
+from mlxoss.paths import FOLDER_VARIABLES, folders
 from mlxoss.service.health import Answered, Health, Refused
 from mlxoss.service.job import Job
 from mlxoss.service.program import Program
 from mlxoss.service.status import ServiceStatus, problems_of
-from mlxoss.sockets import port_problem
+from mlxoss.sockets import port_taken
 
 NEEDED_DISK_BYTES = 500_000_000
 """Logs turned over in full, launchd's own, the demo model and room to spare."""
@@ -25,7 +26,10 @@ def check_program(found: Program | ServiceError) -> Check:
     if isinstance(found, ServiceError):
         return Check("program", Level.FAIL, str(found), found.remedy)
     if found.refusal:
-        remedy = "Install it with Homebrew, `uv tool install` or pipx, or in a virtual environment."
+        remedy = (
+            "Install it with Homebrew, `uv tool install` or pipx, or in a virtual environment in "
+            "your home folder (not in Documents, Desktop, Downloads or on another disk)."
+        )
         return Check("program", Level.FAIL, f"{found.path}: {found.refusal}", remedy)
     if found.warning:
         return Check("program", Level.WARN, f"{found.path}: {found.warning}")
@@ -40,7 +44,7 @@ def check_port(host: str, port: int, health: Health, *, ours: bool) -> Check:
         return Check("port", Level.FAIL, "port 0 would be another one at each start", remedy)
     if ours and isinstance(health, Answered):
         return Check("port", Level.OK, f"{address}, held by the service")
-    problem = port_problem(host, port)
+    problem = port_taken(host, port)
     if problem is None:
         return Check("port", Level.OK, f"{address} is free")
     remedy = f"End it (`lsof -nP -iTCP:{port} -sTCP:LISTEN` names it) or choose another --port."
@@ -97,6 +101,30 @@ def check_definition(path: Path, wanted: bytes, *, homebrew: bool) -> Check:
         detail = f"{path} differs from what this version would write"
         return Check("definition", Level.WARN, detail, "mlxoss install")
     return Check("definition", Level.OK, str(path))
+
+
+def check_variables(service: Mapping[str, str], shell: Mapping[str, str], *, kept: bool) -> Check:
+    """Whether a shell and the service, each with its variables, look in the same places.
+
+    ``kept`` says that the service's definition is Homebrew's, which passes no variables on.
+    """
+    name, theirs, here = "variables", folders(service), folders(shell)
+    apart = [
+        f"{what} in {theirs[what]}, not {here[what]}" for what in here if here[what] != theirs[what]
+    ]
+    if not apart:
+        return Check(name, Level.OK, "this shell and the service look in the same places")
+    differ = [each for each in FOLDER_VARIABLES if service.get(each, "") != shell.get(each, "")]
+    detail = (
+        f"the service differs from this shell in {', '.join(differ)}: it has {'; '.join(apart)}"
+    )
+    remedy = "`mlxoss install` gives the service this shell's, or unset them here."
+    if kept:
+        remedy = (
+            "Homebrew's services get none: unset them here, or `brew services stop mlxoss`, then "
+            "`mlxoss install`."
+        )
+    return Check(name, Level.WARN, detail, remedy)
 
 
 def check_service(status: ServiceStatus) -> Check:

@@ -22,9 +22,9 @@ class Job:
 
     ``last_exit`` describes how the *previous* process ended (``0``, ``78: EX_CONFIG``,
     ``Killed: 9``; ``None`` if none has), ``last_code`` is its exit status if it ended by
-    itself. ``runs`` counts starts since registration. ``definition`` and ``program`` are
-    what the manager imported, which an edited file does not change. ``where`` names the
-    manager's domain.
+    itself. ``runs`` counts starts since registration. ``definition``, ``program``, ``log``
+    (the file that takes stderr) and ``folder`` (the working one) are what the manager
+    imported, which an edited file does not change. ``where`` names the manager's domain.
     """
 
     state: JobState
@@ -34,6 +34,8 @@ class Job:
     last_code: int | None = None
     definition: str | None = None
     program: str | None = None
+    log: str | None = None
+    folder: str | None = None
     where: str = ""
     priority: str | None = None
 

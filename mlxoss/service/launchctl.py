@@ -59,6 +59,8 @@ def parse_print(text: str, *, where: str) -> Job:
         last_code=_number(ended),
         definition=said.get("path"),
         program=said.get("program"),
+        log=said.get("stderr path"),
+        folder=said.get("working directory"),
         where=where,
         priority=said.get("spawn type"),
     )

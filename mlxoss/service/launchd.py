@@ -19,6 +19,10 @@ from mlxoss.service.supervisor import Polling
 HOMEBREW_LABEL = "homebrew.mxcl.mlxoss"
 """The label that ``brew services`` gave before the formula named its own."""
 
+NO_DESKTOP = (
+    "there is no desktop session; it starts at the next login, and with `mlxoss start` at once"
+)
+
 TRIES_BEFORE_A_DIAGNOSIS = 5
 KILLED_WITHIN_S = 5.0
 _LOGIN_ITEMS = "If System Settings > General > Login Items has it off, switch it on; mlxoss install"
@@ -69,7 +73,7 @@ class Launchd:
         except ServiceError as exc:
             return Unknown(str(exc))
         if isinstance(found, Absent) and isinstance(on_desktop, Unknown):
-            return Absent("there is no desktop session; it starts at the next login")
+            return Absent(NO_DESKTOP)
         return found if isinstance(on_desktop, Unknown) or isinstance(found, Job) else Absent()
 
     def is_disabled(self) -> bool:

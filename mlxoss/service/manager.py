@@ -95,7 +95,8 @@ class Manager:
         """Stop it until the next login or ``start``; with ``disable`` until ``start`` only."""
         with self._locked():
             self._refuse_rivals()
-            alive = isinstance(found := self._found(), Job) and found.alive
+            found = self._found()
+            alive = isinstance(found, Job) and (found.alive or found.state is JobState.WAITING)
             gone = self.supervisor.unregister()
             done = ["stopped"] if gone and alive else []
             if disable and not self.supervisor.is_disabled():

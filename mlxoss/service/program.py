@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxoss.errors import ServiceError
+from mlxoss.service.guarded import closed_place
 
 _CELLAR = re.compile(r"(?P<prefix>.*)/Cellar/(?P<name>[^/]+)/[^/]+/(?P<rest>.+)")
 _PASSING = (
@@ -17,7 +18,6 @@ _PASSING = (
     re.compile(r"/(?:archive-v\d+|builds-v\d+|environments-v\d+)/"),
     re.compile(r"/pipx/\.cache/"),
 )
-_GUARDED = ("Documents", "Desktop", "Downloads", "Library/Mobile Documents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,12 @@ def stable_program(path: Path, home: Path) -> Program:
     text = str(path)
     if any(pattern.search(text) for pattern in _PASSING):
         return Program(path, refusal="it lies in the cache of a one-off run (uvx, pipx run)")
-    guarded = next((name for name in _GUARDED if path.is_relative_to(home / name)), None)
-    if guarded:
+    if place := closed_place(path, home):
         return Program(
-            path, refusal=f"it lies in ~/{guarded}, which macOS closes to background services"
+            path, refusal=f"it lies in {place}, which macOS closes to background services"
         )
     if any(path.is_relative_to(folder) for folder in _temporary_folders()):
         return Program(path, warning="it lies in a temporary folder and goes when that is emptied")
-    if path.is_relative_to("/Volumes"):
-        return Program(path, warning="it lies on a volume that may not be mounted at login")
     return Program(path)
 
 

@@ -11,7 +11,7 @@ from mlxoss.service.job import Found, Job, JobState
 from mlxoss.service.supervisor import Polling
 
 NO_PROGRAM = 78
-"""``EX_CONFIG``: launchd could not start the program at all."""
+"""``EX_CONFIG``: launchd could not start the program, or open its log or its folder for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,13 @@ class ServiceReady:
 
 @dataclass(frozen=True, slots=True)
 class ServiceNotReady:
-    """The service will not answer, or did not in time; ``why`` is one sentence."""
+    """The service will not answer, or did not in time; ``why`` is one sentence.
+
+    ``loops`` says that its manager starts it over and over, to no avail.
+    """
 
     why: str
+    loops: bool = False
 
 
 def wait_ready(
@@ -49,7 +53,8 @@ def wait_ready(
         if isinstance(health, Answered) and _answers_for(health, found):
             outcome.append(ServiceReady(health))
         elif (why := ended(found, last_exit())) is not None:
-            outcome.append(ServiceNotReady(why))
+            loops = isinstance(found, Job) and found.last_code != 0
+            outcome.append(ServiceNotReady(why, loops))
         return bool(outcome)
 
     if pace.until(settled, limit_s):
@@ -64,11 +69,23 @@ def ended(found: Found, last: LastExit | None) -> str | None:
     if found.alive or found.state is JobState.STOPPING:
         return None
     if found.last_code == 0:
-        return f"it refused to start: {last.reason}" if last else "it ended with exit status 0"
+        return (
+            f"it refused to start: {last.reason.removesuffix('.')}"
+            if last
+            else "it ended with exit status 0"
+        )
     if found.last_code == NO_PROGRAM:
-        return f"the program could not be started: {found.program}"
+        return f"launchd could not start it (exit 78): {_what_cannot_be_used(found)}"
     again = ", it will be started again" if found.state is JobState.WAITING else ""
     return f"it crashed (last exit {found.last_exit or 'unknown'}{again})"
+
+
+def _what_cannot_be_used(job: Job) -> str:
+    """All that 78 can mean: launchd does not tell which it is."""
+    program = f"the program {job.program} is missing or must not be run"
+    log = f"its log {job.log} cannot be written" if job.log else "its log cannot be written"
+    folder = f"its folder {job.folder}" if job.folder else "its working folder"
+    return f"{program}, or {log}, or {folder} cannot be entered (removable and closed ones cannot)"
 
 
 def _answers_for(health: Answered, found: Found) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,10 @@ INHERITED = (
 )
 """Variables of the shell that say where models, proxies and settings are: a service manager
 passes none of them on, so installing copies those that are set."""
+
+
+_PATHS = {"MLXOSS_HOME", "MLXOSS_CONFIG", "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE"}
+"""Those of them that count from the working folder (the XDG ones do not count then at all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,9 @@ def make_environment(
     made = {"LANG": "en_US.UTF-8", "PYTHONUNBUFFERED": "1"}
     made |= {name: value for name, value in kept.items() if name != "PATH"}
     made |= {
-        name: shell[name] for name in INHERITED if shell.get(name) and not _secret(shell[name])
+        name: _whole(name, shell[name])
+        for name in INHERITED
+        if shell.get(name) and not _secret(shell[name])
     }
     made |= {"PATH": ":".join(dict.fromkeys(folders)), **chosen}
     return {name: made[name] for name in sorted(made) if made[name]}
@@ -88,6 +95,13 @@ def is_supervised(env: Mapping[str, str], pid: int) -> bool:
     ``0``), systemd the pid that it started (``systemd.exec(5)``).
     """
     return env.get("XPC_SERVICE_NAME") == LABEL or env.get("SYSTEMD_EXEC_PID") == str(pid)
+
+
+def _whole(name: str, value: str) -> str:
+    """A path as it is meant here: a service has another working folder."""
+    if name not in _PATHS or value.startswith(("~", "$")):
+        return value
+    return os.path.abspath(value)
 
 
 def _secret(value: str) -> bool:

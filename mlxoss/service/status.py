@@ -12,7 +12,7 @@ from typing import Any
 from mlxoss.errors import ServiceError
 from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health
-from mlxoss.service.job import Found, Job, JobState, Unknown
+from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.manager import Manager
 from mlxoss.service.ready import ended
 from mlxoss.service.spec import Definition
@@ -83,9 +83,13 @@ def read_status(
         health, job = pool.submit(ask), pool.submit(supervisor.query)
         disabled = pool.submit(_is_disabled, supervisor)
         definition, last, found = manager.definition(), last_exit(), job.result()
-    concerns = [*_job_concerns(found, definition, last), *_path_concerns(definition, program)]
-    if disabled.result():
-        concerns.append("It is disabled at login: `mlxoss start` enables it.")
+    if disabled.result() and definition and isinstance(found, Absent):
+        concerns = ["It is disabled at login: `mlxoss start` enables and starts it."]
+    else:
+        concerns = _job_concerns(found, definition, last)
+        if disabled.result():
+            concerns.append("It is disabled at login: `mlxoss start` enables it.")
+    concerns += _path_concerns(definition, program)
     concerns += _drift(found, supervisor.definition, health.result())
     return ServiceStatus(
         manager=supervisor.name,

@@ -223,7 +223,10 @@ def test_a_missing_program_is_named(box: Box) -> None:
     gone = box.root / "Cellar" / "mlxoss" / "0.0.1" / "bin" / "mlxoss"
     box.manager.install(box.spec(program=gone))
     ready = box.ready()
-    assert ready == ServiceNotReady(f"the program could not be started: {gone}")
+    assert isinstance(ready, ServiceNotReady)
+    assert f"(exit 78): the program {gone} is missing" in ready.why
+    for other in ("its log", "its working folder"):
+        assert other in ready.why
     status = box.status()
     assert status.verdict is Verdict.STOPPED
     assert any("program is gone" in concern for concern in status.concerns)

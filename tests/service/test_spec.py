@@ -57,3 +57,16 @@ def test_the_daemon_has_stopped_before_it_would_be_killed(tmp_path: Path) -> Non
     spec = ServiceSpec(tmp_path / "mlxoss", tmp_path, tmp_path / "log")
     assert DRAIN_S == 25.0
     assert spec.exit_timeout_s - 1.0 >= LONGEST_STOP_S
+
+
+def test_a_relative_folder_is_meant_from_where_it_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's working folder is another one."""
+    monkeypatch.chdir(tmp_path)
+    shell = {"MLXOSS_HOME": "own", "HF_HOME": "~/hf", "HF_HUB_CACHE": "/hub", "NO_PROXY": "a.b"}
+    made = make_environment(Path("/usr/bin/mlxoss"), shell)
+    assert made["MLXOSS_HOME"] == str(tmp_path / "own")
+    assert made["HF_HOME"] == "~/hf"
+    assert made["HF_HUB_CACHE"] == "/hub"
+    assert made["NO_PROXY"] == "a.b"

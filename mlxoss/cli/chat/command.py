@@ -49,6 +49,7 @@ def chat(
     from mlxoss.cli.chat.session import HISTORY_FILE, Session, converse
     from mlxoss.cli.client.chat import PromptMessage, stream_chat
     from mlxoss.cli.client.http import find_server
+    from mlxoss.cli.this_machine import command_env
 
     server = find_server(url)
 
@@ -56,7 +57,7 @@ def chat(
         return Printer(sys.stdout, sys.stderr, hide_reasoning=hide_reasoning)
 
     if not words and sys.stdin.isatty() and sys.stdout.isatty():
-        converse(Session(server, printer, effort), paths.data_dir() / HISTORY_FILE)
+        converse(Session(server, printer, effort), paths.data_dir(command_env()) / HISTORY_FILE)
         return
     text = question(words or [], sys.stdin)
     printer().show(stream_chat(server, [PromptMessage("user", text)], effort))

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from mlxoss import paths
 from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.options import read_config
+from mlxoss.cli.this_machine import command_env
 from mlxoss.config import API_KEY_VARIABLE
 from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.tls import make_client_context
@@ -101,9 +102,10 @@ def find_server(url: str | None) -> Server:
     key = os.environ.get(API_KEY_VARIABLE)
     if url is not None:
         return Server(url, key)
-    config = read_config({})
+    env = command_env()
+    config = read_config({}, env=env)
     # Only to the server that writes it: any other would learn it.
-    key = key or read_local_token(paths.data_dir())
+    key = key or read_local_token(paths.data_dir(env))
     return Server(config.url, key, config.tls_cert)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mlxoss.cli.options import read_config
+from mlxoss.cli.this_machine import command_env
 from mlxoss.cluster.group import backend_of, find_group, for_all
 from mlxoss.cluster.hostfile import Hostfile
 from mlxoss.config import Config
@@ -39,7 +40,7 @@ def find_cluster(asked: Asked) -> tuple[Hostfile, str, str | None]:
         raise ConfigError(message, key="--hostfile", source="command line")
     hostfile = asked.argument or asked.hostfile
     flags = {"hostfile": hostfile, "model": asked.model, "backend": asked.backend}
-    config = read_config(flags)
+    config = read_config(flags, env=command_env())
     group = find_group(config)
     if group is None:
         message = "There is no hostfile: give one, or `mlxoss config set hostfile FILE`."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlxoss import paths
 from mlxoss.api_key_file import read_keys, read_local_token
 from mlxoss.cli.options import read_config
+from mlxoss.cli.this_machine import command_env
 from mlxoss.config import API_KEY_VARIABLE, Config
 from mlxoss.core import JsonMapping
 from mlxoss.demo import DEMO_NAME
@@ -40,24 +42,25 @@ class Served:
 
 def find_served() -> Served:
     """The server of the configuration; the running one names its model, else the settings do."""
-    config = read_config({})
-    told = _ask(config)
+    env = command_env()
+    config, state = read_config({}, env=env), paths.data_dir(env)
+    told = _ask(config, state)
     model, context = told.get("model"), told.get("context_tokens")
     return Served(
         config.url,
         model if isinstance(model, str) else config.model or DEMO_NAME,
-        needs_key=bool(read_keys(paths.data_dir())),
+        needs_key=bool(read_keys(state)),
         context_tokens=context if isinstance(context, int) else _CONTEXT_TOKENS,
     )
 
 
-def _ask(config: Config) -> JsonMapping:
+def _ask(config: Config, state: Path) -> JsonMapping:
     """What the running server says of itself; nothing if none runs."""
     answer = probe(
         config.host,
         config.port,
         timeout_s=1.0,
-        token=read_local_token(paths.data_dir()),
+        token=read_local_token(state),
         certificate=config.tls_cert,
     )
     return answer.document if isinstance(answer, Answered) else {}

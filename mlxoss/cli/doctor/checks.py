@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlxoss.cli.cluster.hosts import UNSET
@@ -12,6 +13,7 @@ from mlxoss.cli.memory import weights_bytes
 from mlxoss.cli.status.view import View, read_view
 from mlxoss.cli.this_machine import (
     Machine,
+    closed_folders,
     look_where_it_looks,
     make_spec,
     this_machine,
@@ -36,6 +38,7 @@ from mlxoss.service.checks import (
     check_program_in_use,
     check_rival,
     check_service,
+    check_variables,
 )
 from mlxoss.service.job import Job
 from mlxoss.service.logtail import rotated
@@ -46,12 +49,12 @@ _PATIENCE_S = 3.0
 
 def examine(*, speed: bool = False) -> list[Check]:
     """Make all checks; raises ``ServiceError`` where there can be no service at all."""
-    machine, view = this_machine(), read_view(_PATIENCE_S)
-    look_where_it_looks(machine)
+    machine, view, shell = this_machine(), read_view(_PATIENCE_S), dict(os.environ)
+    look_where_it_looks(machine.env)
     program, system = _program(), read_system()
     checks = [*check_system(system), check_program(program)]
     checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
-    checks += _service(machine, view, program)
+    checks += _service(machine, view, program, shell)
     if speed:
         checks.append(check_speed(machine, view))
     return checks
@@ -118,7 +121,17 @@ def _own_bytes(config: Config, folder: Path) -> int:
     return shard_bytes(folder, len(group.hosts)) * together
 
 
-def _service(machine: Machine, view: View, program: Program | ServiceError) -> Iterator[Check]:
+def _folders(machine: Machine, view: View) -> Iterator[Check]:
+    """A service that has loaded its model has read what it needs, wherever that lies."""
+    if view.report.get("status") == "ok":
+        yield Check("folders", Level.OK, "the service reads what it needs")
+    else:
+        yield from closed_folders(machine, view.config)
+
+
+def _service(
+    machine: Machine, view: View, program: Program | ServiceError, shell: Mapping[str, str]
+) -> Iterator[Check]:
     status, supervisor, config = view.status, machine.manager.supervisor, view.config
     definition = status.definition
     if isinstance(program, Program):
@@ -127,6 +140,9 @@ def _service(machine: Machine, view: View, program: Program | ServiceError) -> I
         )
         homebrew = bool(definition and definition.homebrew)
         yield check_definition(supervisor.definition, wanted, homebrew=homebrew)
+    if definition:
+        yield check_variables(definition.environment, shell, kept=definition.homebrew)
+    yield from _folders(machine, view)
     yield check_program_in_use(status, program)
     yield check_rival(supervisor.rival())
     yield check_login(status)

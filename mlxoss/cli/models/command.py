@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,11 +20,11 @@ def pull(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Download a gpt_oss model; what an interrupted pull left is taken up again."""
-    from mlxoss import paths
+    pins = _where_the_server_looks()
     from mlxoss.hub.cache import Hub
     from mlxoss.hub.pull import pull as pull_model
 
-    pulled = pull_model(Hub(), name, revision, pins=paths.pins_file(), tell=_tell)
+    pulled = pull_model(Hub(), name, revision, pins=pins, tell=_tell)
     if as_json:
         typer.echo(json.dumps({"name": pulled.name, "commit": pulled.commit}))
         return
@@ -35,13 +36,31 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the bundled demo and the models in the Hugging Face cache."""
-    from mlxoss import paths
+    pins = _where_the_server_looks()
     from mlxoss.cli.models.listing import bundled, to_json, to_table
     from mlxoss.hub.cache import Hub
     from mlxoss.model_pins import read_pins
 
-    found = [bundled(), *Hub().cached(read_pins(paths.pins_file()))]
+    found = [bundled(), *Hub().cached(read_pins(pins))]
     typer.echo(to_json(found) if as_json else to_table(found))
+
+
+def _where_the_server_looks() -> Path:
+    """Have models looked for there, and return the record of pulled ones.
+
+    Call before the Hub's library is imported, which reads its variables then.
+    """
+    from mlxoss import paths
+    from mlxoss.cli.this_machine import command_env, look_where_it_looks
+
+    env = command_env()
+    there, here = paths.hub_cache(env), paths.hub_cache()
+    if there != here:
+        typer.echo(
+            f"Note: the service has its models in {there}; this shell names {here}.", err=True
+        )
+    look_where_it_looks(env)
+    return paths.pins_file(env)
 
 
 def _tell(text: str) -> None:

@@ -12,7 +12,6 @@ import typer
 
 from mlxoss.cli.options import with_setting_flags
 from mlxoss.cli.printing import explained
-from mlxoss.errors import ServiceError
 
 if TYPE_CHECKING:
     from mlxoss.cli.this_machine import Machine
@@ -85,7 +84,9 @@ def start(as_json: _JSON = False) -> None:
         is_there = this_machine().manager.is_installed()
     if not is_there:
         return install(as_json=as_json)
-    _change(lambda machine: machine.manager.start(), as_json, nothing="It runs already.")
+    _change(
+        lambda machine: machine.manager.start(), as_json, nothing="It runs already.", first=True
+    )
 
 
 def stop(disable: _DISABLE = False, as_json: _JSON = False) -> None:
@@ -114,8 +115,14 @@ def plist(as_json: _JSON = False) -> None:
     sys.stdout.write(to_json(text) if as_json else text)
 
 
-def _change(change: Callable[[Machine], Outcome], as_json: bool, *, nothing: str) -> None:
-    """Make a change after which the service must answer."""
+def _change(
+    change: Callable[[Machine], Outcome], as_json: bool, *, nothing: str, first: bool = False
+) -> None:
+    """Make a change after which the service must answer.
+
+    One whose ``first`` start this is, is given up if it would start over for ever.
+    """
+    from mlxoss.cli.setup.failed import give_up, not_running
     from mlxoss.cli.this_machine import this_machine
     from mlxoss.service.ready import ServiceNotReady
 
@@ -126,8 +133,7 @@ def _change(change: Callable[[Machine], Outcome], as_json: bool, *, nothing: str
         ready = machine.wait_ready(config)
         _show(outcome, as_json, nothing=nothing)
         if isinstance(ready, ServiceNotReady):
-            hint = f"mlxoss logs; {machine.manager.supervisor.log_hint}"
-            raise ServiceError(f"The service does not run: {ready.why}.", remedy=hint)
+            raise (give_up if first else not_running)(machine, ready)
 
 
 def _show(outcome: Outcome, as_json: bool, *, nothing: str) -> None:

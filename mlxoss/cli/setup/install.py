@@ -15,8 +15,10 @@ from mlxoss import paths
 from mlxoss.cli.cluster.hosts import LOCAL_NETWORK, check_hosts
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.printing import fitted, tilde
+from mlxoss.cli.setup.failed import give_up
 from mlxoss.cli.this_machine import (
     Machine,
+    closed_folders,
     look_where_it_looks,
     make_spec,
     this_machine,
@@ -25,7 +27,7 @@ from mlxoss.cli.this_machine import (
 from mlxoss.cluster.group import find_group
 from mlxoss.config import ENV_PREFIX, Config, settings
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
-from mlxoss.errors import ConfigError, ModelError, ServiceError
+from mlxoss.errors import ConfigError, ModelDenied, ModelError, ServiceError
 from mlxoss.findings import Check, Level
 from mlxoss.service.checks import (
     check_disk,
@@ -93,6 +95,8 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
         say("Nothing to change: the service is installed and runs as asked.")
     if config.hostfile and machine.manager.supervisor.name == "launchd":
         say(LOCAL_NETWORK)
+    for note in moved(before.env, spec.environment):
+        say(note)
     for name in unheeded(os.environ, spec):
         say(f"Note: {name} is set in this shell and does not reach the service.")
     ready = _await(machine, config, say) if options.start else None
@@ -107,6 +111,16 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
         "log": str(machine.log()),
         "health": dict(ready.health.document) if ready else None,
     }
+
+
+def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What a service with other variables than before no longer finds where it was."""
+    old, new = paths.folders(before), paths.folders(now)
+    return [
+        f"Note: {what}: now in {tilde(new[what])}; it was {tilde(old[what])}, and stays there."
+        for what in new
+        if new[what] != old[what] and old[what].exists()
+    ]
 
 
 def unheeded(shell: Mapping[str, str], spec: ServiceSpec) -> list[str]:
@@ -148,6 +162,7 @@ def _check(
     group = find_group(config)
     source = _find_model(config, machine, options, say)
     checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
+    checks += closed_folders(machine, config)
     if group:
         checks += check_hosts(group, config, say)
     elif source.folder:
@@ -183,9 +198,11 @@ def _find_model(
     config: Config, machine: Machine, options: InstallOptions, say: Callable[[str], None]
 ) -> ModelSource:
     """Find the model; offer to pull one that is named by its id and is not here."""
-    look_where_it_looks(machine)
+    look_where_it_looks(machine.env)
     try:
         return resolve_model(config.model, env=machine.env)
+    except ModelDenied:
+        raise
     except ModelError:
         if not config.model or "/" not in config.model or Path(config.model).is_absolute():
             raise
@@ -211,8 +228,7 @@ def _await(machine: Machine, config: Config, say: Callable[[str], None]) -> Serv
     """Wait for the answer and say where things are. The model may still be loading."""
     ready = machine.wait_ready(config)
     if isinstance(ready, ServiceNotReady):
-        hint = f"mlxoss logs; {machine.manager.supervisor.log_hint}"
-        raise ServiceError(f"The service does not run: {ready.why}.", remedy=hint)
+        raise give_up(machine, ready)
     model = ready.health.document.get("model", "the model")
     say(f"\n{model} is served at {config.url}/v1 ({ready.health.status}).")
     say(f"  settings  {tilde(machine.config_file.path)}")

@@ -24,7 +24,13 @@ from mlxoss.engine.checkpoint.layout import (
     count_layers,
     find_layout,
 )
-from mlxoss.engine.checkpoint.tensors import WEIGHTS, Tensors, read_tensors, weight_files
+from mlxoss.engine.checkpoint.tensors import (
+    WEIGHTS,
+    Tensors,
+    read_tensors,
+    unreadable,
+    weight_files,
+)
 from mlxoss.errors import ModelError
 
 _HALVES = ("BF16", "F16")
@@ -162,7 +168,9 @@ def _read_json(folder: Path, advice: str) -> tuple[JsonMapping, int]:
         created = int(path.stat().st_mtime)
     except FileNotFoundError:
         raise ModelError(f"{folder} {_what_else(folder)}: {advice}.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(path, error, advice) from None
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read ({error}): {advice}.") from None
     if not isinstance(config, dict):
         raise ModelError(

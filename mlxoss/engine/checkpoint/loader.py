@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.capacity import Footprint
 from mlxoss.engine.checkpoint.config import read_config
 from mlxoss.engine.checkpoint.folder import NOT_SERVED, Checkpoint, read_checkpoint
+from mlxoss.engine.checkpoint.tensors import unreadable
 from mlxoss.errors import ModelError
 from mlxoss.model_pins import read_pins
 
@@ -90,7 +92,7 @@ def resolve_model(
     if model is None:
         return _demo(env)
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if _is_folder(folder):
         folder = folder.resolve()
         checkpoint = read_checkpoint(folder, "give --model a folder with a whole checkpoint")
         return _source(folder.name, folder, checkpoint)
@@ -101,9 +103,10 @@ def resolve_model(
             f"id like {_EXAMPLE}."
         )
     if not _HUB_ID.fullmatch(model):
+        unplugged = " (is its disk connected?)" if folder.is_relative_to("/Volumes") else ""
         raise ModelError(
-            f"There is no model folder {model}: give --model a folder that exists, or an id like "
-            f"{_EXAMPLE}."
+            f"There is no model folder {model}{unplugged}: give --model a folder that exists, or "
+            f"an id like {_EXAMPLE}."
         )
     snapshot = _hub_snapshot(model, env, hub_cache or _hub_cache())
     return _source(model, snapshot, read_checkpoint(snapshot, _pull(model)))
@@ -150,6 +153,16 @@ def _pull(model: str) -> str:
     return f"run `mlxoss models pull {model}`"
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder; ``ModelError`` where one may not look."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError as error:
+        raise unreadable(path, error, "give --model another folder") from None
+    except (OSError, ValueError):
+        return False
+
+
 def _hub_cache() -> Path:
     from huggingface_hub import constants
 
@@ -167,12 +180,15 @@ def _hub_snapshot(model: str, env: Mapping[str, str], hub_cache: Path) -> Path:
     if pin is not None:
         commit = pin.commit
     else:
+        ref = folder / "refs" / "main"
         try:
-            commit = (folder / "refs" / "main").read_text("utf-8").strip()
+            commit = ref.read_text("utf-8").strip()
+        except PermissionError as error:
+            raise unreadable(ref, error, _pull(model)) from None
         except OSError:
             raise ModelError(f"{model} is not on this machine: {_pull(model)}.") from None
     snapshot = folder / "snapshots" / commit
-    if not snapshot.is_dir():
+    if not _is_folder(snapshot):
         raise ModelError(f"{model} at {commit} is not on this machine: {_pull(model)}.")
     return snapshot
 

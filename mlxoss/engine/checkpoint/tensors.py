@@ -6,12 +6,15 @@ The safetensors format, version 0.x: 8 bytes with the header's length, the heade
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mlxoss.core import JsonObject
-from mlxoss.errors import ModelError
+from mlxoss.denied import explain_denied
+from mlxoss.errors import ModelDenied, ModelError
 
 _INDEX = "model.safetensors.index.json"
 _MOST_HEADER_BYTES = 100_000_000
@@ -20,7 +23,6 @@ WEIGHTS = "model*.safetensors"
 """The files that mlx-lm reads."""
 
 _ODD = (
-    OSError,
     ValueError,
     LookupError,
     TypeError,
@@ -48,10 +50,14 @@ def weight_files(folder: Path, advice: str) -> list[Path]:
 
     Raises ``ModelError`` that ends with ``advice`` where there are none or some are missing.
     """
-    present = sorted(folder.glob(WEIGHTS))
+    try:
+        names = sorted(os.listdir(folder))  # a glob says nothing of a folder that it may not read
+    except OSError as error:
+        raise unreadable(folder, error, advice) from None
+    present = [folder / name for name in names if fnmatchcase(name, WEIGHTS)]
     index = folder / _INDEX
-    if index.exists():
-        wanted = _wanted(index)
+    if _INDEX in names:
+        wanted = _wanted(index, advice)
         if wanted is None:
             raise ModelError(f"{index} cannot be read: {advice}.")
         missing = sorted(wanted - {file.name for file in present})
@@ -65,10 +71,23 @@ def weight_files(folder: Path, advice: str) -> list[Path]:
     return present
 
 
-def _wanted(index: Path) -> set[str] | None:
+def unreadable(path: Path, error: OSError, advice: str) -> ModelError:
+    """What to raise for ``path``: ends with ``advice``, unless it is there and is not ours to read.
+
+    Then what to do is another thing, and never to get it anew.
+    """
+    said = f"{path} cannot be read ({error.strerror or error})"
+    if remedy := explain_denied(error):
+        return ModelDenied(f"{said}: {remedy}.")
+    return ModelError(f"{said}: {advice}.")
+
+
+def _wanted(index: Path, advice: str) -> set[str] | None:
     """The files that ``index`` names; ``None`` if it is not what it should be."""
     try:
         wanted = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except OSError as error:
+        raise unreadable(index, error, advice) from None
     except _ODD:
         return None
     return wanted if all(isinstance(name, str) for name in wanted) else None
@@ -81,7 +100,10 @@ def read_tensors(files: Iterable[Path], advice: str) -> Tensors:
     """
     tensors: Tensors = {}
     for file in files:
-        found = _read_header(file)
+        try:
+            found = _read_header(file)
+        except OSError as error:
+            raise unreadable(file, error, advice) from None
         if found is None:
             raise ModelError(f"The weights in {file} are damaged: {advice}.")
         tensors |= found
@@ -89,7 +111,7 @@ def read_tensors(files: Iterable[Path], advice: str) -> Tensors:
 
 
 def _read_header(file: Path) -> Tensors | None:
-    """The file's tensors; ``None`` unless it is as long as its header says."""
+    """The file's tensors; ``None`` unless it is as long as its header says. Raises ``OSError``."""
     try:
         with file.open("rb") as weights:
             header_bytes = int.from_bytes(weights.read(8), "little")

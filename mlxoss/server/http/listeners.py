@@ -18,7 +18,7 @@ from mlxoss.config import Config
 from mlxoss.errors import ServiceError
 from mlxoss.server.http.errors import App
 from mlxoss.server.http.protocol import HEAD_S, BoundedProtocol
-from mlxoss.sockets import IPV4_ALONE, bind, bind_unix, is_other_half
+from mlxoss.sockets import IPV4_ALONE, bind, bind_unix, find_holder, is_other_half
 from mlxoss.tls import make_server_context
 
 _BACKLOG = 1024
@@ -71,7 +71,10 @@ def _bind(config: Config) -> list[socket.socket]:
         where = str(error.filename)
         remedy = IPV4_ALONE if is_other_half(config.host, where) else _REMEDIES.get(error.errno)
         hint = f" ({remedy})" if remedy else ""
-        message = f"cannot listen on {to_netloc(where, config.port)}: {error.strerror}{hint}"
+        why = error.strerror
+        if error.errno == errno.EADDRINUSE and (holder := find_holder(config.port)):
+            why = f"{why}; {holder}"
+        message = f"cannot listen on {to_netloc(where, config.port)}: {why}{hint}"
         raise ServiceError(message) from None
 
 

@@ -60,6 +60,11 @@ class Mac:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
+    def begin_with(self, lines: str) -> None:
+        """Have the command, and so the daemon, begin with ``lines`` from its next start on."""
+        shebang, _, rest = _COMMAND.partition("\n")
+        self.command.write_text(f"{shebang}\n{lines}\n{rest}")
+
     def ok(self, *arguments: str, **env: str) -> str:
         done = self(*arguments, **env)
         assert done.returncode == 0, (done.stdout, done.stderr, self.daemon_said())
