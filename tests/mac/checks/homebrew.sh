@@ -104,9 +104,8 @@ if [ "$with_service" = yes ]; then
     right "brew services restart and stop"
 fi
 
-# Homebrew then reads the formula's copy in the installation, without the tap beside it. Both
-# versions are there: what else is old in this Homebrew was not to be cleaned up.
-try brew untap --force "$tap"
+# Both versions: what else is old in this Homebrew was not to be cleaned up.
 try brew uninstall --force mlxoss
+try brew untap "$tap"
 [ ! -e "$(brew --cellar)/mlxoss" ] || wrong "$(brew --cellar)/mlxoss is still there"
-right "uninstalled, after its tap was gone"
+right "uninstalled and untapped"
