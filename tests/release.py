@@ -143,8 +143,9 @@ class Release:
         return first
 
     def _build(self, source: Path, dist: Path, *targets: str) -> list[Path]:
-        options = [word for target in targets for word in ("--target", target)]
-        words = ["-m", "hatchling", "build", "--directory", dist, *options]
+        words: list[str | Path] = ["-m", "hatchling", "build", "--directory", dist]
+        for target in targets:
+            words += ["--target", target]
         run([self._program("python"), *words], source, SOURCE_DATE_EPOCH=self.epoch)
         return sorted(dist.iterdir())
 

@@ -16,12 +16,17 @@ brew tap | grep -qx "$tap" && skip "there is a tap $tap already: brew untap $tap
 folder=$(mktemp -d "$HOME/mlxoss-check.XXXXXX") || exit 1
 installed=$(brew --prefix)/opt/mlxoss/bin/mlxoss
 data=
+# Trust goes by the tap's address, which only a tap that is there has.
+forget_tap() {
+    brew untrust --formula "$tap/mlxoss"
+    brew untrust --tap "$tap"
+    brew untap --force "$tap"
+}
 undo() {
     brew services stop mlxoss >/dev/null 2>&1
     [ -z "$data" ] || [ ! -x "$installed" ] || "$installed" uninstall --purge --yes >/dev/null 2>&1
     [ -z "$(brew list --versions mlxoss)" ] || brew uninstall --force mlxoss >/dev/null 2>&1
-    brew untrust "$tap" >/dev/null 2>&1
-    brew untap --force "$tap" >/dev/null 2>&1
+    ! brew tap | grep -qx "$tap" || forget_tap >/dev/null 2>&1
     # What was installed with it, Python for one, goes too.
     brew list --formula -1 >"$folder/after"
     grep -vxFf "$folder/before" "$folder/after" | while read -r name; do
@@ -104,8 +109,8 @@ if [ "$with_service" = yes ]; then
     right "brew services restart and stop"
 fi
 
-# Homebrew then reads the formula's copy in the installation, without the tap beside it.
-try brew untap --force "$tap"
-try brew uninstall mlxoss
+# Both versions: what else is old in this Homebrew was not to be cleaned up.
+try brew uninstall --force mlxoss
+try forget_tap
 [ ! -e "$(brew --cellar)/mlxoss" ] || wrong "$(brew --cellar)/mlxoss is still there"
-right "uninstalled, after its tap was gone"
+right "uninstalled and untapped"
