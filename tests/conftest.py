@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -27,6 +29,10 @@ _SLOW_FIXTURES = {"box", "mac", "network"}
 """These are machines with a service manager, or an sshd, of their own."""
 
 
+ON_CPU = Path(__file__).parent / "support" / "on_cpu"
+"""In PYTHONPATH it has MLX compute on the CPU."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by what it uses what no file marks itself, before marks select what runs."""
@@ -43,6 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # start, some of which they end by it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("TEST_ON_CPU"):
+        _compute_on_cpu()
+
+
+def _compute_on_cpu() -> None:
+    """Here, and in the processes that tests start."""
+    from tests.support.on_cpu import sitecustomize
+
+    sitecustomize.choose_cpu()
+    folders = [str(ON_CPU), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(folders)
 
 
 @pytest.hookimpl(wrapper=True)
