@@ -198,10 +198,9 @@ def log_problem() -> DaemonProblem | None:
 def _load_backend(
     source: ModelSource, files: ModelFiles, config: Config, ranks: RankGroup | None
 ) -> Backend:
-    import mlx.core as mx
-
     from mlxoss.engine.mlx.batch import MlxBackend
     from mlxoss.engine.mlx.memory import Budget, budget_bytes, limit_reuse, make_room
+    from mlxoss.engine.mlx.metal import computes_on_metal
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
@@ -211,7 +210,7 @@ def _load_backend(
         files.note()
         return load_leading(ranks, source, budget, config.max_batch)
     limit_reuse()
-    has_metal = mx.metal.is_available()
+    has_metal = computes_on_metal()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
     model = source.load(fp16=config.fp16)

@@ -12,12 +12,13 @@ import time
 import mlx.core as mx
 
 from mlxoss.engine.capacity import PREFILL_TOKENS
+from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import Model
 
 
 def wire_memory() -> None:
     """Keep all that the GPU uses resident, as servers do; without Metal this does nothing."""
-    if mx.metal.is_available():
+    if computes_on_metal():
         mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
 
 
