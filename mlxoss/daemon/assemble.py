@@ -80,7 +80,7 @@ def run(config: Config) -> int:
         idle_unload_s=60.0 * config.idle_unload or None,
     )
     if ranks is None:  # what other machines hold is known once they are there
-        engine.expect(_expect_tokens(source, config))
+        engine.expect(expect_tokens(source, config, sys.platform))
     with contextlib.ExitStack() as ending:
         if ranks is not None:
             engine.lead(ranks)
@@ -125,9 +125,12 @@ _LEAST_CONTEXT = 255
 """What a model has room for that is served at all."""
 
 
-def _expect_tokens(source: ModelSource, config: Config) -> int:
-    """What the memory will hold once the model is loaded, or somewhat less."""
-    has_metal = sys.platform == "darwin"
+def expect_tokens(source: ModelSource, config: Config, system: str) -> int:
+    """What the memory will hold once the model is loaded, or somewhat less.
+
+    ``system`` is ``sys.platform``: before MLX is imported only that tells whether there is Metal.
+    """
+    has_metal = system == "darwin"
     room = expect_room(
         source.footprint(has_metal=has_metal),
         config.memory_limit or device_bytes(),
