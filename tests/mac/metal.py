@@ -67,7 +67,7 @@ def _numbers(*shape: int, seed: int = 1) -> mx.array:
 def _experts() -> mx.array:
     """Eight experts of (256, 128), four of them for each of 16 tokens."""
     plain = _numbers(8, 256, 128)
-    packed, scales = mx.quantize(plain, group_size=32, bits=4, mode="mxfp4")
+    packed, scales, *_ = mx.quantize(plain, group_size=32, bits=4, mode="mxfp4")
     chosen = mx.array(np.arange(64).reshape(16, 4) % 8)
     tokens = _numbers(16, 1, 1, 128, seed=2)
     return mx.gather_qmm(

@@ -49,12 +49,14 @@ mended=0
 failed=0
 first=$(health memory.active_bytes)
 while [ "$(date +%s)" -lt "$end" ]; do
+    # Nothing that begins so gets better within the hour.
+    [ "$failed" -ge 5 ] && [ "$mended" -eq 0 ] && break
     lay_out
     rounds=$((rounds + 1))
     "$codex" exec --sandbox workspace-write --json "$asked" \
         >"$folder/codex.jsonl" 2>"$folder/codex.err" </dev/null || {
         failed=$((failed + 1))
-        echo "round $rounds: codex failed: $(tail -n 2 "$folder/codex.err" | tr '\n' ' ')"
+        echo "round $rounds: codex failed: $(grep '"error"' "$folder/codex.jsonl" | tail -n 1)"
     }
     cp "$folder/test_middle.kept" test_middle.py
     if "$PYTHON" -m unittest >/dev/null 2>&1; then
