@@ -27,9 +27,9 @@ fi
 } <"$kept"
 export MLXOSS_HOME
 folder=$MLXOSS_HOME
+[ "$(health pid)" != "$before" ] || skip "it is the process of before: log out and in first"
 trap '"$MLXOSS" uninstall --purge --yes >/dev/null 2>&1; rm -rf "$folder" "$kept"' EXIT
 wait_for 60 is_up || wrong "after the login nothing answers at $port: $("$MLXOSS" status)"
-[ "$(health pid)" != "$before" ] || skip "it is the process of before: nobody logged out"
 "$launchctl" print "gui/$(id -u)/$label" >"$folder/printed.txt" 2>&1 ||
     wrong "it runs, but not in the desktop's domain"
 right "after a login it runs again, in gui/$(id -u), since $(ps -o lstart= -p "$(health pid)")"
