@@ -86,7 +86,7 @@ MLXOSS=${MLXOSS:-$(command -v mlxoss)} || fail "no mlxoss on the PATH: name the 
 [ -x "$MLXOSS" ] || fail "MLXOSS is no command: $MLXOSS"
 # The interpreter that the command itself runs on, so that both see the same packages.
 if [ -z "${PYTHON:-}" ]; then
-    PYTHON=$(sed -n '1s/^#! *\(\/[^ ]*\).*/\1/p' "$MLXOSS" 2>/dev/null)
+    PYTHON=$(sed -n '1s/^#! *\(\/[^ ]*python[^ ]*\).*/\1/p' "$MLXOSS" 2>/dev/null)
     [ -x "$PYTHON" ] || PYTHON=$(dirname "$MLXOSS")/python
 fi
 [ -x "$PYTHON" ] || PYTHON=$(command -v "$PYTHON") || fail "PYTHON is no command: $PYTHON"

@@ -98,3 +98,17 @@ def test_a_report_names_nobody() -> None:
     said = "~ is /Users/ada; /Users/ada/x and /Users/bob/y on Adas-Mac.local, Adas-Mac; Adas-Macs"
     told = private(said, "/Users/ada", "Adas-Mac.local")
     assert told == "~ is ~; ~/x and /Users/you/y on this-mac, this-mac; Adas-Macs"
+
+
+def test_the_workflow_runs_every_topic_that_is_not_long_once() -> None:
+    text = (MAC.parents[1] / ".github/workflows/macos.yml").read_text()
+    apart: list[str] = []
+    left_out: list[str] = []
+    for words in map(str.split, re.findall(r"check\.sh ([^|\n]*) \|", text)):
+        if words[0] == "--without":
+            left_out += words[1].split(",")
+        else:
+            apart += words
+    assert sorted(apart) == sorted(left_out)
+    readme = (MAC / "README.md").read_text()
+    assert [topic for topic in apart if f"`{topic}`" not in readme] == []

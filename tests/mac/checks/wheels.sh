@@ -9,7 +9,8 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 
 try() {
-    version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || return
+    # A shim of pyenv's may stand for a Python that is not chosen.
+    version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || return
     "$1" -m venv "$folder/$version" || wrong "Python $version makes no virtual environment"
     pip=$folder/$version/bin/pip
     "$pip" install --quiet --disable-pip-version-check --only-binary=:all: --no-binary=mlxoss \

@@ -31,17 +31,23 @@ class _OnCpu:
 
         def load_and_choose(module: ModuleType) -> None:
             load(module)
-            module.set_default_device(module.cpu)
+            _choose_cpu(module)
 
         spec.loader.exec_module = load_and_choose  # type: ignore[method-assign]
         return spec
+
+
+def _choose_cpu(core: ModuleType) -> None:
+    core.set_default_device(core.cpu)
+    # For the CPU it fuses operations with a C++ compiler, which a Mac without Xcode has not.
+    core.disable_compile()
 
 
 def choose_cpu() -> None:
     """Now, if MLX is there already; else when it comes."""
     core = sys.modules.get("mlx.core")
     if core is not None:
-        core.set_default_device(core.cpu)
+        _choose_cpu(core)
     elif _OnCpu not in sys.meta_path:
         sys.meta_path.insert(0, _OnCpu)
 
