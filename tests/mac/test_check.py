@@ -18,7 +18,7 @@ SCRIPTS = sorted(MAC.rglob("*.sh"))
 TOPICS = {path.stem for path in (MAC / "checks").glob("*.sh")}
 # macOS has bash 3.2 and BSD's tools; these words are GNU's alone.
 GNU_ONLY = re.compile(
-    r"sed -i |readlink -f|date -d|stat -c|\btimeout \d|grep -\w*P|mapfile|declare -A|sleep inf"
+    r"sed -i |readlink -f|date -d|stat -c|\btimeout \d|\bgrep -\w*P|mapfile|declare -A|sleep inf"
 )
 
 
