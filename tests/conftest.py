@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
 import signal
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -27,6 +31,10 @@ _SLOW_FIXTURES = {"box", "mac", "network"}
 """These are machines with a service manager, or an sshd, of their own."""
 
 
+ON_CPU = Path(__file__).parent / "support" / "on_cpu"
+"""In PYTHONPATH it has MLX compute on the CPU."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by what it uses what no file marks itself, before marks select what runs."""
@@ -43,6 +51,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # start, some of which they end by it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("TEST_ON_CPU"):
+        _compute_on_cpu()
+
+
+def _compute_on_cpu() -> None:
+    """Here, and in the processes that tests start."""
+    from tests.support.on_cpu import sitecustomize
+
+    sitecustomize.choose_cpu()
+    folders = [str(ON_CPU), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(folders)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,6 +72,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path leaves room for a unix socket's, which has 103 bytes on macOS: its
+    temporary folders have up to 90."""
+    folder = Path(tempfile.mkdtemp(prefix="mlxoss-", dir="/tmp")).resolve()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ HOUSE = PACKAGE / "README.md"
 TEXTS = [
     README,
     ROOT / ".github/CONTRIBUTING.md",
-    *(ROOT / folder / "README.md" for folder in ("launchd", "Formula", "tests")),
+    *(ROOT / folder / "README.md" for folder in ("launchd", "Formula", "tests", "tests/mac")),
     *sorted(PACKAGE.rglob("README.md")),
 ]
 MOST_LINES = 280

@@ -41,6 +41,8 @@ def test_localhost_is_both_addresses_on_one_port() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])
 def test_any_other_host_is_itself_alone(host: str) -> None:
+    if host == "127.0.0.2" and port_problem(host, 0) is not None:
+        pytest.skip("this machine's loopback has one address")
     assert [address for address, _ in bound(host)] == [host]
 
 
@@ -81,8 +83,8 @@ def test_a_machine_without_ipv6() -> None:
     assert "::1" not in done.stdout
 
 
-def test_a_unix_socket_is_its_owners_alone(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
+def test_a_unix_socket_is_its_owners_alone(short_path: Path) -> None:
+    path = short_path / "socket"
     before = os.umask(0)
     try:
         with bind_unix(path):
@@ -126,9 +128,9 @@ def _no_folder(path: Path) -> None:
     ],
 )
 def test_a_unix_socket_where_it_should_not_be(
-    tmp_path: Path, prepare: Callable[[Path], None], words: str
+    short_path: Path, prepare: Callable[[Path], None], words: str
 ) -> None:
-    path = tmp_path / "folder" / "socket"
+    path = short_path / "folder" / "socket"
     path.parent.mkdir(mode=0o700)
     prepare(path)
     there = path.is_symlink() or path.exists()
@@ -137,8 +139,8 @@ def test_a_unix_socket_where_it_should_not_be(
     assert (path.is_symlink() or path.exists()) is there
 
 
-def test_a_unix_socket_that_somebody_listens_on(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
+def test_a_unix_socket_that_somebody_listens_on(short_path: Path) -> None:
+    path = short_path / "socket"
     with bind_unix(path) as first:
         first.listen()
         with pytest.raises(ConfigError, match="another program listens"):
@@ -147,9 +149,7 @@ def test_a_unix_socket_that_somebody_listens_on(tmp_path: Path) -> None:
             client.connect(str(path))
 
 
-def test_a_unix_sockets_path_has_a_length(tmp_path: Path) -> None:
+def test_a_unix_sockets_path_has_a_length(short_path: Path) -> None:
     with pytest.raises(ConfigError, match="103 bytes"):
-        bind_unix(tmp_path / ("s" * 104))
-    short = "s" * (103 - len(str(tmp_path)) - 1)
-    if short:
-        bind_unix(tmp_path / short).close()
+        bind_unix(short_path / ("s" * 104))
+    bind_unix(short_path / ("s" * (103 - len(str(short_path)) - 1))).close()

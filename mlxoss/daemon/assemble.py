@@ -81,7 +81,7 @@ def run(config: Config) -> int:
         idle_unload_s=60.0 * config.idle_unload or None,
     )
     if ranks is None:  # what other machines hold is known once they are there
-        engine.expect(_expect_tokens(source, config))
+        engine.expect(expect_tokens(source, config, sys.platform))
     with contextlib.ExitStack() as ending:
         if ranks is not None:
             engine.lead(ranks)
@@ -126,9 +126,12 @@ _LEAST_CONTEXT = 255
 """What a model has room for that is served at all."""
 
 
-def _expect_tokens(source: ModelSource, config: Config) -> int:
-    """What the memory will hold once the model is loaded, or somewhat less."""
-    has_metal = sys.platform == "darwin"
+def expect_tokens(source: ModelSource, config: Config, system: str) -> int:
+    """What the memory will hold once the model is loaded, or somewhat less.
+
+    ``system`` is ``sys.platform``: before MLX is imported only that tells whether there is Metal.
+    """
+    has_metal = system == "darwin"
     room = expect_room(
         source.footprint(has_metal=has_metal),
         config.memory_limit or device_bytes(),
@@ -203,11 +206,10 @@ def load_backend(
 
     Raises ``ModelError``, and ``RanksLost`` with ranks.
     """
-    import mlx.core as mx
-
     from mlxoss.engine.mlx.batch import MlxBackend
     from mlxoss.engine.mlx.device import budget_bytes, check_device
     from mlxoss.engine.mlx.memory import Budget, limit_reuse, make_room
+    from mlxoss.engine.mlx.metal import computes_on_metal
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
     wiring = choose_wiring_here(config.wired)
@@ -220,7 +222,7 @@ def load_backend(
         files.note()
         return load_leading(ranks, source, budget, config.max_batch)
     limit_reuse(budget.total_bytes)
-    has_metal = mx.metal.is_available()
+    has_metal = computes_on_metal()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
     model = source.load(fp16=config.fp16)

@@ -29,14 +29,23 @@ from tests.support.waiting import HANG_S, until
 __all__ = ["serve"]
 
 
+# A terminal's Ctrl-C reaches the process that has it for its controlling one; what util-linux's
+# ``setsid --ctty`` does.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
 class Terminal:
     """A process on a terminal of its own."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self._own, its = pty.openpty()
-        # The terminal's Ctrl-C reaches the process that has it for its controlling one.
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", sys.executable, "-m", "mlxoss", *arguments],
+            [sys.executable, "-c", TAKE_TERMINAL, "-m", "mlxoss", *arguments],
             env=environment(home, {"TERM": "dumb"}),
             stdin=its, stdout=its, stderr=its,
         )  # fmt: skip

@@ -10,9 +10,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from mlxoss.config import Config
+from mlxoss.daemon.assemble import expect_tokens
 from mlxoss.engine.checkpoint.folder import read_any_checkpoint
-from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
 from mlxoss.engine.mlx.memory import Budget, make_room
+from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.errors import ModelError
 from tests.support.formats import LAYOUTS, write
 
@@ -70,7 +73,7 @@ def test_halves_of_one_kind_stay_halves(tmp_path: Path, half: mx.Dtype) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_barely_fits_is_not_refused_before_it_is_loaded(tmp_path: Path, layout: str) -> None:
     footprint = read_any_checkpoint(write(tmp_path, *LAYOUTS[layout]()), "x").footprint(
-        has_metal=mx.metal.is_available()
+        has_metal=computes_on_metal()
     )
     others = mx.get_active_memory()
     model = load_folder(tmp_path)
@@ -82,3 +85,10 @@ def test_what_barely_fits_is_not_refused_before_it_is_loaded(tmp_path: Path, lay
     Budget(least, prefix_bytes=0).check_footprint(footprint, 8)
     with pytest.raises(ModelError, match="are the least"):
         Budget(least - (1 << 23), prefix_bytes=0).check_footprint(footprint, 8)
+
+
+def test_what_is_expected_before_mlx_is_there_goes_by_the_system() -> None:
+    """Metal's attention writes no scores."""
+    source, config = resolve_model(None), Config(memory_limit=600_000_000)
+    on_linux, on_a_mac = (expect_tokens(source, config, name) for name in ("linux", "darwin"))
+    assert 255 < on_linux < on_a_mac < 131_072

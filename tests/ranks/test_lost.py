@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ranks.served import Talk, group, is_there, pids
+from tests.support.ranks.served import Talk, group, pids
+from tests.support.service.box import is_alive
 from tests.support.waiting import until
 
 
@@ -23,4 +24,4 @@ def test_a_rank_that_is_killed_or_stopped(tmp_path: Path, number: int, why: str)
         os.kill(worker, number)
         assert f"Rank 1 on 127.0.0.1 {why}" in talk.join()
         assert daemon.process.wait(120) == 1
-        until(lambda: not is_there(worker))
+        until(lambda: not is_alive(worker))

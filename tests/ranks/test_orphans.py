@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ranks.served import Talk, group, is_there, pids
+from tests.support.ranks.served import Talk, group, pids
+from tests.support.service.box import is_alive
 from tests.support.waiting import until
 
 
@@ -17,4 +18,4 @@ def test_rank_0_that_dies_or_is_stopped_leaves_no_orphan(tmp_path: Path, number:
         _, worker = pids(daemon)
         Talk(daemon)
         daemon.process.send_signal(number)
-        until(lambda: not is_there(worker))
+        until(lambda: not is_alive(worker))

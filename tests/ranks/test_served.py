@@ -14,7 +14,8 @@ from openai import OpenAI
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.cli.runner import mlxoss
-from tests.support.ranks.served import group, group_with_other, is_there, pids, write_hosts
+from tests.support.ranks.served import group, group_with_other, pids, write_hosts
+from tests.support.service.box import is_alive
 
 TOOL: Any = {
     "type": "function",
@@ -117,5 +118,5 @@ def test_a_host_with_another_version_leaves_the_server_up_and_says_so(tmp_path: 
         error = daemon.health()["error"]
         assert "Rank 1 on other-mac has " in error
         assert "mlx-lm 0.0.1, and rank 0 " in error
-        assert not is_there(pids(daemon)[1])  # so it holds no memory there
+        assert not is_alive(pids(daemon)[1])  # so it holds no memory there
         assert daemon.stop(signal.SIGTERM) == 0

@@ -12,7 +12,8 @@ import pytest
 from tests.cluster.conftest import network
 from tests.support.cli.daemon import start_daemon
 from tests.support.cluster.sshd import Network
-from tests.support.ranks.served import TIMEOUT_S, Talk, complete, is_there, pids
+from tests.support.ranks.served import TIMEOUT_S, Talk, complete, pids
+from tests.support.service.box import is_alive
 from tests.support.waiting import until
 
 __all__ = ["network"]
@@ -36,7 +37,7 @@ def test_a_rank_over_ssh_serves_and_goes(tmp_path: Path, network: Network, end: 
             os.kill(worker, signal.SIGSTOP)
             assert "Rank 1 on mac-b stopped answering" in talk.join()
             assert daemon.process.wait(120) == 1
-        until(lambda: not is_there(worker))
+        until(lambda: not is_alive(worker))
 
 
 def test_a_host_that_ssh_cannot_reach_ends_the_process_with_its_words(

@@ -18,8 +18,9 @@ from mlxoss.engine.ranks.ring import free_addresses
 from mlxoss.errors import RanksLost
 from tests.ranks.test_channel import wait_for_end, worker
 from tests.support.cli.daemon import start_daemon
-from tests.support.ranks.served import TIMEOUT_S, group_with_other, is_there
+from tests.support.ranks.served import TIMEOUT_S, group_with_other
 from tests.support.ranks.shared import HERE, make_plan
+from tests.support.service.box import is_alive
 from tests.support.waiting import until
 
 DIES_WHEN_TOLD_TO_JOIN = """
@@ -97,4 +98,4 @@ def test_a_group_ends_though_a_rank_takes_no_message(tmp_path: Path) -> None:
         for thread in (stopping, sending):
             thread.join(120)
             assert not thread.is_alive()
-        assert not is_there(process.pid)
+        assert not is_alive(process.pid)

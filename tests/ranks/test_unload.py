@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.cli.daemon import Daemon
-from tests.support.ranks.served import complete, group, is_there, pids
+from tests.support.ranks.served import complete, group, pids
+from tests.support.service.box import is_alive
 from tests.support.waiting import until
 
 
@@ -42,7 +43,7 @@ def test_unloaded_and_loaded_again_then_a_gentle_end(tmp_path: Path) -> None:
             os.kill(worker, signal.SIGCONT)
             assert len(answer.result()) > len(said)
         assert daemon.process.wait(120) == 0
-        assert not is_there(worker)
+        assert not is_alive(worker)
 
 
 def rank_memory(daemon: Daemon) -> int:

@@ -85,8 +85,8 @@ def over_unix(
         connection.close()
 
 
-def test_a_unix_socket_besides(serve: Serve, tmp_path: Path) -> None:
-    path = tmp_path / "socket"
+def test_a_unix_socket_besides(serve: Serve, tmp_path: Path, short_path: Path) -> None:
+    path = short_path / "socket"
     server = serve(HELLO, config=Config(unix_socket=path), folder=tmp_path)
     chat = ("POST", "/v1/chat/completions", chat_body())
     for host in ("localhost", "my-app", "unix", "evil.example:80", "%2Ftmp%2Fsocket"):
@@ -113,8 +113,8 @@ def test_a_unix_socket_besides(serve: Serve, tmp_path: Path) -> None:
     assert isinstance(probe("localhost", server.port, timeout_s=10), Answered)
 
 
-def test_its_file_goes_with_it_but_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
+def test_its_file_goes_with_it_but_no_other(short_path: Path) -> None:
+    path = short_path / "socket"
     config = Config(port=0, unix_socket=path)
     with open_listeners(config) as listeners:
         assert listeners[-1].url == f"unix:{path}"
@@ -140,8 +140,8 @@ def trust(pair: Pair) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(pair.certificate))
 
 
-def test_https(serve: Serve, pair: Pair, trust: ssl.SSLContext, tmp_path: Path) -> None:
-    config = Config(tls_cert=pair.certificate, tls_key=pair.key, unix_socket=tmp_path / "socket")
+def test_https(serve: Serve, pair: Pair, trust: ssl.SSLContext, short_path: Path) -> None:
+    config = Config(tls_cert=pair.certificate, tls_key=pair.key, unix_socket=short_path / "socket")
     server = serve(HELLO, config=config)
     base = f"https://localhost:{server.port}"
     http_client = openai.DefaultHttpxClient(verify=trust)
@@ -157,7 +157,7 @@ def test_https(serve: Serve, pair: Pair, trust: ssl.SSLContext, tmp_path: Path) 
         connection.close()
     with connect(f"wss://localhost:{server.port}/v1/responses", ssl=trust):
         pass
-    assert over_unix(tmp_path / "socket", "GET", "/health")[0] == 200
+    assert over_unix(short_path / "socket", "GET", "/health")[0] == 200
 
 
 def test_who_does_not_speak_tls_gets_no_answer(

@@ -69,6 +69,8 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
+    if sys.platform != "linux":
+        pytest.skip("systemd and its stand-in are Linux's")
     made = Machine(tmp_path)
     yield made
     if (pid := getattr(made.supervisor.query(), "pid", None)) is not None:

@@ -21,7 +21,7 @@ from mlxoss.cluster.weights import find_commit, hash_weights
 from mlxoss.core import JsonMapping
 from mlxoss.engine.ranks.ring import VERSIONED
 from mlxoss.errors import ConfigError, MlxossError, ModelError, ServiceError
-from mlxoss.service.subprocess import run_command
+from mlxoss.service.subprocess import RunCommand, run_command
 
 _MOST_QUESTION = 1 << 16
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -66,7 +66,7 @@ def _report(question: JsonMapping) -> JsonMapping:
     return to_answer(
         HostReport(
             versions=read_versions(),
-            machine=_machine(),
+            machine=read_machine(),
             memory=HostMemory(limit, total, free_bytes()),
             model=None if isinstance(model, str) else model,
             model_error=model if isinstance(model, str) else None,
@@ -107,14 +107,17 @@ def _model(name: str | None, ranks: int, *, deep: bool) -> HostModel | str:
         return str(error)
 
 
-def _machine() -> str:
-    """What differs between machines that run at the same time: of this boot."""
+def read_machine(boot_id: Path = _BOOT_ID, run: RunCommand = run_command) -> str:
+    """What differs between machines that run at the same time: of this boot.
+
+    Linux has it in the file ``boot_id``, macOS tells it by a command.
+    """
     try:
-        return _BOOT_ID.read_text().strip()
+        return boot_id.read_text().strip()
     except OSError:
         pass
     try:
-        return run_command([SYSCTL, "-n", "kern.bootsessionuuid"], timeout_s=5.0).out.strip()
+        return run([SYSCTL, "-n", "kern.bootsessionuuid"], timeout_s=5.0).out.strip()
     except ServiceError:
         return platform.node()
 

@@ -18,6 +18,7 @@ from mlx_lm.utils import load_model
 from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.checkpoint.folder import Checkpoint, read_any_checkpoint
 from mlxoss.engine.checkpoint.layout import Layout
+from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import Network
 from mlxoss.errors import ModelError
 
@@ -78,7 +79,7 @@ def _make(folder: Path, checkpoint: Checkpoint) -> Network:
         model_config=checkpoint.to_mlx_lm(),
         get_model_classes=lambda config: (Renamed, gpt_oss.ModelArgs),
     )[0]
-    if checkpoint.has_plain_experts and not mx.metal.is_available():
+    if checkpoint.has_plain_experts and not computes_on_metal():
         model.set_dtype(mx.float32)  # MLX's gathered products know nothing else on a CPU
     return model
 

@@ -29,6 +29,7 @@ from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_o
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.memory import give_back
+from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import (
     Caches,
     LanguageModel,
@@ -88,9 +89,7 @@ class MlxBackend:
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
-        self._pace = PrefillChunks(
-            prefill_step_tokens, most_pairs(has_metal=mx.metal.is_available())
-        )
+        self._pace = PrefillChunks(prefill_step_tokens, most_pairs(has_metal=computes_on_metal()))
         self._room = room
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
@@ -311,7 +310,7 @@ class MlxBackend:
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
         if left is not None:
             tokens = min(tokens, max(LEAST_TOKENS, left), self._generator.longest_piece)
-        if mx.metal.is_available():
+        if computes_on_metal():
             tokens = tokens_at_once(tokens, len(rows), known + tokens, self._model.args)
         return tokens
 

@@ -48,6 +48,7 @@ from mlx_lm.models.cache import BatchKVCache, BatchRotatingKVCache
 
 from mlxoss.engine.capacity import tokens_at_once
 from mlxoss.engine.mlx.logit_mask import LogitMask
+from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LayerCache, Network, Progress
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
 from mlxoss.engine.mlx.wiring import mlx_lm_without_wiring
@@ -77,7 +78,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         most: int = min(
             *(row.sure for row in self._rows()), *(most - done - 1 for most, done in lefts)
         )
-        if most > 0 and mx.metal.is_available():
+        if most > 0 and computes_on_metal():
             most = tokens_at_once(1 + most, len(self.uids), _width(self), self.model.args) - 1
         return max(0, most)
 

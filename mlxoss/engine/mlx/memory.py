@@ -20,6 +20,7 @@ from mlxoss.engine.capacity import (
     spare_bytes,
     step_bytes,
 )
+from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LanguageModel
 from mlxoss.errors import ModelError
 
@@ -61,7 +62,7 @@ class Budget:
             self.total_bytes,
             self.prefix_bytes,
             max_batch,
-            has_metal=mx.metal.is_available(),
+            has_metal=computes_on_metal(),
             at_best=True,
         )
         check_room(room)
@@ -112,7 +113,7 @@ def make_room(model: LanguageModel, total_bytes: int, max_batch: int) -> Room:
         else:
             token += pair
             largest = max(largest, pair)
-    has_metal = mx.metal.is_available()
+    has_metal = computes_on_metal()
     step = step_bytes(model.args, max_batch, window_token, has_metal=has_metal)
     free = total_bytes - mx.get_active_memory()
     room = Room(free, step, SequenceBytes(token, window, 2 * largest))

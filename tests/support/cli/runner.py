@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     """This process's environment with every folder that mlxoss writes to under ``home``."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLXOSS_", "HF_"))}
     own = {"MLXOSS_HOME": str(home / "mlxoss"), "HF_HOME": str(home / "hf")}
+    if sys.platform == "darwin":  # where a command would ask, and change, the user's own launchd
+        own |= {"HOME": str(home), "MLXOSS_LAUNCHCTL": shutil.which("false") or ""}
     return inherited | own | dict(extra or {})
 
 

@@ -66,14 +66,6 @@ def pids(daemon: Daemon) -> list[int]:
     return [rank["pid"] for rank in daemon.health()["ranks"]["ranks"]]
 
 
-def is_there(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 class Talk:
     """A streamed answer without end, read on a thread; ``error`` is how it ended."""
 
