@@ -8,7 +8,6 @@ step before, so processors and samplers run one token ahead of what is delivered
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,12 +27,7 @@ from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.memory import give_back, wants_wiring
-from mlxoss.engine.mlx.model import (
-    Caches,
-    LanguageModel,
-    LastLogits,
-    Progress,
-)
+from mlxoss.engine.mlx.model import LanguageModel, LastLogits, Progress
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
 from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,
@@ -43,7 +37,7 @@ from mlxoss.engine.mlx.sampling import (
     to_token_logprob,
 )
 from mlxoss.engine.mlx.sequence import BatchRow, length_after
-from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.prefix_cache.cache import MOVING_TOKENS, PrefixCache
 from mlxoss.errors import InvalidRequest, MemoryExceeded
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
@@ -131,7 +125,7 @@ class MlxBackend:
                 request.prompt_ids, self._model.make_cache, goes_on=goes_on
             )
             self._prefixes.release(row.held_ids)
-            row.cached_tokens = start.length
+            row.find_cached(start.length)
             (key,) = self._generator.insert_segments(
                 [start.segments],
                 max_tokens=[request.max_tokens],
@@ -189,6 +183,7 @@ class MlxBackend:
             self._prefixes.release(paused.held_ids)
         for key, row in self._rows.items():
             if row.uid == uid:
+                self._give_up(key)
                 self._drop(key)
                 return
 
@@ -260,11 +255,13 @@ class MlxBackend:
         self._generator.close()
         # The next step is already under way; its arrays are free only when it is done.
         mx.synchronize(self._stream)
+        with mx.stream(self._stream):
+            self._prefixes.close(
+                self._model.make_cache, map(self._generator.held, self._prefilling)
+            )
         self._rows.clear()
         self._paused.clear()
         self._samplers.clear()
-        with mx.stream(self._stream):
-            self._prefixes.close(self._model.make_cache)
         del self._generator, self._model
         give_back()
 
@@ -290,7 +287,7 @@ class MlxBackend:
         rows = [self._rows[key] for key in self._prefilling]
         if not rows:
             return self._prefill_step_tokens
-        known = max(row.cached_tokens + row.prefilled_tokens for row in rows)
+        known = max(row.known_tokens for row in rows)
         left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
@@ -322,22 +319,28 @@ class MlxBackend:
         return SequencePrefilled(row.uid, tokens)
 
     def _keep_snapshots(self, prompts: Sequence[Progress], responses: Sequence[Progress]) -> None:
-        """Keep what this step brought to a boundary or to an end."""
+        """Keep what this step brought to a boundary or to an end, or far from the last one."""
         with mx.stream(self._stream):
             for prompt in prompts:
-                if prompt.end_of_segment and not prompt.end_of_prompt:
-                    row = self._rows[prompt.uid]
-                    ids = row.request.prompt_ids[: row.cached_tokens + row.prefilled_tokens]
-                    self._prefixes.keep(ids, functools.partial(self._caches_of, prompt.uid))
+                if not prompt.end_of_prompt:
+                    self._keep_progress(prompt)
             for response in responses:
                 # What follows an answer is never <|return|> but <|end|>.
                 if response.finish_reason is not None and response.token != RETURN:
-                    ids, caches = tuple(response.all_tokens), response.prompt_cache
-                    self._prefixes.keep(ids, functools.partial(list, caches))
+                    self._prefixes.keep(tuple(response.all_tokens), response.prompt_cache)
 
-    def _caches_of(self, key: int) -> Caches:
-        caches, _ = self._generator.extract_cache([key])[key]
-        return list(caches)
+    def _keep_progress(self, prompt: Progress) -> None:
+        row, passes = self._rows[prompt.uid], not prompt.end_of_segment
+        if passes and row.known_tokens - row.kept_tokens < MOVING_TOKENS:
+            return
+        row.kept_tokens = row.known_tokens
+        self._prefixes.keep(*self._generator.held(prompt.uid), passes=passes)
+
+    def _give_up(self, key: int) -> None:
+        """Keep what was prefilled of a prompt whose end was not reached: it may come again."""
+        if key in self._prefilling:
+            with mx.stream(self._stream):
+                self._prefixes.give_up(*self._generator.held(key))
 
     def _to_output(self, response: Progress) -> SequenceOutput | SequenceFailed:
         row = self._rows[response.uid]
