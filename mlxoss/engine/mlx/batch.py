@@ -330,17 +330,22 @@ class MlxBackend:
                     self._prefixes.keep(tuple(response.all_tokens), response.prompt_cache)
 
     def _keep_progress(self, prompt: Progress) -> None:
-        row, passes = self._rows[prompt.uid], not prompt.end_of_segment
-        if passes and row.known_tokens - row.kept_tokens < MOVING_TOKENS:
+        row = self._rows[prompt.uid]
+        if prompt.end_of_segment:
+            towards = None
+        elif row.known_tokens - row.kept_tokens >= MOVING_TOKENS:
+            towards = row.request.prompt_ids
+        else:
             return
         row.kept_tokens = row.known_tokens
-        self._prefixes.keep(*self._generator.held(prompt.uid), passes=passes)
+        self._prefixes.keep(*self._generator.held(prompt.uid), towards)
 
     def _give_up(self, key: int) -> None:
         """Keep what was prefilled of a prompt whose end was not reached: it may come again."""
         if key in self._prefilling:
             with mx.stream(self._stream):
-                self._prefixes.give_up(*self._generator.held(key))
+                prompt_ids = self._rows[key].request.prompt_ids
+                self._prefixes.give_up(*self._generator.held(key), prompt_ids)
 
     def _to_output(self, response: Progress) -> SequenceOutput | SequenceFailed:
         row = self._rows[response.uid]

@@ -21,12 +21,12 @@ The life of an entry:
 2. ``keep`` is called at each boundary, and at the end of a turn that made calls or was cut. After
    a final answer it is not: the next prompt leaves the reasoning out, so it would begin otherwise.
 3. That next prompt is computed ahead by ``advance``, bit by bit, while nothing runs. Its progress
-   is one snapshot that moves along: one that ``passes`` goes once a longer one goes on from it,
-   and the tokens of both stay.
+   is one snapshot that moves along: what is kept on the way ``towards`` a prompt goes once there
+   is one further on that way, and the tokens of both stay.
 4. So is that of a prefill: ``keep`` is also called every ``MOVING_TOKENS`` inside a long message,
    and ``give_up`` when its request is cancelled, for who asks again. The last one given up is
-   held, so that the small requests of others do not take its place: until somebody goes on from
-   it, or ``PATIENCE`` other prompts came. On the disk progress is a chain of links, of which
+   held, so that the small requests of others do not take its place: until that prompt comes
+   again, or ``PATIENCE`` others came. On the disk progress is a chain of links, of which
    none can go: there it costs a window state for each.
 5. A paused sequence's snapshot is held too (``hold``, ``release``): others go first.
 6. ``distrust`` forgets everything that was computed since the load, where an output was no number
@@ -91,6 +91,17 @@ class Start:
     segments: list[list[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A prompt whose request was cancelled when ``ids``, its beginning, were computed."""
+
+    ids: tuple[int, ...]
+    prompt: tuple[int, ...]
+
+
+_NOTHING = GivenUp((), ())
+
+
 class PrefixCache:
     """Snapshots of KV caches by the exact tokens they hold. Belongs to the engine's thread.
 
@@ -109,7 +120,7 @@ class PrefixCache:
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
         self._disk = disk
-        self._given_up: tuple[int, ...] = ()
+        self._given_up = _NOTHING
         self._others = 0
         self._hits = 0
         self._hit_tokens = 0
@@ -149,29 +160,36 @@ class PrefixCache:
             self._hit_tokens += length
         return Start(length, caches, self._segments(ids, length))
 
-    def keep(self, ids: tuple[int, ...], caches: Layers, *, passes: bool = False) -> None:
+    def keep(
+        self, ids: tuple[int, ...], caches: Layers, towards: tuple[int, ...] | None = None
+    ) -> None:
         """Keep a snapshot of the sequence ``ids`` that ``caches`` hold, unless there is one.
 
-        One that ``passes`` is progress: a longer one takes its place.
+        One on the way ``towards`` a prompt is progress: one further on takes its place.
         """
-        if self._limit_bytes == 0 or self._tree.holds(ids, passes=passes):
+        if self._limit_bytes == 0:
             return
-        if can_be_kept(caches):
-            self._add(ids, caches, passes=passes)
+        if self._tree.holds(ids):
+            if towards is None:
+                self._tree.settle(ids)
+        elif can_be_kept(caches):
+            self._add(ids, caches, towards)
             if self._disk is not None:
                 self._disk.offer(ids, caches)
 
-    def give_up(self, ids: tuple[int, ...], caches: Layers) -> None:
-        """Keep what was prefilled of a prompt whose request was cancelled, as ``keep`` does.
+    def give_up(self, ids: tuple[int, ...], caches: Layers, prompt: tuple[int, ...]) -> None:
+        """Keep ``ids``, what was prefilled of a ``prompt`` whose request was cancelled.
 
         Others go first from now on, unless a longer one that was given up is still waited for.
         """
         if not ids:
             return
-        self.keep(ids, caches, passes=True)
-        if len(ids) >= len(self._given_up):
-            self.release(self._given_up)
-            self._given_up, self._others = ids, 0
+        is_longest = len(ids) >= len(self._given_up.ids)
+        if is_longest:
+            self.release(self._given_up.ids)
+            self._given_up, self._others = GivenUp(ids, prompt), 0
+        self.keep(ids, caches, towards=prompt)
+        if is_longest:
             self._tree.hold(ids, held=True)
 
     def hold(self, ids: tuple[int, ...], caches: Layers) -> None:
@@ -204,14 +222,14 @@ class PrefixCache:
         if end == target:
             self.keep(ids[:end], caches)
         elif can_be_kept(caches):
-            self._add(ids[:end], caches, passes=True)  # not worth a file
+            self._add(ids[:end], caches, towards=ids)  # not worth a file
         # One that there is no room for would begin anew each time.
         return end < target and self._tree.holds(ids[:end])
 
     def distrust(self) -> None:
         """Forget what was computed since the model was loaded."""
         self._tree.clear()
-        self._given_up = ()
+        self._given_up = _NOTHING
         if self._disk is not None:
             self._disk.distrust()
 
@@ -251,20 +269,21 @@ class PrefixCache:
             self._add(ids[: stored.length], caches)
         return best.length, caches
 
-    def _add(self, ids: tuple[int, ...], caches: Layers, *, passes: bool = False) -> None:
+    def _add(
+        self, ids: tuple[int, ...], caches: Layers, towards: tuple[int, ...] | None = None
+    ) -> None:
         covered = self._tree.covered(ids)
         # Asked first: what is too large would be copied as a whole only to be thrown away.
         if self._tree.takes(ids, run_bytes(caches, covered), window_bytes(caches)):
             run = read_run(caches, covered) if covered < len(ids) else None
-            self._tree.add(ids, run, read_windows(caches), passes=passes)
+            self._tree.add(ids, run, read_windows(caches), towards)
 
     def _count_others(self, ids: tuple[int, ...]) -> None:
-        """A prompt came: does it go on from what was given up last, or is that too long ago?"""
+        """A prompt came: is it the one that was given up last, or is that too long ago?"""
         self._others += 1
-        goes_on = ids[: len(self._given_up)] == self._given_up
-        if goes_on or self._others > PATIENCE:
-            self.release(self._given_up)
-            self._given_up = ()
+        if ids == self._given_up.prompt or self._others > PATIENCE:
+            self.release(self._given_up.ids)
+            self._given_up = _NOTHING
 
     def _read(self, ids: tuple[int, ...], make_caches: Callable[[], Caches]) -> Caches:
         """New caches that hold the snapshot of ``ids``."""

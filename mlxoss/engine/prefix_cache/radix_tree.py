@@ -49,15 +49,15 @@ class _Node(Generic[R, S]):
     parent: _Node[R, S] | None
     state: S | None = None
     is_held: bool = False
-    passes: bool = False
+    towards: Sequence[int] | None = None
     children: dict[int, _Node[R, S]] = field(default_factory=dict)
 
 
 class RadixTree(Generic[R, S]):
     """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
 
-    Those that are held go last. One that ``passes`` goes once there is one that goes on from it,
-    unless it is held.
+    Those that are held go last. One on the way ``towards`` longer ids is progress: unless it is
+    held, it goes once there is one that is further on that way.
 
     A snapshot is the state after its last token and the runs of all its tokens; the runs of
     a common beginning are kept once. Not thread-safe.
@@ -84,16 +84,18 @@ class RadixTree(Generic[R, S]):
         self._touch(node)
         return Found(_length(path), tuple(node.run for node in path), node.state)
 
-    def holds(self, ids: Sequence[int], *, passes: bool = True) -> bool:
-        """Whether there is a snapshot of exactly ``ids``; it counts as used.
-
-        It stays then unless it ``passes`` for who asks too.
-        """
+    def holds(self, ids: Sequence[int]) -> bool:
+        """Whether there is a snapshot of exactly ``ids``; it counts as used."""
         node = self._node(ids)
         if node is not None:
             self._touch(node)
-            node.passes = node.passes and passes
         return node is not None
+
+    def settle(self, ids: Sequence[int]) -> None:
+        """Have the snapshot of exactly ``ids``, if there is one, be no mere progress."""
+        node = self._node(ids)
+        if node is not None:
+            node.towards = None
 
     def hold(self, ids: Sequence[int], *, held: bool) -> None:
         """Have the snapshot of exactly ``ids``, if there is one, go last, or no longer."""
@@ -114,7 +116,9 @@ class RadixTree(Generic[R, S]):
             size += partly.run.nbytes * beyond // len(partly.ids)
         return size <= self._limit_bytes
 
-    def add(self, ids: Sequence[int], run: R | None, state: S, *, passes: bool = False) -> None:
+    def add(
+        self, ids: Sequence[int], run: R | None, state: S, towards: Sequence[int] | None = None
+    ) -> None:
         """Keep a snapshot of ``ids``, which has none yet, if it ``takes`` it; others go if there
         is no room.
 
@@ -133,11 +137,11 @@ class RadixTree(Generic[R, S]):
             self.nbytes += run.nbytes
             node = child
         assert node is not None
-        node.state, node.passes = state, passes
+        node.state, node.towards = state, towards
         self.nbytes += state.nbytes
         self._touch(node)
         for before in path:
-            if before is not node and before.passes and not before.is_held:
+            if before is not node and not before.is_held and _is_on_way(ids, before.towards):
                 self._drop(before)
         while self.nbytes > self._limit_bytes:
             first = next(iter(self._recent))
@@ -196,7 +200,8 @@ class RadixTree(Generic[R, S]):
         assert node.state is not None
         self.nbytes -= node.state.nbytes
         node.state = None
-        node.is_held = node.passes = False
+        node.is_held = False
+        node.towards = None
         del self._recent[node]
         lonely: _Node[R, S] | None = node
         while lonely is not None and lonely.state is None and not lonely.children:
@@ -215,6 +220,14 @@ def _ids(node: _Node[R, S] | None) -> tuple[int, ...]:
 
 def _length(path: Sequence[_Node[R, S]]) -> int:
     return sum(len(node.ids) for node in path)
+
+
+def _is_on_way(ids: Sequence[int], towards: Sequence[int] | None) -> bool:
+    """Whether ``ids`` begin as ``towards`` do, as far as both go."""
+    if towards is None:
+        return False
+    both = min(len(ids), len(towards))
+    return tuple(ids[:both]) == tuple(towards[:both])
 
 
 def _common(ours: Sequence[int], theirs: Sequence[int]) -> int:
