@@ -131,7 +131,7 @@ def test_the_fourth_try_of_a_client_with_a_third_of_the_time(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_next_try_comes_after_a_restart(tmp_path: Path, number: signal.Signals) -> None:
     """Stopped after the client left; or killed while it waits."""
-    body = {"input": "harbour boat rope " * 2000, "max_output_tokens": 16}
+    body = {"model": "m", "input": "harbour boat rope " * 2000, "max_output_tokens": 16}
     model = str(write_checkpoint(tmp_path / "model", TinyModel(hidden=16)))
     kept = tmp_path / "mlxoss" / "cache" / "prefixes"
     with start_daemon(tmp_path, "--model", model) as daemon:
