@@ -70,8 +70,8 @@ Boundaries = Callable[[Sequence[int], int], Sequence[int]]
 
 MOVING_TOKENS = 2048
 """How much of a message is computed before that is kept, in case it is asked for again before its
-end was reached: seconds of a slow machine, and copying as much takes about a hundredth of that
-(``tests/benchmarks/retries.py`` has figures)."""
+end was reached: seconds of a slow machine, and copying as much takes far less than a hundredth of
+that (``tests/benchmarks/retries.py`` measures it)."""
 
 PATIENCE = 32
 """How many other prompts may come before a prefill that was given up is like all others: the tries
