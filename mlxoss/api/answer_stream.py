@@ -31,12 +31,11 @@ class Fold(Protocol[EventT_contra]):
 class AnswerStream(ABC, Generic[EventT]):
     """One answer's events. Nothing here is sent: callers send.
 
-    ``begin`` once, ``feed`` for every output of the turn, then ``finish`` or ``fail``. The other
-    members say how the events go over HTTP: ``beat`` keeps a silent connection alive, ``headers``
-    are sent besides those of every stream.
+    ``begin`` once, ``feed`` for every output of the turn, then ``finish`` or ``fail``. In silence,
+    at any time, ``still_working``, or ``beat`` over HTTP, is sent before what is made after it.
+    ``headers`` are sent besides those of every stream.
     """
 
-    beat: ClassVar[bytes] = COMMENT
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def begin(self, usage: Usage) -> list[EventT]:
@@ -56,6 +55,18 @@ class AnswerStream(ABC, Generic[EventT]):
         """The events instead of the rest, where the turn broke and the stream had begun."""
 
     @abstractmethod
+    def still_working(self) -> list[EventT]:
+        """Events that change nothing, to keep a client that hears nothing; none where there is no
+        place for one.
+
+        Events, since the clocks of some clients, Codex among them, do not see comments.
+        """
+
+    def beat(self) -> bytes:
+        """``still_working`` as it is sent, or else a comment."""
+        return self.encode(self.still_working()) or COMMENT
+
+    @abstractmethod
     def make_fold(self) -> Fold[EventT]:
         """What makes the unstreamed answer of this stream's events."""
 
@@ -71,10 +82,19 @@ class AnswerStream(ABC, Generic[EventT]):
 class ChunkStream(AnswerStream[ChunkT | Error], Generic[ChunkT]):
     """A stream of chunks without names, as chat completions and completions have it.
 
-    It ends with ``[DONE]`` unless the turn broke: then with an event ``error``.
+    It has so many ``choices``. It ends with ``[DONE]`` unless the turn broke: then with an event
+    ``error``.
     """
 
     _has_failed = False
+
+    def __init__(self, choices: int) -> None:
+        self._indices = range(choices)
+        self._ended: set[int] = set()
+
+    def _open_choice(self) -> int | None:
+        """The first choice that has not ended: of that one an empty chunk may still come."""
+        return next((index for index in self._indices if index not in self._ended), None)
 
     def fail(self, error: HttpError, usage: Usage) -> list[ChunkT | Error]:
         """The error in OpenAI's shape."""

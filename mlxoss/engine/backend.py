@@ -99,7 +99,10 @@ class Backend(Protocol):
         """
 
     def remove(self, uid: int) -> None:
-        """Take a sequence out at any stage (prefill, decode, paused). Unknown ids are ignored."""
+        """Take a sequence out at any stage (prefill, decode, paused). Unknown ids are ignored.
+
+        What was prefilled of a prompt is kept if it can be: it may be asked for again.
+        """
 
     def step(self) -> Sequence[StepOutput]:
         """Run one prefill chunk and one decode step for everything admitted.

@@ -49,7 +49,10 @@ _ROUTES: tuple[type[Routes], ...] = (
 )
 """All that is served."""
 
-HEARTBEAT_S = 15.0
+HEARTBEAT_S = 10.0
+"""The longest silence of a stream. The strictest client known waits 15 s for an event, and the way
+to it takes some of that."""
+
 _NEVER_S = 10.0**9
 
 

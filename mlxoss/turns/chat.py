@@ -47,6 +47,7 @@ def _make_stream(
         hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
         include_usage=not chat.stream or bool(usage and usage.include_usage),
         has_logprobs=bool(chat.logprobs),
+        choices=chat.n or 1,
     )
     return ChatStream(
         CompletionHeader(new_id("chatcmpl-"), int(time.time()), context.model.name),

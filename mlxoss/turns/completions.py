@@ -74,6 +74,7 @@ def _make_stream(
     texts = [_to_text(encoding, prompt) for prompt in prompts] if wanted.echo else []
     return CompletionStream(
         CompletionHeader(new_id("cmpl-"), int(time.time()), context.model.name),
+        choices=len(prompts) * (wanted.n or 1),
         token_bytes=encoding.token_bytes,
         echoes=[text for text in texts for _ in range(wanted.n or 1)],
         include_usage=not wanted.stream or bool(options and options.include_usage),

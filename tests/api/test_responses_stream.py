@@ -18,7 +18,9 @@ from openai import omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseStreamEvent
 
+from mlxoss.api.turn_request import TurnOutput
 from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.harmony.events import Channel, MessageEnd, MessageStart
 from tests.support.api.responses_runs import (
     FAILURE,
     RUNS,
@@ -181,6 +183,28 @@ def test_arguments_come_as_the_model_writes_them(encoding: Encoding) -> None:
     deltas = [e for e in events if e["type"] == "response.function_call_arguments.delta"]
     ids = encode_turn(encoding, '{"city": "Bergen"}') + encode_turn(encoding, '{"city":"Oslo"}')
     assert len(deltas) == len(ids)
+
+
+@pytest.mark.parametrize("is_failure", [False, True])
+def test_in_silence_it_is_said_again_from_the_beginning_to_the_end(
+    encoding: Encoding, is_failure: bool
+) -> None:
+    stream = make_stream(encoding, RUNS["preamble_and_two_calls"])
+    assert stream.still_working() == []
+    events = [*stream.begin(USAGE), *stream.still_working()]
+    events += stream.feed(TurnOutput(0, MessageStart(Channel.FINAL)))
+    events += [*stream.still_working(), *stream.feed(TurnOutput(0, MessageEnd()))]
+    events += stream.still_working()
+    last = stream.fail(FAILURE, USAGE) if is_failure else stream.finish(USAGE)
+    # What is made may wait for the store now, and nothing may go out before it with a number.
+    assert stream.still_working() == []
+    events += last
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    repeated = [event for event in events[2:] if event["type"] == "response.in_progress"]
+    assert [len(event["response"]["output"]) for event in repeated] == [0, 0, 1]
+    assert stream.response["status"] == ("failed" if is_failure else "completed")
+    for event in events:
+        check_event(event)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from mlxoss.engine.mlx.prefill_chunks import ALONE_S, BESIDE_DECODING_S, LEAST_TOKENS, PrefillChunks
@@ -57,3 +59,64 @@ def test_a_small_bound_holds() -> None:
     pace = PrefillChunks(16, 1 << 25)
     pace.measured(16, 1.0)
     assert pace.chunk_tokens(1, 0, beside_decoding=True) == 16
+
+
+FIXED_S, TOKEN_S = 0.1, 0.001
+"""A pass over all weights, and what each token adds: a GPU's ways."""
+
+
+def run(pace: PrefillChunks, tokens: int, factor: float = 1.0) -> None:
+    pace.measured(tokens, factor * (FIXED_S + tokens * TOKEN_S))
+
+
+def settle_on_gpu(pace: PrefillChunks) -> int:
+    """The chunk that it comes to on such a machine, alone."""
+    for _ in range(12):
+        tokens = pace.chunk_tokens(1, 0, beside_decoding=False)
+        run(pace, tokens)
+    return tokens
+
+
+@pytest.mark.parametrize("tail", [LEAST_TOKENS, 40, 150])
+def test_a_short_tail_says_nothing_of_the_next_prompt(tail: int) -> None:
+    pace = PrefillChunks(2048, 1 << 25)
+    long = settle_on_gpu(pace)
+    assert long == pytest.approx((ALONE_S - FIXED_S) / TOKEN_S, rel=0.02)
+    for _ in range(5):
+        run(pace, tail)
+        assert pace.chunk_tokens(1, 0, beside_decoding=False) == pytest.approx(long, rel=0.02)
+        beside = pace.chunk_tokens(1, 0, beside_decoding=True)
+        assert beside == pytest.approx((BESIDE_DECODING_S - FIXED_S) / TOKEN_S, rel=0.05)
+        run(pace, long)
+
+
+def test_a_tail_first_of_all_bounds_the_next_chunk() -> None:
+    pace = PrefillChunks(2048, 1 << 25)
+    run(pace, 50)
+    assert pace.chunk_tokens(1, 0, beside_decoding=False) == 100
+
+
+def test_noise_does_not_make_chunks_grow_without_end() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    rng = random.Random(seed)
+    pace = PrefillChunks(1 << 20, 1 << 40)
+    usual = settle_on_gpu(pace)
+    for _ in range(300):
+        tokens = pace.chunk_tokens(1, 0, beside_decoding=False)
+        assert tokens * TOKEN_S < 2.5 * usual * TOKEN_S
+        run(
+            pace, rng.choice([tokens, tokens, tokens, rng.randint(32, tokens)]), rng.uniform(1, 1.2)
+        )
+    assert usual / 2.5 < tokens
+
+
+def test_it_keeps_up_where_tokens_become_slower() -> None:
+    pace = PrefillChunks(2048, 1 << 25)
+    settle_on_gpu(pace)
+    for slower in range(1, 30):
+        tokens = pace.chunk_tokens(1, 0, beside_decoding=False)
+        seconds = FIXED_S + tokens * TOKEN_S * (1 + slower / 5)
+        assert seconds < 1.3 * ALONE_S
+        pace.measured(tokens, seconds)
+    assert seconds > 0.7 * ALONE_S

@@ -127,3 +127,36 @@ def test_clear() -> None:
     assert (len(tree), tree.nbytes, tree.covered((1, 2))) == (0, 0, 0)
     add(tree, (1, 2))
     assert find(tree, (1, 2)) == (1, 2)
+
+
+def test_progress_goes_with_what_is_further_on_its_way() -> None:
+    tree: Tree = RadixTree(10**9)
+    way = tuple(range(9))
+
+    def move(ids: Ids, towards: Ids | None = way) -> None:
+        start = tree.covered(ids)
+        tree.add(ids, Tokens(ids[start:]) if start < len(ids) else None, End(ids), towards)
+
+    move(way[:3])
+    move(way[:5])
+    assert (find(tree, way[:4]), find(tree, way), len(tree)) == (None, way[:5], 1)
+    move((*way[:6], 99), None)  # turns off: the way is still gone by others
+    assert find(tree, way) == way[:5]
+    tree.hold(way[:5], held=True)
+    move(way[:7])
+    assert find(tree, way[:6]) == way[:5]
+    tree.settle(way[:7])
+    move((*way, 9), None)  # beyond the end of the way
+    assert find(tree, way) == way[:7]
+    tree.hold(way[:5], held=False)
+    move((*way, 9, 9), None)
+    assert find(tree, way[:6]) is None
+    assert find(tree, way) == way[:7]
+
+
+def test_what_is_too_large_is_told_beforehand() -> None:
+    tree: Tree = RadixTree(100)
+    add(tree, (1, 2, 3))
+    assert tree.takes((1, 2, 3, *range(10, 15)), 50, 7)
+    assert not tree.takes((1, 2, 3, *range(10, 17)), 70, 7)
+    assert not tree.takes((1, 2, *range(10, 18)), 80, 7)

@@ -22,6 +22,11 @@ from tests.engine.test_batch import (
 from tests.engine.test_batch_sampling import (
     test_repetition_without_penalty_is_what_the_penalties_prevent,
 )
+from tests.engine.test_given_up import (
+    test_given_up_amid_others,
+    test_inside_a_long_message_others_find_what_is_done,
+    test_the_next_try_goes_on_where_this_one_ended,
+)
 from tests.engine.test_prefixes import (
     test_a_batch_of_hits_and_misses_equals_cold_runs,
     test_branches_share_their_beginning,
@@ -33,10 +38,13 @@ from tests.support.ranks.shared import SharedModel
 __all__ = [
     "test_a_batch_of_hits_and_misses_equals_cold_runs",
     "test_branches_share_their_beginning",
+    "test_given_up_amid_others",
     "test_greedy_with_arrivals_and_departures_equals_mlx_lm",
+    "test_inside_a_long_message_others_find_what_is_done",
     "test_one_token_and_stop_ids",
     "test_remove_in_prefill_and_decode",
     "test_repetition_without_penalty_is_what_the_penalties_prevent",
+    "test_the_next_try_goes_on_where_this_one_ended",
     "test_warming_goes_on_where_it_was_interrupted",
 ]
 

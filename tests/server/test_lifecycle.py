@@ -69,24 +69,6 @@ def test_choices_are_admitted_together_or_not_at_all(encoding: Encoding, serve: 
         until(lambda: server.services.engine.status().active == 1)
 
 
-def test_heartbeats_fill_silence(encoding: Encoding, serve: Serve) -> None:
-    gate = threading.Event()
-    backend = ScriptedBackend(always(encoding, HELLO), gate=gate)
-    gate.clear()
-    server = serve(backend, heartbeat_s=0.05)
-    with server.connect() as connection, set_at_last(gate):
-        send_chat(connection, stream=True)
-        received = b""
-        while received.count(b": still working\n\n") < 3:
-            received += connection.recv(4096)
-        assert b"data:" not in received
-        gate.set()
-        while b"[DONE]" not in received:
-            received += connection.recv(4096)
-        while not received.endswith(b"0\r\n\r\n"):
-            received += connection.recv(4096)
-
-
 def test_the_client_skips_heartbeats(encoding: Encoding, serve: Serve) -> None:
     backend = ScriptedBackend(always(encoding, HELLO), step_s=0.03)
     server = serve(backend, heartbeat_s=0.01)

@@ -23,7 +23,7 @@ from tests.support.api.strict import check_event, check_response
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
 from tests.support.server.harness import Server, kept_responses, running, set_at_last
-from tests.support.server.scripts import HELLO, always, endless, final
+from tests.support.server.scripts import always, endless, final
 from tests.support.waiting import until
 
 JSON = {"content-type": "application/json"}
@@ -94,25 +94,6 @@ def read_to_close(connection: ClientConnection) -> tuple[str, int]:
             last = str(connection.recv(timeout=120))
     except ConnectionClosed as closed:
         return json.loads(last)["type"], closed.rcvd.code if closed.rcvd else 1006
-
-
-def test_heartbeats_fill_silence(encoding: Encoding, serve: Serve) -> None:
-    gate = threading.Event()
-    backend = ScriptedBackend(always(encoding, HELLO), gate=gate)
-    gate.clear()
-    server = serve(backend, heartbeat_s=0.05)
-    with set_at_last(gate), server.connect() as first, server.connect() as second:
-        send(first, stream=True)
-        queued = create(server, background=True)
-        get(second, f"/v1/responses/{queued['id']}?stream=true")
-        for connection in (first, second):
-            received = b""
-            while received.count(b": still working\n\n") < 3:
-                received += connection.recv(4096)
-            assert b"response.created" in received
-        gate.set()
-        for connection in (first, second):
-            assert b"[DONE]" in read_to_end(connection)
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -54,7 +54,6 @@ class _Prose:
 @dataclass(slots=True)
 class _Choice:
     index: int
-    started: bool = False
     open: MessageStart | None = None
     calls: int = 0
     content: _Prose = field(default_factory=_Prose)
@@ -72,13 +71,14 @@ class ChatOptions:
     ``customs`` are the names of the custom tools. With ``hide_reasoning`` analysis is left out.
     With ``include_usage`` every chunk has a ``usage``, null but in the last one, which has no
     choices (OpenAI's ``stream_options.include_usage``). With ``has_logprobs`` every choice of the
-    whole answer has a list of them.
+    whole answer has a list of them. There are so many ``choices``.
     """
 
     customs: Collection[str] = ()
     hide_reasoning: bool = False
     include_usage: bool = False
     has_logprobs: bool = False
+    choices: int = 1
 
 
 class ChatStream(ChunkStream[ChatCompletionChunk]):
@@ -96,6 +96,7 @@ class ChatStream(ChunkStream[ChatCompletionChunk]):
         token_bytes: Callable[[int], bytes],
         make_call_id: Callable[[int], str],
     ) -> None:
+        super().__init__(options.choices)
         self._header = header
         self._token_bytes = token_bytes
         self._make_call_id = make_call_id
@@ -105,13 +106,8 @@ class ChatStream(ChunkStream[ChatCompletionChunk]):
     def feed(self, output: TurnOutput) -> list[ChatCompletionChunk | Error]:
         """The chunks for ``output``."""
         index, event = output.index, output.event
-        choice = self._choices.get(index)
-        if choice is None:
-            choice = self._choices[index] = _Choice(index)
-        chunks: list[ChatCompletionChunk | Error] = []
-        if not choice.started:
-            chunks.append(self._chunk(index, {"role": "assistant", "content": ""}))
-        choice.started = True
+        chunks = self._begin_choice(index)
+        choice = self._choices[index]
         match event:
             case MessageStart():
                 choice.start_message(event)
@@ -121,6 +117,7 @@ class ChatStream(ChunkStream[ChatCompletionChunk]):
             case MessageEnd():
                 choice.open = None
             case TurnEnd():
+                self._ended.add(index)
                 chunks.append(self._chunk(index, {}, finish_reason=_finish_reason(choice, event)))
         return chunks
 
@@ -130,9 +127,23 @@ class ChatStream(ChunkStream[ChatCompletionChunk]):
             return []
         return [self._envelope([], usage=to_usage(usage))]
 
+    def still_working(self) -> list[ChatCompletionChunk | Error]:
+        """An empty delta, or the one with the role, which comes first of all."""
+        index = self._open_choice()
+        if index is None:
+            return []
+        return self._begin_choice(index) or [self._chunk(index, {})]
+
     def make_fold(self) -> ChatFold:
         """What makes the whole completion."""
         return ChatFold(logprobs=self._options.has_logprobs)
+
+    def _begin_choice(self, index: int) -> list[ChatCompletionChunk | Error]:
+        """The first chunk of a choice, once."""
+        if index in self._choices:
+            return []
+        self._choices[index] = _Choice(index)
+        return [self._chunk(index, {"role": "assistant", "content": ""})]
 
     def _start_call(self, choice: _Choice, start: MessageStart) -> list[ChatCompletionChunk]:
         if start.recipient is None:

@@ -24,18 +24,21 @@ Chunk = Completion | Error
 class CompletionStream(ChunkStream[Completion]):
     """One request's chunks, choice by choice.
 
-    ``token_bytes`` gives a token's bytes. ``echoes`` are the prompts' texts, one for each choice,
-    if these begin with them. With ``include_usage`` as in ChatStream.
+    There are so many ``choices``, of all prompts together. ``token_bytes`` gives a token's bytes.
+    ``echoes`` are the prompts' texts, one for each choice, if these begin with them. With
+    ``include_usage`` as in ChatStream.
     """
 
     def __init__(
         self,
         header: CompletionHeader,
         *,
+        choices: int,
         token_bytes: Callable[[int], bytes],
         echoes: Sequence[str] = (),
         include_usage: bool = False,
     ) -> None:
+        super().__init__(choices)
         self._header = header
         self._token_bytes = token_bytes
         self._echoes = echoes
@@ -60,6 +63,7 @@ class CompletionStream(ChunkStream[Completion]):
                     self._token_starts[index] = self._sent_chars[index]
                 return [self._chunk(index, text, logprobs=entry)] if text or entry else []
             case TurnEnd(reason):
+                self._ended.add(index)
                 finish: FinishWord = "length" if reason is TurnEndReason.LENGTH else "stop"
                 return [self._chunk(index, "", finish_reason=finish)]
         return []
@@ -67,6 +71,11 @@ class CompletionStream(ChunkStream[Completion]):
     def finish(self, usage: Usage) -> list[Chunk]:
         """The chunks after every choice has ended."""
         return [self._envelope([], usage=to_usage(usage))] if self._include_usage else []
+
+    def still_working(self) -> list[Chunk]:
+        """A chunk without text."""
+        index = self._open_choice()
+        return [] if index is None else [self._chunk(index, "")]
 
     def make_fold(self) -> CompletionFold:
         """What makes the whole completion."""

@@ -77,8 +77,6 @@ class MessagesStream(AnswerStream[StreamEvent]):
     tokens for the client to keep. ``context_tokens`` is the most of prompt and answer together.
     """
 
-    beat = encode_named([PING])
-
     def __init__(
         self,
         header: MessageHeader,
@@ -126,6 +124,10 @@ class MessagesStream(AnswerStream[StreamEvent]):
             case TurnEnd() as end:
                 self._end = end
         return []
+
+    def still_working(self) -> list[StreamEvent]:
+        """A ping, as Anthropic has it."""
+        return [PING]
 
     def finish(self, usage: Usage) -> list[StreamEvent]:
         """The events after all of the turn's."""

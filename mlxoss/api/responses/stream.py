@@ -93,6 +93,7 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         self._setup = setup
         self._numbering = Numbering()
         self._is_created = False
+        self._is_in_progress = False
         self._waiting: MessageStart | None = None
         self._writer: ItemWriter | None = None
         self._output: list[ListedItem] = []
@@ -128,7 +129,7 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         events = []
         if not self._is_created:
             events.append(self._lifecycle("created", ResponseStatus.IN_PROGRESS))
-        self._is_created = True
+        self._is_created = self._is_in_progress = True
         return [*events, self._lifecycle("in_progress", ResponseStatus.IN_PROGRESS)]
 
     def feed(self, output: TurnOutput) -> list[ResponseEvent]:
@@ -150,14 +151,25 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
 
     def finish(self, usage: Usage) -> list[ResponseEvent]:
         """The last event, once the turn has ended: completed, or incomplete at the limit."""
+        self._is_in_progress = False
         if self._end is TurnEndReason.LENGTH:
             return [self._lifecycle("incomplete", ResponseStatus.INCOMPLETE, usage=usage)]
         return [self._lifecycle("completed", ResponseStatus.COMPLETED, usage=usage)]
 
     def fail(self, error: HttpError, usage: Usage) -> list[ResponseEvent]:
         """The last event of a response that broke; an open item is kept as incomplete."""
+        self._is_in_progress = False
         self._drop_open()
         return [self._lifecycle("failed", ResponseStatus.FAILED, usage=usage, error=error)]
+
+    def still_working(self) -> list[ResponseEvent]:
+        """``response.in_progress`` once more, with the next number.
+
+        None once the last event is made: it has its number, and may have to wait for the store.
+        """
+        if not self._is_in_progress:
+            return []
+        return [self._lifecycle("in_progress", ResponseStatus.IN_PROGRESS)]
 
     def cancel(self, usage: Usage | None = None) -> ResponseObject:
         """The response of a background turn taken back. OpenAI has no event for it."""

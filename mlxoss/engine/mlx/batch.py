@@ -8,7 +8,6 @@ step before, so processors and samplers run one token ahead of what is delivered
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,12 +29,7 @@ from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.memory import give_back
 from mlxoss.engine.mlx.metal import computes_on_metal
-from mlxoss.engine.mlx.model import (
-    Caches,
-    LanguageModel,
-    LastLogits,
-    Progress,
-)
+from mlxoss.engine.mlx.model import LanguageModel, LastLogits, Progress
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
 from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,
@@ -46,7 +40,7 @@ from mlxoss.engine.mlx.sampling import (
 )
 from mlxoss.engine.mlx.sequence import BatchRow, length_after
 from mlxoss.engine.mlx.wiring import unwire, wire_weights
-from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.prefix_cache.cache import MOVING_TOKENS, PrefixCache
 from mlxoss.engine.wiring import Wiring
 from mlxoss.errors import InvalidRequest, MemoryExceeded
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
@@ -137,7 +131,7 @@ class MlxBackend:
                 request.prompt_ids, self._model.make_cache, goes_on=goes_on
             )
             self._prefixes.release(row.held_ids)
-            row.cached_tokens = start.length
+            row.find_cached(start.length)
             (key,) = self._generator.insert_segments(
                 [start.segments],
                 max_tokens=[request.max_tokens],
@@ -195,6 +189,7 @@ class MlxBackend:
             self._prefixes.release(paused.held_ids)
         for key, row in self._rows.items():
             if row.uid == uid:
+                self._give_up(key)
                 self._drop(key)
                 return
 
@@ -265,12 +260,14 @@ class MlxBackend:
         self._generator.close()
         # The next step is already under way; its arrays are free only when it is done.
         self._wait()
+        with mx.stream(self._stream):
+            self._prefixes.close(
+                self._model.make_cache, map(self._generator.held, self._prefilling)
+            )
         unwire()
         self._rows.clear()
         self._paused.clear()
         self._samplers.clear()
-        with mx.stream(self._stream):
-            self._prefixes.close(self._model.make_cache)
         del self._generator, self._model
         give_back()
 
@@ -304,7 +301,7 @@ class MlxBackend:
         rows = [self._rows[key] for key in self._prefilling]
         if not rows:
             return self._prefill_step_tokens
-        known = max(row.cached_tokens + row.prefilled_tokens for row in rows)
+        known = max(row.known_tokens for row in rows)
         left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
@@ -340,22 +337,33 @@ class MlxBackend:
         return SequencePrefilled(row.uid, tokens)
 
     def _keep_snapshots(self, prompts: Sequence[Progress], responses: Sequence[Progress]) -> None:
-        """Keep what this step brought to a boundary or to an end."""
+        """Keep what this step brought to a boundary or to an end, or far from the last one."""
         with mx.stream(self._stream):
             for prompt in prompts:
-                if prompt.end_of_segment and not prompt.end_of_prompt:
-                    row = self._rows[prompt.uid]
-                    ids = row.request.prompt_ids[: row.cached_tokens + row.prefilled_tokens]
-                    self._prefixes.keep(ids, functools.partial(self._caches_of, prompt.uid))
+                if not prompt.end_of_prompt:
+                    self._keep_progress(prompt)
             for response in responses:
                 # What follows an answer is never <|return|> but <|end|>.
                 if response.finish_reason is not None and response.token != RETURN:
-                    ids, caches = tuple(response.all_tokens), response.prompt_cache
-                    self._prefixes.keep(ids, functools.partial(list, caches))
+                    self._prefixes.keep(tuple(response.all_tokens), response.prompt_cache)
 
-    def _caches_of(self, key: int) -> Caches:
-        caches, _ = self._generator.extract_cache([key])[key]
-        return list(caches)
+    def _keep_progress(self, prompt: Progress) -> None:
+        row = self._rows[prompt.uid]
+        if prompt.end_of_segment:
+            towards = None
+        elif row.known_tokens - row.kept_tokens >= MOVING_TOKENS:
+            towards = row.request.prompt_ids
+        else:
+            return
+        row.kept_tokens = row.known_tokens
+        self._prefixes.keep(*self._generator.held(prompt.uid), towards)
+
+    def _give_up(self, key: int) -> None:
+        """Keep what was prefilled of a prompt whose end was not reached: it may come again."""
+        if key in self._prefilling:
+            with mx.stream(self._stream):
+                prompt_ids = self._rows[key].request.prompt_ids
+                self._prefixes.give_up(*self._generator.held(key), prompt_ids)
 
     def _to_output(self, response: Progress) -> SequenceOutput | SequenceFailed:
         row = self._rows[response.uid]

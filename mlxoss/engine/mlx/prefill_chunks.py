@@ -23,24 +23,66 @@ class PrefillChunks:
     def __init__(self, most_tokens: int, most_pairs: int) -> None:
         self._most_tokens = most_tokens
         self._most_pairs = most_pairs
-        self._token_s: float | None = None
-        self._last_tokens = 0
+        self._pass = PassTime()
+        self._longest = 0
 
     def chunk_tokens(self, rows: int, known: int, *, beside_decoding: bool) -> int:
         """Tokens per row for ``rows`` prompts of which up to ``known`` tokens are computed.
 
-        A chunk grows at most twofold, so that the first ones do not overshoot.
+        A chunk is at most twice as long as any before, so that the first ones do not overshoot.
         """
-        limit_s = BESIDE_DECODING_S if beside_decoding else ALONE_S
-        tokens = _FIRST_TOKENS if self._token_s is None else int(limit_s / self._token_s)
-        if self._last_tokens:
-            tokens = min(tokens, _MOST_GROWTH * self._last_tokens)
+        tokens = _FIRST_TOKENS
+        if self._longest:
+            tokens = self._pass.tokens_in(BESIDE_DECODING_S if beside_decoding else ALONE_S)
+            tokens = min(tokens, _MOST_GROWTH * self._longest)
         tokens = min(tokens, self._most_tokens, self._most_pairs // (known + 1))
         return max(min(LEAST_TOKENS, self._most_tokens), tokens) // max(1, rows) or 1
 
     def measured(self, tokens: int, seconds: float) -> None:
         """A chunk of ``tokens``, all rows and their padding together, took so long."""
         if tokens < min(LEAST_TOKENS, self._most_tokens):
-            return  # what a step takes whatever its length would count as the tokens' own
-        self._token_s = seconds / tokens
-        self._last_tokens = tokens
+            return  # a handful of tokens takes other ways through the device than a chunk
+        self._pass.measured(tokens, seconds)
+        self._longest = max(self._longest, tokens)
+
+
+_MEMORY = 0.5
+"""Each chunk counts so much of the one after it: deep in a prompt a token takes longer."""
+
+_LEAST_SPREAD = 0.25
+"""By how much of their mean chunks must differ to tell the two parts of a pass apart."""
+
+_MOST_FIXED = 0.9
+"""The most of a pass that may be taken for the fixed part: noise must not say that tokens are
+free."""
+
+
+class PassTime:
+    """What a pass over the weights takes: a fixed part, since all of them are read whatever the
+    chunk's length, and one per token. Least squares over the last chunks.
+
+    Without the fixed part the short tail of a prompt would count as a slow machine.
+    """
+
+    def __init__(self) -> None:
+        self._fixed_s = 0.0
+        self._token_s = 0.0
+        # Sums over the chunks: how many, tokens, seconds, tokens squared, tokens times seconds.
+        self._sums = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+    def tokens_in(self, seconds: float) -> int:
+        """How many tokens a pass of ``seconds`` has; 0 or less if it has none."""
+        return int((seconds - self._fixed_s) / self._token_s)
+
+    def measured(self, tokens: int, seconds: float) -> None:
+        """A pass of ``tokens`` took so long."""
+        new = (1.0, tokens, seconds, tokens * tokens, tokens * seconds)
+        self._sums = count, xs, ys, xxs, xys = tuple(  # type: ignore[assignment]
+            _MEMORY * old + one for old, one in zip(self._sums, new, strict=True)
+        )
+        variance = xxs / count - (xs / count) ** 2
+        if variance > (_LEAST_SPREAD * xs / count) ** 2:
+            slope = (xys / count - xs * ys / count**2) / variance
+            self._fixed_s = ys / count - slope * xs / count
+        self._fixed_s = min(max(self._fixed_s, 0.0), _MOST_FIXED * ys / count)
+        self._token_s = max((ys - count * self._fixed_s) / xs, 1e-9)

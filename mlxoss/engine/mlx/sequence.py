@@ -61,7 +61,17 @@ class BatchRow:
         self.highest = None
         self.cached_tokens = 0
         self.prefilled_tokens = 0
+        self.kept_tokens = 0
         self._said: list[int] = []
+
+    def find_cached(self, tokens: int) -> None:
+        """Its first ``tokens`` were kept from before."""
+        self.cached_tokens = self.kept_tokens = tokens
+
+    @property
+    def known_tokens(self) -> int:
+        """How much of its prompt is computed; ``kept_tokens`` of those are in a snapshot."""
+        return self.cached_tokens + self.prefilled_tokens
 
     def say(self, token_id: int) -> None:
         """Count an id as handed out."""

@@ -21,12 +21,18 @@ The life of an entry:
 2. ``keep`` is called at each boundary, and at the end of a turn that made calls or was cut. After
    a final answer it is not: the next prompt leaves the reasoning out, so it would begin otherwise.
 3. That next prompt is computed ahead by ``advance``, bit by bit, while nothing runs. Its progress
-   is one snapshot that moves along: the new one is added before the old one is forgotten, so
-   that the tokens of both stay.
-4. A paused sequence's snapshot is held (``hold``, ``release``): others go first.
-5. ``distrust`` forgets everything that was computed since the load, where an output was no number
+   is one snapshot that moves along: what is kept on the way ``towards`` a prompt goes once there
+   is one further on that way, and the tokens of both stay.
+4. So is that of a prefill: ``keep`` is also called every ``MOVING_TOKENS`` inside a long message,
+   and ``give_up`` when its request is cancelled, for who asks again. The last one given up is
+   held, so that the small requests of others do not take its place: until that prompt comes
+   again, or ``PATIENCE`` others came. On the disk progress is a chain of links, of which
+   none can go: there it costs a window state for each.
+5. A paused sequence's snapshot is held too (``hold``, ``release``): others go first.
+6. ``distrust`` forgets everything that was computed since the load, where an output was no number
    or a step failed.
-6. ``close`` gives the ends of conversations to the disk, within ``LAST_WRITES_S``.
+7. ``close`` gives the ends of conversations to the disk, within ``LAST_WRITES_S``, and before
+   them the prefills that it interrupts.
 
 All of it is the engine's thread's. What goes to the disk is copied into host memory there and
 written by one thread of its own (``disk_writer``).
@@ -39,13 +45,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
-from mlxoss.engine.mlx.model import Caches, LayerCache, Model
-from mlxoss.engine.prefix_cache.disk import STEP_TOKENS, DiskTier
+from mlxoss.engine.mlx.model import Caches, Model
+from mlxoss.engine.prefix_cache.disk import STEP_TOKENS, DiskTier, Layers
 from mlxoss.engine.prefix_cache.radix_tree import RadixTree
 from mlxoss.engine.prefix_cache.snapshot import (
     Pairs,
@@ -53,6 +58,8 @@ from mlxoss.engine.prefix_cache.snapshot import (
     fill_caches,
     read_run,
     read_windows,
+    run_bytes,
+    window_bytes,
 )
 from mlxoss.harmony.boundaries import find_boundaries
 
@@ -60,6 +67,15 @@ logger = logging.getLogger(__name__)
 
 Boundaries = Callable[[Sequence[int], int], Sequence[int]]
 """A prompt's ids and the length that is known of it, to the longer ones to keep snapshots at."""
+
+MOVING_TOKENS = 2048
+"""How much of a message is computed before that is kept, in case it is asked for again before its
+end was reached: seconds of a slow machine, and copying as much takes far less than a hundredth of
+that (``tests/benchmarks/retries.py`` measures it)."""
+
+PATIENCE = 32
+"""How many other prompts may come before a prefill that was given up is like all others: the tries
+of one client are seconds apart, and some small requests of its own may come in between."""
 
 LAST_WRITES_S = 1.0
 """How long closing may take: a process that was told to end waits no longer than 2 s for it."""
@@ -73,6 +89,17 @@ class Start:
     length: int
     caches: Caches | None
     segments: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A prompt whose request was cancelled when ``ids``, its beginning, were computed."""
+
+    ids: tuple[int, ...]
+    prompt: tuple[int, ...]
+
+
+_NOTHING = GivenUp((), ())
 
 
 class PrefixCache:
@@ -93,7 +120,8 @@ class PrefixCache:
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
         self._disk = disk
-        self._warmed: tuple[int, ...] = ()
+        self._given_up = _NOTHING
+        self._others = 0
         self._hits = 0
         self._hit_tokens = 0
 
@@ -126,29 +154,46 @@ class PrefixCache:
         that ``goes_on`` after a pause is no hit: what it needs was there before.
         """
         length, caches = self._restore(ids, len(ids) - 1, make_caches)
+        self._count_others(ids)
         if caches is not None and not goes_on:
             self._hits += 1
             self._hit_tokens += length
         return Start(length, caches, self._segments(ids, length))
 
-    def keep(self, ids: tuple[int, ...], read_caches: Callable[[], Caches]) -> None:
-        """Keep a snapshot of one sequence that consists of ``ids``, unless there is one.
+    def keep(
+        self, ids: tuple[int, ...], caches: Layers, towards: tuple[int, ...] | None = None
+    ) -> None:
+        """Keep a snapshot of the sequence ``ids`` that ``caches`` hold, unless there is one.
 
-        ``read_caches`` gives its caches, one per layer, out of the batch.
+        One on the way ``towards`` a prompt is progress: one further on takes its place.
         """
-        if self._limit_bytes == 0 or self._tree.holds(ids):
+        if self._limit_bytes == 0:
             return
-        caches = read_caches()
-        if can_be_kept(caches):
-            self._add(ids, caches)
+        if self._tree.holds(ids):
+            if towards is None:
+                self._tree.settle(ids)
+        elif can_be_kept(caches):
+            self._add(ids, caches, towards)
             if self._disk is not None:
-                self._disk.offer(ids, lambda: caches)
+                self._disk.offer(ids, caches)
 
-    def hold(self, ids: tuple[int, ...], caches: Iterable[LayerCache]) -> None:
-        """Keep a snapshot as ``keep`` does, in memory alone, and others go first until ``release``.
+    def give_up(self, ids: tuple[int, ...], caches: Layers, prompt: tuple[int, ...]) -> None:
+        """Keep ``ids``, what was prefilled of a ``prompt`` whose request was cancelled.
 
-        ``caches`` are read in their order, more than once.
+        Others go first from now on, unless a longer one that was given up is still waited for.
         """
+        if not ids:
+            return
+        is_longest = len(ids) >= len(self._given_up.ids)
+        if is_longest:
+            self.release(self._given_up.ids)
+            self._given_up, self._others = GivenUp(ids, prompt), 0
+        self.keep(ids, caches, towards=prompt)
+        if is_longest:
+            self._tree.hold(ids, held=True)
+
+    def hold(self, ids: tuple[int, ...], caches: Layers) -> None:
+        """Keep a snapshot as ``keep`` does, in memory alone; others go first until ``release``."""
         if self._limit_bytes == 0 or not ids:
             return
         if not self._tree.holds(ids) and can_be_kept(caches):
@@ -175,27 +220,34 @@ class PrefixCache:
         end = min(target, known + most_tokens)
         model(mx.array([ids[known:end]]), cache=caches)
         if end == target:
-            self.keep(ids[:end], lambda: caches)
+            self.keep(ids[:end], caches)
         elif can_be_kept(caches):
-            self._add(ids[:end], caches)  # not worth a file
-        if self._warmed == ids[:known]:
-            self._tree.forget(self._warmed)
-        self._warmed = ids[:end] if end < target else ()
+            self._add(ids[:end], caches, towards=ids)  # not worth a file
         # One that there is no room for would begin anew each time.
         return end < target and self._tree.holds(ids[:end])
 
     def distrust(self) -> None:
         """Forget what was computed since the model was loaded."""
         self._tree.clear()
+        self._given_up = _NOTHING
         if self._disk is not None:
             self._disk.distrust()
 
-    def close(self, make_caches: Callable[[], Caches]) -> None:
-        """Forget all snapshots; the ends of conversations go to the disk if they are not there."""
+    def close(
+        self,
+        make_caches: Callable[[], Caches],
+        interrupted: Iterable[tuple[tuple[int, ...], Layers]] = (),
+    ) -> None:
+        """Forget all snapshots; what is not on the disk goes there.
+
+        That is what was computed of prefills that are ``interrupted``, and then the ends of
+        conversations.
+        """
         try:
             if self._disk is not None:
-                ends = ((ids, partial(self._read, ids, make_caches)) for ids in self._tree.ends())
-                self._disk.close(ends, until=time.monotonic() + LAST_WRITES_S)
+                ends = ((ids, self._read(ids, make_caches)) for ids in self._tree.ends())
+                last = itertools.chain(interrupted, ends)
+                self._disk.close(last, until=time.monotonic() + LAST_WRITES_S)
         except Exception as error:
             logger.warning("the last snapshots could not be stored", exc_info=error)
         self._tree.clear()
@@ -217,10 +269,21 @@ class PrefixCache:
             self._add(ids[: stored.length], caches)
         return best.length, caches
 
-    def _add(self, ids: tuple[int, ...], caches: Iterable[LayerCache]) -> None:
+    def _add(
+        self, ids: tuple[int, ...], caches: Layers, towards: tuple[int, ...] | None = None
+    ) -> None:
         covered = self._tree.covered(ids)
-        run = read_run(caches, covered) if covered < len(ids) else None
-        self._tree.add(ids, run, read_windows(caches))
+        # Asked first: what is too large would be copied as a whole only to be thrown away.
+        if self._tree.takes(ids, run_bytes(caches, covered), window_bytes(caches)):
+            run = read_run(caches, covered) if covered < len(ids) else None
+            self._tree.add(ids, run, read_windows(caches), towards)
+
+    def _count_others(self, ids: tuple[int, ...]) -> None:
+        """A prompt came: is it the one that was given up last, or is that too long ago?"""
+        self._others += 1
+        if ids == self._given_up.prompt or self._others > PATIENCE:
+            self.release(self._given_up.ids)
+            self._given_up = _NOTHING
 
     def _read(self, ids: tuple[int, ...], make_caches: Callable[[], Caches]) -> Caches:
         """New caches that hold the snapshot of ``ids``."""

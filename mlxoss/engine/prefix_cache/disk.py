@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +35,8 @@ MOST_PENDING_BYTES = 1 << 28
 
 _HEADER_BYTES = 1 << 13
 
-ReadCaches = Callable[[], Sequence[LayerCache]]
-"""Gives the caches of one sequence, one per layer."""
+Layers = Iterable[LayerCache]
+"""The caches of one sequence, one per layer, which may be read in their order more than once."""
 
 
 class DiskTier:
@@ -90,22 +90,22 @@ class DiskTier:
                 return found
         return None
 
-    def offer(self, ids: Sequence[int], read_caches: ReadCaches) -> None:
-        """Store the snapshot of ``ids`` that ``read_caches`` gives, if it is worth a file.
+    def offer(self, ids: Sequence[int], caches: Layers) -> None:
+        """Store the snapshot of ``ids`` that ``caches`` hold, if it is worth a file.
 
         The longest stored beginning of it counts as used.
         """
-        self._offer(ids, read_caches, STEP_TOKENS, until=0.0)
+        self._offer(ids, caches, STEP_TOKENS, until=0.0)
 
-    def close(self, last: Iterable[tuple[Sequence[int], ReadCaches]], until: float) -> None:
+    def close(self, last: Iterable[tuple[Sequence[int], Layers]], until: float) -> None:
         """Store the ``last`` snapshots too, though they add little, and let the writer finish.
 
         Goes on until ``until`` (``time.monotonic``) at most. The object is of no use afterwards.
         """
-        for ids, read_caches in last:
+        for ids, caches in last:
             if time.monotonic() > until:
                 break
-            self._offer(ids, read_caches, LAST_STEP_TOKENS, until)
+            self._offer(ids, caches, LAST_STEP_TOKENS, until)
         self._writer.close(max(0.0, until - time.monotonic()))
         self._settle()
 
@@ -113,9 +113,7 @@ class DiskTier:
         """Give up what was computed since the model was loaded."""
         self._remove(self._index.drop_new())
 
-    def _offer(
-        self, ids: Sequence[int], read_caches: ReadCaches, step_tokens: int, until: float
-    ) -> None:
+    def _offer(self, ids: Sequence[int], caches: Layers, step_tokens: int, until: float) -> None:
         self._settle()
         chain = self._longest(ids, len(ids))
         self._touch(chain)
@@ -125,7 +123,6 @@ class DiskTier:
         nbytes = self._form.nbytes(len(ids), len(ids) - start) + _HEADER_BYTES
         fits = sum(entry.nbytes for entry in chain) + nbytes <= self.limit_bytes
         if fits and self._has_room(nbytes, until):
-            caches = read_caches()
             arrays = to_arrays(ids[start:], read_run(caches, start), read_windows(caches))
             self._write(ids, chain, nbytes, arrays)
 

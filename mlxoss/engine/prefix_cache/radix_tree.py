@@ -49,13 +49,15 @@ class _Node(Generic[R, S]):
     parent: _Node[R, S] | None
     state: S | None = None
     is_held: bool = False
+    towards: Sequence[int] | None = None
     children: dict[int, _Node[R, S]] = field(default_factory=dict)
 
 
 class RadixTree(Generic[R, S]):
     """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
 
-    Those that are held go last.
+    Those that are held go last. One on the way ``towards`` longer ids is progress: unless it is
+    held, it goes once there is one that is further on that way.
 
     A snapshot is the state after its last token and the runs of all its tokens; the runs of
     a common beginning are kept once. Not thread-safe.
@@ -89,6 +91,12 @@ class RadixTree(Generic[R, S]):
             self._touch(node)
         return node is not None
 
+    def settle(self, ids: Sequence[int]) -> None:
+        """Have the snapshot of exactly ``ids``, if there is one, be no mere progress."""
+        node = self._node(ids)
+        if node is not None:
+            node.towards = None
+
     def hold(self, ids: Sequence[int], *, held: bool) -> None:
         """Have the snapshot of exactly ``ids``, if there is one, go last, or no longer."""
         node = self._node(ids)
@@ -100,19 +108,26 @@ class RadixTree(Generic[R, S]):
         path, _, beyond = self._walk(ids)
         return _length(path) + beyond
 
-    def add(self, ids: Sequence[int], run: R | None, state: S) -> None:
-        """Keep a snapshot of ``ids``, which has none yet; others go if there is no room.
-
-        ``run`` is of the tokens from ``covered(ids)`` on, ``None`` if there are none. A snapshot
-        larger than everything may be is not kept.
-        """
+    def takes(self, ids: Sequence[int], run_bytes: int, state_bytes: int) -> bool:
+        """Whether ``add`` would keep it: a snapshot larger than everything may be is not kept."""
         path, partly, beyond = self._walk(ids)
-        start = _length(path) + beyond
-        size = sum(part.run.nbytes for part in path) + (run.nbytes if run is not None else 0)
+        size = sum(part.run.nbytes for part in path) + run_bytes + state_bytes
         if partly is not None:
             size += partly.run.nbytes * beyond // len(partly.ids)
-        if size + state.nbytes > self._limit_bytes:
+        return size <= self._limit_bytes
+
+    def add(
+        self, ids: Sequence[int], run: R | None, state: S, towards: Sequence[int] | None = None
+    ) -> None:
+        """Keep a snapshot of ``ids``, which has none yet, if it ``takes`` it; others go if there
+        is no room.
+
+        ``run`` is of the tokens from ``covered(ids)`` on, ``None`` if there are none.
+        """
+        if not self.takes(ids, 0 if run is None else run.nbytes, state.nbytes):
             return
+        path, partly, beyond = self._walk(ids)
+        start = _length(path) + beyond
         node = path[-1] if path else None
         if partly is not None:
             node = self._split(partly, beyond)
@@ -122,18 +137,15 @@ class RadixTree(Generic[R, S]):
             self.nbytes += run.nbytes
             node = child
         assert node is not None
-        node.state = state
+        node.state, node.towards = state, towards
         self.nbytes += state.nbytes
         self._touch(node)
+        for before in path:
+            if before is not node and not before.is_held and _is_on_way(ids, before.towards):
+                self._drop(before)
         while self.nbytes > self._limit_bytes:
             first = next(iter(self._recent))
             self._drop(next((node for node in self._recent if not node.is_held), first))
-
-    def forget(self, ids: Sequence[int]) -> None:
-        """Give up the snapshot of exactly ``ids`` if there is one."""
-        node = self._node(ids)
-        if node is not None:
-            self._drop(node)
 
     def ends(self) -> list[tuple[int, ...]]:
         """The snapshots that no other one goes on from, the most recently used first."""
@@ -189,6 +201,7 @@ class RadixTree(Generic[R, S]):
         self.nbytes -= node.state.nbytes
         node.state = None
         node.is_held = False
+        node.towards = None
         del self._recent[node]
         lonely: _Node[R, S] | None = node
         while lonely is not None and lonely.state is None and not lonely.children:
@@ -207,6 +220,14 @@ def _ids(node: _Node[R, S] | None) -> tuple[int, ...]:
 
 def _length(path: Sequence[_Node[R, S]]) -> int:
     return sum(len(node.ids) for node in path)
+
+
+def _is_on_way(ids: Sequence[int], towards: Sequence[int] | None) -> bool:
+    """Whether ``ids`` begin as ``towards`` do, as far as both go."""
+    if towards is None:
+        return False
+    both = min(len(ids), len(towards))
+    return tuple(ids[:both]) == tuple(towards[:both])
 
 
 def _common(ours: Sequence[int], theirs: Sequence[int]) -> int:

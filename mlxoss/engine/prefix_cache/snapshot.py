@@ -55,6 +55,23 @@ def read_run(caches: Iterable[LayerCache], start: int) -> Pairs:
     )
 
 
+def run_bytes(caches: Iterable[LayerCache], start: int) -> int:
+    """The size of ``read_run``, which is not computed for that."""
+    full = [cache for cache in caches if isinstance(cache, KVCache)]
+    return sum(_token_bytes(cache) * (cache.offset - start) for cache in full)
+
+
+def window_bytes(caches: Iterable[LayerCache]) -> int:
+    """The size of ``read_windows``, which is not computed for that."""
+    windows = [cache for cache in caches if isinstance(cache, RotatingKVCache)]
+    return sum(_token_bytes(cache) * cache.size() for cache in windows)
+
+
+def _token_bytes(cache: LayerCache) -> int:
+    pair: int = cache.keys.nbytes + cache.values.nbytes
+    return pair // int(cache.keys.shape[2])
+
+
 def read_windows(caches: Iterable[LayerCache]) -> Pairs:
     """What the sliding windows hold at the end of one sequence, oldest token first."""
     return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sanic import HTTPResponse, Request
 
-from mlxoss.api.sse import COMMENT
+from mlxoss.server.http.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,10 +22,11 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventStream:
-    """An SSE answer, as a context: inside it, ``heartbeat_s`` of silence sends ``beat``.
+    """An SSE answer, as a context: inside it, ``heartbeat_s`` of silence sends a ``beat``.
 
     Status and headers go out with the first byte, so that a failure before it
-    can still be an ordinary answer: see ``has_begun``.
+    can still be an ordinary answer: see ``has_begun``. What is sent goes out in the order in which
+    it was made, if nothing is waited for between making and sending it.
     """
 
     def __init__(
@@ -33,18 +34,15 @@ class EventStream:
         request: Request,
         *,
         heartbeat_s: float,
-        beat: bytes = COMMENT,
+        beat: Callable[[], bytes],
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
         self._request = request
-        self._beat_bytes = beat
-        self._heartbeat_s = heartbeat_s
+        self._make_beat = beat
         self._headers = {**_HEADERS, **headers}
-        self._loop = asyncio.get_running_loop()
         self._response: HTTPResponse | None = None
-        self._sent_at = self._loop.time()
         self._writing = asyncio.Lock()
-        self._heart: asyncio.Task[None] | None = None
+        self._heart = Heartbeat(heartbeat_s, self._beat)
 
     @property
     def has_begun(self) -> bool:
@@ -60,7 +58,7 @@ class EventStream:
                 )
                 assert self._response is not None
             await self._response.send(data)
-            self._sent_at = self._loop.time()
+            self._heart.note()
 
     async def send_batches(
         self, batches: AsyncGenerator[Batch], encode: Callable[[Batch], bytes]
@@ -71,7 +69,7 @@ class EventStream:
                 await self.send(encode(batch))
 
     async def __aenter__(self) -> Self:
-        self._heart = self._loop.create_task(self._beat())
+        await self._heart.__aenter__()
         return self
 
     async def __aexit__(
@@ -80,14 +78,7 @@ class EventStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._heart is not None
-        self._heart.cancel()
-        await asyncio.gather(self._heart, return_exceptions=True)
+        await self._heart.__aexit__(kind, error, traceback)
 
     async def _beat(self) -> None:
-        while True:
-            silent_s = self._loop.time() - self._sent_at
-            if silent_s >= self._heartbeat_s:
-                await self.send(self._beat_bytes)
-            else:
-                await asyncio.sleep(self._heartbeat_s - silent_s)
+        await self.send(self._make_beat())

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
 
 from mlxoss.api.errors import invalid
-from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
+from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
 from mlxoss.errors import GenerationCancelled, RequestError, StoreError
 from mlxoss.store.store import Store
 from mlxoss.turns.context import TurnContext
@@ -78,29 +78,56 @@ class BackgroundRuns:
                     self.forget(background.id)
                 background.publish()
 
-    async def follow(
-        self, response_id: str, after: int
-    ) -> AsyncGenerator[Sequence[ResponseEvent], None]:
-        """The events behind the number ``after``, as they come, until the response ends.
+    def follow(self, response_id: str, after: int) -> Follower:
+        """One who reads the events behind the number ``after``."""
+        return Follower(self, self._store, response_id, after)
+
+
+class Follower:
+    """Reads a background response's events behind the number ``after``, as they come."""
+
+    def __init__(self, runs: BackgroundRuns, store: Store, response_id: str, after: int) -> None:
+        self._runs = runs
+        self._store = store
+        self._response_id = response_id
+        self._after = after
+
+    async def batches(self) -> AsyncGenerator[Sequence[ResponseEvent], None]:
+        """The events, until the response ends.
 
         Raises NotFound, or InvalidRequest for events that were kept no longer.
         """
         while True:
-            run = self._runs.get(response_id)
+            run = self._runs.get(self._response_id)
             news = None if run is None else run.news
-            page = await self._store.read_events(response_id, after)
+            page = await self._store.read_events(self._response_id, self._after)
             if page.dropped:
                 raise invalid("stream", "the events of this response are kept no longer")
             if page.events:
-                after = page.events[-1].sequence
+                self._after = page.events[-1].sequence
                 yield read_jsons_of_events(page.events)
             elif run is not None and run.unkept:
-                yield [event for event in run.unkept if event["sequence_number"] > after]
+                yield [event for event in run.unkept if event["sequence_number"] > self._after]
                 return
             elif news is None or page.status.ended:
                 return
             else:
                 await news.wait()
+
+    def still_working(self) -> list[ResponseEvent]:
+        """How the response stands, once more, under the number of the last event that was read.
+
+        It is kept nowhere: who goes on behind that number later misses nothing, and nothing else
+        has that number for who reads all again.
+        """
+        run = self._runs.get(self._response_id)
+        if run is None or self._after < 0:
+            return []
+        response = run.snapshot()
+        if response["status"] not in (ResponseStatus.QUEUED, ResponseStatus.IN_PROGRESS):
+            return []
+        kind = f"response.{response['status']}"
+        return [{"type": kind, "response": response, "sequence_number": self._after}]
 
 
 class BackgroundRun:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from sanic import HTTPResponse, Request, Websocket
 
 from mlxoss.api.errors import invalid
 from mlxoss.api.openapi.endpoint import BODY, TURN, Endpoint, QueryParameter, Shapes
-from mlxoss.api.sse import DONE, encode_named
+from mlxoss.api.sse import COMMENT, DONE, encode_named
 from mlxoss.errors import InvalidRequest
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import to_error
@@ -18,9 +17,8 @@ from mlxoss.server.routes.responses.items import PAGE, read_page_request, read_q
 from mlxoss.server.routing import Routes, serves
 
 if TYPE_CHECKING:  # what turns import is slow
-    from mlxoss.api.responses.answers import ResponseEvent
     from mlxoss.turns.request_log import LoggedRequest
-    from mlxoss.turns.responses.background import BackgroundRuns
+    from mlxoss.turns.responses.background import BackgroundRuns, Follower
     from mlxoss.turns.responses.run import ResponseRun
 
 _RESPONSE = "/v1/responses/<response_id:str>"
@@ -132,18 +130,19 @@ class ResponseRoutes(Routes):
             return None
         return json_response(snapshot)
 
-    async def _send(
-        self, http: Request, batches: AsyncGenerator[Sequence[ResponseEvent], None]
-    ) -> None:
+    async def _send(self, http: Request, follower: Follower) -> None:
         """Send events that are kept, and ``[DONE]`` after the last."""
         from mlxoss.api.responses.stream import ResponsesStream
         from mlxoss.server.http.event_stream import EventStream
 
         async with EventStream(
-            http, heartbeat_s=self.services.heartbeat_s, headers=ResponsesStream.headers
+            http,
+            heartbeat_s=self.services.heartbeat_s,
+            beat=lambda: encode_named(follower.still_working()) or COMMENT,
+            headers=ResponsesStream.headers,
         ) as out:
             try:
-                await out.send_batches(batches, encode_named)
+                await out.send_batches(follower.batches(), encode_named)
             except Exception as error:
                 if not out.has_begun:
                     raise

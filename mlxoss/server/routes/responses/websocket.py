@@ -7,18 +7,22 @@ kept or not, so that the next can go on from it; one that fails to is forgotten.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from sanic import Request, Websocket
 
 from mlxoss.api.errors import HttpError, invalid, unsupported
 from mlxoss.api.json_body import parse_json_object
+from mlxoss.api.responses.answers import ResponseEvent
 from mlxoss.api.responses.request import parse_responses_request
 from mlxoss.api.sse import encode_json
 from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.server.access.middleware import is_known, make_key_refusal
 from mlxoss.server.http.answer import log_request, to_caller
 from mlxoss.server.http.errors import to_error
+from mlxoss.server.http.heartbeat import Heartbeat
 from mlxoss.server.services import Services
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.context import LocalResponse
@@ -39,6 +43,7 @@ class _Connection:
         self._socket = socket
         self._services = services
         self._last: LocalResponse | None = None
+        self._sending = asyncio.Lock()
 
     async def answer(self, frame: str | bytes) -> None:
         """Answer one frame; what is wrong with it is an ``error`` event."""
@@ -66,15 +71,20 @@ class _Connection:
 
     async def _send_all(self, run: ResponseRun, body: JsonObject, log: LoggedRequest) -> None:
         has_failed = False
-        async with aclosing(run.answer.batches(log, at_once=True)) as batches:
+
+        async def beat() -> None:
+            await self._send_events(run.stream.still_working(), body)
+
+        heart = Heartbeat(self._services.heartbeat_s, beat)
+        async with aclosing(run.answer.batches(log, at_once=True)) as batches, heart:
             async for events in batches:
                 match events[-1]["type"]:
                     case "response.completed" | "response.incomplete":
                         self._last = run.keeper.to_local()
                     case "response.failed":
                         has_failed = True
-                for event in events:
-                    await self._send(event, body)
+                await self._send_events(events, body)
+                heart.note()
         if has_failed:
             self._forget(body)
 
@@ -82,6 +92,12 @@ class _Connection:
         """Forget the response that ``body`` failed to go on from."""
         if self._last is not None and self._last.id == body.get("previous_response_id"):
             self._last = None
+
+    async def _send_events(self, events: Sequence[ResponseEvent], body: JsonMapping) -> None:
+        """Send them with nothing in between."""
+        async with self._sending:
+            for event in events:
+                await self._send(event, body)
 
     async def _send(self, event: JsonMapping, body: JsonMapping) -> None:
         lane = body.get("stream_id")
