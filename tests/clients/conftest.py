@@ -36,7 +36,8 @@ def client() -> Find:
         found = attempt(name)
         if isinstance(found, Path):
             return found
-        if install.IS_ASKED_FOR and not isinstance(found, install.Unsupported):
+        is_wanted = install.IS_ASKED_FOR and not isinstance(found, install.Unsupported)
+        if is_wanted or isinstance(found, install.Broken):
             pytest.fail(f"{name}: {found}")
         pytest.skip(f"{name}: {found}")
 

@@ -5,11 +5,12 @@ first test that needs it puts it there, and later runs find it. On one slow mach
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
 - heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (235 MB, 8 s),
-  ``codex`` (405 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
+  ``codex`` (424 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
-skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
-or its Python is too new for the client.
+skipped with the reason. It fails for a heavy one that was asked for or was here before, and for any
+where ``MLXOSS_CLIENTS`` is set, unless the machine lacks Node or its Python is too new for the
+client. One that is pinned has to say that it is that version.
 
 Those for Python bring only what the tests' own environment lacks. aider pins all that it uses, so
 it has an environment to itself.
@@ -37,17 +38,23 @@ class Absent(Exception):
     """A client that is not here, and why."""
 
 
+class Broken(Absent):
+    """A client that should be here: it was asked for, or was here before."""
+
+
 class Unsupported(Absent):
     """A client for which this machine lacks Node, or has a Python that is too new."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """What ``install`` puts into a folder: ``packages``."""
+    """What ``install`` puts into a folder: ``packages``; ``command`` there says ``version``."""
 
     install: Callable[[Path, Sequence[str]], None]
     packages: tuple[str, ...]
     is_light: bool = False
+    command: str = ""
+    version: str = ""
 
 
 def _npm(folder: Path, packages: Sequence[str]) -> None:
@@ -78,8 +85,8 @@ def _pip(folder: Path, packages: Sequence[str]) -> None:
     _run([str(folder / "bin/python"), "-m", "pip", "install", *quiet, *packages])
 
 
-def _run(command: Sequence[str]) -> None:
-    """Run to its end; raises ``Absent`` with the last words of one that fails."""
+def _run(command: Sequence[str]) -> str:
+    """What it prints; raises ``Absent`` with the last words of one that fails."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -87,8 +94,17 @@ def _run(command: Sequence[str]) -> None:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Absent(f"{command[0]} took more than {LIMIT_S} s") from None
+    except OSError as error:
+        raise Absent(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
         raise Absent(f"{' '.join(command)}: {(done.stderr or done.stdout)[-600:]}")
+    return done.stdout
+
+
+def _pinned(package: str, version: str) -> Client:
+    """A package of npm whose command has its name, in just this version."""
+    command = f"node_modules/.bin/{package.rpartition('/')[2]}"
+    return Client(_npm, (f"{package}@{version}",), command=command, version=version)
 
 
 CLIENTS = {
@@ -101,24 +117,34 @@ CLIENTS = {
     "continue": Client(_npm, ("@continuedev/cli@1",)),
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
     "claude": Client(_npm, ("@anthropic-ai/claude-code@2",)),
-    "codex": Client(_npm, ("@openai/codex@<1",)),
+    "codex": _pinned("@openai/codex", "0.171.0"),
     "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }
 
 
 def find(name: str) -> Path:
-    """The folder of a client, installed if it is light or asked for. Raises ``Absent``.
+    """The folder of a client, installed if it is light or asked for. Raises as ``install``.
 
     Several processes may call it at once: one installs, the others wait.
     """
     client = CLIENTS[name]
     if not (client.is_light or IS_ASKED_FOR or _mark(name).exists()):
         raise Absent("it is large: set MLXOSS_CLIENTS, or python -m tests.clients.install")
-    return install(name)
+    try:
+        return install(name)
+    except Unsupported:
+        raise
+    except Absent as why:
+        if client.is_light:
+            raise
+        raise Broken(str(why)) from None
 
 
 def install(name: str) -> Path:
-    """Install a client unless it is there, as it is named here, for this Python."""
+    """Install a client unless it is there, as it is named here, for this Python.
+
+    Raises ``Absent``, also for one that does not run.
+    """
     client, folder = CLIENTS[name], FOLDER / name
     wanted = f"{client.packages} {sys.version}"
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -127,8 +153,16 @@ def install(name: str) -> Path:
         if not _mark(name).exists() or _mark(name).read_text() != wanted:
             shutil.rmtree(folder, ignore_errors=True)
             client.install(folder, client.packages)
+            _check_version(client, folder)
             _mark(name).write_text(wanted)
     return folder
+
+
+def _check_version(client: Client, folder: Path) -> None:
+    if client.command:
+        said = _run([str(folder / client.command), "--version"])
+        if client.version not in said.split():
+            raise Absent(f"{client.command} is {said.strip()!r}, not {client.version}")
 
 
 def _mark(name: str) -> Path:
