@@ -4,7 +4,7 @@ Each lies in a folder of its own below ``MLXOSS_CLIENTS``, or ``.clients`` besid
 first test that needs it puts it there, and later runs find it. On one slow machine:
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
-- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (235 MB, 8 s),
+- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (402 MB, 13 s),
   ``codex`` (424 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
@@ -101,10 +101,10 @@ def _run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _pinned(package: str, version: str) -> Client:
-    """A package of npm whose command has its name, in just this version."""
-    command = f"node_modules/.bin/{package.rpartition('/')[2]}"
-    return Client(_npm, (f"{package}@{version}",), command=command, version=version)
+def _pinned(package: str, version: str, command: str) -> Client:
+    """A package of npm in just this version, by what its ``command`` says."""
+    path = f"node_modules/.bin/{command}"
+    return Client(_npm, (f"{package}@{version}",), command=path, version=version)
 
 
 CLIENTS = {
@@ -116,8 +116,8 @@ CLIENTS = {
     ),
     "continue": Client(_npm, ("@continuedev/cli@1",)),
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
-    "claude": Client(_npm, ("@anthropic-ai/claude-code@2",)),
-    "codex": _pinned("@openai/codex", "0.171.0"),
+    "claude": _pinned("@anthropic-ai/claude-code", "2.1.332", "claude"),
+    "codex": _pinned("@openai/codex", "0.171.0", "codex"),
     "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }
 
