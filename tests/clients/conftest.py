@@ -36,8 +36,8 @@ def client() -> Find:
         found = attempt(name)
         if isinstance(found, Path):
             return found
-        is_wanted = install.IS_ASKED_FOR and not isinstance(found, install.Unsupported)
-        if is_wanted or isinstance(found, install.Broken):
+        is_wrong = isinstance(found, install.OtherVersion)
+        if is_wrong or (install.IS_ASKED_FOR and not isinstance(found, install.Unsupported)):
             pytest.fail(f"{name}: {found}")
         pytest.skip(f"{name}: {found}")
 

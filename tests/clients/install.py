@@ -4,13 +4,13 @@ Each lies in a folder of its own below ``MLXOSS_CLIENTS``, or ``.clients`` besid
 first test that needs it puts it there, and later runs find it. On one slow machine:
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
-- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (402 MB, 13 s),
+- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (235 MB, 8 s),
   ``codex`` (424 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
-skipped with the reason. It fails for a heavy one that was asked for or was here before, and for any
-where ``MLXOSS_CLIENTS`` is set, unless the machine lacks Node or its Python is too new for the
-client. One that is pinned has to say that it is that version.
+skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
+or its Python is too new for the client. It also fails where another version than the one wanted
+was installed: npm takes an older one, and says nothing, where Node is older than the newest wants.
 
 Those for Python bring only what the tests' own environment lacks. aider pins all that it uses, so
 it has an environment to itself.
@@ -38,23 +38,21 @@ class Absent(Exception):
     """A client that is not here, and why."""
 
 
-class Broken(Absent):
-    """A client that should be here: it was asked for, or was here before."""
-
-
 class Unsupported(Absent):
     """A client for which this machine lacks Node, or has a Python that is too new."""
 
 
+class OtherVersion(Absent):
+    """A client that is here, but does not run, or is not of the version that was asked for."""
+
+
 @dataclass(frozen=True)
 class Client:
-    """What ``install`` puts into a folder: ``packages``; ``command`` there says ``version``."""
+    """What ``install`` puts into a folder: ``packages``."""
 
     install: Callable[[Path, Sequence[str]], None]
     packages: tuple[str, ...]
     is_light: bool = False
-    command: str = ""
-    version: str = ""
 
 
 def _npm(folder: Path, packages: Sequence[str]) -> None:
@@ -62,6 +60,22 @@ def _npm(folder: Path, packages: Sequence[str]) -> None:
         raise Unsupported("Node and npm are not installed")
     quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
     _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
+
+
+def _program(command: str) -> Callable[[Path, Sequence[str]], None]:
+    """A package of npm with a program of its own, in the version that is named and no other."""
+
+    def install(folder: Path, packages: Sequence[str]) -> None:
+        _npm(folder, packages)
+        version = packages[0].rpartition("@")[2]
+        try:
+            said = _run([folder / "node_modules/.bin" / command, "--version"])
+        except (Absent, OSError) as error:
+            raise OtherVersion(f"{command} {version} does not run: {error}") from None
+        if version not in said.split():
+            raise OtherVersion(f"this is to be {command} {version}: {said.strip()}")
+
+    return install
 
 
 def _pip_beside(folder: Path, packages: Sequence[str]) -> None:
@@ -85,8 +99,8 @@ def _pip(folder: Path, packages: Sequence[str]) -> None:
     _run([str(folder / "bin/python"), "-m", "pip", "install", *quiet, *packages])
 
 
-def _run(command: Sequence[str]) -> str:
-    """What it prints; raises ``Absent`` with the last words of one that fails."""
+def _run(command: Sequence[str | Path]) -> str:
+    """What it prints, run to its end; raises ``Absent`` with the last words of one that fails."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -94,17 +108,9 @@ def _run(command: Sequence[str]) -> str:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Absent(f"{command[0]} took more than {LIMIT_S} s") from None
-    except OSError as error:
-        raise Absent(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
-        raise Absent(f"{' '.join(command)}: {(done.stderr or done.stdout)[-600:]}")
+        raise Absent(f"{' '.join(map(str, command))}: {(done.stderr or done.stdout)[-600:]}")
     return done.stdout
-
-
-def _pinned(package: str, version: str, command: str) -> Client:
-    """A package of npm in just this version, by what its ``command`` says."""
-    path = f"node_modules/.bin/{command}"
-    return Client(_npm, (f"{package}@{version}",), command=path, version=version)
 
 
 CLIENTS = {
@@ -116,35 +122,25 @@ CLIENTS = {
     ),
     "continue": Client(_npm, ("@continuedev/cli@1",)),
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
-    "claude": _pinned("@anthropic-ai/claude-code", "2.1.332", "claude"),
-    "codex": _pinned("@openai/codex", "0.171.0", "codex"),
+    "claude": Client(_npm, ("@anthropic-ai/claude-code@2",)),
+    "codex": Client(_program("codex"), ("@openai/codex@0.171.0",)),
     "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }
 
 
 def find(name: str) -> Path:
-    """The folder of a client, installed if it is light or asked for. Raises as ``install``.
+    """The folder of a client, installed if it is light or asked for. Raises ``Absent``.
 
     Several processes may call it at once: one installs, the others wait.
     """
     client = CLIENTS[name]
     if not (client.is_light or IS_ASKED_FOR or _mark(name).exists()):
         raise Absent("it is large: set MLXOSS_CLIENTS, or python -m tests.clients.install")
-    try:
-        return install(name)
-    except Unsupported:
-        raise
-    except Absent as why:
-        if client.is_light:
-            raise
-        raise Broken(str(why)) from None
+    return install(name)
 
 
 def install(name: str) -> Path:
-    """Install a client unless it is there, as it is named here, for this Python.
-
-    Raises ``Absent``, also for one that does not run.
-    """
+    """Install a client unless it is there, as it is named here, for this Python."""
     client, folder = CLIENTS[name], FOLDER / name
     wanted = f"{client.packages} {sys.version}"
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -153,16 +149,8 @@ def install(name: str) -> Path:
         if not _mark(name).exists() or _mark(name).read_text() != wanted:
             shutil.rmtree(folder, ignore_errors=True)
             client.install(folder, client.packages)
-            _check_version(client, folder)
             _mark(name).write_text(wanted)
     return folder
-
-
-def _check_version(client: Client, folder: Path) -> None:
-    if client.command:
-        said = _run([str(folder / client.command), "--version"])
-        if client.version not in said.split():
-            raise Absent(f"{client.command} is {said.strip()!r}, not {client.version}")
 
 
 def _mark(name: str) -> Path:

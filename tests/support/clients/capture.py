@@ -33,8 +33,9 @@ def declared_tools(run: Callable[[str], object]) -> Tools:
 
 def _read(tool: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     if tool.get("type") == "namespace":
-        for name, schema in (each for part in tool["tools"] for each in _read(part)):
-            yield f"{tool['name']}__{name}", schema
+        for part in tool["tools"]:
+            for name, parameters in _read(part):
+                yield f"{tool['name']}__{name}", parameters
         return
     schema = tool.get("parameters", tool.get("input_schema"))
     if isinstance(schema, dict):
