@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlxoss.harmony.encoding import Encoding
+from tests.cli.connect.test_codex_settings import SPELLINGS
 from tests.clients.conftest import Demo, Find
 from tests.server.conftest import Serve
 from tests.support.clients import mcp_server
@@ -43,6 +44,21 @@ def test_a_file_is_made_by_a_tool_call(
     # Codex stores nothing here: its sealed reasoning comes back and is put into the prompt.
     assert THOUGHT in model.last_prompt
     assert model.is_spliced
+
+
+@pytest.mark.parametrize("spelling", ["dots of ours", "dots and a header", "inline", "scattered"])
+def test_settings_among_others_are_read(
+    client: Find, encoding: Encoding, serve: Serve, tmp_path: Path, spelling: str
+) -> None:
+    codex, model = client("codex"), OneCall(encoding, CALLS["by a command"])
+    file = tmp_path / "codex/config.toml"
+    file.parent.mkdir()
+    text = SPELLINGS[spelling].replace("[tools]\nweb = true", "[features]\ngoals = false")
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    configure(tmp_path, serve(model.backend(), model=LARGE))
+    run = run_codex(codex, tmp_path, "Make the file made.txt.")
+    run.check()
+    assert run.answer == "Made it."
 
 
 def test_a_tool_of_an_mcp_server_is_called(

@@ -107,7 +107,7 @@ def _value(schema: Any, root: Any, dice: random.Random, depth: int) -> Any:
 def _scalar(kind: str, schema: JsonObject, dice: random.Random) -> Any:
     match kind:
         case "integer" | "number":
-            least: float = schema.get("minimum", schema.get("exclusiveMinimum", 0))
+            least = schema.get("minimum") or schema.get("exclusiveMinimum") or 0
             return max(1, int(least) + 1)
         case "boolean":
             return dice.random() < 0.5
