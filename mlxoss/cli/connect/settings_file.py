@@ -1,6 +1,6 @@
 """Changes a client's settings file as its owner would, or refuses and leaves it alone.
 
-Such a file is another program's, and was written by hand or by others. In this order:
+Theory of operation. Such a file is another program's, written by hand or by others. In this order:
 
 1. It is read, by a parser that does not edit.
 2. What it has to say afterwards is worked out on the values alone.
