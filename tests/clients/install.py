@@ -5,7 +5,7 @@ first test that needs it puts it there, and later runs find it. On one slow mach
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
 - heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (405 MB, 8 s),
-  ``codex`` (405 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
+  ``codex`` (424 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
 skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
@@ -62,16 +62,20 @@ def _npm(folder: Path, packages: Sequence[str]) -> None:
     _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
 
 
-def _claude(folder: Path, packages: Sequence[str]) -> None:
-    """It brings a program of its own: which Node is here does not matter for running it."""
-    _npm(folder, packages)
-    version = packages[0].rpartition("@")[2]
-    try:
-        said = _run([folder / "node_modules/.bin/claude", "--version"])
-    except (Absent, OSError) as error:
-        raise OtherVersion(f"Claude Code {version} does not run: {error}") from None
-    if said.split()[:1] != [version]:
-        raise OtherVersion(f"this is to be Claude Code {version}: {said.strip()}")
+def _program(command: str) -> Callable[[Path, Sequence[str]], None]:
+    """A package of npm with a program of its own, in the version that is named and no other."""
+
+    def install(folder: Path, packages: Sequence[str]) -> None:
+        _npm(folder, packages)
+        version = packages[0].rpartition("@")[2]
+        try:
+            said = _run([folder / "node_modules/.bin" / command, "--version"])
+        except (Absent, OSError) as error:
+            raise OtherVersion(f"{command} {version} does not run: {error}") from None
+        if version not in said.split():
+            raise OtherVersion(f"this is to be {command} {version}: {said.strip()}")
+
+    return install
 
 
 def _pip_beside(folder: Path, packages: Sequence[str]) -> None:
@@ -118,8 +122,8 @@ CLIENTS = {
     ),
     "continue": Client(_npm, ("@continuedev/cli@1",)),
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
-    "claude": Client(_claude, ("@anthropic-ai/claude-code@2.1.332",)),
-    "codex": Client(_npm, ("@openai/codex@<1",)),
+    "claude": Client(_program("claude"), ("@anthropic-ai/claude-code@2.1.332",)),
+    "codex": Client(_program("codex"), ("@openai/codex@0.171.0",)),
     "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }
 

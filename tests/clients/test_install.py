@@ -11,21 +11,19 @@ import pytest
 from tests.clients import install
 
 WANTED = "9.8.7"
+PINNED = ("claude", "codex")
 
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for npm that brings a ``claude`` which does what the file ``does`` says."""
+    """A stand-in for npm, whose programs all do what the file that this is says."""
     place = tmp_path / "bin"
     place.mkdir()
-    does = tmp_path / "does"
-    made = tmp_path / "client/node_modules/.bin"
-    lines = (
-        "#!/bin/sh",
-        f"mkdir -p {shlex.quote(str(made))}",
-        f"cp {shlex.quote(str(does))} {shlex.quote(str(made / 'claude'))}",
-        f"chmod +x {shlex.quote(str(made / 'claude'))}",
-    )
+    does, made = tmp_path / "does", tmp_path / "client/node_modules/.bin"
+    lines = ["#!/bin/sh", f"mkdir -p {shlex.quote(str(made))}"]
+    for name in PINNED:
+        program = shlex.quote(str(made / name))
+        lines += [f"cp {shlex.quote(str(does))} {program}", f"chmod +x {program}"]
     for name in ("npm", "node"):
         (place / name).write_text("\n".join(lines))
         (place / name).chmod(0o755)
@@ -33,23 +31,24 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return does
 
 
+@pytest.mark.parametrize("name", PINNED)
 @pytest.mark.parametrize(
     ("does", "complaint"),
     [
-        (f"#!/bin/sh\necho '{WANTED} (Claude Code)'\n", None),
-        ("#!/bin/sh\necho '2.1.112 (Claude Code)'\n", r"is to be Claude Code 9\.8\.7: 2\.1\.112"),
+        (f"#!/bin/sh\necho 'codex-cli {WANTED}'\n", None),
+        ("#!/bin/sh\necho 'codex-cli 0.1.2'\n", r"is to be \w+ 9\.8\.7: codex-cli 0\.1\.2"),
         ("#!/bin/sh\necho 'it has no program'\nexit 1\n", "does not run: .*it has no program"),
         ("#!/no/such/node\n", "does not run: "),
     ],
 )
 def test_only_the_version_that_is_wanted_will_do(
-    npm: Path, tmp_path: Path, does: str, complaint: str | None
+    npm: Path, tmp_path: Path, name: str, does: str, complaint: str | None
 ) -> None:
     npm.write_text(does)
-    client = install.CLIENTS["claude"]
-    package = client.packages[0].rpartition("@")[0]
+    client = install.CLIENTS[name]
+    wanted = f"{client.packages[0].rpartition('@')[0]}@{WANTED}"
     if complaint is None:
-        client.install(tmp_path / "client", [f"{package}@{WANTED}"])
+        client.install(tmp_path / "client", [wanted])
         return
     with pytest.raises(install.OtherVersion, match=complaint):
-        client.install(tmp_path / "client", [f"{package}@{WANTED}"])
+        client.install(tmp_path / "client", [wanted])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxoss.errors import ConfigError
-
 if TYPE_CHECKING:
     from mlxoss.cli.connect.facts import Served
+    from mlxoss.cli.connect.settings_file import Change, Edited, Settings
 
 _NAME = "mlxoss"
+_OURS = ("model_providers", _NAME)
 _PRINT_KEY = 'echo "${MLXOSS_API_KEY:-none}"'
+# Other ways to a key, which Codex refuses to have beside a command.
+_OTHER_KEYS = ("env_key", "experimental_bearer_token", "requires_openai_auth", "aws")
 
 
 def codex(
@@ -27,86 +29,70 @@ def codex(
 
     They belong into ~/.codex/config.toml, or config.toml in CODEX_HOME.
     """
-    import tomlkit
-
     from mlxoss.cli.connect.facts import find_served
+    from mlxoss.cli.connect.toml_format import Toml
 
     served = find_served()
     if not write:
-        typer.echo(tomlkit.dumps(_merge(tomlkit.document(), served)), nl=False)
+        typer.echo(next(Toml().propose("", codex_changes(served))), nl=False)
         return
     file = Path(os.environ.get("CODEX_HOME") or Path.home() / ".codex") / "config.toml"
-    is_new = not file.exists()
-    backup = write_settings(file, served)
-    if is_new:
-        typer.echo(f"Wrote {file}")
+    edited = write_settings(file, served)
+    if not edited.draft.is_change:
+        typer.echo(f"{file} says so already.")
     else:
-        typer.echo(
-            f"Wrote {file}; the old one is {backup}" if backup else f"{file} says so already."
-        )
+        old = f"; the old one is {edited.backup}" if edited.backup else ""
+        typer.echo(f"Wrote {file}{old}")
+    if (warning := _profile_warning(edited.draft.settings)) is not None:
+        typer.echo(f"{file}: {warning}", err=True)
     if served.needs_key:
         typer.echo(
             "Codex takes the key from MLXOSS_API_KEY; make one with: mlxoss key create codex"
         )
 
 
-def write_settings(file: Path, served: Served) -> Path | None:
+def write_settings(file: Path, served: Served) -> Edited:
     """Merge the settings into ``file``; what else is there stays, comments too.
 
-    Returns where the old file was copied to, ``None`` if there was none or nothing changes.
-    Raises ``ConfigError`` for a file that is no TOML or cannot be written.
+    Raises ``ConfigError`` as ``edit_file`` does.
     """
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
+    from mlxoss.cli.connect.settings_file import edit_file
+    from mlxoss.cli.connect.toml_format import Toml
 
-    from mlxoss.files import write_if_changed
-
-    try:
-        old = file.read_bytes() if file.exists() else None
-        new = tomlkit.dumps(_merge(tomlkit.parse(old or b""), served)).encode()
-        if new == old:
-            return None
-        backup = None if old is None else _free_name(file)
-        if backup is not None:
-            write_if_changed(backup, old or b"", mode=0o600)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_if_changed(file.resolve(), new, mode=0o600)
-    except (TOMLKitError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not TOML ({error}); mend it first.") from None
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be written: {error.strerror}.") from None
-    return backup
+    return edit_file(file, Toml(), lambda _: codex_changes(served))
 
 
-def _free_name(file: Path) -> Path:
-    """A name beside ``file`` that is free: earlier copies stay."""
-    number = 1
-    while (name := file.with_name(f"{file.name}.before-mlxoss-{number}")).exists():
-        number += 1
-    return name
+def codex_changes(served: Served) -> list[Change]:
+    """What Codex has to be told. Other settings of the provider stay, as ``http_headers``."""
+    from mlxoss.cli.connect.settings_file import Drop, Put
+
+    return [
+        Put(("model",), served.model),
+        Put(("model_provider",), _NAME),
+        *(Drop((*_OURS, key)) for key in _OTHER_KEYS),
+        Put((*_OURS, "name"), _NAME),
+        Put((*_OURS, "base_url"), served.base),
+        Put((*_OURS, "wire_api"), "responses"),
+        # Codex asks /v1/models only of providers whose key comes from a command.
+        Put((*_OURS, "auth", "command"), "/bin/sh"),
+        Put((*_OURS, "auth", "args"), ["-c", _PRINT_KEY]),
+    ]
 
 
-def _merge(document: Any, served: Served) -> Any:
-    import tomlkit
+def _profile_warning(settings: Settings) -> str | None:
+    """A profile that was chosen in the file goes before what stands outside of it.
 
-    document["model"] = served.model
-    document["model_provider"] = _NAME
-    if "model_providers" not in document:
-        document["model_providers"] = tomlkit.table(is_super_table=True)
-    providers = document["model_providers"]
-    if not isinstance(providers, dict):
-        raise ConfigError("Codex's model_providers is not a table; mend it first.")
-    provider = providers.get(_NAME)
-    if not isinstance(provider, dict):
-        providers[_NAME] = provider = tomlkit.table()
-    provider["name"] = _NAME
-    provider["base_url"] = served.base
-    provider["wire_api"] = "responses"
-    # Codex asks /v1/models only of providers whose key comes from a command, and refuses
-    # to have env_key beside one.
-    provider.pop("env_key", None)
-    auth = tomlkit.table()
-    auth["command"] = "/bin/sh"
-    auth["args"] = ["-c", _PRINT_KEY]
-    provider["auth"] = auth
-    return document
+    Codex from 0.134 on ends with an error instead (``--profile`` and a file took its place).
+    """
+    name, profiles = settings.get("profile"), settings.get("profiles")
+    if not isinstance(name, str):
+        return None
+    profile = profiles.get(name) if isinstance(profiles, dict) else None
+    keys = [
+        key for key in ("model", "model_provider") if isinstance(profile, dict) and key in profile
+    ]
+    older = f", and older ones take {' and '.join(keys)} from [profiles.{name}]" if keys else ""
+    return (
+        f"it chooses the profile {name!r}: Codex 0.134 and newer do not start with the line "
+        f'profile = "{name}"{older}. Take that line out.'
+    )

@@ -260,11 +260,11 @@ class MlxBackend:
         self._generator.close()
         # The next step is already under way; its arrays are free only when it is done.
         self._wait()
+        unwire()
         with mx.stream(self._stream):
             self._prefixes.close(
                 self._model.make_cache, map(self._generator.held, self._prefilling)
             )
-        unwire()
         self._rows.clear()
         self._paused.clear()
         self._samplers.clear()

@@ -140,9 +140,10 @@ class GrammarCompiler:
     def compile(self, rules: TurnRules) -> TurnGrammar:
         """The grammar of ``rules``, compiled unless that was done for equal rules.
 
-        Milliseconds for usual schemas and about half a second for the largest, without the
-        interpreter's lock. Raises ``InvalidRequest`` naming the body that cannot be enforced; the
-        arguments of calls that are not strict are any object then.
+        Milliseconds for usual schemas and about half a second for the largest, or for hundreds of
+        tools of which some cannot be enforced, without the interpreter's lock. Raises
+        ``InvalidRequest`` naming the body that cannot be enforced; the arguments of calls that are
+        not strict are any object then.
         """
         rules = self._relaxed(rules)
         try:
