@@ -145,6 +145,7 @@ async def stop_serving(serving: Serving, services: Services, *, drain_s: float) 
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
     await services.storage.close()
+    services.turns.awake.close()
     await _close_sockets(serving)
     for connection in list(serving.connections):
         if not connection.close_if_idle():  # type: ignore[no-untyped-call]

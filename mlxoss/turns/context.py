@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlxoss.awake import Awake, find_caffeinate
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
@@ -61,7 +64,7 @@ class TurnContext:
 
     ``recoveries`` counts, by kind, where the parser put the model's output right.
     ``is_stopping`` refuses new turns while those in progress finish. ``storage`` is set before
-    the first request.
+    the first request. ``awake`` keeps this machine from idle sleep while there are turns.
     """
 
     config: Config
@@ -74,9 +77,12 @@ class TurnContext:
     in_progress: int = 0
     storage: TurnStorage = field(init=False)
     key_limit: KeyLimit = field(init=False)
+    awake: Awake = field(init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
+        is_on = self.config.keep_awake == "on"
+        self.awake = Awake(find_caffeinate(sys.platform, os.environ), is_on=is_on)
         self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
 
     @property
@@ -125,7 +131,14 @@ class TurnContext:
         if self.is_stopping:
             raise ModelUnavailable("The server is stopping.")
         self.in_progress += 1
+        self._keep_awake()
         try:
             yield
         finally:
             self.in_progress -= 1
+            self._keep_awake()
+
+    def _keep_awake(self) -> None:
+        is_busy = self.in_progress > 0
+        self.awake.want(is_busy)
+        self.engine.keep_awake(is_busy and self.awake.is_on)

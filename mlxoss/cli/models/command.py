@@ -20,10 +20,12 @@ def pull(
 ) -> None:
     """Download a gpt_oss model; what an interrupted pull left is taken up again."""
     from mlxoss import paths
+    from mlxoss.awake import awake_while
     from mlxoss.hub.cache import Hub
     from mlxoss.hub.pull import pull as pull_model
 
-    pulled = pull_model(Hub(), name, revision, pins=paths.pins_file(), tell=_tell)
+    with awake_while(is_on=_keeps_awake()):
+        pulled = pull_model(Hub(), name, revision, pins=paths.pins_file(), tell=_tell)
     if as_json:
         typer.echo(json.dumps({"name": pulled.name, "commit": pulled.commit}))
         return
@@ -42,6 +44,16 @@ def list_models(
 
     found = [bundled(), *Hub().cached(read_pins(paths.pins_file()))]
     typer.echo(to_json(found) if as_json else to_table(found))
+
+
+def _keeps_awake() -> bool:
+    from mlxoss.cli.options import read_config
+    from mlxoss.errors import ConfigError
+
+    try:
+        return read_config({}).keep_awake == "on"
+    except ConfigError:  # a model can be pulled all the same
+        return True
 
 
 def _tell(text: str) -> None:

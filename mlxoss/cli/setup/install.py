@@ -191,10 +191,12 @@ def _find_model(
             raise
         if not (options.yes or (sys.stdin.isatty() and _wanted(config.model))):
             raise
+    from mlxoss.awake import awake_while
     from mlxoss.hub.cache import Hub
     from mlxoss.hub.pull import pull
 
-    pull(Hub(), config.model, "main", pins=paths.pins_file(machine.env), tell=say)
+    with awake_while(is_on=config.keep_awake == "on"):
+        pull(Hub(), config.model, "main", pins=paths.pins_file(machine.env), tell=say)
     return resolve_model(config.model, env=machine.env)
 
 

@@ -87,6 +87,7 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         yield "speed", _speed(report)
     yield from _memory_rows(view)
     yield from ranks_rows(report.get("ranks"))
+    yield from _awake_rows(report.get("awake"))
     yield "address", f"{view.config.url}/v1"
     yield "settings", tilde(view.config_file)
     yield "log", tilde(view.log)
@@ -148,6 +149,20 @@ def _memory_rows(view: View) -> Iterator[tuple[str, str]]:
     for name, key in (("prefix cache", "prefix_cache"), ("store", "store")):
         if found := _details(view.report.get(key)):
             yield name, ", ".join(found)
+
+
+_AWAKE = {
+    "held": "the Mac is kept from idle sleep (keep_awake)",
+    "ready": "the Mac may sleep; while requests run it is kept from idle sleep (keep_awake)",
+    "off": "the Mac may sleep, also while requests run (keep_awake = off)",
+    "unsupported": "only a Mac is kept from idle sleep while requests run (keep_awake)",
+    "failed": "the Mac may sleep, though keep_awake is on",
+}
+
+
+def _awake_rows(found: object) -> Iterator[tuple[str, str]]:
+    if isinstance(found, Mapping) and (said := _AWAKE.get(str(found.get("state")))):
+        yield "sleep", said
 
 
 def _details(found: object) -> list[str]:

@@ -95,9 +95,14 @@ class Talk:
         except Exception as error:  # noqa: BLE001 - to be looked at
             self.error = error
 
+    def end(self) -> None:
+        """Wait for its end, whatever it is: the server may have been killed."""
+        self._thread.join(120)
+        assert self.error is not None
+
     def join(self) -> str:
         """Wait for its end; what the error says."""
-        self._thread.join(120)
+        self.end()
         assert isinstance(self.error, APIError), self.error
         return str(self.error)
 
