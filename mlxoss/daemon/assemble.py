@@ -21,6 +21,7 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.daemon.upgrade import Upgrade, find_command
 from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
@@ -32,6 +33,7 @@ from mlxoss.server.access.exposure import check_exposure
 from mlxoss.server.http.file_limits import fit_connections, raise_file_limit, watch_descriptors
 from mlxoss.server.lifecycle import run_server
 from mlxoss.server.storage import open_storage
+from mlxoss.service.spec import is_supervised
 from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
@@ -64,9 +66,14 @@ def run(config: Config) -> int:
     has_keys = bool(read_keys(paths.data_dir()))
     check_exposure(config, has_keys=has_keys)
     raise_file_limit(config.max_connections)
-    checks = [log_problem, watch_descriptors(config.max_connections)]
-    config = replace(config, max_connections=fit_connections(config.max_connections))
     plan = _read_plan(config)
+    upgrade = Upgrade(
+        find_command(sys.argv[0]),
+        hosts=() if plan is None else plan.hosts,
+        is_supervised=is_supervised(os.environ, os.getpid()),
+    )
+    checks = [log_problem, watch_descriptors(config.max_connections), upgrade.problem]
+    config = replace(config, max_connections=fit_connections(config.max_connections))
     source = resolve_model(config.model)
     files = ModelFiles(source.folder)
     if config.model is None:
@@ -90,6 +97,7 @@ def run(config: Config) -> int:
             ServedModel(engine, source.info, load_grammars if config.guard == "on" else None),
             lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
+            watch=upgrade.watch,
         )
 
 

@@ -78,9 +78,11 @@ class TurnContext:
     storage: TurnStorage = field(init=False)
     key_limit: KeyLimit = field(init=False)
     awake: Awake = field(init=False)
+    _idle_since: float = field(init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
+        self._idle_since = self.clock()
         is_on = self.config.keep_awake == "on"
         self.awake = Awake(find_caffeinate(sys.platform, os.environ), is_on=is_on)
         self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
@@ -131,14 +133,20 @@ class TurnContext:
         if self.is_stopping:
             raise ModelUnavailable("The server is stopping.")
         self.in_progress += 1
-        self._keep_awake()
+        self._note_change()
         try:
             yield
         finally:
             self.in_progress -= 1
-            self._keep_awake()
+            self._note_change()
 
-    def _keep_awake(self) -> None:
+    @property
+    def idle_s(self) -> float:
+        """For how long there has been no turn; 0.0 while there is one."""
+        return 0.0 if self.in_progress else self.clock() - self._idle_since
+
+    def _note_change(self) -> None:
         is_busy = self.in_progress > 0
+        self._idle_since = self.clock()
         self.awake.want(is_busy)
         self.engine.keep_awake(is_busy and self.awake.is_on)
