@@ -148,17 +148,19 @@ class Awake:
     def _wait_until_idle(self) -> None:
         """Until it has not been wanted for ``linger_s``, or what failed is wanted anew."""
         with self._change:
-            wish = self._wish
-            while not self._is_closed:
-                self._change.wait_for(lambda: not self._is_wanted or self._is_new(wish))
-                if not self._change.wait_for(lambda: self._is_new(wish), self._linger_s):
-                    return
+            while self._is_wanted_again():
                 if self.failure is not None:
                     return
-                wish = self._wish
 
-    def _is_new(self, wish: int) -> bool:
-        return self._wish != wish or self._is_closed
+    def _is_wanted_again(self) -> bool:
+        """Wait for the end of a wish; whether another one came within ``linger_s`` of it."""
+        wish = self._wish
+
+        def is_new() -> bool:
+            return self._wish != wish or self._is_closed
+
+        self._change.wait_for(lambda: not self._is_wanted or is_new())
+        return self._change.wait_for(is_new, self._linger_s) and not self._is_closed
 
     def _start(self) -> None:
         assert self._command is not None

@@ -25,7 +25,7 @@ time.sleep(1000)
 def test_it_is_held_while_it_is_wanted_and_no_longer(tmp_path: Path) -> None:
     fake = make_caffeinate(tmp_path)
     awake = Awake(str(fake.command), linger_s=0.0)
-    assert awake.state is AwakeState.READY
+    assert awake.to_json() == {"state": "ready"}
     for count in (1, 2):
         awake.want(True)
         until(fake.holders)

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import typer
 
@@ -37,6 +37,7 @@ from mlxoss.service.spec import is_supervised
 from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
+    from mlxoss.cluster.reach import HostReach
     from mlxoss.engine.backend import Backend
     from mlxoss.engine.mlx.model import LanguageModel
     from mlxoss.engine.prefix_cache.disk import DiskTier
@@ -67,11 +68,7 @@ def run(config: Config) -> int:
     check_exposure(config, has_keys=has_keys)
     raise_file_limit(config.max_connections)
     plan = _read_plan(config)
-    upgrade = Upgrade(
-        find_command(sys.argv[0]),
-        hosts=() if plan is None else plan.hosts,
-        is_supervised=is_supervised(os.environ, os.getpid()),
-    )
+    upgrade = _watch_for_upgrades(plan)
     checks = [log_problem, watch_descriptors(config.max_connections), upgrade.problem]
     config = replace(config, max_connections=fit_connections(config.max_connections))
     source = resolve_model(config.model)
@@ -79,19 +76,20 @@ def run(config: Config) -> int:
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     load_grammars = _GrammarLoader()
-    ranks = None if plan is None else _make_ranks(plan, source)
+    others = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
-        lambda: _load_backend(source, files, config, ranks),
+        lambda: _load_backend(source, files, config, others),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
     )
-    if ranks is None:  # what other machines hold is known once they are there
+    if others is None:  # what other machines hold is known once they are there
         engine.expect(_expect_tokens(source, config))
     with contextlib.ExitStack() as ending:
-        if ranks is not None:
-            engine.lead(ranks)
-            ending.callback(ranks.stop)
+        if others is not None:
+            engine.lead(others.ranks)
+            ending.callback(others.ranks.stop)
+            checks.append(others.reach.problem)
         return run_server(
             config,
             ServedModel(engine, source.info, load_grammars if config.guard == "on" else None),
@@ -155,13 +153,29 @@ def _read_plan(config: Config) -> Plan | None:
     return read_plan(config)
 
 
-def _make_ranks(plan: Plan, source: ModelSource) -> RankGroup:
+def _watch_for_upgrades(plan: Plan | None) -> Upgrade:
+    return Upgrade(
+        find_command(sys.argv[0]),
+        hosts=() if plan is None else plan.hosts,
+        is_supervised=is_supervised(os.environ, os.getpid()),
+    )
+
+
+class _Others(NamedTuple):
+    """The other ranks, and whether this process gets to their hosts."""
+
+    ranks: RankGroup
+    reach: HostReach
+
+
+def _make_ranks(plan: Plan, source: ModelSource) -> _Others:
+    from mlxoss.cluster.reach import HostReach
     from mlxoss.engine.ranks.group import RankGroup
     from mlxoss.engine.ranks.shard import check_cut
 
     if source.folder is not None:
         check_cut(source.folder, len(plan.hosts))
-    return RankGroup(plan)
+    return _Others(RankGroup(plan), HostReach(plan.hosts, paths.data_dir()))
 
 
 def leave(code: int) -> NoReturn:
@@ -204,7 +218,7 @@ def log_problem() -> DaemonProblem | None:
 
 
 def _load_backend(
-    source: ModelSource, files: ModelFiles, config: Config, ranks: RankGroup | None
+    source: ModelSource, files: ModelFiles, config: Config, others: _Others | None
 ) -> Backend:
     import mlx.core as mx
 
@@ -213,11 +227,12 @@ def _load_backend(
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
-    if ranks is not None:
+    if others is not None:
         from mlxoss.engine.ranks.leading import load_leading
 
+        others.reach.try_them()
         files.note()
-        return load_leading(ranks, source, budget, config.max_batch)
+        return load_leading(others.ranks, source, budget, config.max_batch)
     limit_reuse()
     has_metal = mx.metal.is_available()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)

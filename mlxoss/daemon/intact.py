@@ -7,6 +7,7 @@ what is listed and not there is still to come, or was lost. Source: Recording in
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ _NAME = re.compile(r"[\w.-]+", re.A)
 
 
 def describe_installation() -> JsonObject:
-    """Its ``version``, and the ``python`` that runs it. Raises ``ServiceError`` if it is not whole."""
+    """Its ``version``, and the ``python`` that runs it. Raises ``ServiceError`` if files lack."""
     for missing in find_missing():
         raise ServiceError(f"this installation is not whole: there is no {missing}")
     return {"version": __version__, "python": sys.executable}
@@ -45,7 +46,7 @@ def find_missing() -> Iterator[str]:
 def _missing_of(found: Distribution) -> Iterator[str]:
     for file in found.files or ():
         # Compiled files have no hash there: Python makes them anew.
-        if file.hash is not None and not file.locate().is_file():  # type: ignore[union-attr]
+        if file.hash is not None and not os.path.isfile(file.locate()):
             yield str(file.locate())
 
 

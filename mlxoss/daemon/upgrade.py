@@ -98,12 +98,15 @@ class Upgrade:
             return None
         if self._version is None:
             message = (
-                f"The files of mlxoss {__version__} have changed or gone; it serves on without them."
-                f"{f' What is there now cannot serve yet: {self._why}.' if self._why else ''}"
+                f"The files of mlxoss {__version__} have changed or gone; it serves without them."
             )
+            if self._why is not None:
+                message += f" What is there now cannot serve yet: {self._why}."
             remedy = "Let the upgrade end, or install mlxoss again."
         elif self._why is not None:
-            message = f"mlxoss {self._version} is installed here, but not on all hosts: {self._why}."
+            message = (
+                f"mlxoss {self._version} is installed here, but not on all hosts: {self._why}."
+            )
             remedy = "Bring them to that version; until then this one serves."
         else:
             message, remedy = self._to_come(self._version)
@@ -128,7 +131,9 @@ class Upgrade:
             await asyncio.sleep(LOOK_S)
             await asyncio.to_thread(self.look)
             if self.has_come and self._is_supervised and services.turns.idle_s >= IDLE_S:
-                logger.info("mlxoss %s is installed, and nothing runs: starting anew", self._version)
+                logger.info(
+                    "mlxoss %s is installed, and nothing runs: starting anew", self._version
+                )
                 services.turns.is_stopping = True
                 return START_ANEW
 

@@ -58,6 +58,13 @@ def upgraded(daemon: Daemon) -> dict[str, Any] | None:
     return next((each for each in problems if each["code"] == "upgraded"), None)
 
 
+def wait_for(daemon: Daemon, words: str) -> dict[str, Any]:
+    """The problem once it says these words."""
+    found = until(lambda: (found := upgraded(daemon)) and words in found["message"] and found)
+    assert isinstance(found, dict)
+    return found
+
+
 def fetch(daemon: Daemon, method: str, path: str, body: object = None) -> int:
     assert daemon.url is not None
     return ask(int(daemon.url.rpartition(":")[2]), method, path, body).status
@@ -101,10 +108,7 @@ def test_by_hand_it_says_what_is_installed_and_goes_on(
         installed.add("9.9.9")
         installed.switch("9.9.9")
         shutil.rmtree(installed.root / __version__)
-    found = until(
-        lambda: (problem := upgraded(served)) and "9.9.9" in problem["message"] and problem,
-        pause_s=0.3,
-    )
+    found = wait_for(served, "9.9.9")
     assert found["message"] == f"mlxoss 9.9.9 is installed, and {__version__} still serves."
     assert found["remedy"] == "Stop it and start it again."
     assert served.process.poll() is None
@@ -139,13 +143,7 @@ def test_it_waits_until_all_files_are_there(installed: Installed, tmp_path: Path
         missing = next(installed.add("9.9.9").rglob("harmony/prompt.py"))
         aside = missing.rename(tmp_path / "aside.py")
         installed.switch("9.9.9")
-        found = until(
-            lambda: (problem := upgraded(daemon)) and "cannot serve yet" in problem["message"],
-            pause_s=0.3,
-        )
-        assert found
-        problem = upgraded(daemon)
-        assert problem is not None
+        problem = wait_for(daemon, "cannot serve yet")
         assert f"there is no {missing}" in problem["message"]
         aside.rename(missing)
         (missing.parents[1] / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""A group starts anew only once all of its hosts have the version that is installed on the first."""
+"""A group starts anew only once all of its hosts have the version that the first has."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ class Installed:
         site = Path(paths["purelib"])
         shutil.copytree(PACKAGE, site / "mlxoss", ignore=shutil.ignore_patterns("__pycache__"))
         init = site / "mlxoss" / "__init__.py"
-        init.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', init.read_text()))
+        init.write_text(
+            re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', init.read_text())
+        )
         self._add_record(site, version)
         dependencies = [each for each in sys.path if each.endswith("-packages")]
         (site / "dependencies.pth").write_text("\n".join([*dependencies, ""]))
