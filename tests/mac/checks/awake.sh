@@ -44,6 +44,7 @@ right "nothing is held after the answer"
 
 ask
 wait_for 20 is_held || wrong "a second answer holds nothing"
+child=$(pgrep -P "$server" -x caffeinate)
 kill -9 "$server"
 wait_for 10 is_free || wrong "the daemon was killed, and this stays: $(held)"
 pmset -g assertions | grep "pid $child(caffeinate)" && wrong "caffeinate outlives the daemon"
