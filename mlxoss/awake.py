@@ -11,6 +11,7 @@ fails says so by its exit status. Source: caffeinate(8).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from mlxoss.findings import DaemonProblem
+
+logger = logging.getLogger(__name__)
 
 CAFFEINATE = "/usr/bin/caffeinate"
 CAFFEINATE_VARIABLE = "MLXOSS_CAFFEINATE"
@@ -109,6 +112,7 @@ class Awake:
 
     def _fail(self, why: str) -> None:
         if self._failure is None:
+            logger.warning("idle sleep is not held off: %s", why)
             self._failed_at = time.time()
             self._failure = why
 

@@ -38,7 +38,7 @@ REMEDY = (
     "it is never listed, another build of Python (uv's)."
 )
 
-FILE_NAME = "reach.json"
+REACH_FILE = "reach.json"
 _PORT = 22
 """ssh's; a host that refuses the connection was reached as well."""
 
@@ -98,13 +98,13 @@ def _try(ip: str) -> str | None:
 
 def write_reach(folder: Path, reach: Reach) -> None:
     """Leave it in ``folder``, readable by its owner alone. Raises ``OSError``."""
-    replace_file(folder / FILE_NAME, json.dumps(asdict(reach)).encode())
+    replace_file(folder / REACH_FILE, json.dumps(asdict(reach)).encode())
 
 
 def read_reach(folder: Path, hosts: Sequence[Host]) -> Reach | None:
     """What a daemon last found of these very ``hosts``; ``None`` if nothing legible is there."""
     try:
-        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        found = json.loads((folder / REACH_FILE).read_text(encoding="utf-8"))
         tried = tuple(
             Tried(int(each["rank"]), str(each["host"]), str(each["ip"]), _text(each["why"]))
             for each in found["tried"]

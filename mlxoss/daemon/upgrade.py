@@ -36,6 +36,7 @@ from mlxoss.errors import ServiceError
 from mlxoss.files import Stamp, stamp
 from mlxoss.findings import DaemonProblem
 from mlxoss.hosts import Host, over_ssh, own_command, to_exec
+from mlxoss.last_exit import START_ANEW
 from mlxoss.server.services import Services
 from mlxoss.service.subprocess import run_command
 
@@ -46,9 +47,6 @@ UPGRADED = "upgraded"
 
 INTACT = "intact"
 """The command's hidden word."""
-
-START_ANEW = 75
-"""The exit status for that: ``EX_TEMPFAIL`` of sysexits(3)."""
 
 LOOK_S = 5.0
 IDLE_S = 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlxoss.last_exit import LastExit
+from mlxoss.last_exit import START_ANEW, LastExit
 from mlxoss.service.health import Answered, Health
 from mlxoss.service.job import Found, Job, JobState
 from mlxoss.service.supervisor import Polling
@@ -67,6 +67,8 @@ def ended(found: Found, last: LastExit | None) -> str | None:
         return f"it refused to start: {last.reason}" if last else "it ended with exit status 0"
     if found.last_code == NO_PROGRAM:
         return f"the program could not be started: {found.program}"
+    if found.last_code == START_ANEW:
+        return "it ended for an upgrade, and will be started anew"
     again = ", it will be started again" if found.state is JobState.WAITING else ""
     return f"it crashed (last exit {found.last_exit or 'unknown'}{again})"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlxoss import __version__
-from mlxoss.daemon.upgrade import START_ANEW
+from mlxoss.last_exit import START_ANEW
 from mlxoss.service.spec import LABEL
 from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.cli.installed import Installed

@@ -99,4 +99,4 @@ def test_the_daemon_tries_and_its_commands_tell(tmp_path: Path) -> None:
     config.write_text(f"hostfile = {json.dumps(hostfile)}\n")
     shown = mlxoss(tmp_path / "home", "status", env=env).stdout
     where = f"rank 1 (other-mac) at {NOWHERE}"
-    assert f"{where}: not reached, Network is unreachable" in " ".join(shown.split())
+    assert f"{where}: not reached by the service, Network is unreachable" in " ".join(shown.split())

@@ -18,8 +18,9 @@ UNSET = "Put it back, or serve from this machine alone: mlxoss config set hostfi
 """What to do about a hostfile that cannot be used."""
 
 LOCAL_NETWORK = (
-    "Note: macOS 15 and newer may keep the service from hosts that this terminal gets to. It tries "
-    "each when it starts: `mlxoss status` shows what it found."
+    "Note: macOS 15 and newer may keep the service from hosts that this terminal gets to, until it "
+    "is allowed in System Settings > Privacy & Security > Local Network. It tries each when it "
+    "starts: `mlxoss status` shows what it found."
 )
 
 

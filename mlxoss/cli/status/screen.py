@@ -161,8 +161,8 @@ def _memory_rows(view: View) -> Iterator[tuple[str, str]]:
 def _reach_rows(reach: Reach, now: float) -> Iterator[tuple[str, str]]:
     at = to_moment(reach.at, now)
     for each in reach.tried:
-        found = f"not reached, {each.why}" if each.why else "reached"
-        yield "reach", f"{each.where}: {found} by the service ({at})"
+        found = f"not reached by the service, {each.why}" if each.why else "reached by the service"
+        yield "reach", f"{each.where}: {found} ({at})"
 
 
 _AWAKE = {
