@@ -15,6 +15,11 @@ from mlxoss.files import replace_file
 
 FILE_NAME = "last-exit.json"
 
+START_ANEW = 75
+"""The exit status after an upgrade, so that the manager starts what is installed now:
+``EX_TEMPFAIL`` of sysexits(3).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class LastExit:

@@ -54,6 +54,15 @@ class ProblemReport(TypedDict):
     since: float
 
 
+class AwakeReport(TypedDict):
+    """Whether the machine's idle sleep is held off, which it is while requests run; ``error`` says
+    why it could not be.
+    """
+
+    state: Literal["held", "ready", "off", "unsupported", "failed"]
+    error: NotRequired[str]
+
+
 class ControlReport(TypedDict):
     """What the model was brought to."""
 
@@ -131,6 +140,7 @@ class HealthReport(TypedDict):
     prefill_tokens_per_s: NotRequired[float]
     harmony_recoveries: NotRequired[dict[str, int]]
     memory: NotRequired[MemoryReport]
+    awake: NotRequired[AwakeReport]
     problems: NotRequired[list[ProblemReport]]
     prefix_cache: NotRequired[PrefixCacheReport]
     ranks: NotRequired[RanksReport]

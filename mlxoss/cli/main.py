@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mlxoss import __version__
-from mlxoss.cli import config, control, keys, logs, privacy, rank, serve, store
+from mlxoss.cli import config, control, intact, keys, logs, privacy, rank, serve, store
 from mlxoss.cli.bench import command as bench
 from mlxoss.cli.chat import command as chat
 from mlxoss.cli.cluster import command as cluster
@@ -67,6 +67,7 @@ app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")
 app.command("rank", hidden=True)(rank.rank)
+app.command("intact", hidden=True)(intact.intact)
 
 
 def _print_version(wanted: bool) -> None:

@@ -104,8 +104,17 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     )
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
+    yield from _found_of_hosts(data)
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
     yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
+
+
+def _found_of_hosts(data: Path) -> Iterator[Kept]:
+    from mlxoss.cluster.reach import REACH_FILE
+
+    if (file := data / REACH_FILE).exists():
+        what = "whether the daemon got to the hosts that share its model"
+        yield _make(what, [file], "until it starts again", "rm")
 
 
 def _store_time(config: Config) -> str:

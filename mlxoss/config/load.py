@@ -17,8 +17,13 @@ from mlxoss.errors import ConfigError
 API_KEY_VARIABLE = "MLXOSS_API_KEY"
 """The key that ``mlxoss chat`` sends; not a setting, since keys stand in no file."""
 
-# Read before any setting: which file, which folders, which service manager.
-_OTHER_VARIABLES = frozenset({"MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL", API_KEY_VARIABLE})
+# Read beside the settings: which file, which folders, which commands of the system.
+_OTHER_VARIABLES = frozenset(
+    {
+        *("MLXOSS_CONFIG", "MLXOSS_HOME", "MLXOSS_LAUNCHCTL", "MLXOSS_CAFFEINATE"),
+        API_KEY_VARIABLE,
+    }
+)
 # A stand-in that MLXOSS_LAUNCHCTL names has variables of its own, and they are no settings.
 _STAND_IN_PREFIX = "MLXOSS_FAKE_LAUNCHD_"
 

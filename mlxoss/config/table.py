@@ -189,6 +189,13 @@ class Config:
             "request loads it again.",
         ),
     )
+    keep_awake: str = field(
+        default="on",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Keep a Mac from falling asleep by itself while requests run; the display may.",
+        ),
+    )
     guard: str = field(
         default="on",
         metadata=_about(

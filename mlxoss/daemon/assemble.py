@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import typer
 
@@ -21,6 +21,7 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.daemon.upgrade import Upgrade, find_command
 from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
@@ -33,9 +34,11 @@ from mlxoss.server.access.exposure import check_exposure
 from mlxoss.server.http.file_limits import fit_connections, raise_file_limit, watch_descriptors
 from mlxoss.server.lifecycle import run_server
 from mlxoss.server.storage import open_storage
+from mlxoss.service.spec import is_supervised
 from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
+    from mlxoss.cluster.reach import HostReach
     from mlxoss.engine.backend import Backend
     from mlxoss.engine.mlx.model import LanguageModel
     from mlxoss.engine.prefix_cache.disk import DiskTier
@@ -65,32 +68,35 @@ def run(config: Config) -> int:
     has_keys = bool(read_keys(paths.data_dir()))
     check_exposure(config, has_keys=has_keys)
     raise_file_limit(config.max_connections)
-    checks = [log_problem, watch_descriptors(config.max_connections)]
-    config = replace(config, max_connections=fit_connections(config.max_connections))
     plan = _read_plan(config)
+    upgrade = _watch_for_upgrades(plan)
+    checks = [log_problem, watch_descriptors(config.max_connections), upgrade.problem]
+    config = replace(config, max_connections=fit_connections(config.max_connections))
     source = resolve_model(config.model)
     files = ModelFiles(source.folder)
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     load_grammars = _GrammarLoader()
-    ranks = None if plan is None else _make_ranks(plan, source)
+    others = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
-        lambda: load_backend(source, files, config, ranks),
+        lambda: load_backend(source, files, config, others),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
     )
-    if ranks is None:  # what other machines hold is known once they are there
+    if others is None:  # what other machines hold is known once they are there
         engine.expect(expect_tokens(source, config, sys.platform))
     with contextlib.ExitStack() as ending:
-        if ranks is not None:
-            engine.lead(ranks)
-            ending.callback(ranks.stop)
+        if others is not None:
+            engine.lead(others.ranks)
+            ending.callback(others.ranks.stop)
+            checks.append(others.reach.problem)
         return run_server(
             config,
             ServedModel(engine, source.info, load_grammars if config.guard == "on" else None),
             lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
+            watch=upgrade.watch,
         )
 
 
@@ -151,13 +157,29 @@ def _read_plan(config: Config) -> Plan | None:
     return read_plan(config)
 
 
-def _make_ranks(plan: Plan, source: ModelSource) -> RankGroup:
+def _watch_for_upgrades(plan: Plan | None) -> Upgrade:
+    return Upgrade(
+        find_command(sys.argv[0]),
+        hosts=() if plan is None else plan.hosts,
+        is_supervised=is_supervised(os.environ, os.getpid()),
+    )
+
+
+class Others(NamedTuple):
+    """The other ranks, and whether this process gets to their hosts."""
+
+    ranks: RankGroup
+    reach: HostReach
+
+
+def _make_ranks(plan: Plan, source: ModelSource) -> Others:
+    from mlxoss.cluster.reach import HostReach
     from mlxoss.engine.ranks.group import RankGroup
     from mlxoss.engine.ranks.shard import check_cut
 
     if source.folder is not None:
         check_cut(source.folder, len(plan.hosts))
-    return RankGroup(plan)
+    return Others(RankGroup(plan), HostReach(plan.hosts, paths.data_dir()))
 
 
 def leave(code: int) -> NoReturn:
@@ -200,11 +222,11 @@ def log_problem() -> DaemonProblem | None:
 
 
 def load_backend(
-    source: ModelSource, files: ModelFiles, config: Config, ranks: RankGroup | None
+    source: ModelSource, files: ModelFiles, config: Config, others: Others | None
 ) -> Backend:
-    """The model in memory, alone or on all ``ranks``. The engine's thread; seconds.
+    """The model in memory, alone or shared with ``others``. The engine's thread; seconds.
 
-    Raises ``ModelError``, and ``RanksLost`` with ranks.
+    Raises ``ModelError``, and ``RanksLost`` with others.
     """
     from mlxoss.engine.mlx.batch import MlxBackend
     from mlxoss.engine.mlx.device import budget_bytes, check_device
@@ -216,11 +238,12 @@ def load_backend(
     renew_wired(wiring)
     check_device()
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
-    if ranks is not None:
+    if others is not None:
         from mlxoss.engine.ranks.leading import load_leading
 
+        others.reach.try_them()
         files.note()
-        return load_leading(ranks, source, budget, config.max_batch)
+        return load_leading(others.ranks, source, budget, config.max_batch)
     limit_reuse(budget.total_bytes)
     has_metal = computes_on_metal()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)

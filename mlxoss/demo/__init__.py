@@ -7,6 +7,7 @@ the checkpoint folder that is loaded like any other model's.
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def expand_demo(cache_dir: Path) -> Path:
 
 def read_demo_config() -> JsonObject:
     """The ``config.json`` that `expand_demo` will write."""
-    manifest = resources.files("mlxoss.demo") / "data" / "manifest.json"
-    config: JsonObject = json.loads(manifest.read_text("utf-8"))["config"]
+    config: JsonObject = json.loads(_read_manifest())["config"]
     return config
+
+
+@cache
+def _read_manifest() -> bytes:
+    """Read once: an upgrade may remove it under a daemon, which loads its model again."""
+    return (resources.files("mlxoss.demo") / "data" / "manifest.json").read_bytes()

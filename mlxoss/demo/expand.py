@@ -7,10 +7,11 @@ import io
 import json
 import os
 import shutil
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +42,13 @@ def expand(cache_dir: Path, data_dir: Traversable | None = None) -> Path:
     62 MB on disk. Raises ``ModelError`` when the shipped data are damaged or the
     folder cannot be written.
     """
-    source = resources.files("mlxoss.demo") / "data" if data_dir is None else data_dir
-    manifest = _read_manifest(source)
+    shipped = _bundled() if data_dir is None else _read_shipped(data_dir)
+    manifest = _parse_manifest(shipped)
     folder = cache_dir / f"{DEMO_NAME}-{manifest['weights_sha256'][:16]}-{_LAYOUT}"
     if _is_whole(folder):
         return folder
     try:
-        _publish(folder, source, manifest)
+        _publish(folder, shipped, manifest)
     except OSError as error:
         raise ModelError(
             f"The demo model cannot be written to {folder}: {error.strerror}."
@@ -55,26 +56,43 @@ def expand(cache_dir: Path, data_dir: Traversable | None = None) -> Path:
     return folder
 
 
-def _read_manifest(source: Traversable) -> JsonObject:
+class _Shipped(NamedTuple):
+    """The files that are shipped, as bytes."""
+
+    manifest: bytes
+    weights: bytes
+
+
+@cache
+def _bundled() -> _Shipped:
+    """Read once: an upgrade may remove them under a daemon, which loads its model again."""
+    return _read_shipped(resources.files("mlxoss.demo") / "data")
+
+
+def _read_shipped(folder: Traversable) -> _Shipped:
     try:
-        manifest: JsonObject = json.loads((source / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        manifest = (folder / "manifest.json").read_bytes()
+        return _Shipped(manifest, (folder / "weights.npz").read_bytes())
+    except OSError as error:
+        raise ModelError(
+            f"The demo model's files cannot be read ({error}). Install mlxoss again."
+        ) from error
+
+
+def _parse_manifest(shipped: _Shipped) -> JsonObject:
+    try:
+        manifest: JsonObject = json.loads(shipped.manifest)
+    except ValueError as error:
         raise ModelError(
             f"The demo model's manifest cannot be read ({error}). Install mlxoss again."
         ) from error
     return manifest
 
 
-def _read_weights(source: Traversable, sha256: str) -> Arrays:
-    try:
-        data = (source / "weights.npz").read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"The demo model's weights cannot be read ({error}). Install mlxoss again."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
+def _read_weights(shipped: _Shipped, sha256: str) -> Arrays:
+    if hashlib.sha256(shipped.weights).hexdigest() != sha256:
         raise ModelError("The demo model's weights are damaged. Install mlxoss again.")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(shipped.weights), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
@@ -92,13 +110,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _publish(folder: Path, source: Traversable, manifest: JsonMapping) -> None:
+def _publish(folder: Path, shipped: _Shipped, manifest: JsonMapping) -> None:
     """Build ``folder`` under a lock, so that nobody's good folder is ever replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.parent / f"{DEMO_NAME}.lock"):
         if _is_whole(folder):
             return
-        arrays = _read_weights(source, manifest["weights_sha256"])
+        arrays = _read_weights(shipped, manifest["weights_sha256"])
         building = folder.parent / f".{folder.name}.new"
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()

@@ -30,8 +30,8 @@ class Engine:
 
     ``load`` makes the backend on that thread. At most ``max_batch`` sequences run and
     ``max_queue`` wait, first come first served; where the memory gets tight the youngest pause,
-    which their callers do not notice. All methods but ``status`` and ``warm`` belong to the event
-    loop's thread. Every accepted request ends exactly once: see ``Generation``.
+    which their callers do not notice. All methods but ``status``, ``warm`` and ``keep_awake``
+    belong to the event loop's thread. Every accepted request ends exactly once: see ``Generation``.
 
     After ``idle_unload_s`` without a request the backend is closed, and made anew for the next one,
     which waits (``None``: never).
@@ -80,6 +80,11 @@ class Engine:
     def expect(self, most_tokens: int | None) -> None:
         """Say what ``most_tokens`` will be, until the model is loaded. Call before ``start``."""
         self._expected_tokens = most_tokens
+
+    def keep_awake(self, is_wanted: bool) -> None:
+        """Have the other ranks' machines, if there are any, stay awake, or no more. Any thread."""
+        if self._ranks is not None:
+            self._ranks.keep_awake(is_wanted)
 
     def start(self, loop: asyncio.AbstractEventLoop, on_fatal: OnFatal) -> None:
         """Start the thread, which loads the model in the background. Call once.

@@ -68,6 +68,9 @@ class Ranks(Protocol):
     def status(self) -> RanksStatus:
         """A reading. Any thread."""
 
+    def keep_awake(self, is_wanted: bool) -> None:
+        """Have the other machines' idle sleep held off, or no more. Any thread, at once."""
+
 
 class EnginePhase:
     """The present state. ``now`` may be read on any thread, the rest is the event loop's."""

@@ -93,7 +93,7 @@ def create_app(
             "TOUCHUP": False,
         }
     )
-    encoding = EncodingLoader(lambda: _load(load_encoding, served))
+    encoding = EncodingLoader(lambda: _load(app, load_encoding, served))
     services = Services(TurnContext(config, served, encoding), heartbeat_s)
     app.ctx.services = services
     add_access(app, services)
@@ -104,14 +104,16 @@ def create_app(
     return app
 
 
-def load_handlers() -> None:
-    """Import what requests need, so that the first one need not on the event loop."""
-    for routes in _ROUTES:
+def load_handlers(app: App) -> None:
+    """Load what requests need: the first one need not on the event loop, and an upgrade may
+    remove the files later.
+    """
+    for routes in app.ctx.routes:
         routes.preload()
 
 
-def _load(load_encoding: Callable[[], Encoding], served: ServedModel) -> Encoding:
-    load_handlers()
+def _load(app: App, load_encoding: Callable[[], Encoding], served: ServedModel) -> Encoding:
+    load_handlers(app)
     encoding = load_encoding()
     if served.load_grammars is not None:
         served.load_grammars().load()

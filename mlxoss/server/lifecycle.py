@@ -30,7 +30,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,7 @@ _POLL_S = 0.02
 
 
 OnListening = Callable[[str, int], None]
+Watch = Callable[[Services], Awaitable[int]]
 
 
 def load_bundled_encoding() -> Encoding:
@@ -82,13 +83,15 @@ def run_server(
     open_storage: OpenStorage = open_in_memory,
     *,
     on_listening: OnListening | None = None,
+    watch: Watch | None = None,
     drain_s: float = DRAIN_S,
 ) -> int:
     """Serve until told to stop; return the process's exit code.
 
     ``open_storage`` may raise StoreError, which passes through. Raises what ``open_listeners``
     raises. ``on_listening`` is told the first listener's host and port once connections are
-    accepted.
+    accepted. ``watch`` runs beside the server; when it returns, that ends with the exit code which
+    it returned.
     SIGTERM and SIGINT stop gently: no new connections, ``drain_s`` for the turns
     that run, an error event for those that take longer, then 0. A second signal
     ends the process at once. 1 means that the engine broke and could not recover. Call
@@ -97,7 +100,9 @@ def run_server(
     with open_listeners(config) as listeners:
         app = create_app(config, served, load_bundled_encoding, name="mlxoss")
         app.ctx.services.open(open_storage(config))
-        return asyncio.run(serve(app, listeners, on_listening=on_listening, drain_s=drain_s))
+        return asyncio.run(
+            serve(app, listeners, on_listening=on_listening, watch=watch, drain_s=drain_s)
+        )
 
 
 async def serve(
@@ -105,6 +110,7 @@ async def serve(
     listeners: Sequence[Listener],
     *,
     on_listening: OnListening | None = None,
+    watch: Watch | None = None,
     drain_s: float = DRAIN_S,
 ) -> int:
     """Serve ``app`` on ``listeners`` until a signal or the engine's end; return the exit code."""
@@ -115,7 +121,9 @@ async def serve(
         loop.add_signal_handler(number, end.on_signal, number)
     await recover(services.turns.storage.store)
     serving = await start_listening(app, listeners)
-    sweeping = loop.create_task(sweep_forever(services.turns.storage.store))
+    beside = [loop.create_task(sweep_forever(services.turns.storage.store))]
+    if watch is not None:
+        beside.append(loop.create_task(end.after(watch(services))))
     logger.info("listening on %s", ", ".join(listener.url for listener in listeners))
     if on_listening is not None:
         on_listening(*listeners[0].socket.getsockname()[:2])
@@ -123,7 +131,8 @@ async def serve(
     loop.call_later(ENCODING_DELAY_S, services.turns.encoding.start)
     await end.event.wait()
     services.turns.is_stopping = True
-    sweeping.cancel()
+    for task in beside:
+        task.cancel()
     await stop_serving(serving, services, drain_s=0.0 if end.exit_code else drain_s)
     return end.exit_code
 
@@ -145,6 +154,7 @@ async def stop_serving(serving: Serving, services: Services, *, drain_s: float) 
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
     await services.storage.close()
+    services.turns.awake.close()
     await _close_sockets(serving)
     for connection in list(serving.connections):
         if not connection.close_if_idle():  # type: ignore[no-untyped-call]
@@ -180,7 +190,7 @@ async def _wait_for_turns(services: Services, most_s: float) -> None:
 
 @dataclass(slots=True)
 class _End:
-    """What ends the process: a signal, or an engine that cannot go on."""
+    """What ends the process: a signal, an engine that cannot go on, or what watches."""
 
     exit_code: int = 0
     event: asyncio.Event = field(default_factory=asyncio.Event)
@@ -189,6 +199,11 @@ class _End:
         if self.event.is_set():
             os._exit(128 + number)
         logger.info("received %s", signal.Signals(number).name)
+        self.event.set()
+
+    async def after(self, watch: Awaitable[int]) -> None:
+        """End once ``watch`` has."""
+        self.exit_code = await watch
         self.event.set()
 
     def on_fatal(self, error: BaseException) -> None:

@@ -43,9 +43,8 @@ class Routes:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    @classmethod
-    def preload(cls) -> None:
-        """Import all of it now, so that the first request need not on the event loop."""
+    def preload(self) -> None:
+        """Import and read all of it now, on another thread than the event loop's."""
 
     def endpoints(self) -> Iterator[tuple[NamedEndpoint, Handler]]:
         """The endpoints of the group with their handlers, in the order of their declaration."""

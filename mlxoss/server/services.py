@@ -11,6 +11,7 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.status import EngineState
+from mlxoss.findings import DaemonProblem
 from mlxoss.server.storage import Storage
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.request_log import RequestLog
@@ -49,6 +50,11 @@ class Services:
         """Work with ``storage`` from here on."""
         self.storage = storage
         self.turns.storage = storage.turns
+
+    def problems(self) -> list[DaemonProblem]:
+        """What is wrong although it serves. Microseconds, on the event loop's thread."""
+        asleep = self.turns.awake.problem()
+        return [*self.storage.problems(), *([] if asleep is None else [asleep])]
 
     @property
     def open_paths(self) -> frozenset[str]:

@@ -61,11 +61,12 @@ class Manager:
         return os.path.lexists(self.supervisor.definition)
 
     def install(
-        self, spec: ServiceSpec, *, start: bool = True, settings_changed: bool = False
+        self, spec: ServiceSpec, *, start: bool = True, must_restart: bool = False
     ) -> Outcome:
         """Make the definition say ``spec``, and the service run by it.
 
-        ``settings_changed`` restarts a running service whose definition stays the same.
+        ``must_restart`` restarts a running service whose definition stays the same: its settings
+        have changed, or its program has.
         With ``start`` false only the file is written; a running service is left as it is.
         """
         with self._locked():
@@ -80,7 +81,7 @@ class Manager:
             if wrote or self._is_stale(found):
                 done += ["stopped the old instance"] if self.supervisor.unregister() else []
                 found = Absent()
-            elif settings_changed and isinstance(found, Job) and found.alive:
+            elif must_restart and isinstance(found, Job) and found.alive:
                 return self._restart(found, done)
             return self._up(found, done)
 

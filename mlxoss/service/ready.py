@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlxoss.last_exit import LastExit
+from mlxoss.last_exit import START_ANEW, LastExit
 from mlxoss.service.health import Answered, Health
 from mlxoss.service.job import Found, Job, JobState
 from mlxoss.service.supervisor import Polling
@@ -53,7 +53,7 @@ def wait_ready(
         if isinstance(health, Answered) and _answers_for(health, found):
             outcome.append(ServiceReady(health))
         elif (why := ended(found, last_exit())) is not None:
-            loops = isinstance(found, Job) and found.last_code != 0
+            loops = isinstance(found, Job) and found.last_code not in (0, START_ANEW)
             outcome.append(ServiceNotReady(why, loops))
         return bool(outcome)
 
@@ -76,6 +76,8 @@ def ended(found: Found, last: LastExit | None) -> str | None:
         )
     if found.last_code == NO_PROGRAM:
         return f"launchd could not start it (exit 78): {_what_cannot_be_used(found)}"
+    if found.last_code == START_ANEW:
+        return "it ended for an upgrade, and will be started anew"
     again = ", it will be started again" if found.state is JobState.WAITING else ""
     return f"it crashed (last exit {found.last_exit or 'unknown'}{again})"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlxoss.awake import Awake, find_caffeinate
 from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
@@ -61,7 +64,7 @@ class TurnContext:
 
     ``recoveries`` counts, by kind, where the parser put the model's output right.
     ``is_stopping`` refuses new turns while those in progress finish. ``storage`` is set before
-    the first request.
+    the first request. ``awake`` keeps this machine from idle sleep while there are turns.
     """
 
     config: Config
@@ -74,9 +77,14 @@ class TurnContext:
     in_progress: int = 0
     storage: TurnStorage = field(init=False)
     key_limit: KeyLimit = field(init=False)
+    awake: Awake = field(init=False)
+    _idle_since: float = field(init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
+        self._idle_since = self.clock()
+        is_on = self.config.keep_awake == "on"
+        self.awake = Awake(find_caffeinate(sys.platform, os.environ), is_on=is_on)
         self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
 
     @property
@@ -125,7 +133,20 @@ class TurnContext:
         if self.is_stopping:
             raise ModelUnavailable("The server is stopping.")
         self.in_progress += 1
+        self._note_change()
         try:
             yield
         finally:
             self.in_progress -= 1
+            self._note_change()
+
+    @property
+    def idle_s(self) -> float:
+        """For how long there has been no turn; 0.0 while there is one."""
+        return 0.0 if self.in_progress else self.clock() - self._idle_since
+
+    def _note_change(self) -> None:
+        is_busy = self.in_progress > 0
+        self._idle_since = self.clock()
+        self.awake.want(is_busy)
+        self.engine.keep_awake(is_busy and self.awake.is_on)

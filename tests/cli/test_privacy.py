@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from mlxoss.cluster.reach import Reach, write_reach
 from tests.support.checkpoints import write_checkpoint
 from tests.support.cli.daemon import start_daemon
 from tests.support.cli.runner import mlxoss
@@ -86,3 +87,12 @@ def test_privacy_for_people(tmp_path: Path) -> None:
     assert "responses_store is off" in said
     assert "prefix_cache_disk is 0, or responses_store off" in said
     assert "mlxoss store clear" in said
+
+
+def test_what_was_found_of_a_groups_hosts_is_told_where_there_is_any(tmp_path: Path) -> None:
+    what = "whether the daemon got to the hosts"
+    assert what not in mlxoss(tmp_path, "privacy").stdout
+    data = tmp_path / "mlxoss" / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    write_reach(data, Reach(0.0, ()))
+    assert what in mlxoss(tmp_path, "privacy").stdout

@@ -14,6 +14,7 @@ from mlxoss.cli.printing import to_bytes
 from mlxoss.cli.status.process import Process, parse_ps, read_process
 from mlxoss.cli.status.screen import to_duration, to_json, to_lines
 from mlxoss.cli.status.view import View
+from mlxoss.cluster.reach import Reach, Tried
 from mlxoss.config import Config
 from mlxoss.last_exit import LastExit
 from mlxoss.service.health import Answered, Health, Refused, Silent
@@ -83,6 +84,38 @@ settings      /etc/mlxoss.toml
 log           /var/log/mlxoss.log
 """
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("held", "the Mac is kept from idle sleep (keep_awake)"),
+        ("ready", "the Mac may sleep; while requests run it is kept from idle sleep (keep_awake)"),
+        ("off", "the Mac may sleep, also while requests run (keep_awake = off)"),
+        ("unsupported", "only a Mac is kept from idle sleep while requests run (keep_awake)"),
+        ("failed", "the Mac may sleep, though keep_awake is on"),
+    ],
+)
+def test_whether_the_mac_is_kept_awake(state: str, words: str) -> None:
+    assert f"sleep {words}" in " ".join(screen(view(awake={"state": state})).split())
+
+
+def test_an_older_daemon_says_nothing_of_sleep() -> None:
+    assert "sleep" not in screen(view())
+
+
+def test_what_the_daemon_found_of_the_other_hosts() -> None:
+    tried = (
+        Tried(1, "mac-b", "10.0.0.2", None),
+        Tried(1, "mac-b", "10.0.1.2", "No route to host"),
+    )
+    shown = replace(view(), at=1_795_000_000.0, reach=Reach(1_795_000_000.0, tried))
+    at = time.strftime("%H:%M:%S", time.localtime(1_795_000_000))
+    said = " ".join(screen(shown).split())
+    assert f"reach rank 1 (mac-b) at 10.0.0.2: reached by the service ({at})" in said
+    where = "rank 1 (mac-b) at 10.0.1.2"
+    assert f"reach {where}: not reached by the service, No route to host ({at})" in said
+    assert to_json(shown)["reach"]["tried"][1]["why"] == "No route to host"
 
 
 def test_pauses_are_shown_once_there_were_any() -> None:

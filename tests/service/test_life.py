@@ -129,7 +129,7 @@ def _uninstall(box: Box, pid: int) -> None:
 def test_changed_settings_restart_a_service_whose_plist_stays(box: Box) -> None:
     box.manager.install(box.spec())
     pid = box.up()
-    assert box.manager.install(box.spec(), settings_changed=True).done == ("restarted",)
+    assert box.manager.install(box.spec(), must_restart=True).done == ("restarted",)
     assert box.up() != pid
 
 

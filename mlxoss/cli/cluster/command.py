@@ -33,13 +33,14 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask every host how it is, and measure the links. Exit status 1 if anything fails."""
-    from mlxoss.cli.cluster.hosts import Asked, find_cluster
+    from mlxoss.cli.cluster.hosts import Asked, find_cluster, what_the_service_found
     from mlxoss.cli.cluster.table import to_json, to_table
     from mlxoss.cluster.check import check_cluster
 
     asked = Asked(file, hostfile, model, backend)
     group, backend, model = find_cluster(asked)
     found = check_cluster(group, backend, model, deep=deep)
+    found.findings.extend(what_the_service_found(group))
     if as_json:
         typer.echo(to_json(group, backend, found))
     else:

@@ -21,10 +21,12 @@ def pull(
 ) -> None:
     """Download a gpt_oss model; what an interrupted pull left is taken up again."""
     pins = _where_the_server_looks()
+    from mlxoss.awake import awake_while
     from mlxoss.hub.cache import Hub
     from mlxoss.hub.pull import pull as pull_model
 
-    pulled = pull_model(Hub(), name, revision, pins=pins, tell=_tell)
+    with awake_while(is_on=_keeps_awake()):
+        pulled = pull_model(Hub(), name, revision, pins=pins, tell=_tell)
     if as_json:
         typer.echo(json.dumps({"name": pulled.name, "commit": pulled.commit}))
         return
@@ -61,6 +63,17 @@ def _where_the_server_looks() -> Path:
         )
     look_where_it_looks(env)
     return paths.pins_file(env)
+
+
+def _keeps_awake() -> bool:
+    from mlxoss.cli.options import read_config
+    from mlxoss.cli.this_machine import command_env
+    from mlxoss.errors import ConfigError
+
+    try:
+        return read_config({}, env=command_env()).keep_awake == "on"
+    except ConfigError:  # a model can be pulled all the same
+        return True
 
 
 def _tell(text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from mlxoss import paths
+from mlxoss import __version__, paths
 from mlxoss.cli.cluster.hosts import LOCAL_NETWORK, check_hosts
 from mlxoss.cli.memory import memory_limits, weights_bytes
 from mlxoss.cli.printing import fitted, tilde
@@ -26,6 +26,7 @@ from mlxoss.cli.this_machine import (
 )
 from mlxoss.cluster.group import find_group
 from mlxoss.config import ENV_PREFIX, Config, settings
+from mlxoss.daemon.upgrade import UPGRADED
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelDenied, ModelError, ServiceError
 from mlxoss.findings import Check, Level
@@ -36,11 +37,13 @@ from mlxoss.service.checks import (
     check_program,
 )
 from mlxoss.service.config_edit import change_config_file
+from mlxoss.service.health import Answered
 from mlxoss.service.job import Job
 from mlxoss.service.manager import Outcome
 from mlxoss.service.program import Program
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import ServiceSpec
+from mlxoss.service.status import problems_of
 from mlxoss.tls import make_server_context
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
@@ -89,7 +92,8 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
     changed = change_config_file(machine.config_file.path, _changes(options.flags))
     if changed:
         say(f"wrote {tilde(machine.config_file.path)}")
-    outcome = machine.manager.install(spec, start=options.start, settings_changed=changed)
+    is_old = options.start and _is_old(before, say)
+    outcome = machine.manager.install(spec, start=options.start, must_restart=changed or is_old)
     _report(outcome, say)
     if not changed and not outcome.done:
         say("Nothing to change: the service is installed and runs as asked.")
@@ -121,6 +125,22 @@ def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         for what in new
         if new[what] != old[what] and old[what].exists()
     ]
+
+
+def _is_old(machine: Machine, say: Callable[[str], None]) -> bool:
+    """Whether the service serves from what was installed before an upgrade."""
+    try:
+        health = machine.ask(machine.address(), 1.0)
+    except ConfigError:
+        return False
+    if not isinstance(health, Answered):
+        return False
+    version = health.document.get("version", __version__)
+    is_noted = any(problem.get("code") == UPGRADED for problem in problems_of(health))
+    if version == __version__ and not is_noted:
+        return False
+    say(f"The service runs mlxoss {version} as it was before an upgrade: it starts anew.")
+    return True
 
 
 def unheeded(shell: Mapping[str, str], spec: ServiceSpec) -> list[str]:
@@ -208,10 +228,12 @@ def _find_model(
             raise
         if not (options.yes or (sys.stdin.isatty() and _wanted(config.model))):
             raise
+    from mlxoss.awake import awake_while
     from mlxoss.hub.cache import Hub
     from mlxoss.hub.pull import pull
 
-    pull(Hub(), config.model, "main", pins=paths.pins_file(machine.env), tell=say)
+    with awake_while(is_on=config.keep_awake == "on"):
+        pull(Hub(), config.model, "main", pins=paths.pins_file(machine.env), tell=say)
     return resolve_model(config.model, env=machine.env)
 
 

@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from mlxoss.cli.printing import WIDTH, tilde, to_bytes
 from mlxoss.cli.status.ranks import ranks_rows
@@ -14,6 +15,9 @@ from mlxoss.config import Config
 from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.service.job import Job, JobState
 from mlxoss.service.status import EXIT_STATUS, ServiceStatus, Verdict, problems_of
+
+if TYPE_CHECKING:
+    from mlxoss.cluster.reach import Reach
 
 _NAME_WIDTH = 14
 COLOURS = {
@@ -69,6 +73,7 @@ def to_json(view: View) -> JsonObject:
         "process": asdict(view.process) if view.process else None,
         "since": view.since,
         "health": dict(view.report) or None,
+        "reach": asdict(view.reach) if view.reach else None,
         "last_exit": asdict(status.last_exit) if status.last_exit else None,
         "concerns": list(status.concerns),
         "address": f"{view.config.url}/v1",
@@ -87,6 +92,9 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         yield "speed", _speed(report)
     yield from _memory_rows(view)
     yield from ranks_rows(report.get("ranks"))
+    if view.reach:
+        yield from _reach_rows(view.reach, view.at)
+    yield from _awake_rows(report.get("awake"))
     yield "address", f"{view.config.url}/v1"
     yield "settings", tilde(view.config_file)
     yield "log", tilde(view.log)
@@ -148,6 +156,27 @@ def _memory_rows(view: View) -> Iterator[tuple[str, str]]:
     for name, key in (("prefix cache", "prefix_cache"), ("store", "store")):
         if found := _details(view.report.get(key)):
             yield name, ", ".join(found)
+
+
+def _reach_rows(reach: Reach, now: float) -> Iterator[tuple[str, str]]:
+    at = to_moment(reach.at, now)
+    for each in reach.tried:
+        found = f"not reached by the service, {each.why}" if each.why else "reached by the service"
+        yield "reach", f"{each.where}: {found} ({at})"
+
+
+_AWAKE = {
+    "held": "the Mac is kept from idle sleep (keep_awake)",
+    "ready": "the Mac may sleep; while requests run it is kept from idle sleep (keep_awake)",
+    "off": "the Mac may sleep, also while requests run (keep_awake = off)",
+    "unsupported": "only a Mac is kept from idle sleep while requests run (keep_awake)",
+    "failed": "the Mac may sleep, though keep_awake is on",
+}
+
+
+def _awake_rows(found: object) -> Iterator[tuple[str, str]]:
+    if isinstance(found, Mapping) and (said := _AWAKE.get(str(found.get("state")))):
+        yield "sleep", said
 
 
 def _details(found: object) -> list[str]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlxoss.cli.status.process import Process, read_process
-from mlxoss.cli.this_machine import this_machine, this_program
+from mlxoss.cli.this_machine import Machine, this_machine, this_program
 from mlxoss.config import Config
 from mlxoss.core import JsonMapping
 from mlxoss.errors import ConfigError, ServiceError
 from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job
 from mlxoss.service.status import ServiceStatus, Verdict, problems_of, read_status
+
+if TYPE_CHECKING:
+    from mlxoss.cluster.reach import Reach
 
 YOUNG_S = 10
 """A daemon of that age may still be starting."""
@@ -29,6 +33,7 @@ class View:
     config_file: Path
     log: Path
     at: float = field(default_factory=time.time)
+    reach: Reach | None = None
 
     @property
     def since(self) -> float | None:
@@ -99,23 +104,34 @@ def read_view(patience_s: float = 0.0) -> View:
     if spoilt:
         why = f"Its settings are wrong, so it cannot start again: {spoilt}"
         found = replace(found, concerns=(why, *found.concerns))
-    elif config.hostfile and (concern := _hostfile_concern(config)):
-        found = replace(found, concerns=(concern, *found.concerns))
-    view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
+    reach = None
+    if config.hostfile:
+        reach, concerns = _about_hosts(config, machine, found)
+        found = replace(found, concerns=(*concerns, *found.concerns))
+    view = View(found, config, process, machine.config_file.path, machine.log(), time.time(), reach)
     if patience_s and view.is_starting:
         found = replace(found, health=machine.ask(config, patience_s))
     return replace(view, status=found)
 
 
-def _hostfile_concern(config: Config) -> str | None:
+def _about_hosts(
+    config: Config, machine: Machine, found: ServiceStatus
+) -> tuple[Reach | None, list[str]]:
+    """What the daemon found of the hosts, and concerns: what it does not tell while it runs."""
     from mlxoss.cli.cluster.hosts import UNSET
     from mlxoss.cluster.group import find_group
+    from mlxoss.cluster.reach import REMEDY, UNREACHED, read_reach, tell_unreached
 
     try:
-        find_group(config)
+        group = find_group(config)
     except ConfigError as error:
-        return f"It cannot start again: {error} {UNSET}"
-    return None
+        return None, [f"It cannot start again: {error} {UNSET}"]
+    assert group is not None
+    reach = read_reach(machine.state, group.hosts)
+    told = [problem.get("code") for problem in problems_of(found.health)]
+    if reach is None or not reach.unreached or UNREACHED in told:
+        return reach, []
+    return reach, [f"{tell_unreached(reach)} {REMEDY}"]
 
 
 def _program() -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -76,8 +77,14 @@ def read_form(model: Model) -> Form | None:
 def make_revision(checkpoint: str, form: Form) -> str:
     """One text for all that a snapshot's numbers depend on: the checkpoint's own revision, the
     types that it computes with, and the software that does."""
-    parts = (LAYOUT, checkpoint, form, version("mlx"), version("mlx-lm"))
+    parts = (LAYOUT, checkpoint, form, *_versions())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    """Of what runs: an upgrade may put others in its place while it does."""
+    return version("mlx"), version("mlx-lm")
 
 
 def to_arrays(ids: Sequence[int], run: Pairs, windows: Pairs) -> Arrays:

@@ -104,6 +104,8 @@ class RankGroup:
         self._change = threading.Condition()
         self._is_stopping = False
         self._busy_since: float | None = None
+        self._keeps_awake = False
+        self._has_news = threading.Event()
 
     @property
     def others(self) -> Sequence[RankChannel]:
@@ -186,6 +188,12 @@ class RankGroup:
     def is_lost(self) -> bool:
         """Whether it cannot go on."""
         return self._lost is not None
+
+    def keep_awake(self, is_wanted: bool) -> None:
+        """Have the other machines' idle sleep held off, or no more. Returns at once."""
+        if is_wanted is not self._keeps_awake:
+            self._keeps_awake = is_wanted
+            self._has_news.set()  # sent by ``_beat``: a rank that is stopped takes nothing
 
     def stop(self) -> None:
         """End all other ranks, whatever they do. Takes seconds at most."""
@@ -296,8 +304,9 @@ class RankGroup:
         while not self.is_lost and not self._is_stopping:
             for channel in self.others:
                 with contextlib.suppress(OSError):  # it is noticed where it is read
-                    channel.send(Beat())
-            time.sleep(self.plan.timeout_s / BEATS)
+                    channel.send(Beat(keep_awake=self._keeps_awake))
+            self._has_news.wait(self.plan.timeout_s / BEATS)
+            self._has_news.clear()
 
     def _watch(self) -> None:
         timeout_s = self.plan.timeout_s

@@ -16,9 +16,12 @@ Kept = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Each to the other, a few times within ``rank_timeout``. A rank tells of its ``memory``."""
+    """Each to the other, a few times within ``rank_timeout``. A rank tells of its ``memory``,
+    rank 0 whether the others' machines are to ``keep_awake``, at once when that changes.
+    """
 
     memory: Mapping[str, int] = field(default_factory=dict)
+    keep_awake: bool = False
 
 
 # From rank 0.

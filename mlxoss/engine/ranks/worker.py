@@ -15,6 +15,7 @@ import threading
 import time
 from typing import NoReturn
 
+from mlxoss.awake import Awake, find_caffeinate
 from mlxoss.engine.counters import read_mlx_memory
 from mlxoss.engine.ranks.channel import RankChannel, greet
 from mlxoss.engine.ranks.following import Divergence, Following
@@ -56,6 +57,7 @@ class Worker:
         self._seat = seat
         self._heard_at = time.monotonic()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._awake = Awake(find_caffeinate(sys.platform, os.environ))
         self._channel = self._connect()
 
     def run(self) -> NoReturn:
@@ -111,7 +113,9 @@ class Worker:
             while True:
                 message = self._channel.receive()
                 self._heard_at = time.monotonic()
-                if not isinstance(message, Beat):
+                if isinstance(message, Beat):
+                    self._awake.want(message.keep_awake)
+                else:
                     self._messages.put(message)
                 if isinstance(message, Bye):
                     return

@@ -83,7 +83,8 @@ def _to_json(services: Services, status: ServerStatus, store: dict[str, int] | N
         "prefill_tokens_per_s": round(engine.prefill_tokens_per_s, 2),
         "harmony_recoveries": dict(services.turns.recoveries),
         "memory": read_memory(model_is_loaded=engine.state is EngineState.OK),
-        "problems": [asdict(problem) for problem in services.storage.problems()],
+        "awake": services.turns.awake.to_json(),
+        "problems": [asdict(problem) for problem in services.problems()],
     }
     if engine.prefix_cache is not None:
         report["prefix_cache"] = asdict(engine.prefix_cache)

@@ -153,7 +153,7 @@ class Readings(Collector):
         about.add_metric([__version__, services.model.name], 1)
         yield about
         yield _gauge("uptime_seconds", "Since the start.", services.clock() - services.started_at)
-        yield _gauge("problems", "As in 'problems' of /health.", len(services.storage.problems()))
+        yield _gauge("problems", "As in 'problems' of /health.", len(services.problems()))
         yield _labelled(
             GaugeMetricFamily("mlxoss_status", "1 for the status of /health.", labels=["status"]),
             {each.value: int(each is status) for each in type(status)},

@@ -45,9 +45,14 @@ def _file(path: str, summary: str, media: str) -> Endpoint:
 
 
 class PageRoutes(Routes):
-    """The files, each read when it is first asked for."""
+    """The files. Whoever asks before they were all read has his read."""
 
     group = "page"
+
+    def preload(self) -> None:
+        """Read them."""
+        for name in ("page.html", "page.css", "page.js", "chat.js", "parts.js"):
+            _read(name)
 
     @serves(_file("/", "A page to look at and to chat with.", "text/html"))
     async def show(self, http: Request) -> HTTPResponse:

@@ -38,8 +38,7 @@ class MonitorRoutes(Routes):
         self._counts = StoreCounts(services)
         services.requests.on_end(self._count)
 
-    @classmethod
-    def preload(cls) -> None:
+    def preload(self) -> None:
         """Import what counts them."""
         from mlxoss.server.monitor import metrics  # noqa: F401
 

@@ -20,8 +20,7 @@ class ChatRoutes(Routes):
 
     group = "chat"
 
-    @classmethod
-    def preload(cls) -> None:
+    def preload(self) -> None:
         """Import what turns need."""
         from mlxoss.server.http import answer  # noqa: F401
         from mlxoss.turns import chat  # noqa: F401

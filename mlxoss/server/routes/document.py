@@ -23,9 +23,13 @@ class DocumentRoutes(Routes):
 
     group = "openapi"
 
+    def preload(self) -> None:
+        """Make it."""
+        assert self._document
+
     @serves(Endpoint("GET", "/openapi.json", "This document.", _document))
     async def document(self, http: Request) -> HTTPResponse:
-        """Made when it is first asked for."""
+        """As it was made, or is made now."""
         # On another thread: pydantic takes a tenth of a second over it.
         body = await asyncio.to_thread(lambda: self._document)
         return HTTPResponse(body, content_type="application/json")

@@ -30,8 +30,7 @@ class MessageRoutes(Routes):
 
     group = "messages"
 
-    @classmethod
-    def preload(cls) -> None:
+    def preload(self) -> None:
         """Import what turns need."""
         from mlxoss.server.http import answer  # noqa: F401
         from mlxoss.turns import messages  # noqa: F401

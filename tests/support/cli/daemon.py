@@ -63,14 +63,19 @@ class Daemon:
 
 @contextlib.contextmanager
 def start_daemon(
-    home: Path, *flags: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    home: Path,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    command: Sequence[str | Path] = (sys.executable, "-m", "mlxoss"),
 ) -> Iterator[Daemon]:
     """Run ``mlxoss serve`` on a free port until the block ends; yields once it listens.
 
-    ``prefix`` is a command that ends by becoming another, with fewer rights perhaps.
+    ``prefix`` is a command that ends by becoming another, with fewer rights perhaps, and
+    ``command`` the one that it becomes.
     """
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "mlxoss", "serve", "--port", "0", *flags],
+        [*prefix, *command, "serve", "--port", "0", *flags],
         env=environment(home, env),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

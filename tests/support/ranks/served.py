@@ -72,6 +72,7 @@ class Talk:
     def __init__(self, daemon: Daemon) -> None:
         self.text = ""
         self.error: Exception | None = None
+        self._is_over = False
         self._client = OpenAI(base_url=f"{daemon.url}/v1", api_key="-", max_retries=0)
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
@@ -84,12 +85,24 @@ class Talk:
             ) as stream:
                 for chunk in stream:
                     self.text += chunk.choices[0].text or " "
+                    if self._is_over:
+                        return
         except Exception as error:  # noqa: BLE001 - to be looked at
             self.error = error
 
+    def stop(self) -> None:
+        """Leave."""
+        self._is_over = True
+        self._thread.join(120)
+
+    def end(self) -> None:
+        """Wait for its end, whatever it is: the server may have been killed."""
+        self._thread.join(120)
+        assert self.error is not None
+
     def join(self) -> str:
         """Wait for its end; what the error says."""
-        self._thread.join(120)
+        self.end()
         assert isinstance(self.error, APIError), self.error
         return str(self.error)
 

@@ -21,6 +21,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.server.app import create_app, load_handlers
+from mlxoss.server.http.errors import App
 from mlxoss.server.http.listeners import open_listeners
 from mlxoss.server.lifecycle import serve
 from mlxoss.server.storage import open_storage
@@ -33,13 +34,17 @@ ANSWER = [200_005, 17_196, 200_008, *[1000] * 20, 200_002]
 
 def live(folder: Path, encoding: Encoding, step_s: float = 0.001) -> int:
     """Serve until the end, as ``run_server`` does, with an encoding that is there."""
-    config = Config(port=0)
-    engine = Engine(lambda: ScriptedBackend(lambda request: ANSWER, step_s=step_s))
-    served = ServedModel(engine, ModelInfo("scripted", 100_000, 1))
-    app = create_app(config, served, lambda: encoding, name="kept")
+    app = make_app("kept", encoding, step_s)
+    config = app.ctx.services.config
     with open_listeners(config) as listeners:
         app.ctx.services.open(open_storage(folder, config))
         return asyncio.run(serve(app, listeners, on_listening=_tell_port))
+
+
+def make_app(name: str, encoding: Encoding, step_s: float = 0.001) -> App:
+    engine = Engine(lambda: ScriptedBackend(lambda request: ANSWER, step_s=step_s))
+    served = ServedModel(engine, ModelInfo("scripted", 100_000, 1))
+    return create_app(Config(port=0), served, lambda: encoding, name=name)
 
 
 def _tell_port(host: str, port: int) -> None:
@@ -53,7 +58,7 @@ def say(line: str) -> None:
 
 def main(folder: Path) -> None:
     encoding = load_encoding()
-    load_handlers()
+    load_handlers(make_app("first", encoding))
     # Children that were killed are gone at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:

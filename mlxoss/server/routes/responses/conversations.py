@@ -70,8 +70,7 @@ class ConversationRoutes(Routes):
 
     group = "conversations"
 
-    @classmethod
-    def preload(cls) -> None:
+    def preload(self) -> None:
         """Import what is needed."""
         from mlxoss.turns.responses import conversations  # noqa: F401
 

@@ -87,8 +87,7 @@ class ResponseRoutes(Routes):
 
     group = "responses"
 
-    @classmethod
-    def preload(cls) -> None:
+    def preload(self) -> None:
         """Import what turns need."""
         from mlxoss.server.routes.responses import websocket  # noqa: F401
         from mlxoss.turns.responses import background, compact  # noqa: F401

@@ -1,0 +1,57 @@
+"""Whether an installation of mlxoss is whole: told by the very Python that would serve from it.
+
+An installer writes a package's list of files (``RECORD``) last, and some packages after others. So
+what is listed and not there is still to come, or was lost. Source: Recording installed projects
+(PyPA specifications).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+from mlxoss import __version__
+from mlxoss.core import JsonObject
+from mlxoss.errors import ServiceError
+
+_NAME = re.compile(r"[\w.-]+", re.A)
+
+
+def describe_installation() -> JsonObject:
+    """Its ``version``, and the ``python`` that runs it. Raises ``ServiceError`` if files lack."""
+    for missing in find_missing():
+        raise ServiceError(f"this installation is not whole: there is no {missing}")
+    return {"version": __version__, "python": sys.executable}
+
+
+def find_missing() -> Iterator[str]:
+    """The files of mlxoss and of all that it needs which are not there, and missing packages."""
+    seen, names = {"mlxoss"}, ["mlxoss"]
+    while names:
+        name = names.pop()
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            yield f"package {name}"
+            continue
+        yield from _missing_of(found)
+        new = [each for each in _needs(found) if each not in seen]
+        seen.update(new)
+        names += new
+
+
+def _missing_of(found: Distribution) -> Iterator[str]:
+    for file in found.files or ():
+        # Compiled files have no hash there: Python makes them anew.
+        if file.hash is not None and not os.path.isfile(file.locate()):
+            yield str(file.locate())
+
+
+def _needs(found: Distribution) -> Iterator[str]:
+    """What it needs everywhere. A need with a condition may be one that this machine has not."""
+    for need in found.requires or ():
+        if ";" not in need and (name := _NAME.match(need)):
+            yield re.sub(r"[-_.]+", "-", name[0]).lower()

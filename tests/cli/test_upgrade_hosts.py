@@ -1,0 +1,58 @@
+"""A group starts anew only once all of its hosts have the version that the first has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlxoss.daemon.intact import find_missing
+from mlxoss.daemon.upgrade import Upgrade
+from mlxoss.hosts import Host
+from tests.support.cli.installed import Installed
+
+_SSH = """#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+shift 2
+exec sh -c "$(echo "$*" | sed "s:/9.9.9/:/$(cat {folder}/there)/:")"
+"""
+HOSTS = (Host(0, "mac-a", ("10.0.0.1",)), Host(1, "mac-b", ("10.0.0.2",)))
+
+
+def test_rank_0_waits_for_the_other_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(_SSH.format(folder=tmp_path))
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    there = tmp_path / "there"
+    there.write_text("0.1.0")
+    installed = Installed(tmp_path / "versions")
+    installed.add("0.1.0")
+    installed.switch("0.1.0")
+    upgrade = Upgrade([str(installed.command)], hosts=HOSTS, is_supervised=True)
+    upgrade.look()
+    assert upgrade.problem() is None
+    installed.add("9.9.9")
+    installed.switch("9.9.9")
+    for _ in range(2):
+        upgrade.look()
+    assert not upgrade.has_come
+    problem = upgrade.problem()
+    assert problem is not None
+    assert problem.message == (
+        "mlxoss 9.9.9 is installed here, but not on all hosts: rank 1 (mac-b) has 0.1.0."
+    )
+    there.write_text("9.9.9")
+    for _ in range(12):
+        upgrade.look()
+    assert upgrade.has_come
+    problem = upgrade.problem()
+    assert problem is not None
+    assert problem.message.startswith("mlxoss 9.9.9 is installed, and ")
+    assert problem.remedy.startswith("It starts anew once nothing runs")
+
+
+def test_nothing_is_missing_here() -> None:
+    assert list(find_missing()) == []
