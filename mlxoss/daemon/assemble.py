@@ -201,6 +201,7 @@ def _load_backend(
     import mlx.core as mx
 
     from mlxoss.engine.mlx.batch import MlxBackend
+    from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.memory import Budget, budget_bytes, limit_reuse, make_room
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
@@ -209,16 +210,16 @@ def _load_backend(
         from mlxoss.engine.ranks.leading import load_leading
 
         files.note()
-        return load_leading(ranks, source, budget, config.max_batch)
+        return load_leading(ranks, source, budget, config.max_batch, fused=config.fused_experts)
     limit_reuse()
     has_metal = mx.metal.is_available()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
-    model = source.load(fp16=config.fp16)
+    model = source.load(fp16=config.fp16, fused=config.fused_experts)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
     return MlxBackend(
-        model,
+        LastLogits(model, compiled=config.compiled_layers),
         max_batch=config.max_batch,
         prefixes=PrefixCache(limit_bytes, disk=disk),
         room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),

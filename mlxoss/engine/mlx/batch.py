@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import mlx.core as mx
-from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, TokenOutput
 from mlxoss.engine.backend import (
@@ -27,11 +26,12 @@ from mlxoss.engine.backend import (
 from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
+from mlxoss.engine.mlx.last_logits import LastLogits
+from mlxoss.engine.mlx.lm import StopSequences
 from mlxoss.engine.mlx.memory import give_back, wants_wiring
 from mlxoss.engine.mlx.model import (
     Caches,
     LanguageModel,
-    LastLogits,
     Progress,
 )
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks

@@ -43,9 +43,14 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
-from mlx_lm.models.cache import BatchKVCache, BatchRotatingKVCache
 
+from mlxoss.engine.mlx.lm import (
+    BatchGenerator,
+    BatchKVCache,
+    BatchRotatingKVCache,
+    GenerationBatch,
+    PromptProcessingBatch,
+)
 from mlxoss.engine.mlx.logit_mask import LogitMask
 from mlxoss.engine.mlx.model import LayerCache, Network, Progress
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
