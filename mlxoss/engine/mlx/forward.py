@@ -40,7 +40,7 @@ COMPILED_TOKENS = 4
 """Inputs of up to so many tokens a row are computed by compiled functions."""
 
 _BOUNDED_TOKENS = 256
-_BOUNDED_LAYERS = 4
+_BOUNDED_LAYERS = 2
 """Of inputs so long, at most twice so many layers are under way: what a layer leaves behind is
 free only once its command buffer is done, and with large command buffers that would be late."""
 
