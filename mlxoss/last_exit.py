@@ -20,9 +20,8 @@ FILE_NAME = "last-exit.json"
 class LastExit:
     """Why a daemon ended on its own.
 
-    ``code`` is a word for programs (``config``, ``port_taken``, ``model``, ``no_metal``),
-    ``reason`` one sentence for people, ``pid`` the process that ended and ``at`` the Unix
-    time in seconds.
+    ``code`` is a word for programs (``config``, ``port_taken``, ``model``), ``reason`` one sentence
+    for people, ``pid`` the process that ended and ``at`` the Unix time in seconds.
     """
 
     code: str

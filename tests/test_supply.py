@@ -1,14 +1,21 @@
-"""What the package never does with what others made: run it, or unpack it as code."""
+"""What the package never does with what others made: run it, or unpack it as code.
+
+And the project names no package registry: what is fetched, and that it is right, stands in
+``Formula/requirements.txt`` as versions and hashes; where from is up to whoever fetches.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "mlxoss"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mlxoss"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {
     "pickle",
@@ -72,3 +79,28 @@ def test_weights_are_safetensors_alone() -> None:
 
     assert WEIGHTS.endswith(".safetensors")
     assert set(_SUFFIXES) == {".json", ".safetensors"}
+
+
+REGISTRIES = re.compile(
+    rb"\b(?:pypi|pythonhosted|npmjs|yarnpkg|rubygems|crates|debian|ubuntu|anaconda)\.(?:org|com|io)\b"
+)
+
+
+def named_registries(content: bytes) -> list[bytes]:
+    """The hosts of package registries in a file."""
+    return REGISTRIES.findall(content)
+
+
+def test_no_file_names_a_package_registry() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("this is no checkout")
+    files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    assert len(files) > 500
+    named = {str(each): named_registries(each.read_bytes()) for each in files if each.is_file()}
+    assert {name: found for name, found in named.items() if found} == {}
+
+
+@pytest.mark.parametrize("host", ["pypi", "files.pythonhosted", "registry.npmjs"])
+def test_the_look_for_registries_sees_them(host: str) -> None:
+    assert named_registries(f"url = https://{host}.org/simple".encode())

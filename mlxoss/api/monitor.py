@@ -8,12 +8,18 @@ from typing_extensions import TypedDict
 
 
 class MemoryReport(TypedDict):
-    """Bytes held: by the process, and by MLX once a model is loaded."""
+    """Bytes held: by the process, and by MLX once a model is loaded.
+
+    Of a Mac's process it is the physical footprint. On Metal ``wired_bytes`` of the weights are
+    wired, and ``limit_bytes`` is what the device can hold at a time.
+    """
 
     process_bytes: NotRequired[int]
     active_bytes: NotRequired[int]
     peak_bytes: NotRequired[int]
     cache_bytes: NotRequired[int]
+    wired_bytes: NotRequired[int]
+    limit_bytes: NotRequired[int]
 
 
 class StoreReport(TypedDict):

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
+import sys
 from pathlib import Path
 
+from mlxoss.cli.device import ask_device
 from mlxoss.errors import ServiceError
 from mlxoss.findings import OVERHEAD
 from mlxoss.service.subprocess import RunCommand, run_command
+from mlxoss.system_memory import machine_bytes
 
 SYSCTL = "/usr/sbin/sysctl"
 VM_STAT = "/usr/bin/vm_stat"
 MEMINFO = Path("/proc/meminfo")
-_SHARE = 0.75
-"""Of its memory a Mac lets the GPU hold about three quarters unless told otherwise (two
-thirds on small ones)."""
 
 
-def memory_limits(run: RunCommand = run_command) -> tuple[int, int]:
+def memory_limits(run: RunCommand = run_command) -> tuple[int | None, int]:
     """Return what a model may take and all there is, in bytes.
 
-    On a Mac the first is the limit of wired memory that ``iogpu.wired_limit_mb`` sets, or
-    the system's own where that is 0.
+    On a Mac the first is what the GPU can hold at a time. It depends on the Mac, its system and
+    ``iogpu.wired_limit_mb``, so MLX is asked; ``None`` where that was not possible.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        done = run([SYSCTL, "-n", "iogpu.wired_limit_mb"], timeout_s=5.0)
-    except ServiceError:
-        return total, total
-    said = done.out.strip()
-    if done.code != 0 or not said.isdigit():
-        return total, total
-    return int(said) * 1_048_576 or int(total * _SHARE), total
+    total = machine_bytes()
+    if sys.platform == "darwin":
+        return ask_device(run).limit_bytes, total
+    return total, total
 
 
 def free_bytes(run: RunCommand = run_command) -> int | None:
@@ -66,5 +60,11 @@ def weights_bytes(folder: Path) -> int:
 
 
 def has_room_for_two(folder: Path | None) -> bool:
-    """Whether the checkpoint in ``folder``, ``None`` for the demo, fits into memory twice."""
-    return folder is None or 2 * OVERHEAD * weights_bytes(folder) < memory_limits()[0]
+    """Whether the checkpoint in ``folder``, ``None`` for the demo, fits into memory twice.
+
+    It does not where that cannot be told.
+    """
+    if folder is None:
+        return True
+    limit, _ = memory_limits()
+    return limit is not None and 2 * OVERHEAD * weights_bytes(folder) < limit

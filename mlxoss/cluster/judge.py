@@ -76,13 +76,18 @@ def judge_memory(there: HostReport, together: int, host: Host) -> Check:
         return Check(name, Level.SKIP, "the model's size is unknown")
     shards = there.model.shard_bytes * together
     needed = shards * OVERHEAD
+    limit = memory.limit_bytes
+    usable = "an unknown part" if limit is None else f"{limit / GB:.1f}"
     detail = (
-        f"{_ranks(together)} about {needed / GB:.1f} GB, {memory.limit_bytes / GB:.1f} of "
+        f"{_ranks(together)} about {needed / GB:.1f} GB, {usable} of "
         f"{memory.total_bytes / GB:.1f} GB can be used"
     )
-    if needed > memory.total_bytes or shards > memory.limit_bytes:
+    if needed > memory.total_bytes or (limit is not None and shards > limit):
         return Check(name, Level.FAIL, detail, _more_memory(needed, memory.total_bytes, host))
-    if needed > memory.limit_bytes:
+    if limit is None:
+        remedy = f"MLX could not be asked: {host.to_command(f'{sys.executable} -m mlxoss doctor')}"
+        return Check(name, Level.WARN, detail, remedy)
+    if needed > limit:
         return Check(name, Level.WARN, detail, _more_memory(needed, memory.total_bytes, host))
     if memory.free_bytes is not None and needed > memory.free_bytes:
         detail += f", {memory.free_bytes / GB:.1f} GB is free"

@@ -37,7 +37,7 @@ class HostModel:
 class HostMemory:
     """In bytes: what the GPU may hold, all there is, and what is free (``None``: unknown)."""
 
-    limit_bytes: int
+    limit_bytes: int | None
     total_bytes: int
     free_bytes: int | None
 

@@ -157,6 +157,14 @@ class Config:
             "load, and left if values overflow.",
         ),
     )
+    wired: str = field(
+        default="auto",
+        metadata=_about(
+            OneOf("auto", "weights", "off"),
+            "Keep the weights where the system cannot page them out (macOS 15 or newer); auto does "
+            "on Macs with more than 16 GB.",
+        ),
+    )
     fused_experts: bool = field(
         default=True,
         metadata=_about(

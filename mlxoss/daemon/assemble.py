@@ -25,6 +25,7 @@ from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.engine import Engine
+from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
 from mlxoss.findings import DaemonProblem
 from mlxoss.logs import log_failure, set_up_logging
@@ -74,7 +75,7 @@ def run(config: Config) -> int:
     load_grammars = _GrammarLoader()
     ranks = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
-        lambda: _load_backend(source, files, config, ranks),
+        lambda: load_backend(source, files, config, ranks),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
         idle_unload_s=60.0 * config.idle_unload or None,
@@ -195,35 +196,45 @@ def log_problem() -> DaemonProblem | None:
     return DaemonProblem("log_lost", message, remedy, failure.since)
 
 
-def _load_backend(
+def load_backend(
     source: ModelSource, files: ModelFiles, config: Config, ranks: RankGroup | None
 ) -> Backend:
+    """The model in memory, alone or on all ``ranks``. The engine's thread; seconds.
+
+    Raises ``ModelError``, and ``RanksLost`` with ranks.
+    """
     import mlx.core as mx
 
     from mlxoss.engine.mlx.batch import MlxBackend
+    from mlxoss.engine.mlx.device import budget_bytes, check_device
     from mlxoss.engine.mlx.last_logits import LastLogits
-    from mlxoss.engine.mlx.memory import Budget, budget_bytes, limit_reuse, make_room
+    from mlxoss.engine.mlx.memory import Budget, limit_reuse, make_room
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
+    wiring = choose_wiring_here(config.wired)
+    renew_wired(wiring)
+    check_device()
     budget = Budget(config.memory_limit or budget_bytes(), config.prefix_cache_bytes)
     if ranks is not None:
         from mlxoss.engine.ranks.leading import load_leading
 
         files.note()
         return load_leading(ranks, source, budget, config.max_batch, fused=config.fused_experts)
-    limit_reuse()
+    limit_reuse(budget.total_bytes)
     has_metal = mx.metal.is_available()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
     model = source.load(fp16=config.fp16, fused=config.fused_experts)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
-    return MlxBackend(
+    backend = MlxBackend(
         LastLogits(model, compiled=config.compiled_layers),
         max_batch=config.max_batch,
         prefixes=PrefixCache(limit_bytes, disk=disk),
         room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),
     )
+    backend.wire(wiring)
+    return backend
 
 
 def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:

@@ -36,6 +36,7 @@ def read_plan(config: Config) -> Plan | None:
         model=for_all(config.model),
         memory_limit=config.memory_limit,
         prefix_bytes=config.prefix_cache_bytes,
+        wired=config.wired,
     )
 
 

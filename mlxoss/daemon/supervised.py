@@ -1,16 +1,14 @@
 """How ``mlxoss serve`` ends when a service manager runs it.
 
 The manager starts the daemon again after every exit but 0. So what starting again cannot
-help (a wrong setting, a taken port, a model that is not there, no Metal device) ends with 0,
-and its reason stays behind for ``mlxoss status``.
+help (a wrong setting, a taken port, a model that is not there) ends with 0, and its reason stays
+behind for ``mlxoss status``.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,8 +45,6 @@ def serve_supervised(load_config: Callable[[], Config], run: Callable[[Config], 
         config = _with_log(load_config())
         if problem := port_problem(config.host, config.port):
             return _refuse(state, "port_taken", problem)
-        if problem := metal_problem():
-            return _refuse(state, "no_metal", problem)
         with suppress(OSError):
             clear_last_exit(state)
         return run(config)
@@ -69,17 +65,6 @@ def _open_logs() -> None:
     with suppress(OSError):  # it is only too long
         cut(paths.log_dir() / SERVICE_LOG)
     set_up_logging("info", default_log())
-
-
-def metal_problem() -> str | None:
-    """Say why the GPU of a Mac cannot be used; ``None`` where it can, or where there is no Mac."""
-    if sys.platform != "darwin":
-        return None
-    import mlx.core as mx
-
-    if mx.metal.is_available():
-        return None
-    return f"there is no Metal device (macOS {platform.mac_ver()[0]}, {platform.machine()})"
 
 
 def _with_log(config: Config) -> Config:

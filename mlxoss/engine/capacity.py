@@ -6,8 +6,6 @@ model really takes: what clients are told while it loads must not be taken back 
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Protocol
 
 from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.errors import ModelError
+from mlxoss.system_memory import machine_bytes, read_sysctl
 
 _GROWTH_TOKENS = 256
 """mlx-lm's caches grow by so many places at a time."""
@@ -87,6 +86,12 @@ _MASKS = 4
 _SCORES = 3
 _LOGITS = 8
 
+# Metal's attention, where it does keep scores, and of how many layers at a time: MLX encodes ahead.
+_FEW_QUERIES = 32
+_MANY_TOKENS = 8
+_UNFUSED_PAIRS = 1 << 17
+_LAYERS_AHEAD = 5
+
 # What is there beside the weights' own bytes once they are loaded.
 _OVERHEAD_SHARE = 0.001
 _OVERHEAD_BYTES = 16 << 20
@@ -106,6 +111,10 @@ class Sizes(Protocol):
     @property
     def num_attention_heads(self) -> int:
         """Heads of queries."""
+
+    @property
+    def num_key_value_heads(self) -> int:
+        """Heads of keys and values, which as many heads of queries share evenly."""
 
     @property
     def head_dim(self) -> int:
@@ -136,20 +145,12 @@ def device_bytes() -> int:
     Metal's recommended working set follows ``iogpu.wired_limit_mb`` where that is set; else it is
     two thirds of the memory on small Macs, three quarters or more on others.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = machine_bytes()
     if sys.platform != "darwin":
         return int(HOST_SHARE * total)
-    if wired_mb := _sysctl("iogpu.wired_limit_mb"):
+    if wired_mb := read_sysctl("iogpu.wired_limit_mb"):
         return wired_mb << 20
     return int((_SMALL_METAL_SHARE if total < _SMALL_BYTES else _METAL_SHARE) * total)
-
-
-def _sysctl(name: str) -> int:
-    """A number that the kernel of macOS tells; 0 if it does not know it (``sysctl(3)``)."""
-    value, size = ctypes.c_uint64(0), ctypes.c_size_t(8)
-    call = ctypes.CDLL(None).sysctlbyname
-    failed = call(name.encode(), ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0))
-    return 0 if failed else value.value
 
 
 def spare_bytes(total_bytes: int, active_bytes: int) -> int:
@@ -208,6 +209,8 @@ def step_bytes(sizes: Sizes, max_batch: int, window_token: int, *, has_metal: bo
     scores = 0 if has_metal else _SCORES * heads * 4
     logits = _LOGITS * max_batch * sizes.vocab_size * 4
     chunk = PREFILL_TOKENS * (4 * per_token + window_token)
+    if has_metal:
+        chunk = max(chunk, _LAYERS_AHEAD * _UNFUSED_PAIRS * _SCORES * heads * 4)
     return chunk + most_pairs(has_metal=has_metal) * (_MASKS + scores) + logits
 
 
@@ -217,6 +220,21 @@ def most_pairs(*, has_metal: bool) -> int:
     Metal's attention keeps a mask of them, the CPU's every head's scores.
     """
     return 1 << 25 if has_metal else 1 << 22
+
+
+def tokens_at_once(wanted: int, rows: int, length: int, sizes: Sizes) -> int:
+    """How many tokens per row one forward pass takes on Metal, of 1 to ``wanted``.
+
+    Its attention keeps no scores but for a few tokens at once: its kernel for few takes 32 queries
+    of the heads that share a key, and the one for many more than 8 tokens (MLX 0.32,
+    ``scaled_dot_product_attention.cpp``). Between these there are scores of all ``rows`` with as
+    many keys as the batch is long, which may become gigabytes.
+    """
+    sharing = sizes.num_attention_heads // sizes.num_key_value_heads
+    keeps_none = wanted > _MANY_TOKENS or wanted * sharing <= _FEW_QUERIES
+    if keeps_none or rows * wanted * length <= _UNFUSED_PAIRS:
+        return wanted
+    return max(1, _FEW_QUERIES // sharing)
 
 
 def gigabytes(size_bytes: int) -> str:

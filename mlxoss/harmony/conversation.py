@@ -32,9 +32,14 @@ class ResponseFormat:
 
 @dataclass(frozen=True, slots=True)
 class DeveloperText:
-    """A system or developer message that comes after the first ones; it stays in place."""
+    """A system or developer message that comes after the first ones; it stays in place.
+
+    ``tools`` may be called from there on. What was in front of them stays as it was, so that a
+    prompt that was computed up to there is known again.
+    """
 
     text: str
+    tools: tuple[FunctionTool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ Item = PlainItem | ExactTurn
 class Conversation:
     """Everything a prompt is made of.
 
-    ``instructions`` is the leading system and developer text, joined;
+    ``instructions`` is the leading system and developer text, joined; ``tools`` are those that
+    may be called from the beginning;
     ``date`` is the conversation's, so that its prefix stays the same next day.
     """
 
@@ -127,3 +133,9 @@ class Conversation:
     tools: tuple[FunctionTool, ...] = ()
     response_format: ResponseFormat | None = None
     effort: Effort = Effort.MEDIUM
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The names of all functions that the prompt shows, wherever it does."""
+        later = (item.tools for item in self.items if isinstance(item, DeveloperText))
+        return tuple(tool.name for tools in (self.tools, *later) for tool in tools)

@@ -22,10 +22,12 @@ from mlxoss.harmony.conversation import (
     FinalText,
     FunctionCall,
     FunctionResult,
+    FunctionTool,
     Item,
     PlainItem,
     Preamble,
     Reasoning,
+    ResponseFormat,
     UserText,
 )
 from mlxoss.harmony.encoding import CHANNEL, END, MESSAGE, START, Encoding, replace_lone_surrogates
@@ -59,34 +61,50 @@ def render_prompt(
     text in the conversation is ordinary text. Reasoning before the last ``FinalText`` is
     left out (openai-cookbook ``articles/gpt-oss/handle-raw-cot.md``). With ``most_tokens``
     the oldest items are left out too, up to some user's message, until the rest fits; if
-    even the last exchange alone does not, the ids are longer. Raises ``InvalidRequest``
-    for a response format that is not JSON.
+    even the last exchange alone does not, the ids are longer. What brings tools stays.
+    Raises ``InvalidRequest`` for a response format that is not JSON.
     """
-    has_tools = bool(conversation.tools)
+    # As the library does: the system's message speaks of tools wherever they are.
+    has_tools = bool(conversation.functions)
     head: list[int] = []
     for message in _leading_messages(conversation):
         head += encoding.render_message(message, has_tools)
     tail = [START, *encoding.encode_text(_ASSISTANT)]
     items = _items_in_force(conversation.items)
-    rendered = [_item_ids(encoding, item) for item in items]
+    rendered: Sequence[list[int]] = [_item_ids(encoding, item) for item in items]
     if most_tokens is not None:
         left = most_tokens - len(head) - len(tail)
-        rendered = rendered[_first_kept(items, [len(ids) for ids in rendered], left) :]
+        rendered = _newest(items, rendered, left)
     return [*head, *itertools.chain.from_iterable(rendered), *tail]
 
 
 def _leading_messages(conversation: Conversation) -> Iterator[Message]:
     yield _system(conversation)
-    text = _developer_text(conversation)
+    text = _developer_text(
+        conversation.instructions, conversation.tools, conversation.response_format
+    )
     if text:
         yield _message(Role.DEVELOPER, text)
 
 
-def _first_kept(items: Sequence[Item], sizes: Sequence[int], most_tokens: int) -> int:
-    """Where to begin so that the rest fits: at 0, else at the message of a user."""
-    starts = [index for index, item in enumerate(items) if isinstance(item, UserText)]
-    fitting = (index for index in [0, *starts] if sum(sizes[index:]) <= most_tokens)
-    return next(fitting, starts[-1] if starts else 0)
+def _newest(
+    items: Sequence[Item], rendered: Sequence[list[int]], most_tokens: int
+) -> Sequence[list[int]]:
+    """All that is ``rendered`` if it fits, else from a user's message on, behind what brings
+    tools: a call of them is still allowed."""
+    starts = [0, *(index for index, item in enumerate(items) if isinstance(item, UserText))]
+    tools = [index for index, item in enumerate(items) if _brings_tools(item)]
+    kept: Sequence[list[int]] = rendered
+    for start in starts:
+        earlier = (rendered[index] for index in tools if index < start)
+        kept = [*earlier, *rendered[start:]]
+        if sum(map(len, kept)) <= most_tokens:
+            break
+    return kept
+
+
+def _brings_tools(item: Item) -> bool:
+    return isinstance(item, DeveloperText) and bool(item.tools)
 
 
 def _system(conversation: Conversation) -> Message:
@@ -98,19 +116,19 @@ def _system(conversation: Conversation) -> Message:
     return Message.from_role_and_content(Role.SYSTEM, content)
 
 
-def _developer_text(conversation: Conversation) -> str:
+def _developer_text(
+    instructions: str | None,
+    tools: Sequence[FunctionTool],
+    response_format: ResponseFormat | None = None,
+) -> str:
     sections = []
-    if conversation.instructions:
-        sections.append(_instructions(conversation.instructions))
-    if conversation.tools:
-        sections.append(render_tools(conversation.tools))
-    if conversation.response_format:
-        sections.append(render_response_format(conversation.response_format))
+    if instructions:
+        sections.append(f"# Instructions\n\n{instructions}")
+    if tools:
+        sections.append(render_tools(tools))
+    if response_format:
+        sections.append(render_response_format(response_format))
     return "\n\n".join(sections)
-
-
-def _instructions(text: str) -> str:
-    return f"# Instructions\n\n{text}"
 
 
 def _items_in_force(items: Sequence[Item]) -> list[Item]:
@@ -151,8 +169,8 @@ def _item_ids(encoding: Encoding, item: Item) -> list[int]:
 
 def _item_message(item: PlainItem) -> Message:
     match item:
-        case DeveloperText(text):
-            return _message(Role.DEVELOPER, _instructions(text))
+        case DeveloperText(text, tools):
+            return _message(Role.DEVELOPER, _developer_text(text, tools))
         case UserText(text, name):
             return _message(Role.USER, text, name=name)
         case Reasoning(text):

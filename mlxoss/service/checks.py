@@ -51,15 +51,18 @@ def check_port(host: str, port: int, health: Health, *, ours: bool) -> Check:
     return Check("port", Level.FAIL, f"{problem} ({health.why})", remedy)
 
 
-def check_memory(weights_bytes: int, limit_bytes: int, total_bytes: int) -> Check:
-    """Whether weights of that size fit; ``limit_bytes`` is what the GPU may hold."""
+def check_memory(weights_bytes: int, limit_bytes: int | None, total_bytes: int) -> Check:
+    """Whether weights of that size fit; ``limit_bytes`` is what the GPU may hold, if known."""
     needed = weights_bytes * OVERHEAD
+    usable = "an unknown part" if limit_bytes is None else f"{limit_bytes / GB:.1f}"
     detail = (
-        f"the model needs about {needed / GB:.1f} GB, {limit_bytes / GB:.1f} of "
+        f"the model needs about {needed / GB:.1f} GB, {usable} of "
         f"{total_bytes / GB:.1f} GB can be used"
     )
     if needed > total_bytes:
         return Check("memory", Level.FAIL, detail, "Choose a smaller model.")
+    if limit_bytes is None:
+        return Check("memory", Level.WARN, detail, "MLX could not be asked: mlxoss doctor")
     if needed > limit_bytes:
         wanted_mb = int(needed / 1_048_576) + 1
         remedy = f"sudo sysctl iogpu.wired_limit_mb={wanted_mb} (until the next boot)"

@@ -21,6 +21,7 @@ HOMEBREW_LABEL = "homebrew.mxcl.mlxoss"
 
 TRIES_BEFORE_A_DIAGNOSIS = 5
 KILLED_WITHIN_S = 5.0
+_LOGIN_ITEMS = "If System Settings > General > Login Items has it off, switch it on; mlxoss install"
 SPAWNED_WITHIN_S = 12.0
 """Longer than launchd's throttle of 10 s, which some systems apply to a kickstart too."""
 
@@ -240,4 +241,8 @@ class Launchd:
                 "the service is disabled", remedy=f"launchctl enable {domain}/{self.label}"
             )
         if final:
-            raise ServiceError(f"launchd did not accept the service: {done.said}")
+            # A switched-off login item is nowhere told apart: neither disabled nor refused.
+            raise ServiceError(
+                f"launchd did not accept the service: {done.said}",
+                remedy=_LOGIN_ITEMS if done.code == Code.IO else None,
+            )

@@ -63,4 +63,4 @@ def _to_show(request: MessagesRequest) -> Show:
     thinking = request.thinking
     if thinking is None or thinking.type == "disabled":
         return Show.NOTHING
-    return Show.SIGNATURE if thinking.display == "omitted" else Show.TEXT
+    return Show.SIGNATURE if thinking.display in ("omitted", "updates") else Show.TEXT

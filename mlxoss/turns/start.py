@@ -67,7 +67,6 @@ async def _start(
     )
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
-    functions = [tool.name for tool in request.conversation.tools]
     generations = submit_all(engine, spread(generation_request, request.choices))
     return Turn(
         request.conversation,
@@ -75,7 +74,7 @@ async def _start(
         [
             TurnChoice(
                 generation,
-                TurnParser(encoding, functions),
+                TurnParser(encoding, request.conversation.functions),
                 FinalTextGate(index, request.stops),
                 single_call=request.single_call,
                 loop_tokens=context.config.loop_guard if is_text else 0,

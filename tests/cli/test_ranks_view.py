@@ -31,3 +31,9 @@ def test_a_row_for_each_rank_and_one_for_all() -> None:
         ("ranks", "ring, 7.1 ms of each step to communicate (1 sequence)"),
     ]
     assert not list(ranks_rows(None))
+
+
+def test_what_a_rank_has_wired_is_shown() -> None:
+    memory = {"active_bytes": 33_000_000_000, "wired_bytes": 32_500_000_000}
+    (row,) = ranks_rows({"ranks": [{"rank": 1, "host": "mac-b", "memory": memory}]})
+    assert row == ("rank 1", "mac-b, active 33.0 GB, wired 32.5 GB")

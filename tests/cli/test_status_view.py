@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlxoss.cli.printing import to_bytes
-from mlxoss.cli.status.process import Process, parse_ps
+from mlxoss.cli.status.process import Process, parse_ps, read_process
 from mlxoss.cli.status.screen import to_duration, to_json, to_lines
 from mlxoss.cli.status.view import View
 from mlxoss.config import Config
@@ -19,6 +20,7 @@ from mlxoss.service.health import Answered, Health, Refused, Silent
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.spec import Definition
 from mlxoss.service.status import ServiceStatus
+from mlxoss.system_memory import held_bytes
 
 PLIST = Path("/Users/you/Library/LaunchAgents/mlxoss.plist")
 DEFINITION = Definition("/opt/homebrew/opt/mlxoss/bin/mlxoss", ("serve",), {})
@@ -98,6 +100,20 @@ def test_what_a_later_server_reports_is_shown_too() -> None:
     assert "\nmemory        process 2 MB\n" in screen(own)
     assert "\nprefix cache  entries 4, 250 MB, disk entries 7, disk 2.0 GB\n" in shown
     assert "\nstore         responses 12\n" in shown
+
+
+def test_what_is_wired_is_shown() -> None:
+    memory = {"process_bytes": 13_000_000_000, "wired_bytes": 12_100_000_000}
+    assert "\nmemory        process 13.0 GB, wired 12.1 GB\n" in screen(view(memory=memory))
+
+
+def test_a_process_is_told_by_what_it_holds() -> None:
+    found = read_process(os.getpid())
+    held = held_bytes(os.getpid())
+    assert found is not None
+    assert held is not None
+    assert abs(found.memory_bytes - held) < 0.2 * held
+    assert read_process(2**22 + 1) is None
 
 
 def test_a_stopped_service() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from mlxoss.last_exit import read_last_exit
 from mlxoss.service.spec import LABEL
 from tests.support.checkpoints import write_checkpoint
-from tests.support.cli.runner import mlxoss
+from tests.support.cli.runner import environment, mlxoss
 
 SUPERVISED = {"XPC_SERVICE_NAME": LABEL}
 
@@ -61,6 +63,30 @@ def test_folders_that_cannot_be_made_are_no_loop_either(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "cannot be made" in done.stderr
+
+
+MAC = """
+import sys
+from mlxoss.config import Config
+from mlxoss.daemon.supervised import serve_supervised
+sys.platform = "darwin"
+def run(config):
+    assert not [name for name in sys.modules if name.partition(".")[0] in ("mlx", "mlx_lm")]
+    return 7
+sys.exit(serve_supervised(lambda: Config(port=0), run))
+"""
+
+
+def test_on_a_mac_listening_does_not_wait_for_mlx(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MAC],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
 
 
 def test_in_front_the_reason_is_on_the_terminal_and_in_the_log(tmp_path: Path) -> None:

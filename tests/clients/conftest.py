@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss.cli.connect.facts import Served
+from mlxoss.cli.connect.recipes import RECIPES, render_recipe
 from tests.clients import install
 from tests.server.conftest import _nothing_logged_as_error, leaning, logged_errors, serve
 from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.cli.runner import mlxoss
+from tests.support.server.harness import MODEL, Server
 
 __all__ = ["_nothing_logged_as_error", "leaning", "logged_errors", "serve"]
+
+# What clients would fetch or send elsewhere when they start.
+QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "CONTINUE_TELEMETRY_ENABLED": "0"}
 
 Find = Callable[[str], Path]
 """The folder of a client by its name in ``tests.clients.install``; skips the test without it."""
@@ -36,7 +42,8 @@ def client() -> Find:
         found = attempt(name)
         if isinstance(found, Path):
             return found
-        if install.IS_ASKED_FOR and not isinstance(found, install.Unsupported):
+        is_wrong = isinstance(found, install.OtherVersion)
+        if is_wrong or (install.IS_ASKED_FOR and not isinstance(found, install.Unsupported)):
             pytest.fail(f"{name}: {found}")
         pytest.skip(f"{name}: {found}")
 
@@ -67,6 +74,16 @@ def output(command: Sequence[object], home: Path, **env: str) -> str:
 def as_shell(text: str) -> str:
     """A recipe that ends in a command, as a script that takes more arguments for it."""
     return f'set -eu\n{text.rstrip()} "$@"\n'
+
+
+def recipe_of(server: Server, name: str) -> str:
+    return render_recipe(RECIPES[name], Served(server.url, MODEL.name, needs_key=False))
+
+
+def run_shell(recipe: str, place: Path, home: Path, *words: str, **env: str) -> str:
+    """Run a recipe for a shell, with more words for its last command, which is in ``place``."""
+    path = f"{place}:{os.environ['PATH']}"
+    return output(["sh", "-c", as_shell(recipe), "sh", *words], home, PATH=path, **QUIET, **env)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ Each lies in a folder of its own below ``MLXOSS_CLIENTS``, or ``.clients`` besid
 first test that needs it puts it there, and later runs find it. On one slow machine:
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
-- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (235 MB, 8 s),
+- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (405 MB, 8 s),
   ``codex`` (405 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
 skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
-or its Python is too new for the client.
+or its Python is too new for the client. It also fails where another version than the one wanted
+was installed: npm takes an older one, and says nothing, where Node is older than the newest wants.
 
 Those for Python bring only what the tests' own environment lacks. aider pins all that it uses, so
 it has an environment to itself.
@@ -41,6 +42,10 @@ class Unsupported(Absent):
     """A client for which this machine lacks Node, or has a Python that is too new."""
 
 
+class OtherVersion(Absent):
+    """A client that is here, but does not run, or is not of the version that was asked for."""
+
+
 @dataclass(frozen=True)
 class Client:
     """What ``install`` puts into a folder: ``packages``."""
@@ -55,6 +60,18 @@ def _npm(folder: Path, packages: Sequence[str]) -> None:
         raise Unsupported("Node and npm are not installed")
     quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
     _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
+
+
+def _claude(folder: Path, packages: Sequence[str]) -> None:
+    """It brings a program of its own: which Node is here does not matter for running it."""
+    _npm(folder, packages)
+    version = packages[0].rpartition("@")[2]
+    try:
+        said = _run([folder / "node_modules/.bin/claude", "--version"])
+    except (Absent, OSError) as error:
+        raise OtherVersion(f"Claude Code {version} does not run: {error}") from None
+    if said.split()[:1] != [version]:
+        raise OtherVersion(f"this is to be Claude Code {version}: {said.strip()}")
 
 
 def _pip_beside(folder: Path, packages: Sequence[str]) -> None:
@@ -78,8 +95,8 @@ def _pip(folder: Path, packages: Sequence[str]) -> None:
     _run([str(folder / "bin/python"), "-m", "pip", "install", *quiet, *packages])
 
 
-def _run(command: Sequence[str]) -> None:
-    """Run to its end; raises ``Absent`` with the last words of one that fails."""
+def _run(command: Sequence[str | Path]) -> str:
+    """What it prints, run to its end; raises ``Absent`` with the last words of one that fails."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -88,7 +105,8 @@ def _run(command: Sequence[str]) -> None:
     except subprocess.TimeoutExpired:
         raise Absent(f"{command[0]} took more than {LIMIT_S} s") from None
     if done.returncode:
-        raise Absent(f"{' '.join(command)}: {(done.stderr or done.stdout)[-600:]}")
+        raise Absent(f"{' '.join(map(str, command))}: {(done.stderr or done.stdout)[-600:]}")
+    return done.stdout
 
 
 CLIENTS = {
@@ -100,7 +118,7 @@ CLIENTS = {
     ),
     "continue": Client(_npm, ("@continuedev/cli@1",)),
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
-    "claude": Client(_npm, ("@anthropic-ai/claude-code@2",)),
+    "claude": Client(_claude, ("@anthropic-ai/claude-code@2.1.332",)),
     "codex": Client(_npm, ("@openai/codex@<1",)),
     "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }

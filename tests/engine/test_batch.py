@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -270,6 +272,45 @@ def test_a_model_that_raises_loses_the_batch_and_can_be_rebuilt(model: LanguageM
     backend.rebuild()
     request = make_request(random_prompt(33))
     assert run_batch(backend, [request])[0].ids == greedy_reference(model, request)
+
+
+class KeptFailure:
+    """What Metal does with work that was queued behind work that failed (MLX 0.32, ``device.cpp``):
+    it fails later, and the next one who uses or waits for the stream is told, once.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.kept = 0
+        for name in ("eval", "async_eval", "synchronize"):
+            patch.setattr(mx, name, self._telling(getattr(mx, name)))
+
+    def _telling(self, call: Callable[..., None]) -> Callable[..., None]:
+        def tell(*values: Any) -> None:
+            if self.kept:
+                self.kept -= 1
+                raise RuntimeError("[METAL] Command buffer execution failed: Insufficient Memory.")
+            call(*values)
+
+        return tell
+
+
+def test_a_failure_that_the_device_keeps_loses_one_batch_and_not_the_next(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = KeptFailure(monkeypatch)
+    backend = MlxBackend(model)
+    backend.insert(0, make_request(random_prompt(10)))
+    backend.step()
+    device.kept = 1
+    with pytest.raises(RuntimeError, match="Insufficient Memory"):
+        backend.step()
+    device.kept = 1  # of what was queued behind it
+    backend.rebuild()
+    request = make_request(random_prompt(33))
+    assert run_batch(backend, [request])[0].ids == greedy_reference(model, request)
+    device.kept = 1
+    backend.close()
+    assert device.kept == 0
 
 
 def test_close_gives_the_memory_of_caches_and_model_back(model: LanguageModel) -> None:

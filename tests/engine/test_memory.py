@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from mlxoss.engine.mlx.memory import Budget, budget_bytes, limit_reuse
+from mlxoss.engine.mlx.device import budget_bytes
+from mlxoss.engine.mlx.memory import Budget, limit_reuse
 
 
 def test_the_prefix_cache_gets_a_share_of_what_is_left() -> None:
@@ -21,7 +22,9 @@ def test_the_prefix_cache_gets_a_share_of_what_is_left() -> None:
 def test_memory_for_reuse_is_bounded() -> None:
     usual = mx.set_cache_limit(1 << 40)
     try:
-        limit_reuse()
+        limit_reuse(budget_bytes())
         assert 0 < mx.set_cache_limit(usual) <= 1 << 30
+        limit_reuse(1 << 30)  # memory_limit counts, where it is set
+        assert mx.set_cache_limit(usual) == 1 << 27
     finally:
         mx.set_cache_limit(usual)

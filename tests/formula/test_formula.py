@@ -1,87 +1,101 @@
-"""The formula against the lock, the plist and Homebrew's rules, as far as can be told here."""
+"""The formula by Homebrew's rules, the plist and the package it installs.
+
+Homebrew's own code loads and judges it where ``HOMEBREW_CODE`` names a checkout of Homebrew
+(on a Mac: ``HOMEBREW_CODE=$(brew --repository)``); elsewhere ``stand_in.rb`` loads it.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import os
 import plistlib
 import re
 import shutil
 import subprocess
-import sys
-import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+import mlxoss
 from mlxoss.service.spec import LABEL
 
 ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 FORMULA = ROOT / "Formula" / "mlxoss.rb"
-STUB = ROOT.parent / "shared" / "formula_stub.rb"
 TEXT = FORMULA.read_text()
 
-
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("resources", ROOT / "Formula" / "resources.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["resources"] = module
-    spec.loader.exec_module(module)
-    return module
+Loaded = dict[str, Any]
 
 
-resources = load_generator()
-LOCK = resources.Lock(tomllib.loads((ROOT / "uv.lock").read_text()))
+def run(words: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=600, check=False, env=environment
+    )
 
 
-def test_the_resources_are_those_of_the_lock() -> None:
-    assert resources.renew(TEXT, LOCK) == TEXT
+def brew(*words: str) -> subprocess.CompletedProcess[str]:
+    """Homebrew's command of the checkout that is named; skips where none is."""
+    code = os.environ.get("HOMEBREW_CODE")
+    if not code:
+        pytest.skip("HOMEBREW_CODE names no checkout of Homebrew")
+    quiet = {"HOMEBREW_NO_AUTO_UPDATE": "1", "HOMEBREW_NO_ANALYTICS": "1"}
+    return run([str(Path(code) / "bin" / "brew"), *words], HOMEBREW_DEVELOPER="1", **quiet)
 
 
-def test_every_block_is_pinned_and_sorted() -> None:
-    names = re.findall(r'^  resource "([^"]+)" do$', TEXT, re.MULTILINE)
-    assert names == sorted(set(names))
-    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
-    assert {"mlx", "mlx-metal", "mlx-lm", "openai-harmony", "sanic", "hatchling"} <= set(names)
-    assert "mlxoss" not in names
-    assert not [name for name in names if name.startswith("mlx-c")]  # Linux's backends
-    urls = re.findall(r'url "(https://[^"]+\.whl)",\n +using: :nounzip\n +sha256 "([^"]+)"', TEXT)
-    assert len(urls) == len(re.findall(r'url "[^"]+\.whl"', TEXT)) >= len(names)
-    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for _, digest in urls)
+def read(done: subprocess.CompletedProcess[str]) -> Loaded:
+    assert done.returncode == 0, done.stderr
+    loaded: Loaded = json.loads(done.stdout.splitlines()[-1])
+    if isinstance(loaded["plist"], str):
+        loaded["plist"] = plistlib.loads(loaded["plist"].encode())
+    return loaded
 
 
-def test_mlx_and_its_kernels_are_chosen_together_by_the_version_of_macos() -> None:
-    for name in ("mlx", "mlx-metal"):
-        block = TEXT.partition(f'  resource "{name}" do\n')[2].partition("\n  end\n")[0]
-        chosen = re.findall(r"    (on_\w+(?: :or_newer)?) do\n      url \S+macosx_(\d+)_0_", block)
-        assert chosen == [("on_sonoma", "14"), ("on_sequoia", "15"), ("on_tahoe :or_newer", "26")]
+def by_homebrew() -> Loaded:
+    return read(brew("ruby", str(HERE / "homebrew.rb"), str(FORMULA)))
 
 
-def test_a_wheel_is_chosen_as_pip_would() -> None:
-    def wheel(tags: str) -> dict[str, str]:
-        return {"url": f"https://x/a-1-{tags}.whl", "hash": f"sha256:{tags}"}
+def by_the_stand_in() -> Loaded:
+    ruby = shutil.which("ruby")
+    if ruby is None:
+        pytest.skip("there is no ruby here")
+    return read(run([ruby, str(HERE / "stand_in.rb"), str(FORMULA)]))
 
-    held = [
-        *("cp314-cp314t-macosx_14_0_arm64", "cp313-cp313-macosx_14_0_arm64"),
-        *("cp39-abi3-macosx_11_0_arm64", "cp314-cp314-macosx_15_0_arm64"),
-        *("cp314-cp314-macosx_14_0_x86_64", "py3-none-any"),
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return by_homebrew() if os.environ.get("HOMEBREW_CODE") else by_the_stand_in()
+
+
+def test_it_is_built_from_the_clone_that_it_lies_in(loaded: Loaded) -> None:
+    assert loaded["url"] == f"file://{ROOT}"
+    assert loaded["fetcher"] == "GitDownloadStrategy"
+    assert loaded["network"] is True
+    assert loaded["problems"] == []
+    assert set(loaded["needs"]) == {"python@3.14", "arm64 architecture", "macOS >= 14"}
+
+
+def test_it_has_the_version_of_the_package(loaded: Loaded) -> None:
+    """``brew upgrade`` goes by it."""
+    assert loaded["version"] == mlxoss.__version__
+
+
+def test_nothing_in_it_waits_to_be_filled_in() -> None:
+    addresses = re.findall(r"\w+://[^\s\"]+", TEXT)
+    assert addresses == [
+        "https://github.com/openai/gpt-oss",
+        *("file://#{File.dirname(__dir__)}",) * 2,
+        "http://127.0.0.1:8000/v1",
     ]
-    package = {"name": "a", "wheels": [wheel(tags) for tags in held]}
-    assert resources.wheel_for(package, 14).sha256 == "cp39-abi3-macosx_11_0_arm64"
-    assert resources.wheel_for(package, 15).sha256 == "cp314-cp314-macosx_15_0_arm64"
-    with pytest.raises(SystemExit, match="no wheel for macOS 14"):
-        resources.wheel_for({"name": "a", "wheels": [wheel(held[0])]}, 14)
+    assert not re.search(r"sha256|\b[0-9a-f]{40,}\b|resource ", TEXT)
 
 
 def test_the_order_of_stanzas_and_the_layout() -> None:
     order = [
-        *("include ", "desc ", "homepage ", "url ", "sha256 ", "license ", "head "),
-        *("depends_on ", "preserve_rpath", "resource ", "def install", "def caveats"),
-        *("service do", "test do"),
+        *("include ", "desc ", "homepage ", "url ", "version ", "license ", "head "),
+        *("depends_on arch", "depends_on macos", 'depends_on "python@', "preserve_rpath"),
+        *("allow_network_access!", "def install", "def caveats", "service do", "test do"),
     ]
     found = [re.search(rf"^  {re.escape(word)}", TEXT, re.MULTILINE) for word in order]
     places = [match.start() for match in found if match]
@@ -94,48 +108,44 @@ def test_the_order_of_stanzas_and_the_layout() -> None:
     assert TEXT.endswith("end\n")
     lines = TEXT.splitlines()
     assert not [line for line in lines if line != line.rstrip() or "\t" in line]
-    assert not [line for line in lines if len(line) > 118 and "https://" not in line]
+    assert not [line for line in lines if len(line) > 118]
 
 
-@pytest.fixture(scope="module")
-def declared() -> dict[str, Any]:
-    ruby = shutil.which("ruby")
-    if ruby is None:
-        pytest.skip("there is no ruby here")
-    if not STUB.exists():
-        pytest.skip("there is no stand-in for Homebrew's formula language beside the checkout")
-    done = subprocess.run(
-        [ruby, str(STUB), str(FORMULA)], capture_output=True, text=True, timeout=120, check=True
+def test_the_service_is_our_own_agent(loaded: Loaded) -> None:
+    theirs = loaded["plist"]
+    ours = plistlib.loads((ROOT / "launchd" / f"{LABEL}.plist").read_bytes())
+    program, *arguments = theirs["ProgramArguments"]
+    assert program.endswith("/opt/mlxoss/bin/mlxoss")
+    assert arguments == ours["ProgramArguments"][1:]
+    for key in ("Label", "RunAtLoad", "KeepAlive", "ProcessType", "ExitTimeOut"):
+        assert theirs[key] == ours[key], key
+    assert theirs["EnvironmentVariables"].keys() == ours["EnvironmentVariables"].keys()
+    assert theirs["StandardOutPath"] == theirs["StandardErrorPath"]
+
+
+def test_the_stand_in_says_what_homebrew_says() -> None:
+    theirs = by_homebrew()
+    prefix = theirs["plist"]["ProgramArguments"][0].removesuffix("/opt/mlxoss/bin/mlxoss")
+    ours = json.loads(json.dumps(by_the_stand_in()).replace("/opt/homebrew", prefix))
+    ours["needs"], theirs["needs"] = sorted(ours["needs"]), sorted(theirs["needs"])
+    assert ours == theirs
+
+
+def test_homebrews_cops_find_nothing() -> None:
+    done = brew("style", str(FORMULA))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no offenses" in done.stdout
+
+
+def test_homebrews_cops_look(tmp_path: Path) -> None:
+    """They would find two stanzas in the wrong order."""
+    moved = tmp_path / "Formula" / "mlxoss.rb"
+    moved.parent.mkdir()
+    line = "  depends_on arch: :arm64\n"
+    assert line in TEXT
+    moved.write_text(
+        TEXT.replace(line, "").replace("  preserve_rpath", f"{line}\n  preserve_rpath")
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def test_homebrew_would_read_what_is_meant(declared: dict[str, Any]) -> None:
-    assert declared["depends_on"] == [
-        ["python@3.14"],
-        [{"arch": "arm64"}],
-        [{"macos": "sonoma"}],
-    ]
-    assert declared["license"] == [["MIT"]]
-    assert "preserve_rpath" in declared
-    assert declared["test"] == [True]
-    names = [name for name, _ in declared["resource"]]
-    assert names == sorted(LOCK.runtime() | LOCK.build())
-
-
-def test_the_service_block_is_our_own_plist(declared: dict[str, Any]) -> None:
-    (service,) = declared["service"]
-    plist = plistlib.loads((ROOT / "launchd" / f"{LABEL}.plist").read_bytes())
-    assert service["name"] == [{"macos": plist["Label"]}]
-    program, *arguments = service["run"][0]
-    assert program.endswith("/bin/mlxoss")
-    assert "/opt/" in program
-    assert arguments == plist["ProgramArguments"][1:]
-    assert service["keep_alive"] == [
-        {"successful_exit": plist["KeepAlive"]["SuccessfulExit"]},
-    ]
-    assert service["process_type"] == [plist["ProcessType"].lower()]
-    assert service["stop_timeout"] == [plist["ExitTimeOut"]]
-    (environment,) = service["environment_variables"]
-    assert environment.keys() == plist["EnvironmentVariables"].keys()
+    done = brew("style", str(moved))
+    assert done.returncode != 0
+    assert "FormulaAudit/DependencyOrder" in done.stdout

@@ -97,11 +97,23 @@ def test_a_conversation_s_prompt_is_the_prefix_of_the_next(encoding: Encoding) -
     assert longer[: len(ids)] == ids
 
 
+def test_tools_stay_in_a_prompt_that_is_cut(encoding: Encoding) -> None:
+    brought = DeveloperText("Be brief.", (FunctionTool("late"),))
+    old, new = (UserText("old " * 100), FinalText("Yes.")), UserText("new")
+    whole = conversation(*old, brought, DeveloperText("Be kind."), new)
+    kept = render_prompt(encoding, conversation(brought, new))
+    assert render_prompt(encoding, whole, most_tokens=len(kept)) == kept
+    assert render_prompt(encoding, whole, most_tokens=len(kept) - 1) == kept
+    ids = render_prompt(encoding, whole)
+    assert render_prompt(encoding, whole, most_tokens=len(ids)) == ids
+
+
 HOSTILE: dict[str, Callable[[str], Conversation]] = {
     "user": lambda text: conversation(UserText(text)),
     "user name": lambda text: conversation(UserText("x", name=text)),
     "instructions": lambda text: conversation(instructions=text),
     "later developer text": lambda text: conversation(DeveloperText(text)),
+    "later tool": lambda text: conversation(DeveloperText(text, (FunctionTool(text, text),))),
     "reasoning": lambda text: conversation(Reasoning(text)),
     "preamble": lambda text: conversation(Preamble(text)),
     "final": lambda text: conversation(FinalText(text)),

@@ -196,6 +196,7 @@ def make_seat(leader: tuple[str, int], timeout_s: float = 30.0, **changes: Any) 
         "model": None,
         "memory_limit": None,
         "prefix_bytes": None,
+        "wired": "auto",
     }
     return Seat(**(fields | changes))
 

@@ -173,9 +173,10 @@ def test_thinking_is_for_those_who_ask(claude: anthropic.Anthropic) -> None:
         assert [block.type for block in message.content] == blocks
         if blocks[0] == "thinking":
             assert message.content[0].thinking == "They greet me."
-    message = create(claude, thinking={"type": "adaptive", "display": "omitted"})
-    assert message.content[0].thinking == ""
-    assert message.content[0].signature
+    for display in ("omitted", "updates"):
+        message = create(claude, thinking={"type": "adaptive", "display": display})
+        assert message.content[0].thinking == ""
+        assert message.content[0].signature
 
 
 def test_why_an_answer_ends(claude: anthropic.Anthropic) -> None:

@@ -266,6 +266,23 @@ def test_tools_that_are_added_can_be_called(place: Place) -> None:
     assert "type crm__lookup = () => any;" in place.prompt
 
 
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+def test_tools_that_are_added_later_leave_what_was_before(place: Place, kind: str) -> None:
+    first = place.post("/v1/responses", input=[USER], tools=[TOOL])
+    before = place.prompt
+    late = TOOL | {"name": "late"}
+    item = {"type": kind, "tools": [late, TOOL]}
+    place.post("/v1/responses", input=[item, USER], tools=[TOOL], previous_response_id=first["id"])
+    assert place.prompt.startswith(before)
+    brought = place.prompt[len(before) :]
+    assert brought.count("<|start|>developer<|message|># Tools\n\n## functions") == 1
+    assert brought.index("type late = () => any;") < brought.index("<|start|>user<|message|>Hello!")
+    assert "type lookup" not in brought
+    calls = place.post("/v1/responses", input=[USER, item], tool_choice="none")
+    assert calls["status"] == "completed"
+    assert "namespace functions" not in place.prompt
+
+
 def test_added_tools_are_checked(place: Place) -> None:
     for tools, param in (
         (5, "input[1].tools"),
@@ -403,6 +420,8 @@ def test_a_block_that_tells_nothing(place: Place) -> None:
     for block in (
         {"type": "tool_search_tool_result", "content": {"type": "x", "tool_references": []}},
         {"type": "compaction", "content": None},
+        {"type": "mcp_tool_listing", "mcp_server_name": "docs", "tools": [{"name": "find"}]},
+        {"type": "fallback", "content": "AAAA"},
     ):
         assert place.message(USER, say(block, answer), USER) == plain
     error = place.post(

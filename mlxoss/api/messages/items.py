@@ -14,9 +14,18 @@ from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.history.attachments import HOW_TO_GO_ON
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns, is_blank, is_wordless
+from mlxoss.api.history.tool_course import ToolCourse
 from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
+from mlxoss.api.messages.blocks import (
+    TOOL_CHANGES,
+    Block,
+    MessageParam,
+    Placed,
+    ResultBlock,
+    in_turns,
+)
 from mlxoss.api.messages.records import is_record, to_tool_name
-from mlxoss.api.messages.request import Block, MessageParam, ResultBlock
+from mlxoss.api.messages.tools import REFERENCE
 from mlxoss.harmony.conversation import (
     DeveloperText,
     FinalText,
@@ -32,6 +41,8 @@ from mlxoss.harmony.conversation import (
 _BLOCK_SEPARATOR = "\n"
 _SYSTEM_SEPARATOR = "\n\n"
 _FAILED = "Error: "
+_FOUND = "Found the function "
+_UNKNOWN = "There is no longer a function "
 
 _BILLING = "x-anthropic-billing-header:"
 """Claude Code begins its system prompt with this line for the servers of its maker. It is not
@@ -57,31 +68,26 @@ def issued_call_ids(messages: Sequence[MessageParam]) -> tuple[str, ...]:
 
 
 def to_items(
-    messages: Sequence[MessageParam], *, seal: ContentSeal, turns: ExactTurns
+    messages: Sequence[MessageParam], *, seal: ContentSeal, turns: ExactTurns, tools: ToolCourse
 ) -> tuple[Item, ...]:
-    """Everything after the system's text.
+    """Everything after the system's text; the places of ``tools`` are positions of turns.
 
     An answer of which ``turns`` knows the exact turn, and which says the same, becomes that
     turn. Of thinking that ``seal`` did not make its text is read, if it has any. Raises
     InvalidRequest, naming the block, for what is not text, and a result of no call.
     """
-    converter = _Converter(seal, turns, _Turns(messages))
-    return tuple(
-        item
-        for position in range(len(converter.conversation.all))
-        for item in converter.convert(position)
-    )
-
-
-_Placed = tuple[str, Block]
-"""A block and the field that it is in."""
+    converter = _Converter(seal, turns, tools, _Turns(messages))
+    places = range(len(converter.conversation.all))
+    last = tools.later.get(len(places))
+    items = (item for position in places for item in converter.convert(position))
+    return (*items, last) if last else tuple(items)
 
 
 class _Turns:
     """``all`` are the roles and blocks of the turns; ``loops`` are the calls among them."""
 
     def __init__(self, messages: Sequence[MessageParam]) -> None:
-        self.all = list(_in_turns(messages))
+        self.all = list(in_turns(messages))
         self.loops = ToolLoops(self._steps())
         answers = (i for i in range(len(self.all)) if self.is_answer(i))
         self.last_answer = max(answers, default=-1)
@@ -106,48 +112,46 @@ class _Turns:
                     yield CallResult(position, block.tool_use_id, param, where)
 
 
-def _in_turns(messages: Sequence[MessageParam]) -> Iterator[tuple[str, list[_Placed]]]:
-    """Messages of one role, one after the other, are one turn: clients may split them."""
-    role, blocks = "", list[_Placed]()
-    for position, message in enumerate(messages):
-        if message.role != role and blocks:
-            yield role, blocks
-            blocks = []
-        role = message.role
-        blocks += [
-            (f"messages[{position}].content[{i}]", block) for i, block in enumerate(message.content)
-        ]
-    if blocks:
-        yield role, blocks
-
-
 @dataclass(frozen=True, slots=True)
 class _Converter:
     """Knows the whole conversation: what a block becomes depends on those around it."""
 
     seal: ContentSeal
     turns: ExactTurns
+    tools: ToolCourse
     conversation: _Turns
 
     def convert(self, position: int) -> Sequence[Item]:
         role, blocks = self.conversation.all[position]
+        told = self.tools.later.get(position)
+        blocks = [placed for placed in blocks if placed[1].type not in TOOL_CHANGES]
         match role:
             case "system":
-                texts = [_text(block, param) for param, block in blocks]
-                return [DeveloperText(_BLOCK_SEPARATOR.join(texts))]
+                return list(self._system(blocks, told))
             case "user":
-                return list(self._user(blocks))
+                return list(self._user(blocks, told))
             case _:
-                return self._assistant(blocks, position)
+                turn = self._assistant(blocks, position)
+                return [told, *turn] if told else turn
 
-    def _user(self, blocks: Sequence[_Placed]) -> Iterator[Item]:
-        """The results first: they belong to the turn that is still open."""
+    def _system(self, blocks: Sequence[Placed], told: DeveloperText | None) -> Iterator[Item]:
+        texts = [_text(block, param) for param, block in blocks]
+        if told and told.text:
+            texts.append(told.text)
+        if texts or told:
+            yield DeveloperText(_BLOCK_SEPARATOR.join(texts), told.tools if told else ())
+
+    def _user(self, blocks: Sequence[Placed], told: DeveloperText | None) -> Iterator[Item]:
+        """The results first: they belong to the turn that is still open. Tools that they refer to
+        come right behind them."""
         texts: list[str] = []
         for param, block in blocks:
             if block.type == "tool_result":
                 yield self._result(block, param)
             else:
                 texts.append(_text(block, param))
+        if told:
+            yield told
         if texts:
             yield UserText(_BLOCK_SEPARATOR.join(texts))
 
@@ -155,11 +159,20 @@ class _Converter:
         name = self.conversation.loops.names.get(param)
         if name is None:
             raise invalid(f"{param}.tool_use_id", "no call before it has this id")
-        texts = [_text(part, f"{param}.content[{i}]") for i, part in enumerate(block.content or ())]
+        parts = enumerate(block.content or ())
+        texts = [self._result_text(part, f"{param}.content[{i}]") for i, part in parts]
         output = _BLOCK_SEPARATOR.join(texts)
         return FunctionResult(name, f"{_FAILED}{output}" if block.is_error else output)
 
-    def _assistant(self, blocks: Sequence[_Placed], position: int) -> Sequence[Item]:
+    def _result_text(self, part: ResultBlock, param: str) -> str:
+        if part.type != REFERENCE:
+            return _text(part, param)
+        if part.tool_name is None:
+            raise missing(f"{param}.tool_name")
+        is_known = part.tool_name in self.tools.known
+        return f"{_FOUND if is_known else _UNKNOWN}{part.tool_name}"
+
+    def _assistant(self, blocks: Sequence[Placed], position: int) -> Sequence[Item]:
         ids = [block.id for _, block in blocks if block.type == "tool_use"]
         is_over = position <= self.conversation.last_answer
         found = [self._turn_item(block, param, is_over=is_over) for param, block in blocks]

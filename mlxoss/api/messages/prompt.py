@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlxoss.api.errors import invalid
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns
+from mlxoss.api.history.tool_course import ToolCourse
+from mlxoss.api.messages.blocks import in_turns
 from mlxoss.api.messages.items import to_instructions, to_items
 from mlxoss.api.messages.request import (
     MessagesPromptFields,
@@ -16,6 +18,7 @@ from mlxoss.api.messages.request import (
     MessagesToolChoice,
     Thinking,
 )
+from mlxoss.api.messages.tools import follow
 from mlxoss.api.params import to_effort
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import ToolChoice, read_tool_choice
@@ -23,7 +26,6 @@ from mlxoss.api.turn_request import TurnRequest
 from mlxoss.api.turn_rules import final_body, needs_grammar, to_turn_rules
 from mlxoss.core import Effort
 from mlxoss.harmony.conversation import Conversation, ResponseFormat
-from mlxoss.harmony.grammar.rules import CallRule
 
 _LOW_BUDGET_TOKENS = 4096
 _MEDIUM_BUDGET_TOKENS = 16384
@@ -41,23 +43,14 @@ class Recalled:
 
 def to_conversation(request: MessagesPromptFields, known: Recalled) -> Conversation:
     """The conversation to answer. Raises InvalidRequest that names the block at fault."""
-    tools = request.tools or []
-    is_without = request.tool_choice is not None and request.tool_choice.type == "none"
-    return Conversation(
-        items=to_items(request.messages, seal=known.seal, turns=known.turns),
-        date=known.date,
-        instructions=to_instructions(request.system),
-        tools=() if is_without else tuple(tool.to_function() for tool in tools),
-        response_format=_to_response_format(request),
-        effort=_to_effort(request),
-    )
+    return _to_conversation(request, known, _follow_tools(request))
 
 
 def to_turn_request(request: MessagesRequest, known: Recalled) -> TurnRequest:
     """The turn that answers ``request``. Raises as above and as ``read_tool_choice``."""
-    conversation = to_conversation(request, known)
-    declared = [tool.to_rule(f"tools[{i}]") for i, tool in enumerate(request.tools or ())]
-    choice = _read_choice(request.tool_choice, declared)
+    tools = _follow_tools(request)
+    conversation = _to_conversation(request, known, tools)
+    choice = _read_choice(request.tool_choice, tools)
     is_single = bool(request.tool_choice and request.tool_choice.disable_parallel_tool_use)
     wanted, param = request.format_and_param
     return TurnRequest(
@@ -73,11 +66,30 @@ def to_turn_request(request: MessagesRequest, known: Recalled) -> TurnRequest:
             parallel_calls=not is_single,
             final_param=f"{param}.schema",
         ),
-        needs_grammar=needs_grammar(choice, declared, param if wanted else None),
+        needs_grammar=needs_grammar(choice, tools.calls, param if wanted else None),
     )
 
 
-def _read_choice(wanted: MessagesToolChoice | None, declared: Sequence[CallRule]) -> ToolChoice:
+def _follow_tools(request: MessagesPromptFields) -> ToolCourse:
+    return follow(request.tools or (), list(in_turns(request.messages)), request.chosen_tool)
+
+
+def _to_conversation(
+    request: MessagesPromptFields, known: Recalled, tools: ToolCourse
+) -> Conversation:
+    is_without = request.tool_choice is not None and request.tool_choice.type == "none"
+    shown = tools.hidden() if is_without else tools
+    return Conversation(
+        items=to_items(request.messages, seal=known.seal, turns=known.turns, tools=shown),
+        date=known.date,
+        instructions=to_instructions(request.system),
+        tools=shown.first,
+        response_format=_to_response_format(request),
+        effort=_to_effort(request),
+    )
+
+
+def _read_choice(wanted: MessagesToolChoice | None, tools: ToolCourse) -> ToolChoice:
     """Anthropic's words in OpenAI's."""
     value: Any = wanted and wanted.type
     match value:
@@ -85,8 +97,10 @@ def _read_choice(wanted: MessagesToolChoice | None, declared: Sequence[CallRule]
             value = "required"
         case "tool":
             assert wanted is not None
+            if wanted.name in tools.known - {call.name for call in tools.calls}:
+                raise invalid("tool_choice.name", f"a message removed the tool '{wanted.name}'")
             value = {"type": "function", "name": wanted.name}
-    return read_tool_choice(value, declared)
+    return read_tool_choice(value, tools.calls)
 
 
 def _to_response_format(request: MessagesPromptFields) -> ResponseFormat | None:

@@ -11,17 +11,23 @@ import json
 from collections.abc import Iterator, Mapping
 
 from mlxoss.api.history.attachments import to_note, to_text
+from mlxoss.core import JsonObject
 
 _CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
 _RESULT = "_tool_result"
 _COMPACTION = "compaction"
-_TOLD = ("title", "url", "text", "stdout", "stderr", "error_code", "content")
+_SILENT = frozenset({"mcp_tool_listing", "fallback"})
+"""A list of another server's tools, and where another model went on: nothing to tell."""
+_TOLD = (
+    *("title", "url", "text", "stdout", "stderr", "error_code", "content"),
+    *("tool_references", "tool_name"),
+)
 """The fields of results that are for the model; what is sealed is not."""
 
 
 def is_record(kind: str) -> bool:
     """Whether blocks of the type tell of what another server did."""
-    return kind in _CALLS or kind.endswith(_RESULT) or kind == _COMPACTION
+    return kind in _CALLS or kind.endswith(_RESULT) or kind in (_COMPACTION, *_SILENT)
 
 
 def to_tool_name(kind: str, name: str | None) -> str:
@@ -35,7 +41,18 @@ def put_record(block: object) -> object:
     if not isinstance(block, Mapping) or not isinstance(kind, str) or not is_record(kind):
         return block
     kept = {name: block[name] for name in ("type", "name") if name in block}
-    return {**kept, "text": "\n".join(filter(None, _tell(kind, block)))}
+    found = list(_references(block.get("content")))
+    content = {"content": found} if found else {}
+    return {**kept, **content, "text": "\n".join(filter(None, _tell(kind, block)))}
+
+
+def _references(content: object) -> Iterator[JsonObject]:
+    """What a search of tools found."""
+    found = content.get("tool_references") if isinstance(content, Mapping) else None
+    for one in found if isinstance(found, list) else ():
+        name = one.get("tool_name") if isinstance(one, Mapping) else None
+        if isinstance(name, str):
+            yield {"type": "tool_reference", "tool_name": name}
 
 
 def _tell(kind: str, block: Mapping[str, object]) -> Iterator[str]:
@@ -45,7 +62,7 @@ def _tell(kind: str, block: Mapping[str, object]) -> Iterator[str]:
         arguments = json.dumps(block.get("input"), ensure_ascii=False)
         yield f"Called the tool {block.get('name')}{where} with: {arguments}"
         return
-    lines = list(_lines(block.get("content")))
+    lines = [] if kind in _SILENT else list(_lines(block.get("content")))
     if lines and kind == _COMPACTION:
         yield "Summary of the conversation so far:\n"
     elif lines and block.get("is_error"):

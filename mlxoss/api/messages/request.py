@@ -11,87 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mlxoss.api.common import Stops, to_parts
+from mlxoss.api.common import Stops
 from mlxoss.api.errors import invalid, unsupported
 from mlxoss.api.messages.attachments import note_earlier
+from mlxoss.api.messages.blocks import Blocks, MessageParam
+from mlxoss.api.messages.tools import MessagesTool
 from mlxoss.api.other_fields import MESSAGES, refuse_other_fields
 from mlxoss.api.params import EffortWord, Refused
 from mlxoss.api.sampling import SamplingFields, check_sampling
-from mlxoss.api.turn_rules import function_rule
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import JsonObject
-from mlxoss.harmony.conversation import FunctionTool
-from mlxoss.harmony.grammar.rules import CallRule
-
-ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
-
-
-class ResultBlock(StrictModel):
-    """A block of any type in a tool's result; the converter takes text."""
-
-    type: str
-    text: str | None = None
-
-
-class Block(ResultBlock):
-    """A content block of any type; the converter takes the ones that a text model can read."""
-
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: ToolName | None = None
-    input: JsonObject | None = None
-    tool_use_id: str | None = None
-    content: Annotated[
-        list[ResultBlock] | None,
-        BeforeValidator(to_parts, json_schema_input_type=str | list[ResultBlock] | None),
-    ] = None
-    is_error: bool | None = None
-
-
-Blocks = Annotated[
-    list[Block],
-    BeforeValidator(to_parts, json_schema_input_type=str | list[Block]),
-]
-
-
-class MessageParam(StrictModel):
-    """A message; the converter checks what its role may hold."""
-
-    role: Literal["user", "assistant", "system"]
-    content: Blocks
-
-
-class MessagesTool(StrictModel):
-    """A tool that the client runs; with ``strict`` its input follows ``input_schema``."""
-
-    name: ToolName
-    type: str | None = None
-    description: str | None = None
-    input_schema: JsonObject | None = None
-    strict: bool | None = None
-    allowed_callers: list[str] | None = None
-
-    def check(self, param: str) -> None:
-        """Raises InvalidRequest for a tool that is not described by its own schema."""
-        if self.type not in (None, "custom"):
-            raise unsupported(f"{param}.type", f"this server has no tool '{self.type}'")
-        if self.input_schema is None:
-            raise invalid(f"{param}.input_schema", "a tool needs one")
-        if self.input_schema.get("type", "object") != "object":
-            raise invalid(f"{param}.input_schema.type", "a tool's input is always an 'object'")
-        if self.allowed_callers is not None and "direct" not in self.allowed_callers:
-            raise unsupported(f"{param}.allowed_callers", "the model alone calls tools here")
-
-    def to_function(self) -> FunctionTool:
-        """The tool as the prompt shows it."""
-        return FunctionTool(self.name, self.description, self.input_schema)
-
-    def to_rule(self, param: str) -> CallRule:
-        """What may be written to it; ``param`` is the tool's own field."""
-        where = f"{param}.input_schema"
-        return function_rule(self.name, self.input_schema, strict=self.strict, param=where)
 
 
 class MessagesToolChoice(StrictModel):
@@ -112,11 +41,15 @@ def _to_choice(value: Any) -> Any:
 
 
 class Thinking(StrictModel):
-    """``thinking``: whether to show it, and how long it may be."""
+    """``thinking``: whether to show it, and how long it may be.
+
+    With ``updates`` it stays hidden as with ``omitted``; what the model says between calls is text
+    in any case.
+    """
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
 
 
 class OutputFormat(StrictModel):
@@ -165,6 +98,12 @@ class MessagesPromptFields(StrictModel):
     mcp_servers: Refused = None
     thread: Refused = None
     compaction: Refused = None
+
+    @property
+    def chosen_tool(self) -> str | None:
+        """The tool that has to be called, if one is named."""
+        choice = self.tool_choice
+        return choice.name if choice is not None and choice.type == "tool" else None
 
     @property
     def format_and_param(self) -> tuple[OutputFormat | None, str]:
@@ -226,7 +165,7 @@ def _check_tools(request: MessagesPromptFields) -> None:
         if tool.name in seen:
             raise invalid(f"tools[{position}].name", f"the tool '{tool.name}' is declared twice")
         seen.add(tool.name)
-    if request.tool_choice and request.tool_choice.type == "tool" and not request.tool_choice.name:
+    if request.tool_choice and request.tool_choice.type == "tool" and not request.chosen_tool:
         raise invalid("tool_choice.name", "it has to name the tool")
 
 

@@ -6,7 +6,7 @@ become an ``ExactTurn`` where that matters: after the last final answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlxoss.api.history.encrypted_content import ContentSeal
@@ -45,20 +45,24 @@ class _Entry:
 
 
 def to_conversation_items(
-    history: Sequence[Item], items: Sequence[Item], *, seal: ContentSeal, turns: ExactTurns
+    history: Sequence[Item],
+    items: Sequence[Item],
+    *,
+    seal: ContentSeal,
+    turns: ExactTurns,
+    tools: Mapping[Hashable, harmony.DeveloperText] | None = None,
 ) -> tuple[str | None, tuple[harmony.Item, ...]]:
     """Leading system and developer text, if any, and everything after it.
 
-    ``items`` follow ``history`` and have passed ``check_items``. Of reasoning that ``seal`` did
+    ``items`` follow ``history`` and have passed ``check_items``; ``tools`` are told at the items of
+    these ids. Of reasoning that ``seal`` did
     not make its text or summary is read, if it has any. Raises InvalidRequest, naming
     ``input[i]``, for a compaction that ``seal`` did not make.
     """
     everything = [*history, *items]
-    first = next(
-        (i for i, item in enumerate(everything) if not _is_instruction(item)), len(everything)
-    )
+    first = count_leading(everything)
     leading = [item.text for item in everything[:first] if isinstance(item, MessageItem)]
-    converter = _Converter(everything, first_of_input=len(history), seal=seal)
+    converter = _Converter(everything, first_of_input=len(history), seal=seal, tools=tools or {})
     entries = [
         _Entry(everything[position], item)
         for position in range(first, len(everything))
@@ -66,6 +70,11 @@ def to_conversation_items(
     ]
     spliced = tuple(_splice(entries, turns))
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), spliced
+
+
+def count_leading(items: Sequence[Item]) -> int:
+    """How many of the items stand in front of the conversation: what it says comes behind them."""
+    return next((i for i, item in enumerate(items) if not _is_instruction(item)), len(items))
 
 
 def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
@@ -86,11 +95,17 @@ class _Converter:
     """Knows the whole conversation: what an item becomes depends on those around it."""
 
     def __init__(
-        self, everything: Sequence[Item], *, first_of_input: int, seal: ContentSeal
+        self,
+        everything: Sequence[Item],
+        *,
+        first_of_input: int,
+        seal: ContentSeal,
+        tools: Mapping[Hashable, harmony.DeveloperText],
     ) -> None:
         self._everything = everything
         self._first_of_input = first_of_input
         self._seal = seal
+        self._tools = tools
         self._loops = ToolLoops(self._steps())
         self._before_call = self._find_before_call()
         self._last_final = max(filter(self._is_final, range(len(everything))), default=-1)
@@ -121,8 +136,11 @@ class _Converter:
                 summary = self._seal.open_compaction(content, param=param)
                 return harmony.UserText(_SUMMARY_HEADING + summary)
 
-    def _record(self, item: RecordItem) -> harmony.UserText | harmony.FunctionResult | None:
-        """A text to the model, or what a tool elsewhere did: what tools say is no instruction."""
+    def _record(self, item: RecordItem) -> harmony.PlainItem | None:
+        """A text to the model, tools for it, or what a tool elsewhere did: what tools say is no
+        instruction."""
+        if item.id in self._tools:
+            return self._tools[item.id]
         if item.type == "agent_message":
             text = to_agent_text(item.fields)
             self._note_sealed(text)

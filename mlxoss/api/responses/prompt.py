@@ -53,8 +53,13 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
     inherited. Raises InvalidRequest that names the item at fault.
     """
     check_items(contents.history, contents.items)
+    is_without = request.tool_choice == "none"
     leading, items = to_conversation_items(
-        contents.history, contents.items, seal=contents.seal, turns=contents.turns
+        contents.history,
+        contents.items,
+        seal=contents.seal,
+        turns=contents.turns,
+        tools=None if is_without else tools.later,
     )
     verbosity = to_verbosity_line(request.text.verbosity if request.text else None)
     instructions = [text for text in (request.instructions, leading, verbosity) if text]
@@ -62,7 +67,7 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
         items=items,
         date=contents.date,
         instructions=_SEPARATOR.join(instructions) or None,
-        tools=() if request.tool_choice == "none" else tools.functions,
+        tools=() if is_without else tools.functions,
         response_format=request.response_format,
         effort=request.effort,
     )

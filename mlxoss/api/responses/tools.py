@@ -8,19 +8,21 @@ model: they are left out and named in ``ToolTable.dropped``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from mlxoss.api.errors import invalid, missing
+from mlxoss.api.history.tool_course import Added, CallableTool, ToolStep, follow_tools
 from mlxoss.api.params import FunctionName, flatten
 from mlxoss.api.responses.items import Item, RecordItem
+from mlxoss.api.responses.items_to_prompt import count_leading
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import StrictModel, read_later, to_param, validate
 from mlxoss.core import JsonObject
-from mlxoss.harmony.conversation import FunctionTool
+from mlxoss.harmony.conversation import DeveloperText, FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
 
 Location = tuple[int | str, ...]
@@ -102,12 +104,14 @@ class ToolName:
 class ToolTable:
     """What became of a request's tools.
 
-    ``functions`` are shown to the model, ``calls`` say what it may write to them, ``names``
-    by their names what they are to the client; ``public`` is the response's ``tools``;
+    ``functions`` are shown to the model in front, ``later`` the others behind the items of these
+    ids; ``calls`` say what it may write to them, ``names`` by their names what they are to the
+    client; ``public`` is the response's ``tools``;
     ``dropped`` are the types of the tools that were left out, in order.
     """
 
     functions: tuple[FunctionTool, ...] = ()
+    later: Mapping[Hashable, DeveloperText] = field(default_factory=lambda: MappingProxyType({}))
     calls: tuple[CallRule, ...] = ()
     names: Mapping[str, ToolName] = field(default_factory=lambda: MappingProxyType({}))
     public: tuple[JsonObject, ...] = ()
@@ -121,25 +125,32 @@ class _Entry:
     tool: FunctionTool
     call: CallRule
 
+    @property
+    def callable(self) -> CallableTool:
+        return CallableTool(self.tool, self.call)
+
 
 def read_tools(tools: Sequence[Any] | None, items: Sequence[Item] = ()) -> ToolTable:
     """Validate ``tools``. Raises InvalidRequest that names the tool.
 
-    Those that ``items`` add join them, unless their names are taken: the model knows all of a
-    conversation's tools from its beginning.
+    Those that ``items`` add join them, unless their names are taken: what leads the conversation
+    does so in front, the rest where it stands.
     """
     entries, public, dropped = _read(tools or (), ("tools",))
-    entries += _added(items, {entry.tool.name for entry in entries})
-    names: dict[str, ToolName] = {}
-    for entry in entries:
-        if entry.tool.name in names:
-            param = to_param((*entry.location, "name"))
-            raise invalid(param, f"the tool '{entry.tool.name}' is declared twice")
-        names[entry.tool.name] = entry.name
+    declared = _by_name(entries)
+    leading = count_leading(items)
+    first = declared | _added(items[:leading]) | declared
+    every = first | _added(items) | declared
+    steps = (
+        ToolStep(item.id, [Added(entry.callable) for entry in _entries_of(item)])
+        for item in items[leading:]
+    )
+    course = follow_tools([entry.callable for entry in first.values()], steps)
     return ToolTable(
-        functions=tuple(entry.tool for entry in entries),
-        calls=tuple(entry.call for entry in entries),
-        names=MappingProxyType(names),
+        functions=course.first,
+        later=course.later,
+        calls=course.calls,
+        names=MappingProxyType({name: entry.name for name, entry in every.items()}),
         public=tuple(public),
         dropped=tuple(dropped),
     )
@@ -154,14 +165,26 @@ def check_added_tools(item: RecordItem, location: Location) -> None:
         _read(tools or (), (*location, "tools"))
 
 
-def _added(items: Sequence[Item], taken: set[str]) -> list[_Entry]:
-    """The latest word on each tool that ``items`` add."""
+def _by_name(entries: Sequence[_Entry]) -> dict[str, _Entry]:
     found: dict[str, _Entry] = {}
-    for item in items:
-        if isinstance(item, RecordItem) and item.type in _ADDING:
-            entries, _, _ = _read(item.fields.get("tools") or (), ("input",))
-            found |= {entry.tool.name: entry for entry in entries}
-    return [entry for name, entry in found.items() if name not in taken]
+    for entry in entries:
+        if entry.tool.name in found:
+            param = to_param((*entry.location, "name"))
+            raise invalid(param, f"the tool '{entry.tool.name}' is declared twice")
+        found[entry.tool.name] = entry
+    return found
+
+
+def _added(items: Sequence[Item]) -> dict[str, _Entry]:
+    """The latest word on each tool that ``items`` add."""
+    return {entry.tool.name: entry for item in items for entry in _entries_of(item)}
+
+
+def _entries_of(item: Item) -> Sequence[_Entry]:
+    if not isinstance(item, RecordItem) or item.type not in _ADDING:
+        return ()
+    entries, _, _ = _read(item.fields.get("tools") or (), ("input",))
+    return entries
 
 
 def _read(

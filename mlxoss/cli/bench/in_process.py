@@ -10,6 +10,7 @@ from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.options import read_config
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import MlxossError
 
 if TYPE_CHECKING:
@@ -63,9 +64,13 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
 
 def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
-    from mlxoss.engine.mlx.raw_speed import decode_rate, wire_memory
+    from mlxoss.engine.mlx.raw_speed import decode_rate
+    from mlxoss.engine.mlx.wiring import wire_weights
 
-    wire_memory()
-    model = source.load(fp16=read_config({}).fp16)
+    config = read_config({})
+    wiring = choose_wiring_here(config.wired)
+    renew_wired(wiring)
+    model = source.load(fp16=config.fp16)
+    wire_weights(model, wiring)  # as the server does
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
     return LoadedModel(model, rounds, tokens)

@@ -1,7 +1,8 @@
 """What ``mlxoss connect`` prints: a recipe to a client. Pure text.
 
-``@URL@``, ``@BASE@`` (with ``/v1``), ``@MODEL@`` and ``@CONTEXT@`` (tokens) stand for the server's;
-``@KEY@`` for the key in a shell, ``@PY_KEY@``, ``@JS_KEY@`` and ``@CONTINUE_KEY@`` for it there.
+``@URL@``, ``@BASE@`` (with ``/v1``), ``@MODEL@`` and ``@CONTEXT@`` (tokens) stand for the server's,
+``@ANSWER@`` for what a client is to leave of the context for an answer; ``@KEY@`` for the key in a
+shell, ``@PY_KEY@``, ``@JS_KEY@`` and ``@CONTINUE_KEY@`` for it there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from mlxoss.cli.connect.facts import Served
 
 _KEY_NOTE = "The server needs an API key: mlxoss key create NAME, then export MLXOSS_API_KEY=..."
+
+_ANSWER_PART = 8
+"""Of the context. Claude Code leaves up to 20,000 tokens by itself, and 3,000 more in any case:
+with a context that is not much longer it finds every prompt too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ def render_recipe(recipe: Recipe, served: Served) -> str:
         "@BASE@": served.base,
         "@MODEL@": served.model,
         "@CONTEXT@": str(served.context_tokens),
+        "@ANSWER@": str(served.context_tokens // _ANSWER_PART),
         "@KEY@": served.key,
         "@PY_KEY@": 'os.environ["MLXOSS_API_KEY"]' if served.needs_key else '"none"',
         "@JS_KEY@": "process.env.MLXOSS_API_KEY" if served.needs_key else '"none"',
@@ -195,11 +201,13 @@ models:
     "claude": Recipe(
         "Claude Code, and clients of Anthropic's API",
         """
-# Anthropic's SDKs read the first two lines, Claude Code all.
+# Anthropic's SDKs read the first two lines, Claude Code all. Its auto mode has calls checked by
+# Anthropic's servers alone, so here it asks you instead, as with --permission-mode manual.
 export ANTHROPIC_BASE_URL=@URL@
 export ANTHROPIC_AUTH_TOKEN=@KEY@
 export ANTHROPIC_MODEL="@MODEL@"
 export CLAUDE_CODE_MAX_CONTEXT_TOKENS=@CONTEXT@
+export CLAUDE_CODE_MAX_OUTPUT_TOKENS=@ANSWER@
 export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
 claude
 """,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlxoss.cli.cluster.hosts import UNSET
 from mlxoss.cli.doctor.speed import check_speed
-from mlxoss.cli.memory import memory_limits, weights_bytes
+from mlxoss.cli.doctor.system import System, check_system, check_wired, read_system
+from mlxoss.cli.memory import weights_bytes
 from mlxoss.cli.status.view import View, read_view
 from mlxoss.cli.this_machine import (
     Machine,
@@ -20,7 +19,6 @@ from mlxoss.cli.this_machine import (
 )
 from mlxoss.cluster.group import find_group
 from mlxoss.config import Config
-from mlxoss.daemon.supervised import metal_problem
 from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.ranks.shard import shard_bytes
 from mlxoss.errors import ConfigError, ModelError, ServiceError
@@ -43,7 +41,6 @@ from mlxoss.service.job import Job
 from mlxoss.service.logtail import rotated
 from mlxoss.service.program import Program
 
-OLDEST_MACOS = 14
 _PATIENCE_S = 3.0
 
 
@@ -51,27 +48,13 @@ def examine(*, speed: bool = False) -> list[Check]:
     """Make all checks; raises ``ServiceError`` where there can be no service at all."""
     machine, view = this_machine(), read_view(_PATIENCE_S)
     look_where_it_looks(machine)
-    program = _program()
-    checks = [*check_system(sys.platform, platform.mac_ver()[0], platform.machine())]
-    checks += [check_program(program), *_settings(machine), *_hosts(machine), *_model(machine)]
+    program, system = _program(), read_system()
+    checks = [*check_system(system), check_program(program)]
+    checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
     checks += _service(machine, view, program)
     if speed:
         checks.append(check_speed(machine, view))
     return checks
-
-
-def check_system(system: str, macos: str, chip: str) -> Iterator[Check]:
-    """Whether this is a Mac that MLX runs on, and its GPU can be used."""
-    if system != "darwin":
-        yield Check("system", Level.SKIP, f"{system} on {chip}: macOS is what mlxoss is made for")
-        yield Check("metal", Level.SKIP, "there is Metal on macOS only")
-        return
-    fits = chip == "arm64" and int(macos.partition(".")[0] or 0) >= OLDEST_MACOS
-    remedy = None if fits else f"MLX needs Apple Silicon and macOS {OLDEST_MACOS} or newer."
-    level = Level.OK if fits else Level.FAIL
-    yield Check("system", level, f"macOS {macos} on {chip}", remedy)
-    problem = metal_problem()
-    yield Check("metal", Level.FAIL if problem else Level.OK, problem or "available")
 
 
 def _program() -> Program | ServiceError:
@@ -105,7 +88,7 @@ def _hosts(machine: Machine) -> Iterator[Check]:
         yield Check("hostfile", Level.OK, detail)
 
 
-def _model(machine: Machine) -> Iterator[Check]:
+def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
     try:
         config = machine.config()
         source = resolve_model(config.model, env=machine.env)
@@ -116,9 +99,11 @@ def _model(machine: Machine) -> Iterator[Check]:
         yield Check("model", Level.FAIL, str(error), "mlxoss models list")
         return
     yield Check("model", Level.OK, source.info.name)
+    told = view.report.get("memory") or {}
     if source.folder:
-        limit, total = memory_limits()
-        yield check_memory(_own_bytes(config, source.folder), limit, total)
+        limit = system.limit_bytes(told.get("limit_bytes"))
+        yield check_memory(_own_bytes(config, source.folder), limit, system.total_bytes)
+    yield check_wired(config.wired, system, told.get("wired_bytes"))
 
 
 def _own_bytes(config: Config, folder: Path) -> int:

@@ -29,7 +29,7 @@ def _rank(rank: JsonMapping) -> str:
         parts.append(f"pid {rank['pid']}")
     memory = rank.get("memory") or {}
     for key, size_bytes in memory.items():
-        if key in ("active_bytes", "peak_bytes"):
+        if key in ("active_bytes", "peak_bytes", "wired_bytes"):
             parts.append(f"{key.removesuffix('_bytes')} {to_bytes(size_bytes)}")
     if rank.get("silent_s", 0) >= _QUIET_S:
         parts.append(f"silent for {rank['silent_s']:.0f} s")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import mlx.core as mx
@@ -23,12 +24,12 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
     StepOutput,
 )
-from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs
+from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_once
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import StopSequences
-from mlxoss.engine.mlx.memory import give_back, wants_wiring
+from mlxoss.engine.mlx.memory import give_back
 from mlxoss.engine.mlx.model import (
     Caches,
     LanguageModel,
@@ -43,7 +44,9 @@ from mlxoss.engine.mlx.sampling import (
     to_token_logprob,
 )
 from mlxoss.engine.mlx.sequence import BatchRow, length_after
+from mlxoss.engine.mlx.wiring import unwire, wire_weights
 from mlxoss.engine.prefix_cache.cache import PrefixCache
+from mlxoss.engine.wiring import Wiring
 from mlxoss.errors import InvalidRequest, MemoryExceeded
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
@@ -97,6 +100,10 @@ class MlxBackend:
         self._paused: dict[int, BatchRow] = {}
         self._samplers = Samplers(entropy)
         self._generator = self._make_generator()
+
+    def wire(self, wiring: Wiring) -> None:
+        """Wire the weights if they are to be, until ``close``. Before anything else is done."""
+        wire_weights(self._model.network, wiring)
 
     @property
     def prefix_cache(self) -> PrefixCacheStatus:
@@ -246,8 +253,7 @@ class MlxBackend:
 
     def rebuild(self) -> None:
         """See ``Backend``."""
-        # Closed first: closing restores the wired limit that the next one raises again.
-        self._generator.close()
+        self._wait()
         self._rows.clear()
         self._prefilling.clear()
         # Whatever spoiled the batch may have been kept.
@@ -259,7 +265,8 @@ class MlxBackend:
         """See ``Backend``. The object is of no use afterwards."""
         self._generator.close()
         # The next step is already under way; its arrays are free only when it is done.
-        mx.synchronize(self._stream)
+        self._wait()
+        unwire()
         self._rows.clear()
         self._paused.clear()
         self._samplers.clear()
@@ -268,6 +275,15 @@ class MlxBackend:
         del self._generator, self._model
         give_back()
 
+    def _wait(self) -> None:
+        """Wait for all that is queued, and drop its failure.
+
+        Metal keeps one until somebody meets it, and what was queued behind work that failed fails
+        too, later: the next batch would meet that.
+        """
+        with suppress(RuntimeError):
+            mx.synchronize(self._stream)
+
     def _make_generator(self) -> GuardedGenerator:
         return GuardedGenerator(
             self._model,
@@ -275,7 +291,6 @@ class MlxBackend:
             prefill_batch_size=self._max_batch,
             prefill_step_size=self._prefill_step_tokens,
             stream=self._stream,
-            wires=wants_wiring(),
         )
 
     def _lengths(self, more: int) -> list[int]:
@@ -294,7 +309,11 @@ class MlxBackend:
         left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
-        return tokens if left is None else min(tokens, max(LEAST_TOKENS, left))
+        if left is not None:
+            tokens = min(tokens, max(LEAST_TOKENS, left), self._generator.longest_piece)
+        if mx.metal.is_available():
+            tokens = tokens_at_once(tokens, len(rows), known + tokens, self._model.args)
+        return tokens
 
     def cut(self, request: GenerationRequest) -> GenerationRequest:
         """``request`` with an answer that the memory holds."""

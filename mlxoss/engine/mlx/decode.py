@@ -44,6 +44,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from mlxoss.engine.capacity import tokens_at_once
 from mlxoss.engine.mlx.lm import (
     BatchGenerator,
     BatchKVCache,
@@ -54,6 +55,7 @@ from mlxoss.engine.mlx.lm import (
 from mlxoss.engine.mlx.logit_mask import LogitMask
 from mlxoss.engine.mlx.model import LayerCache, Network, Progress
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
+from mlxoss.engine.mlx.wiring import mlx_lm_without_wiring
 
 
 class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
@@ -80,6 +82,8 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         most: int = min(
             *(row.sure for row in self._rows()), *(most - done - 1 for most, done in lefts)
         )
+        if most > 0 and mx.metal.is_available():
+            most = tokens_at_once(1 + most, len(self.uids), _width(self), self.model.args) - 1
         return max(0, most)
 
     def take_due(self, uid: int) -> Progress | None:
@@ -253,10 +257,14 @@ def _put_in_order(caches: Sequence[LayerCache]) -> None:
             cache._temporal_order()
 
 
-def _padding(batch: PromptProcessingBatch | GenerationBatch) -> int:
+def _width(batch: PromptProcessingBatch | GenerationBatch) -> int:
     widths: list[int] = [c.size() for c in batch.prompt_cache if isinstance(c, BatchKVCache)]
+    return max(widths, default=0)
+
+
+def _padding(batch: PromptProcessingBatch | GenerationBatch) -> int:
     longest: int = max(map(len, batch.tokens), default=0)
-    return max(0, max(widths, default=0) - longest)
+    return max(0, _width(batch) - longest)
 
 
 class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
@@ -304,15 +312,12 @@ class _Layers:
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     """mlx-lm's ``BatchGenerator``; insert each sequence with its ``BatchRow`` as its processor.
 
-    It ``wires`` the memory that the device recommends, on Metal, only if told to.
+    It wires nothing: that is ``wiring``'s.
     """
 
-    def __init__(self, model: Network, *, wires: bool = True, **options: Any) -> None:
-        self._old_wired_limit: int | None
-        super().__init__(model, **options)
-        if not wires and self._old_wired_limit is not None:
-            mx.set_wired_limit(self._old_wired_limit)
-            self._old_wired_limit = None
+    def __init__(self, model: Network, **options: Any) -> None:
+        with mlx_lm_without_wiring():
+            super().__init__(model, **options)
         self._prompt_batch = _Prompts.empty(
             model, self.sampler, prefill_step_size=self.prefill_step_size
         )
@@ -332,10 +337,18 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     @property
     def shortest_piece(self) -> int | None:
         """How much of a prompt is left up to its end, or to where it is to be kept: the least."""
+        return min(self._pieces(), default=None)
+
+    @property
+    def longest_piece(self) -> int:
+        """The most, 0 if there is none."""
+        return max(self._pieces(), default=0)
+
+    def _pieces(self) -> list[int]:
         pieces = [each[0] for each in self._currently_processing]
         pieces += [each[1] for each in self._unprocessed_sequences]
         # The last id of each is a piece of its own, and no part of any chunk.
-        return min((len(own[0]) for own in pieces if len(own) > 1), default=None)
+        return [len(own[0]) for own in pieces if len(own) > 1]
 
     def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[LayerCache]]:
         """The ids that the caches of a sequence hold, and those caches, to be read at once."""

@@ -13,8 +13,9 @@ class LastLogits:
     """The model with float32 logits of the last position alone: ids (rows, n) to (rows, 1, ...).
 
     In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
-    It also keeps a sequence's rounding independent of the rows it shares a batch with. Only the
-    last position's are ever used, and the vocabulary is what an id costs most for.
+    On the CPU it also keeps a sequence's rounding independent of the rows it shares a batch with;
+    Metal picks its kernels by how many and how long they are, and these round differently. Only
+    the last position's are ever used, and the vocabulary is what an id costs most for.
 
     ``compiled`` is as for ``Forward``, by which gpt-oss runs; another model runs as it is.
     """
@@ -46,6 +47,11 @@ class LastLogits:
     def make_cache(self) -> Caches:
         """See ``Model``."""
         return self._model.make_cache()  # type: ignore[no-any-return]
+
+    @property
+    def network(self) -> Network:
+        """The mlx-lm model, which holds the weights."""
+        return self._model
 
     def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
         """The ids (rows,) that the next step feeds, given those chosen here by ``logits``."""

@@ -76,6 +76,7 @@ def _import_parts(*names: str) -> tuple[Any, ...]:
 
 
 if TYPE_CHECKING:
+    generators: Any
     from mlx_lm.generate import (
         BatchGenerator,
         GenerationBatch,
@@ -93,7 +94,7 @@ if TYPE_CHECKING:
     )
     from mlx_lm.models.switch_layers import _gather_sort, _scatter_unsort
 else:
-    _generate, gpt_oss, _activations, _base, _cache, _layers = _import_parts(
+    generators, gpt_oss, _activations, _base, _cache, _layers = _import_parts(
         "generate",
         "models.gpt_oss",
         "models.activations",
@@ -101,10 +102,10 @@ else:
         "models.cache",
         "models.switch_layers",
     )
-    BatchGenerator = _generate.BatchGenerator
-    GenerationBatch = _generate.GenerationBatch
-    PromptProcessingBatch = _generate.PromptProcessingBatch
-    StopSequences = _generate.StopSequences
+    BatchGenerator = generators.BatchGenerator
+    GenerationBatch = generators.GenerationBatch
+    PromptProcessingBatch = generators.PromptProcessingBatch
+    StopSequences = generators.StopSequences
     swiglu_oai = _activations.swiglu_oai
     create_attention_mask = _base.create_attention_mask
     BatchKVCache = _cache.BatchKVCache
@@ -113,6 +114,8 @@ else:
     RotatingKVCache = _cache.RotatingKVCache
     _gather_sort = _layers._gather_sort
     _scatter_unsort = _layers._scatter_unsort
+
+"""``generators`` is the module that the batches are from, whose names may be exchanged."""
 
 gather_sort = _gather_sort
 """Rows and expert numbers, sorted by expert, and the order that undoes it."""
@@ -131,6 +134,7 @@ __all__ = [
     "StopSequences",
     "create_attention_mask",
     "gather_sort",
+    "generators",
     "gpt_oss",
     "scatter_unsort",
     "swiglu_oai",

@@ -14,7 +14,6 @@ from mlxoss.engine.capacity import (
     Room,
     SequenceBytes,
     check_room,
-    device_bytes,
     expect_room,
     gigabytes,
     spare_bytes,
@@ -26,7 +25,6 @@ from mlxoss.errors import ModelError
 
 _REUSE_SHARE = 0.125
 _MOST_REUSE_BYTES = 1 << 30
-_WIRED_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +67,15 @@ class Budget:
         check_room(room)
 
 
-def budget_bytes() -> int:
-    """What the device can hold at a time.
-
-    Metal's recommended working set; without Metal three quarters of the machine's memory.
-    """
-    recommended = mx.device_info().get("max_recommended_working_set_size")
-    return device_bytes() if recommended is None else int(recommended)
-
-
-def limit_reuse() -> None:
+def limit_reuse(total_bytes: int) -> None:
     """Bound what MLX keeps of freed memory for reuse, for the whole process.
 
-    By default it may keep as much as the device can hold, which other programs would miss.
+    By default it may keep as much as the device can hold, which other programs would miss. Its
+    memory limit stays what it is: nothing is refused above it, but MLX then waits for the device
+    after every operation (0.32, ``transforms.cpp``). That ``total_bytes`` hold is admission's
+    affair.
     """
-    mx.set_cache_limit(min(_MOST_REUSE_BYTES, int(_REUSE_SHARE * budget_bytes())))
+    mx.set_cache_limit(min(_MOST_REUSE_BYTES, int(_REUSE_SHARE * total_bytes)))
 
 
 def give_back() -> None:
@@ -97,14 +89,6 @@ def give_back() -> None:
     mx.clear_cache()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def wants_wiring() -> bool:
-    """Whether the weights, once loaded, are so large a share that the system might page them out.
-
-    Wiring little memory gains nothing and has brought machines down (mlx issue 3186).
-    """
-    return mx.get_active_memory() > _WIRED_SHARE * budget_bytes()
 
 
 def make_room(model: LanguageModel, total_bytes: int, max_batch: int) -> Room:

@@ -15,12 +15,6 @@ from mlxoss.engine.capacity import PREFILL_TOKENS
 from mlxoss.engine.mlx.model import Model
 
 
-def wire_memory() -> None:
-    """Keep all that the GPU uses resident, as servers do; without Metal this does nothing."""
-    if mx.metal.is_available():
-        mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
-
-
 def prefill_rate(model: Model, tokens: int) -> float:
     """Tokens per second of a prompt of ``tokens``, up to the first token after it."""
     began = time.perf_counter()

@@ -84,7 +84,7 @@ class BatchRow:
     def needs_every_step(self) -> bool:
         """Whether each id is chosen in a step of its own, also where it is known beforehand.
 
-        A seeded row draws one random number per id, so that its text depends on nothing else.
+        A seeded row draws one random number per id, so that what it draws depends on nothing else.
         """
         return bool(self.processors) or self.is_seeded or self.wants_logprobs
 

@@ -25,6 +25,7 @@ from mlxoss.engine.ranks.messages import (
 )
 from mlxoss.engine.ranks.ring import join
 from mlxoss.engine.ranks.values import Seat
+from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ModelError
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -40,6 +41,8 @@ class Following:
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
+        self._wiring = choose_wiring_here(seat.wired)
+        renew_wired(self._wiring)
         self._group: Any = None
         self._model: Any = None
         self._backend: Any = None
@@ -89,12 +92,14 @@ class Following:
                 raise Divergence(f"rank 0 said {type(message).__name__}")
 
     def _load(self, fused: bool) -> Loaded | Failed:
-        from mlxoss.engine.mlx.memory import Budget, budget_bytes
+        from mlxoss.engine.mlx.device import budget_bytes, check_device
+        from mlxoss.engine.mlx.memory import Budget
         from mlxoss.engine.ranks.shard import load_part
 
         seat = self._seat
-        budget = Budget(seat.memory_limit or budget_bytes(), seat.prefix_bytes)
         try:
+            check_device()
+            budget = Budget(seat.memory_limit or budget_bytes(), seat.prefix_bytes)
             source = resolve_model(seat.model)
             self._model, loaded = load_part(source, budget, self._group, fused=fused)
         except ModelError as error:
@@ -114,6 +119,7 @@ class Following:
         self._backend = MlxBackend(
             logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes, lambda *_: self._cuts)
         )
+        self._backend.wire(self._wiring)
 
     def _insert(self, message: InsertSequence) -> None:
         request = GenerationRequest(

@@ -39,13 +39,12 @@ import logging
 import os
 import queue
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from mlxoss.engine.counters import read_mlx_memory
 from mlxoss.engine.mlx.model import Group
 from mlxoss.engine.ranks.channel import RankChannel
 from mlxoss.engine.ranks.listener import RankListener
@@ -228,6 +227,7 @@ class RankGroup:
             model=plan.model,
             memory_limit=plan.memory_limit,
             prefix_bytes=plan.prefix_bytes,
+            wired=plan.wired,
         )
 
     def _addresses(self) -> list[tuple[str, ...]]:
@@ -317,15 +317,3 @@ class RankGroup:
 
 def _show(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def read_mlx_memory() -> dict[str, int]:
-    """MLX's counters of this process in bytes, empty before MLX is imported. Any thread."""
-    mx: Any = sys.modules.get("mlx.core")
-    if mx is None or not hasattr(mx, "get_cache_memory"):
-        return {}
-    return {
-        "active_bytes": mx.get_active_memory(),
-        "peak_bytes": mx.get_peak_memory(),
-        "cache_bytes": mx.get_cache_memory(),
-    }

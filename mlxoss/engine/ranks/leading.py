@@ -30,6 +30,7 @@ from mlxoss.engine.ranks.messages import (
 from mlxoss.engine.ranks.probe import Sums, measure, read_sums
 from mlxoss.engine.ranks.ring import check_backend
 from mlxoss.engine.ranks.shard import load_part
+from mlxoss.engine.wiring import choose_wiring_here
 from mlxoss.errors import ModelError, NotANumber, RanksLost
 from mlxoss.harmony.boundaries import find_boundaries
 
@@ -77,6 +78,7 @@ def _load(
         prefixes=PrefixCache(prefix_bytes, cuts),
         room=room,
     )
+    inner.wire(choose_wiring_here(ranks.plan.wired))
     return LeadingBackend(ranks, inner, cuts, read_sums(model))
 
 

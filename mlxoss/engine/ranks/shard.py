@@ -94,7 +94,7 @@ def load_part(
 
     from mlxoss.engine.mlx.memory import limit_reuse
 
-    limit_reuse()
+    limit_reuse(budget.total_bytes)
     folder = source.find_folder()
     check_cut(folder, group.size())
     budget.check_weights(shard_bytes(folder, group.size()))

@@ -15,7 +15,7 @@ class Plan:
 
     ``backend`` is MLX's, ``envs`` are variables for every rank. A rank of which nothing is heard
     for ``timeout_s`` is lost, and so is a group that takes as long for one step. ``model``,
-    ``memory_limit`` and ``prefix_bytes`` are as the settings of those names.
+    ``memory_limit``, ``prefix_bytes`` and ``wired`` are as the settings of those names.
     """
 
     hosts: tuple[Host, ...]
@@ -25,6 +25,7 @@ class Plan:
     model: str | None
     memory_limit: int | None = None
     prefix_bytes: int | None = None
+    wired: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Seat:
     model: str | None
     memory_limit: int | None
     prefix_bytes: int | None
+    wired: str
 
     def to_line(self) -> bytes:
         """One line of JSON."""

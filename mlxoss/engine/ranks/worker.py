@@ -15,9 +15,10 @@ import threading
 import time
 from typing import NoReturn
 
+from mlxoss.engine.counters import read_mlx_memory
 from mlxoss.engine.ranks.channel import RankChannel, greet
 from mlxoss.engine.ranks.following import Divergence, Following
-from mlxoss.engine.ranks.group import BEATS, read_mlx_memory
+from mlxoss.engine.ranks.group import BEATS
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Message, Ready
 from mlxoss.engine.ranks.ring import free_addresses, read_versions
 from mlxoss.engine.ranks.values import Seat, parse_seat

@@ -1,4 +1,4 @@
-"""A model that makes one call of a tool, whatever it is asked, then ends its turn."""
+"""Models that make calls of tools, whatever they are asked, then end their turn."""
 
 from __future__ import annotations
 
@@ -25,6 +25,44 @@ def call(name: str, arguments: str | dict[str, Any]) -> str:
     return f"{THOUGHT}{header}<|message|>{text}<|call|>"
 
 
+_RESULT = "to=assistant<|channel|>commentary"
+
+
+@dataclass
+class Steps:
+    """Writes the next of ``steps`` for each result in the prompt, at last an answer."""
+
+    encoding: Encoding
+    steps: Sequence[str]
+    prompts: list[tuple[int, ...]] = field(default_factory=list)
+    written: list[Sequence[int]] = field(default_factory=list)
+
+    def __call__(self, request: GenerationRequest) -> Sequence[int]:
+        self.prompts.append(request.prompt_ids)
+        done = self.texts[-1].count(_RESULT)
+        step = self.steps[done] if done < len(self.steps) else final("Made it.")
+        self.written.append(to_ids(self.encoding, step))
+        return self.written[-1]
+
+    @property
+    def texts(self) -> list[str]:
+        """The prompts."""
+        return [self.encoding.decode(prompt) for prompt in self.prompts]
+
+    @property
+    def are_spliced(self) -> bool:
+        """Whether each prompt begins with the one before and all that was written then.
+
+        So the reasoning came back to the token, and what was computed can be used again.
+        """
+        before = [[*prompt, *ids] for prompt, ids in zip(self.prompts, self.written, strict=True)]
+        after = zip(before, self.prompts[1:], strict=False)
+        return all(list(prompt[: len(ids)]) == ids for ids, prompt in after)
+
+    def backend(self) -> ScriptedBackend:
+        return ScriptedBackend(self)
+
+
 @dataclass
 class OneCall:
     """Writes ``first`` until a tool's result is in the prompt, then an answer."""
@@ -35,7 +73,7 @@ class OneCall:
 
     def __call__(self, request: GenerationRequest) -> Sequence[int]:
         self.prompts.append(request.prompt_ids)
-        has_result = "to=assistant<|channel|>commentary" in self.last_prompt
+        has_result = _RESULT in self.last_prompt
         return to_ids(self.encoding, final("Made it.") if has_result else self.first)
 
     @property

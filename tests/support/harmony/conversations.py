@@ -104,6 +104,15 @@ WITHOUT_REASONING: dict[str, Conversation] = {
         UserText("Hi again"),
         instructions="Be brief.",
     ),
+    "later_tools": conversation(
+        UserText("Hi"),
+        FinalText("Hello."),
+        DeveloperText("Be brief.", (WEATHER,)),
+        UserText("Weather?"),
+        FunctionCall("search", "{}"),
+        FunctionResult("search", "Found it."),
+        DeveloperText("", (NOW,)),
+    ),
     "preamble": conversation(
         UserText("Weather?"),
         Preamble("Let me look."),

@@ -72,8 +72,8 @@ def to_official_message(item: Item) -> Message:
     """One item with every field of the header that ``docs/format.md`` shows."""
     raw: dict[str, object]
     match item:
-        case DeveloperText(text):
-            return _developer_message(text)
+        case DeveloperText(text, tools):
+            return _developer_message(text, tools)
         case UserText(text, name):
             raw = {"role": "user", "name": name, "content": text}
         case Preamble(text):

@@ -81,7 +81,8 @@ def _turn(rng: random.Random, names: list[str]) -> Iterator[Item]:
             yield Reasoning(_text(rng))
         yield FinalText(_text(rng))
     if rng.random() < 0.15:
-        yield DeveloperText(_text(rng))
+        late = [_tool(rng, f"late_{i}") for i in range(rng.choice([0, 0, 1, 2]))]
+        yield DeveloperText(_text(rng), tuple(late))
 
 
 def _text(rng: random.Random) -> str:

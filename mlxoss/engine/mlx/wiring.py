@@ -1,0 +1,85 @@
+"""Has MLX wire the weights and no more, and undoes it. The engine's thread, between two steps.
+
+mlx-lm's generators wire whatever MLX will ever allocate: caches, snapshots, memory kept for reuse.
+That has brought Macs down (mlx issue 3186: two streams whose prompt caches come and go, in
+minutes; without wiring never). Here it never runs (``mlx_lm_without_wiring``).
+
+How MLX wires (0.32, ``mlx/backend/metal/resident.cpp``): it takes allocations into residency sets
+while their sum stays within a limit, those that are there when the limit is raised and then each
+new one. One that does not fit is left out as a whole. With the limit at what the weights take,
+nothing that comes later fits, so the sets do not change until the model goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from mlxoss.engine.mlx.device import recommended_bytes
+from mlxoss.engine.mlx.lm import generators
+from mlxoss.engine.mlx.model import Network
+from mlxoss.engine.wiring import Wiring, note_wired, wired_bytes
+
+logger = logging.getLogger(__name__)
+
+_HEAP_BYTES = 1 << 20
+"""MLX's heap for its smallest buffers, an allocation from the start."""
+
+
+def wire_weights(network: Network, wiring: Wiring) -> None:
+    """Wire what MLX holds now, the weights of ``network``, if they are to be; the log tells.
+
+    Call when nothing else was allocated, and nothing is being computed.
+    """
+    recommended = recommended_bytes()
+    if recommended is None:
+        note_wired(None)
+        logger.info("the weights are not wired: only Metal wires memory")
+        return
+    if not wiring.wired:
+        note_wired(0)
+        logger.info("the weights are not wired: %s", wiring.why)
+        return
+    mx.synchronize()
+    mx.clear_cache()  # else memory kept for reuse takes the place of weights
+    active = mx.get_active_memory()
+    mx.set_wired_limit(min(active + _rounding_bytes(network), recommended))
+    wired = min(active, recommended)
+    note_wired(wired)
+    logger.info("%.2f GB of weights are wired: %s", wired / 1e9, wiring.why)
+
+
+def _rounding_bytes(network: Network) -> int:
+    """By how much the allocations may exceed what MLX counts of them: each is of whole pages.
+
+    Without it the last ones that are taken in, of any size, would be left out.
+    """
+    return _HEAP_BYTES + mmap.PAGESIZE * len(tree_flatten(network.parameters()))
+
+
+def unwire() -> None:
+    """Undo it; call before the weights go, so that no set changes as they do."""
+    if wired_bytes():
+        mx.set_wired_limit(0)
+    note_wired(None)
+
+
+@contextmanager
+def mlx_lm_without_wiring() -> Iterator[None]:
+    """Keep mlx-lm from wiring anything in the block, where its generators are made.
+
+    Their constructor calls a function of its module for it (mlx-lm 0.32.2, ``generate.py``), and no
+    argument says otherwise. Undoing it afterwards would have wired everything for a moment, at each
+    load and each lost batch.
+    """
+    theirs = generators.maybe_set_recommended_wired_limit
+    generators.maybe_set_recommended_wired_limit = lambda: None
+    try:
+        yield
+    finally:
+        generators.maybe_set_recommended_wired_limit = theirs
