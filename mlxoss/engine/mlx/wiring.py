@@ -1,8 +1,8 @@
 """Has MLX wire the weights and no more, and undoes it. The engine's thread, between two steps.
 
 mlx-lm's generators wire whatever MLX will ever allocate: caches, snapshots, memory kept for reuse.
-That has brought Macs down (mlx issue 3186: two streams whose prompt caches come and go, in
-minutes; without wiring never). Here it never runs (``mlx_lm_without_wiring``).
+That has panicked the kernels of Macs: under two streams whose prompt caches come and go within
+minutes, without wiring never. Here it never runs (``mlx_lm_without_wiring``).
 
 How MLX wires (0.32, ``mlx/backend/metal/resident.cpp``): it takes allocations into residency sets
 while their sum stays within a limit, those that are there when the limit is raised and then each
