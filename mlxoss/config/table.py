@@ -165,6 +165,20 @@ class Config:
             "on Macs with more than 16 GB.",
         ),
     )
+    fused_experts: bool = field(
+        default=True,
+        metadata=_about(
+            Switch(), "Multiply by an expert's gate and up projections at once: the same tokens."
+        ),
+    )
+    compiled_layers: bool = field(
+        default=True,
+        metadata=_about(
+            Switch(),
+            "Keep the graph of a decode step's layers instead of building it anew: the same "
+            "tokens; not among several hosts.",
+        ),
+    )
     prefix_cache_bytes: int | None = field(
         default=None,
         metadata=_about(

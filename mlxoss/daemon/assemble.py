@@ -230,6 +230,7 @@ def load_backend(
     """
     from mlxoss.engine.mlx.batch import MlxBackend
     from mlxoss.engine.mlx.device import budget_bytes, check_device
+    from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.memory import Budget, limit_reuse, make_room
     from mlxoss.engine.mlx.metal import computes_on_metal
     from mlxoss.engine.prefix_cache.cache import PrefixCache
@@ -243,16 +244,18 @@ def load_backend(
 
         others.reach.try_them()
         files.note()
-        return load_leading(others.ranks, source, budget, config.max_batch)
+        return load_leading(
+            others.ranks, source, budget, config.max_batch, fused=config.fused_experts
+        )
     limit_reuse(budget.total_bytes)
     has_metal = computes_on_metal()
     budget.check_footprint(source.footprint(has_metal=has_metal), config.max_batch)
     files.note()
-    model = source.load(fp16=config.fp16)
+    model = source.load(fp16=config.fp16, fused=config.fused_experts)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
     backend = MlxBackend(
-        model,
+        LastLogits(model, compiled=config.compiled_layers),
         max_batch=config.max_batch,
         prefixes=PrefixCache(limit_bytes, disk=disk),
         room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),

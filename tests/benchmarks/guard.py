@@ -31,7 +31,7 @@ from mlxoss.core import GenerationRequest, Grammar, SamplingParams
 from mlxoss.engine.backend import SequenceOutput, StepOutput
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
-from mlxoss.engine.mlx.model import LastLogits
+from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.sampling import LogitsProcessor, make_sampler
 from mlxoss.harmony.encoding import STOP_IDS, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler

@@ -18,7 +18,7 @@ from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
-from mlxoss.engine.mlx.model import LastLogits
+from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.reference.make_golden import to_transformers

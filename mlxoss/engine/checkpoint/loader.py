@@ -56,16 +56,16 @@ class ModelSource:
 
         return Footprint(read_config(read_demo_config()), DEMO_BYTES, 4)
 
-    def load(self, *, fp16: bool = False) -> LanguageModel:
+    def load(self, *, fp16: bool = False, fused: bool = True) -> LanguageModel:
         """Read the weights into memory. The engine's thread; seconds for a real model.
 
-        ``fp16`` is as for ``load_folder``. Raises ``ModelError`` when the files do not make up a
-        gpt_oss model after all, also where they have changed since they were found.
+        ``fp16`` and ``fused`` are as for ``load_folder``. Raises ``ModelError`` when the files do
+        not make up a gpt_oss model after all, also where they have changed since they were found.
         """
         if self.folder is not None:
             advice = "put its files back, or pull it anew; then `mlxoss restart`"
             read_checkpoint(self.folder, advice)
-        return load_folder(self.find_folder(), fp16=fp16)
+        return load_folder(self.find_folder(), fp16=fp16, fused=fused)
 
     def find_folder(self) -> Path:
         """The checkpoint's folder; the demo's is made if need be, or ``ModelError``."""
@@ -112,14 +112,15 @@ def resolve_model(
     return _source(model, snapshot, read_checkpoint(snapshot, _pull(model)))
 
 
-def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
+def load_folder(folder: Path, *, fp16: bool = False, fused: bool = True) -> LanguageModel:
     """Load a checkpoint folder, quantised or not. Never runs code from it.
 
-    With ``fp16`` bfloat16 becomes float16, unless that spoils the model; the log tells which.
+    With ``fp16`` bfloat16 becomes float16, unless that spoils the model; the log tells which. With
+    ``fused`` the experts' gate and up projections become one matrix.
     """
     from mlxoss.engine.checkpoint.weights import read_weights
 
-    model: LanguageModel = read_weights(folder)
+    model: LanguageModel = read_weights(folder, fused=fused)
     if not fp16:
         return model
     from mlxoss.engine.mlx.fp16 import has_bfloat16, recast
@@ -131,7 +132,7 @@ def load_folder(folder: Path, *, fp16: bool = False) -> LanguageModel:
         logger.warning("fp16: the model stays in bfloat16: in float16 %s", problem)
         del model
         give_back()
-        model = read_weights(folder)
+        model = read_weights(folder, fused=fused)
     else:
         logger.info("fp16: the model was recast from bfloat16 to float16")
     return model

@@ -6,18 +6,21 @@ gpt-oss has it, reads layer by layer, and refuses weights that are no numbers. T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+from mlx.nn.layers.quantized import quantize
 from mlx.utils import tree_flatten
-from mlx_lm.models import gpt_oss
-from mlx_lm.utils import load_model
 
+from mlxoss.core import JsonObject
 from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.checkpoint.folder import Checkpoint, read_any_checkpoint
 from mlxoss.engine.checkpoint.layout import Layout
+from mlxoss.engine.checkpoint.tensors import weight_files
+from mlxoss.engine.mlx.fuse import fuse_experts
+from mlxoss.engine.mlx.lm import gpt_oss
 from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import Network
 from mlxoss.errors import ModelError
@@ -32,11 +35,14 @@ Prepare = Callable[[Network], None]
 """Changes a model whose weights are not read yet."""
 
 
-def read_weights(folder: Path, prepare: Prepare = lambda model: None) -> Network:
+def read_weights(
+    folder: Path, prepare: Prepare = lambda model: None, *, fused: bool = True
+) -> Network:
     """The model in ``folder``, an mlx-lm model whose weights are all in memory.
 
-    ``prepare`` may cut or recast it beforehand. Layer by layer, so that no more than one layer is
-    there twice. Raises ``ModelError``, also for weights that are no finite numbers.
+    ``prepare`` may cut it beforehand; with ``fused`` its experts' gate and up projections are one.
+    Layer by layer, so that no more than one layer is there twice. Raises ``ModelError``, also for
+    weights that are no finite numbers.
     """
     checkpoint = read_any_checkpoint(folder, _ADVICE)
     try:
@@ -47,6 +53,8 @@ def read_weights(folder: Path, prepare: Prepare = lambda model: None) -> Network
         for name, part in _parts(model):
             mx.eval(part.parameters())
             _check_numbers(name, part)
+            if fused and part is not model:
+                fuse_experts(part)
     except (OSError, RuntimeError) as error:  # the disk's or the memory's
         raise ModelError(f"The model in {folder} cannot be loaded: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -65,23 +73,53 @@ def _in_one_sentence(error: BaseException) -> str:
 
 def _make(folder: Path, checkpoint: Checkpoint) -> Network:
     """The model with its arrays not evaluated yet."""
-
-    class Renamed(gpt_oss.Model):  # type: ignore[misc]
-        def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
-            named = _to_mlx_lm(weights, checkpoint)
-            sanitized: dict[str, mx.array] = super().sanitize(named)
-            return sanitized
-
-    model = load_model(
-        folder,
-        lazy=True,
-        strict=True,
-        model_config=checkpoint.to_mlx_lm(),
-        get_model_classes=lambda config: (Renamed, gpt_oss.ModelArgs),
-    )[0]
+    files = weight_files(folder, _ADVICE)
+    arrays: dict[str, mx.array] = {}
+    for file in files:
+        arrays.update(mx.load(str(file)))  # type: ignore[arg-type]
+    config = checkpoint.to_mlx_lm()
+    if config.get("model_file") is not None:
+        raise ValueError("it wants custom code (model_file), which is never run")
+    model: Network = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(config))
+    named = model.sanitize(_to_mlx_lm(arrays, checkpoint))
+    _quantise(model, named, config)
+    model.eval()
+    model.load_weights(list(named.items()), strict=True)
     if checkpoint.has_plain_experts and not computes_on_metal():
         model.set_dtype(mx.float32)  # MLX's gathered products know nothing else on a CPU
     return model
+
+
+def _quantise(model: Network, weights: Mapping[str, mx.array], config: JsonObject) -> None:
+    """Have the layers whose weights are quantised expect them, as ``config`` or they say."""
+    told = config.get("quantization") or config.get("quantization_config")
+    if not told:
+        return
+    own = told if "group_size" in told else {}
+
+    def choose(path: str, module: Network) -> bool | JsonObject:
+        if path in own:
+            return own[path]  # type: ignore[no-any-return]
+        if f"{path}.scales" not in weights or not hasattr(module, "to_quantized"):
+            return False
+        return _find_form(path, module.weight.shape[-1], weights)
+
+    quantize(model, class_predicate=choose)
+
+
+_BLOCKS = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
+"""MLX's modes whose scales are bytes, each by its bits and the width of a block."""
+
+
+def _find_form(path: str, width: int, weights: Mapping[str, mx.array]) -> JsonObject:
+    """How a matrix with rows of ``width`` is packed, by its shapes and types."""
+    scales = weights[f"{path}.scales"]
+    group_size = width // scales.shape[-1]
+    bits = weights[f"{path}.weight"].shape[-1] * 32 // width
+    mode = "affine" if scales.dtype != mx.uint8 else _BLOCKS.get((bits, group_size))
+    if mode is None:
+        raise ValueError(f"{path} is packed in {bits} bits in blocks of {group_size}")
+    return {"group_size": group_size, "bits": bits, "mode": mode}
 
 
 def _to_mlx_lm(weights: dict[str, mx.array], checkpoint: Checkpoint) -> dict[str, mx.array]:

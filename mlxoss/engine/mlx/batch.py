@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import mlx.core as mx
-from mlx_lm.generate import StopSequences
 
 from mlxoss.core import FinishReason, GenerationRequest, TokenOutput
 from mlxoss.engine.backend import (
@@ -27,9 +26,11 @@ from mlxoss.engine.backend import (
 from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_once
 from mlxoss.engine.mlx.decode import GuardedGenerator
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
+from mlxoss.engine.mlx.last_logits import LastLogits
+from mlxoss.engine.mlx.lm import StopSequences
 from mlxoss.engine.mlx.memory import give_back
 from mlxoss.engine.mlx.metal import computes_on_metal
-from mlxoss.engine.mlx.model import LanguageModel, LastLogits, Progress
+from mlxoss.engine.mlx.model import LanguageModel, Progress
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
 from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,

@@ -43,10 +43,15 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
-from mlx_lm.models.cache import BatchKVCache, BatchRotatingKVCache
 
 from mlxoss.engine.capacity import tokens_at_once
+from mlxoss.engine.mlx.lm import (
+    BatchGenerator,
+    BatchKVCache,
+    BatchRotatingKVCache,
+    GenerationBatch,
+    PromptProcessingBatch,
+)
 from mlxoss.engine.mlx.logit_mask import LogitMask
 from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LayerCache, Network, Progress

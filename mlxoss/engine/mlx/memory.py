@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 
 import mlx.core as mx
-from mlx_lm.models.cache import RotatingKVCache
 
 from mlxoss.engine.capacity import (
     Footprint,
@@ -20,6 +19,7 @@ from mlxoss.engine.capacity import (
     spare_bytes,
     step_bytes,
 )
+from mlxoss.engine.mlx.lm import RotatingKVCache
 from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LanguageModel
 from mlxoss.errors import ModelError

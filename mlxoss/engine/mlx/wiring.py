@@ -16,13 +16,12 @@ import logging
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from mlxoss.engine.mlx.device import recommended_bytes
+from mlxoss.engine.mlx.lm import generators
 from mlxoss.engine.mlx.model import Network
 from mlxoss.engine.wiring import Wiring, note_wired, wired_bytes
 
@@ -78,10 +77,9 @@ def mlx_lm_without_wiring() -> Iterator[None]:
     argument says otherwise. Undoing it afterwards would have wired everything for a moment, at each
     load and each lost batch.
     """
-    module: Any = import_module("mlx_lm.generate")
-    theirs = module.maybe_set_recommended_wired_limit
-    module.maybe_set_recommended_wired_limit = lambda: None
+    theirs = generators.maybe_set_recommended_wired_limit
+    generators.maybe_set_recommended_wired_limit = lambda: None
     try:
         yield
     finally:
-        module.maybe_set_recommended_wired_limit = theirs
+        generators.maybe_set_recommended_wired_limit = theirs

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache, RotatingKVCache
 
+from mlxoss.engine.mlx.lm import KVCache, RotatingKVCache
 from mlxoss.engine.mlx.model import LayerCache
 
 Pair = tuple[mx.array, mx.array]

@@ -55,8 +55,8 @@ class Following:
             case Join(addresses):
                 seat = self._seat
                 self._group = join(seat.backend, seat.rank, addresses, seat.rdma, seat.timeout_s)
-            case LoadShard():
-                return self._load()
+            case LoadShard(fused):
+                return self._load(fused)
             case Begin(max_batch, prefix_bytes):
                 self._begin(max_batch, prefix_bytes)
             case UnloadShard():
@@ -91,7 +91,7 @@ class Following:
             case _:
                 raise Divergence(f"rank 0 said {type(message).__name__}")
 
-    def _load(self) -> Loaded | Failed:
+    def _load(self, fused: bool) -> Loaded | Failed:
         from mlxoss.engine.mlx.device import budget_bytes, check_device
         from mlxoss.engine.mlx.memory import Budget
         from mlxoss.engine.ranks.shard import load_part
@@ -100,7 +100,8 @@ class Following:
         try:
             check_device()
             budget = Budget(seat.memory_limit or budget_bytes(), seat.prefix_bytes)
-            self._model, loaded = load_part(resolve_model(seat.model), budget, self._group)
+            source = resolve_model(seat.model)
+            self._model, loaded = load_part(source, budget, self._group, fused=fused)
         except ModelError as error:
             return Failed(str(error), is_model=True)
         return loaded

@@ -35,14 +35,16 @@ from mlxoss.errors import ModelError, NotANumber, RanksLost
 from mlxoss.harmony.boundaries import find_boundaries
 
 
-def load_leading(ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
+def load_leading(
+    ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int, *, fused: bool = True
+) -> Backend:
     """Load the model on all ranks; what all of them have room for is what there is.
 
     Starts them the first time, and ends them where the model cannot be loaded, so that no machine
     keeps its part. Raises ``ModelError`` and ``RanksLost``. The engine's thread.
     """
     try:
-        return _load(ranks, source, budget, max_batch)
+        return _load(ranks, source, budget, max_batch, fused)
     except RanksLost:
         raise
     except Exception:
@@ -50,11 +52,13 @@ def load_leading(ranks: RankGroup, source: ModelSource, budget: Budget, max_batc
         raise
 
 
-def _load(ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int) -> Backend:
+def _load(
+    ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int, fused: bool
+) -> Backend:
     check_backend(ranks.plan.backend)
     ranks.start()
-    ranks.tell(LoadShard())
-    model, own = load_part(source, budget, ranks.group)
+    ranks.tell(LoadShard(fused))
+    model, own = load_part(source, budget, ranks.group, fused=fused)
     parts = [own, *ranks.ask()]
     for rank, part in enumerate(parts):
         if part.model != own.model:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from mlxoss.engine.mlx.model import (
-    Group,
-    LanguageModel,
-    LastLogits,
-    LayerCache,
-    Network,
-)
+from mlxoss.engine.mlx.last_logits import LastLogits
+from mlxoss.engine.mlx.model import Group, LanguageModel, LayerCache
 
 
 class LeadingLogits(LastLogits):
@@ -35,14 +30,9 @@ class FollowingLogits(LeadingLogits):
 
     chooses = False
 
-    def __init__(self, model: Network, group: Group) -> None:
-        super().__init__(model, group)
-        self._hidden = model.model
-
     def __call__(self, inputs: mx.array, cache: LayerCache = None) -> mx.array:
         """See ``Model``."""
-        hidden: mx.array = self._hidden(inputs, cache)[:, -1:]
-        return hidden
+        return self.last_hidden(inputs, cache)
 
     def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
         """See ``LastLogits``."""

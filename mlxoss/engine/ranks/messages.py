@@ -36,7 +36,9 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class LoadShard:
-    """Read the shard into memory; answered by ``Loaded``."""
+    """Read the shard into memory, the experts ``fused`` or not; answered by ``Loaded``."""
+
+    fused: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,9 @@ def read_contents(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load_part(source: ModelSource, budget: Budget, group: Group) -> tuple[Any, Loaded]:
+def load_part(
+    source: ModelSource, budget: Budget, group: Group, *, fused: bool = True
+) -> tuple[Any, Loaded]:
     """This rank's part of the model, and what rank 0 needs to know of it.
 
     Raises ``ModelError`` where it cannot be cut so, is too large, or cannot be read.
@@ -96,16 +98,16 @@ def load_part(source: ModelSource, budget: Budget, group: Group) -> tuple[Any, L
     folder = source.find_folder()
     check_cut(folder, group.size())
     budget.check_weights(shard_bytes(folder, group.size()))
-    model = load_shard(folder, group)
+    model = load_shard(folder, group, fused=fused)
     room = budget.total_bytes - mx.get_active_memory()
     return model, Loaded(room, budget.spare_bytes(), read_contents(folder))
 
 
-def load_shard(folder: Path, group: Group) -> Any:
+def load_shard(folder: Path, group: Group, *, fused: bool = True) -> Any:
     """This rank's part of the model in ``folder``, in memory, as an mlx-lm model.
 
     Layer by layer, so that no more than one whole layer is there beside what was cut.
     """
     from mlxoss.engine.checkpoint.weights import read_weights
 
-    return read_weights(folder, lambda model: model.shard(group))
+    return read_weights(folder, lambda model: model.shard(group), fused=fused)

@@ -83,4 +83,12 @@ def _read_weights(model: Any) -> dict[str, mx.array]:
         # The scales of MXFP4 have no type of floats of their own; those of the others have.
         dtype = mx.float32 if scales.dtype == mx.uint8 else scales.dtype
         weights[f"{name}.weight"] = mx.dequantize(packed, scales, biases, **form, dtype=dtype)
-    return weights
+    return {name: value for each in weights.items() for name, value in _split(*each)}
+
+
+def _split(name: str, value: mx.array) -> list[tuple[str, mx.array]]:
+    """The projections that the loader made one of."""
+    if "gate_up_proj" not in name:
+        return [(name, value)]
+    gate, up = mx.split(value, 2, axis=1)
+    return [(name.replace("gate_up_", "gate_"), gate), (name.replace("gate_up_", "up_"), up)]

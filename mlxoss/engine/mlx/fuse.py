@@ -1,0 +1,58 @@
+"""An expert's gate and up projections as one matrix: one multiplication instead of two a layer.
+
+The rows of a product do not depend on each other, so each value is what it was, to the bit.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+from mlx.nn.layers.base import Module
+
+from mlxoss.engine.mlx.lm import gather_sort, scatter_unsort
+from mlxoss.engine.mlx.model import Network
+
+SORTED_PAIRS = 64
+"""From so many pairs of a token and an expert on they are sorted by expert, as mlx-lm does."""
+
+_PARTS = ("weight", "scales", "biases", "bias")
+
+
+class FusedExperts(Module):
+    """mlx-lm's ``SwitchGLU`` with the gate's rows before the up projection's.
+
+    ``gate_up_proj`` is one of mlx-lm's expert layers, of (experts, 2 * inner, hidden).
+    """
+
+    def __init__(self, experts: Network) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        gate, up = experts.gate_proj, experts.up_proj
+        for name in _PARTS:
+            if gate.get(name) is not None:
+                gate[name] = mx.concatenate([gate[name], up[name]], axis=1)
+        self.gate_up_proj = gate
+        self.down_proj = experts.down_proj
+        self.activation = experts.activation
+
+    def __call__(self, x: mx.array, indices: mx.array) -> mx.array:
+        """As ``SwitchGLU``: hidden states (rows, n, hidden) and the experts (rows, n, chosen) of
+        each to what each of these makes of it (rows, n, chosen, hidden)."""
+        x = mx.expand_dims(x, (-2, -3))
+        is_sorted = indices.size >= SORTED_PAIRS
+        experts = indices
+        if is_sorted:
+            x, experts, order = gather_sort(x, indices)
+        gate, up = mx.split(self.gate_up_proj(x, experts, sorted_indices=is_sorted), 2, axis=-1)
+        y = self.down_proj(self.activation(up, gate), experts, sorted_indices=is_sorted)
+        if is_sorted:
+            y = scatter_unsort(y, order, indices.shape)
+        found: mx.array = y.squeeze(-2)
+        return found
+
+
+def fuse_experts(layer: Network) -> None:
+    """Fuse a layer's experts, in memory afterwards; gate and up projections are there twice
+    meanwhile, and then no longer. A rank's part is cut before."""
+    layer.mlp.experts = FusedExperts(layer.mlp.experts)
+    mx.eval(layer.parameters())
+    # Kept for reuse they would add up layer by layer.
+    mx.clear_cache()

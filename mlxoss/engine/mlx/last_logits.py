@@ -1,0 +1,58 @@
+"""A model as the batch runs it: its last position's logits and nothing else."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from mlxoss.engine.mlx.forward import Forward
+from mlxoss.engine.mlx.lm import gpt_oss
+from mlxoss.engine.mlx.model import Caches, LanguageModel, LayerCache, Network
+
+
+class LastLogits:
+    """The model with float32 logits of the last position alone: ids (rows, n) to (rows, 1, ...).
+
+    In bfloat16, log probabilities near -10 are 0.06 apart: too coarse to report or to sample by.
+    On the CPU it also keeps a sequence's rounding independent of the rows it shares a batch with;
+    Metal picks its kernels by how many and how long they are, and these round differently. Only
+    the last position's are ever used, and the vocabulary is what an id costs most for.
+
+    ``compiled`` is as for ``Forward``, by which gpt-oss runs; another model runs as it is.
+    """
+
+    chooses = True
+    """Whether what is chosen by its output counts."""
+
+    def __init__(self, model: LanguageModel, *, compiled: bool = True) -> None:
+        self._model: Network = model
+        self.args = model.args
+        is_known = isinstance(model, gpt_oss.Model)
+        self._forward = Forward(model, compiled=compiled) if is_known else None
+
+    def __call__(self, inputs: mx.array, cache: LayerCache = None) -> mx.array:
+        """See ``Model``."""
+        if self._forward is None:
+            logits = self._model(inputs, cache=cache)[:, -1:]
+        else:
+            logits = self._model.lm_head(self.last_hidden(inputs, cache))
+        logits32: mx.array = logits.astype(mx.float32)
+        return logits32
+
+    def last_hidden(self, inputs: mx.array, cache: LayerCache = None) -> mx.array:
+        """What gpt-oss's head is applied to: ids (rows, n) to (rows, 1, hidden)."""
+        assert self._forward is not None
+        hidden: mx.array = self._model.model.norm(self._forward(inputs, cache)[:, -1:])
+        return hidden
+
+    def make_cache(self) -> Caches:
+        """See ``Model``."""
+        return self._model.make_cache()  # type: ignore[no-any-return]
+
+    @property
+    def network(self) -> Network:
+        """The mlx-lm model, which holds the weights."""
+        return self._model
+
+    def agree(self, ids: mx.array, logits: mx.array) -> mx.array:
+        """The ids (rows,) that the next step feeds, given those chosen here by ``logits``."""
+        return ids

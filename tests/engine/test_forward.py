@@ -1,0 +1,129 @@
+"""The forward pass of our own computes what mlx-lm's modules do, to the bit."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from mlx.utils import tree_flatten
+
+from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx.forward import Forward
+from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache
+from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
+from tests.support.engine.harness import SMALL_VOCAB
+
+SIZE = TinyModel(vocab_size=SMALL_VOCAB)
+DEEP = TinyModel(vocab_size=SMALL_VOCAB, layers=6)
+FORMATS = {
+    "float32": None,
+    "mxfp4 and 8 bits": (8, "mixed", "bfloat16"),
+    "mxfp4": (4, "mxfp4", "bfloat16"),
+    "4 bits": (4, "affine", "bfloat16"),
+}
+LENGTHS = (40, 1, 3, 1, 100, 1, 5, 1)
+"""Of inputs one after the other: prefill, steps, forced runs, and through the sliding window."""
+
+Pass = Callable[[mx.array, list[Any]], mx.array]
+
+
+@pytest.fixture(scope="module", params=list(FORMATS.values()), ids=list(FORMATS))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = write_checkpoint(tmp_path_factory.mktemp("base"), SIZE)
+    if request.param is None:
+        return base
+    bits, mode, dtype = request.param
+    where = tmp_path_factory.mktemp("quantised")
+    return write_quantised(where, base, bits=bits, mode=mode, dtype=dtype)
+
+
+def run(
+    forward: Pass, cache: list[Any], rows: int, lengths: Sequence[int] = LENGTHS
+) -> Iterator[mx.array]:
+    rng = random.Random(rows)
+    for length in lengths:
+        ids = [[rng.randrange(SMALL_VOCAB) for _ in range(length)] for _ in range(rows)]
+        hidden = forward(mx.array(ids), cache)
+        mx.eval(hidden)
+        yield hidden
+
+
+def batch_cache(model: Any, rows: int) -> list[Any]:
+    """The caches of a batch, which have masks for rows of any length."""
+    padding = [0] * rows
+    return [
+        BatchKVCache(padding) if isinstance(own, KVCache) else BatchRotatingKVCache(128, padding)
+        for own in model.make_cache()
+    ]
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_every_bit_is_mlx_lms(folder: Path, rows: int) -> None:
+    stock: Any = load_folder(folder, fused=False)
+    wanted = list(run(stock.model, stock.make_cache(), rows))
+    for fused, compiled in itertools.product((False, True), repeat=2):
+        model: Any = load_folder(folder, fused=fused)
+        forward = Forward(model, compiled=compiled)
+        found = run(normed(model, forward), make(model), rows)
+        for step, (own, other) in enumerate(zip(found, wanted, strict=True)):
+            assert mx.array_equal(own, other), f"step {step}, {fused=}, {compiled=}"
+
+
+def normed(model: Any, forward: Forward) -> Pass:
+    return lambda ids, cache: model.model.norm(forward(ids, cache))
+
+
+def count_bytes(module: Any) -> int:
+    arrays: Any = tree_flatten(module.parameters())
+    return sum(array.nbytes for _, array in arrays)
+
+
+def make(model: Any) -> list[Any]:
+    caches: list[Any] = model.make_cache()
+    return caches
+
+
+def test_long_inputs_through_many_layers(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path, DEEP)
+    stock: Any = load_folder(folder, fused=False)
+    model: Any = load_folder(folder)
+    forward, lengths = Forward(model), (300, 1, 700, 2)
+    wanted = run(stock.model, make(stock), 1, lengths)
+    found = run(normed(model, forward), make(model), 1, lengths)
+    assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_batches_of_several_rows_too(folder: Path) -> None:
+    model: Any = load_folder(folder)
+    stock: Any = load_folder(folder, fused=False)
+    forward = Forward(model)
+    wanted = run(stock.model, batch_cache(stock, 3), 3)
+    found = run(normed(model, forward), batch_cache(model, 3), 3)
+    assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_fused_experts_take_the_place_of_the_others(folder: Path) -> None:
+    fused: Any = load_folder(folder)
+    apart: Any = load_folder(folder, fused=False)
+    assert count_bytes(fused) == count_bytes(apart)
+    arrays: Any = tree_flatten(fused.parameters())
+    names = [name for name, _ in arrays]
+    assert any("gate_up_proj" in name for name in names)
+    assert not any(".gate_proj" in name or ".up_proj" in name for name in names)
+
+
+def test_loading_takes_one_layers_experts_more_at_most(tmp_path: Path) -> None:
+    size = TinyModel(vocab_size=SMALL_VOCAB, layers=8, hidden=256)
+    folder = write_checkpoint(tmp_path, size)
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    model: Any = load_folder(folder)
+    loaded = mx.get_active_memory() - before
+    own = count_bytes(model.layers[0].mlp.experts.gate_up_proj)
+    assert mx.get_peak_memory() - before <= loaded + 2 * own
