@@ -9,21 +9,24 @@ from tests.support.modules import modules
 
 TESTS = Path(__file__).parent
 TESTED = {
+    "awake": "test_awake.py",
     "cli.cluster.probe": "cluster/test_probe.py",
     "cli.doctor.checks": "cli/test_examine.py",
     "cli.doctor.system": "cli/test_examine.py",
     "cli.memory": "cli/test_examine.py",
     "cli.this_machine": "service/test_choose.py",
     "daemon.assemble": "engine/test_expectations.py",
+    "engine.ranks.worker": "test_awake.py",
+    "engine.wiring": "engine/test_wiring.py",
+    "paths": "test_paths.py",
     "system_memory": "test_system_memory.py",
+    "turns.context": "test_awake.py",
 }
 """Modules that take the system, or what differs between systems, as a value; and the test."""
 
 OF_ONE_SYSTEM = {
-    "daemon.supervised": "a Mac's own GPU is asked for",
     "engine.capacity": "sysctl(3) is macOS's",
     "engine.mlx.memory": "malloc_trim is glibc's",
-    "server.monitor.memory": "the kernel itself is asked, and the report needs nothing of it",
 }
 """Modules that have nothing to decide on the other one."""
 

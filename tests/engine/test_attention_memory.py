@@ -1,6 +1,6 @@
 """How many tokens attend at once on Metal, whose attention keeps scores of 5 to 8 and of no more.
 
-Metal has a stand-in: that MLX says it was built for it.
+Metal has a stand-in: that the engine takes the device for it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import mlx.core as mx
 import pytest
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine import capacity
 from mlxoss.engine.capacity import Sizes, step_bytes, tokens_at_once
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx import batch, decode
 from mlxoss.engine.mlx.batch import LanguageModel
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.support.checkpoints import TinyModel, write_checkpoint
@@ -80,7 +80,8 @@ def test_a_step_is_counted_with_the_scores_that_it_may_keep() -> None:
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Metal, and no room for scores; the tiny model's 2 heads to a key count as gpt-oss's 8."""
-    monkeypatch.setattr(mx.metal, "is_available", lambda: True)
+    for module in (batch, decode):
+        monkeypatch.setattr(module, "computes_on_metal", lambda: True)
     monkeypatch.setattr(capacity, "_UNFUSED_PAIRS", 1)
     monkeypatch.setattr(capacity, "_FEW_QUERIES", 8)
 

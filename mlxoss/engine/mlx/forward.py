@@ -110,12 +110,13 @@ class _Attention:
     def __init__(self, attention: Network) -> None:
         self._dims, self._freqs = attention.rope.dims, attention.rope._freqs
         self._scale, self._sinks = attention.sm_scale, attention.sinks
-        self._turn = self._rope if attention.rope.mscale == 1.0 else attention.rope
+        # The loader has put the magnitude into the scale; a model from elsewhere has it here.
+        self._scaling = None if attention.rope.mscale == 1.0 else attention.rope
 
     def __call__(self, heads: Heads, mask: Any, cache: LayerCache) -> mx.array:
         q, k, v = heads
         offset = 0 if cache is None else cache.offset
-        q, k = self._turn(q, offset=offset), self._turn(k, offset=offset)
+        q, k = self._rope(q, offset), self._rope(k, offset)
         if cache is not None:
             k, v = cache.update_and_fetch(k, v)
         attended: mx.array = mx.fast.scaled_dot_product_attention(
@@ -124,6 +125,9 @@ class _Attention:
         return attended
 
     def _rope(self, x: mx.array, offset: Any) -> mx.array:
+        if self._scaling is not None:
+            scaled: mx.array = self._scaling(x, offset=offset)
+            return scaled
         return mx.fast.rope(
             x,
             self._dims,
