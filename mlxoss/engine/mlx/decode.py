@@ -175,7 +175,8 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         self._choose(rows, logits, fed)
         if ids is None:
             ids = self._see(rows, fed, highest)
-        mx.eval([values for values in fed_logprobs if values is not None])
+        if wanted := [values for values in fed_logprobs if values is not None]:
+            mx.eval(wanted)
         for tokens, token_id, run in zip(self.tokens, ids, runs, strict=True):
             tokens.append(token_id)
             tokens.extend(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import mlx.core as mx
 import numpy as np
@@ -40,7 +41,8 @@ class LogitMask:
         """
         if any(self._free):
             specials = scores[:, FIRST_SPECIAL:]
-            scores[:, FIRST_SPECIAL:] = mx.where(self._allowed_specials(), specials, -math.inf)
+            ends = tuple(plan.ends if isinstance(plan, Free) else None for plan in self._plans)
+            scores[:, FIRST_SPECIAL:] = mx.where(_allowed_specials(ends), specials, -math.inf)
         if not any(isinstance(plan, Choice) for plan in self._plans):
             return scores
         # Row by row and joined once: writing each into the whole would copy the whole each time.
@@ -58,16 +60,27 @@ class LogitMask:
     def settle(self, sampled: mx.array, fed: mx.array) -> mx.array:
         """The next ids (rows,): ``sampled`` but for what is known without; ``fed`` came last."""
         if any(self._free):
-            sampled = mx.where(mx.array(self._free) & (fed == END), START, sampled)
+            sampled = mx.where(_array(tuple(self._free)) & (fed == END), START, sampled)
         if max(self._only) >= 0:
             only = mx.array(self._only)
             sampled = mx.where(only >= 0, only, sampled)
         return sampled.astype(mx.uint32)
 
-    def _allowed_specials(self) -> mx.array:
-        allowed = np.ones((len(self._plans), _SPECIALS), dtype=np.bool_)
-        for row, plan in zip(allowed, self._plans, strict=True):
-            if isinstance(plan, Free):
-                row.fill(False)
-                row[[end - FIRST_SPECIAL for end in plan.ends]] = True
-        return mx.array(allowed)
+
+@lru_cache(maxsize=256)
+def _allowed_specials(ends: tuple[tuple[int, ...] | None, ...]) -> mx.array:
+    """Which special tokens end each row's text (rows, specials); ``None``: all of them may come.
+
+    Kept, since one token of text after the other asks for the same.
+    """
+    allowed = np.ones((len(ends), _SPECIALS), dtype=np.bool_)
+    for row, own in zip(allowed, ends, strict=True):
+        if own is not None:
+            row.fill(False)
+            row[[end - FIRST_SPECIAL for end in own]] = True
+    return mx.array(allowed)
+
+
+@lru_cache(maxsize=256)
+def _array(values: tuple[bool, ...]) -> mx.array:
+    return mx.array(values)
