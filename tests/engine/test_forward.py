@@ -117,6 +117,32 @@ def test_fused_experts_take_the_place_of_the_others(folder: Path) -> None:
     assert not any(".gate_proj" in name or ".up_proj" in name for name in names)
 
 
+@pytest.mark.parametrize(
+    "up",
+    [
+        {"group_size": 64, "bits": 8, "mode": "affine"},
+        {"group_size": 32, "bits": 4, "mode": "affine"},
+        {"group_size": 32, "bits": 4, "mode": "mxfp4"},
+    ],
+    ids=["bits", "groups", "mode"],
+)
+def test_experts_packed_in_two_ways_stay_apart(tmp_path: Path, up: Any) -> None:
+    """Converters that weigh each matrix by itself leave such."""
+    base = write_checkpoint(tmp_path / "base", SIZE)
+    path = "model.layers.0.mlp.experts.up_proj"
+    folder = write_quantised(
+        tmp_path / "mixed", base, bits=4, mode="affine", dtype="bfloat16", others={path: up}
+    )
+    stock: Any = load_folder(folder, fused=False)
+    model: Any = load_folder(folder)
+    apart, fused = (layer.mlp.experts for layer in model.layers)
+    assert "gate_up_proj" not in apart
+    assert "gate_up_proj" in fused
+    wanted = run(stock.model, make(stock), 1)
+    found = run(normed(model, Forward(model)), make(model), 1)
+    assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_loading_takes_one_layers_experts_more_at_most(tmp_path: Path) -> None:
     size = TinyModel(vocab_size=SMALL_VOCAB, layers=8, hidden=256)
     folder = write_checkpoint(tmp_path, size)
