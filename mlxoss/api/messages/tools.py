@@ -96,7 +96,7 @@ def follow(
     if not is_removed and any(tool.name == wanted for tool in deferred):
         steps.append(ToolStep(len(turns), [Added(wanted or "")]))
     first = [read for tool, read in declared if not tool.defer_loading]
-    return follow_tools(first, steps, deferred)
+    return follow_tools(first, steps, deferred=deferred)
 
 
 def _changes(param: str, block: Block) -> Iterator[Added | Removed]:
