@@ -14,7 +14,9 @@ from mlx.utils import tree_flatten
 
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.forward import Forward
+from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache
+from mlxoss.engine.mlx.memory import give_back
 from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
 from tests.support.engine.harness import SMALL_VOCAB
 
@@ -141,6 +143,35 @@ def test_experts_packed_in_two_ways_stay_apart(tmp_path: Path, up: Any) -> None:
     wanted = run(stock.model, make(stock), 1)
     found = run(normed(model, Forward(model)), make(model), 1)
     assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_what_was_compiled_goes_with_its_model(tmp_path: Path) -> None:
+    """MLX keeps compiled functions, with the weights in them, by where they lie in memory: a model
+    that comes after another must neither find that one's nor leave its own."""
+    folders = [
+        write_checkpoint(tmp_path / str(seed), TinyModel(vocab_size=SMALL_VOCAB, seed=seed))
+        for seed in (1, 2)
+    ]
+    lengths = (1, 2, 3, 4, 5, 1)
+    wanted = []
+    for folder in folders:
+        stock: Any = load_folder(folder, fused=False)
+        wanted.append([list(run(stock.model, make(stock), rows, lengths)) for rows in (1, 2, 3)])
+    del stock
+    give_back()
+    before = mx.get_active_memory()
+    for _ in range(3):
+        for folder, each in zip(folders, wanted, strict=True):
+            model: Any = load_folder(folder)
+            forward = LastLogits(model)
+            for rows, hidden in zip((1, 2, 3), each, strict=True):
+                last = [states[:, -1:] for states in hidden]
+                found = run(forward.last_hidden, make(model), rows, lengths)
+                assert all(mx.array_equal(a, b) for a, b in zip(found, last, strict=True))
+            assert mx.get_active_memory() > before + count_bytes(model) // 2
+            del model, forward, found
+            give_back()
+            assert mx.get_active_memory() <= before + 1000  # MLX's own scalars
 
 
 def test_loading_takes_one_layers_experts_more_at_most(tmp_path: Path) -> None:
