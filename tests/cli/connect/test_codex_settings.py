@@ -203,6 +203,7 @@ WRONG = {
     "model_providers.mlxoss = 'x'\n": "model_providers.mlxoss in",
     "[model]\nname = 'x'\n": "model in",
     "a = " + "[" * 5000: "is not TOML",
+    "a." * 900 + "a = 1": "is not TOML",
 }
 
 
