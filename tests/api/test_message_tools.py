@@ -219,6 +219,7 @@ def test_what_nobody_knows_changes_nothing(encoding: Encoding) -> None:
         [change("removal", "Gone")],
         [{"type": "tool_addition", "tool": {"type": "mcp_toolset_reference", "server_name": "a"}}],
         [define({"type": "web_search_20250305", "name": "web_search"})],
+        [define(tool("Query", allowed_callers=["code_execution_20250825"]))],
     ):
         assert turn(encoding, system(*blocks)) == turn(encoding)
     request = turn(encoding, CALLED, found("Gone"))

@@ -170,6 +170,17 @@ def test_a_compaction_keeps_the_user_s_words_and_a_sealed_summary() -> None:
     assert SEAL.open_compaction(str(sealed), param="input[0]") == "All is well."
 
 
+def test_a_compaction_keeps_the_tools_that_were_added() -> None:
+    """No summary makes up for them: they could be called no longer."""
+    tools = [{"type": "function", "name": "f", "description": None, "parameters": None}]
+    added = {"type": "additional_tools", "role": "developer", "tools": tools}
+    values = [added, {"role": "user", "content": "Hi"}]
+    items = parse_items(values, make_id=make_ids(), find=lambda _: None)
+    kept = to_compacted_items(items, "All is well.", seal=SEAL, make_id=make_ids())
+    again = parse_items(kept, make_id=make_ids(), find=lambda _: None)
+    assert [rule.name for rule in read_tools(None, again).calls] == ["f"]
+
+
 QUERIES: dict[str, tuple[dict[str, str], PageQuery]] = {
     "nothing": ({}, PageQuery(None, 20, False)),
     "everything": ({"after": "a", "limit": "100", "order": "asc"}, PageQuery("a", 100, True)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from mlxoss.api.responses.conversations import (
     parse_conversation_update,
     parse_items_request,
 )
+from mlxoss.api.responses.parse_items import parse_items
 from mlxoss.api.responses.request import (
     parse_compact_request,
     parse_input_tokens_request,
     parse_responses_request,
 )
-from mlxoss.api.responses.tools import read_tools
+from mlxoss.api.responses.tools import ToolKind, ToolTable, read_tools
 from mlxoss.core import Effort
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import ResponseFormat
@@ -287,3 +289,40 @@ def test_two_tools_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_tools([{"type": "function", "name": "a__b"}, namespace])
     assert caught.value.param == "tools[1].tools[0].name"
+
+
+def added(*values: Any, first_of_input: int = 0) -> ToolTable:
+    numbers = itertools.count()
+    items = parse_items(values, make_id=lambda kind: f"{kind}{next(numbers)}", find=lambda _: None)
+    return read_tools(None, items, first_of_input=first_of_input)
+
+
+USER = {"role": "user", "content": "Hi"}
+LOOKUP = {"type": "function", "name": "lookup", "parameters": SCHEMA}
+
+
+def additional(*tools: Any) -> Any:
+    return {"type": "additional_tools", "tools": list(tools)}
+
+
+def test_a_later_word_on_an_added_tool_goes() -> None:
+    """Whether the first stood in front of the conversation or in it: it is told, and what is
+    written to the tool and given to the client follows it."""
+    free = {"type": "custom", "name": "lookup", "description": "Another."}
+    for before in ((), (USER,)):
+        table = added(*before, additional(LOOKUP), USER, additional(free))
+        *_, told = table.later.values()
+        assert [tool.parameters for tool in told.tools] == [{"type": "string"}]
+        assert table.names["lookup"].kind is ToolKind.CUSTOM
+        bodies = [call.body for call in table.calls]
+        assert bodies == [call.body for call in added(additional(free)).calls]
+
+
+def test_an_added_tool_is_named_by_its_own_field() -> None:
+    """What a grammar cannot be made of is known later, and told by this name."""
+    item = additional({"type": "web_search"}, LOOKUP)
+    assert added(USER, item).calls[0].param == "input[1].tools[1].parameters"
+    assert added(USER, item, USER, first_of_input=1).calls[0].param.startswith("input[0].")
+    assert (
+        added(USER, item, USER, first_of_input=2).calls[0].param.startswith("previous_response_id")
+    )

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from mlxoss.cli.bench.in_process import load
 from mlxoss.cli.bench.table import BenchReport, to_decode_row, to_row
 from mlxoss.cli.bench.timing import Timing
+from mlxoss.engine.checkpoint.loader import resolve_model
+from mlxoss.engine.mlx.last_logits import LastLogits
 from tests.cli.test_chat import DONE, chunk, serve
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.cli.daemon import start_daemon
@@ -50,6 +53,20 @@ def test_our_own_server_beside_the_model_itself(tmp_path: Path) -> None:
         assert rows[case]["cached_tokens"] > rows["cold prompt"]["cached_tokens"] + 90
     # Who reads an answer to its end has not left.
     assert " 499 " not in "".join(daemon.said)
+
+
+@pytest.mark.parametrize("value", ["on", "off"])
+def test_the_model_is_computed_as_the_server_computes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("MLXOSS_FUSED_EXPERTS", value)
+    monkeypatch.setenv("MLXOSS_COMPILED_LAYERS", value)
+    folder = write_checkpoint(tmp_path / "model", TinyModel(hidden=16))
+    model = load(resolve_model(str(folder)), rounds=1, tokens=1).model
+    assert isinstance(model, LastLogits)
+    fused = "gate_up_proj" in model.network.layers[0].mlp.experts
+    assert fused == (value == "on")
 
 
 def test_a_server_that_is_not_ours(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from mlx.utils import tree_flatten
 
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.forward import Forward
+from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache
+from mlxoss.engine.mlx.memory import give_back
 from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
 from tests.support.engine.harness import SMALL_VOCAB
 
@@ -115,6 +117,61 @@ def test_fused_experts_take_the_place_of_the_others(folder: Path) -> None:
     names = [name for name, _ in arrays]
     assert any("gate_up_proj" in name for name in names)
     assert not any(".gate_proj" in name or ".up_proj" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    "up",
+    [
+        {"group_size": 64, "bits": 8, "mode": "affine"},
+        {"group_size": 32, "bits": 4, "mode": "affine"},
+        {"group_size": 32, "bits": 4, "mode": "mxfp4"},
+    ],
+    ids=["bits", "groups", "mode"],
+)
+def test_experts_packed_in_two_ways_stay_apart(tmp_path: Path, up: Any) -> None:
+    """Converters that weigh each matrix by itself leave such."""
+    base = write_checkpoint(tmp_path / "base", SIZE)
+    path = "model.layers.0.mlp.experts.up_proj"
+    folder = write_quantised(
+        tmp_path / "mixed", base, bits=4, mode="affine", dtype="bfloat16", others={path: up}
+    )
+    stock: Any = load_folder(folder, fused=False)
+    model: Any = load_folder(folder)
+    apart, fused = (layer.mlp.experts for layer in model.layers)
+    assert "gate_up_proj" not in apart
+    assert "gate_up_proj" in fused
+    wanted = run(stock.model, make(stock), 1)
+    found = run(normed(model, Forward(model)), make(model), 1)
+    assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_what_was_compiled_goes_with_its_model(tmp_path: Path) -> None:
+    """MLX keeps compiled functions, with the weights in them, by where they lie in memory: a model
+    that comes after another must neither find that one's nor leave its own."""
+    folders = [
+        write_checkpoint(tmp_path / str(seed), TinyModel(vocab_size=SMALL_VOCAB, seed=seed))
+        for seed in (1, 2)
+    ]
+    lengths = (1, 2, 3, 4, 5, 1)
+    wanted = []
+    for folder in folders:
+        stock: Any = load_folder(folder, fused=False)
+        wanted.append([list(run(stock.model, make(stock), rows, lengths)) for rows in (1, 2, 3)])
+    del stock
+    give_back()
+    before = mx.get_active_memory()
+    for _ in range(3):
+        for folder, each in zip(folders, wanted, strict=True):
+            model: Any = load_folder(folder)
+            forward = LastLogits(model)
+            for rows, hidden in zip((1, 2, 3), each, strict=True):
+                last = [states[:, -1:] for states in hidden]
+                found = run(forward.last_hidden, make(model), rows, lengths)
+                assert all(mx.array_equal(a, b) for a, b in zip(found, last, strict=True))
+            assert mx.get_active_memory() > before + count_bytes(model) // 2
+            del model, forward, found
+            give_back()
+            assert mx.get_active_memory() <= before + 1000  # MLX's own scalars
 
 
 def test_loading_takes_one_layers_experts_more_at_most(tmp_path: Path) -> None:

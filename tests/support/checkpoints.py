@@ -90,12 +90,19 @@ def write_holes(file: Path, shapes: Mapping[str, Sequence[int]]) -> None:
 
 
 def write_quantised(
-    folder: Path, source: Path, *, bits: int, mode: str, dtype: str = "float32"
+    folder: Path,
+    source: Path,
+    *,
+    bits: int,
+    mode: str,
+    dtype: str = "float32",
+    others: Mapping[str, Any] | None = None,
 ) -> Path:
     """Quantise ``source`` as mlx-lm's converter does: ``mode`` ``affine`` or ``mxfp4``.
 
     ``mixed`` is what gpt-oss comes in: the experts in MXFP4, the rest in ``affine``. What is not
-    quantised, and the scales of ``affine``, are of ``dtype``.
+    quantised, and the scales of ``affine``, are of ``dtype``. ``others`` says of some modules, by
+    their paths, how they are quantised instead.
     """
     import mlx.core as mx
     from mlx.nn.layers.quantized import quantize
@@ -113,6 +120,7 @@ def write_quantised(
         for layer in range(config["num_hidden_layers"] if mode == "mixed" else 0)
         for name in ("gate_proj", "up_proj", "down_proj")
     }
+    own |= others or {}
 
     def choose(path: str, module: Any) -> Any:
         return own.get(path, hasattr(module, "to_quantized"))

@@ -74,16 +74,22 @@ class ToolCourse:
 
 
 def follow_tools(
-    first: Sequence[CallableTool], steps: Iterable[ToolStep], deferred: Sequence[CallableTool] = ()
+    first: Sequence[CallableTool],
+    steps: Iterable[ToolStep],
+    *,
+    deferred: Sequence[CallableTool] = (),
+    leading: Sequence[CallableTool] = (),
 ) -> ToolCourse:
     """The course of tools from ``first``; those ``deferred`` are known, but not yet there.
 
-    These two have the last word on their names: a tool that is added under one is theirs. A name
-    that nobody knows changes nothing: a server may be gone whose tools were found once.
+    These two have the last word on their names: a tool that is added under one is theirs. Those
+    ``leading`` have other names and stand in front too, but were added: a later word on one goes.
+    A name that nobody knows changes nothing: a server may be gone whose tools were found once.
     """
+    front = (*first, *leading)
     declared = {tool.name: tool for tool in (*first, *deferred)}
-    known = dict(declared)
-    there = {tool.name: tool for tool in first}
+    known = declared | {tool.name: tool for tool in leading}
+    there = {tool.name: tool for tool in front}
     later: dict[Hashable, DeveloperText] = {}
     for step in steps:
         before = dict(there)
@@ -99,7 +105,7 @@ def follow_tools(
         if there != before:
             later[step.place] = _tell(before, there)
     return ToolCourse(
-        first=tuple(tool.shown for tool in first),
+        first=tuple(tool.shown for tool in front),
         later=MappingProxyType(later),
         calls=tuple(tool.rule for tool in there.values()),
         known=frozenset(known),

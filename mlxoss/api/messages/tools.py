@@ -49,6 +49,11 @@ class MessagesTool(StrictModel):
         """Whether Anthropic's servers run it, or know its schema."""
         return self.type not in (None, "custom")
 
+    @property
+    def is_for_model(self) -> bool:
+        """Whether the model may call it itself, and not only what runs its code elsewhere."""
+        return self.allowed_callers is None or "direct" in self.allowed_callers
+
     def check(self, param: str) -> None:
         """Raises InvalidRequest for a tool that is not described by its own schema."""
         if self.is_hosted:
@@ -57,7 +62,7 @@ class MessagesTool(StrictModel):
             raise invalid(f"{param}.input_schema", "a tool needs one")
         if self.input_schema.get("type", "object") != "object":
             raise invalid(f"{param}.input_schema.type", "a tool's input is always an 'object'")
-        if self.allowed_callers is not None and "direct" not in self.allowed_callers:
+        if not self.is_for_model:
             raise unsupported(f"{param}.allowed_callers", "the model alone calls tools here")
 
     def to_tool(self, param: str) -> CallableTool:
@@ -96,7 +101,7 @@ def follow(
     if not is_removed and any(tool.name == wanted for tool in deferred):
         steps.append(ToolStep(len(turns), [Added(wanted or "")]))
     first = [read for tool, read in declared if not tool.defer_loading]
-    return follow_tools(first, steps, deferred)
+    return follow_tools(first, steps, deferred=deferred)
 
 
 def _changes(param: str, block: Block) -> Iterator[Added | Removed]:
@@ -126,10 +131,11 @@ def _change(param: str, block: Block) -> Iterator[Added | Removed]:
 
 
 def _define(param: str, definition: JsonObject | None) -> Iterator[Added]:
-    """Tools that only Anthropic's servers run are left out: a conversation may hold them."""
+    """Tools that only Anthropic's servers run, or have called, are left out: a conversation that
+    began there may hold them."""
     if definition is None:
         raise missing(param)
     tool = validate(MessagesTool, definition, (param,))
-    if not tool.is_hosted:
+    if not tool.is_hosted and tool.is_for_model:
         tool.check(param)
         yield Added(tool.to_tool(param))

@@ -130,22 +130,29 @@ class _Entry:
         return CallableTool(self.tool, self.call)
 
 
-def read_tools(tools: Sequence[Any] | None, items: Sequence[Item] = ()) -> ToolTable:
+def read_tools(
+    tools: Sequence[Any] | None, items: Sequence[Item] = (), *, first_of_input: int = 0
+) -> ToolTable:
     """Validate ``tools``. Raises InvalidRequest that names the tool.
 
     Those that ``items`` add join them, unless their names are taken: what leads the conversation
-    does so in front, the rest where it stands.
+    does so in front, the rest where it stands. The request's own begin at ``first_of_input``.
     """
     entries, public, dropped = _read(tools or (), ("tools",))
     declared = _by_name(entries)
-    leading = count_leading(items)
-    first = declared | _added(items[:leading]) | declared
-    every = first | _added(items) | declared
+    added = [_entries_of(item, position - first_of_input) for position, item in enumerate(items)]
+    front = count_leading(items)
+    leading = _latest(added[:front], declared)
     steps = (
-        ToolStep(item.id, [Added(entry.callable) for entry in _entries_of(item)])
-        for item in items[leading:]
+        ToolStep(item.id, [Added(entry.callable) for entry in brought])
+        for item, brought in zip(items[front:], added[front:], strict=True)
     )
-    course = follow_tools([entry.callable for entry in first.values()], steps)
+    course = follow_tools(
+        [entry.callable for entry in declared.values()],
+        steps,
+        leading=[entry.callable for entry in leading.values()],
+    )
+    every = declared | _latest(added, declared)
     return ToolTable(
         functions=course.first,
         later=course.later,
@@ -175,15 +182,18 @@ def _by_name(entries: Sequence[_Entry]) -> dict[str, _Entry]:
     return found
 
 
-def _added(items: Sequence[Item]) -> dict[str, _Entry]:
-    """The latest word on each tool that ``items`` add."""
-    return {entry.tool.name: entry for item in items for entry in _entries_of(item)}
+def _latest(added: Sequence[Sequence[_Entry]], declared: Mapping[str, _Entry]) -> dict[str, _Entry]:
+    """The latest word on each tool that was ``added`` and is not ``declared``."""
+    every = (entry for entries in added for entry in entries)
+    return {entry.tool.name: entry for entry in every if entry.tool.name not in declared}
 
 
-def _entries_of(item: Item) -> Sequence[_Entry]:
+def _entries_of(item: Item, position: int) -> Sequence[_Entry]:
+    """The tools that an item adds; ``position`` in ``input`` is below 0 for one of before."""
     if not isinstance(item, RecordItem) or item.type not in _ADDING:
         return ()
-    entries, _, _ = _read(item.fields.get("tools") or (), ("input",))
+    where: Location = ("input", position) if position >= 0 else ("previous_response_id",)
+    entries, _, _ = _read(item.fields.get("tools") or (), (*where, "tools"))
     return entries
 
 

@@ -14,14 +14,14 @@ from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import MlxossError
 
 if TYPE_CHECKING:
-    from mlxoss.engine.mlx.batch import LanguageModel
+    from mlxoss.engine.mlx.last_logits import LastLogits
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """The model, and how it is measured."""
 
-    model: LanguageModel
+    model: LastLogits
     rounds: int
     tokens: int
 
@@ -64,13 +64,16 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
 
 def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
+    from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.raw_speed import decode_rate
     from mlxoss.engine.mlx.wiring import wire_weights
 
     config = read_config({})
     wiring = choose_wiring_here(config.wired)
     renew_wired(wiring)
-    model = source.load(fp16=config.fp16)
-    wire_weights(model, wiring)  # as the server does
+    # All as the server does: else it would be held against another way of computing the model.
+    network = source.load(fp16=config.fp16, fused=config.fused_experts)
+    wire_weights(network, wiring)
+    model = LastLogits(network, compiled=config.compiled_layers)
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
     return LoadedModel(model, rounds, tokens)

@@ -69,13 +69,14 @@ def codex_changes(served: Served) -> list[Change]:
     return [
         Put(("model",), served.model),
         Put(("model_provider",), _NAME),
-        *(Drop((*_OURS, key)) for key in _OTHER_KEYS),
         Put((*_OURS, "name"), _NAME),
         Put((*_OURS, "base_url"), served.base),
         Put((*_OURS, "wire_api"), "responses"),
         # Codex asks /v1/models only of providers whose key comes from a command.
         Put((*_OURS, "auth", "command"), "/bin/sh"),
         Put((*_OURS, "auth", "args"), ["-c", _PRINT_KEY]),
+        # Last: from a table that had nothing else its comments would go too.
+        *(Drop((*_OURS, key)) for key in _OTHER_KEYS),
     ]
 
 

@@ -132,10 +132,11 @@ def draft_edit(file: Path, form: Format, wanted: Wanted) -> Draft:
     try:
         text = _Text.of(old or b"")
         settings = form.read(text.plain)
+        after = deepcopy(settings)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not {form.name} ({error}); mend it first.") from None
     changes = wanted(settings)
-    after = _changed(settings, changes, file)
+    _make(changes, after, file)
     if old is not None and _is_same(settings, after):
         return Draft(file, target, old, old, settings)
     for proposed in form.propose(text.plain, changes):
@@ -180,9 +181,8 @@ def _read(target: Path) -> bytes | None:
         return None
 
 
-def _changed(settings: Settings, changes: Sequence[Change], file: Path) -> Settings:
-    """The settings with the changes. Raises ``ConfigError`` where something else is in the way."""
-    after = deepcopy(settings)
+def _make(changes: Sequence[Change], after: Settings, file: Path) -> None:
+    """Make the changes in ``after``. Raises ``ConfigError`` where something else is in the way."""
     for change in changes:
         *tables, name = change.keys
         at: Any = after
@@ -197,7 +197,6 @@ def _changed(settings: Settings, changes: Sequence[Change], file: Path) -> Setti
             raise ConfigError(f"{'.'.join(change.keys)} in {file} is a table; mend it first.")
         else:
             at[name] = change.value
-    return after
 
 
 def _reads_as(text: str, form: Format, settings: Settings) -> bool:

@@ -41,8 +41,9 @@ COMPILED_TOKENS = 4
 
 _BOUNDED_TOKENS = 256
 _BOUNDED_LAYERS = 2
-"""Of inputs so long, at most twice so many layers are under way: what a layer leaves behind is
-free only once its command buffer is done, and with large command buffers that would be late."""
+"""Of inputs of so many tokens, all rows together, at most twice so many layers are under way: what
+a layer leaves behind is free only once its command buffer is done, and with large command buffers
+that would be late."""
 
 Linear = Callable[[mx.array], mx.array]
 Heads = tuple[mx.array, mx.array, mx.array]
@@ -81,7 +82,9 @@ class Forward:
         full = create_attention_mask(x, caches[self._full])
         sliding = create_attention_mask(x, caches[self._swa], window_size=self._window)
         length = inputs.shape[1]
-        first, *between, last = self._short if length <= COMPILED_TOKENS else self._parts
+        is_short = length <= COMPILED_TOKENS
+        is_bounded = not is_short and inputs.size >= _BOUNDED_TOKENS
+        first, *between, last = self._short if is_short else self._parts
         heads = first(x)
         behind: mx.array | None = None
         for index, attention in enumerate(self._attentions):
@@ -91,7 +94,7 @@ class Forward:
                 x = last(x, attended)
                 break
             x, heads = between[index](x, attended)
-            if length >= _BOUNDED_TOKENS and index % _BOUNDED_LAYERS == _BOUNDED_LAYERS - 1:
+            if is_bounded and index % _BOUNDED_LAYERS == _BOUNDED_LAYERS - 1:
                 behind = _bound(x, behind)
         return x
 

@@ -51,8 +51,21 @@ class FusedExperts(Module):
 
 def fuse_experts(layer: Network) -> None:
     """Fuse a layer's experts, in memory afterwards; gate and up projections are there twice
-    meanwhile, and then no longer. A rank's part is cut before."""
-    layer.mlp.experts = FusedExperts(layer.mlp.experts)
+    meanwhile, and then no longer. A rank's part is cut before.
+
+    Two that are packed in different ways, as a converter that chooses matrix by matrix leaves
+    them, stay apart."""
+    experts = layer.mlp.experts
+    if _packing(experts.gate_proj) != _packing(experts.up_proj):
+        return
+    layer.mlp.experts = FusedExperts(experts)
     mx.eval(layer.parameters())
     # Kept for reuse they would add up layer by layer.
     mx.clear_cache()
+
+
+def _packing(module: Network) -> object:
+    """How a projection's numbers are laid out."""
+    how = [getattr(module, name, None) for name in ("group_size", "bits", "mode")]
+    parts = [(name, module.get(name)) for name in _PARTS]
+    return how, [(name, part.shape, part.dtype) for name, part in parts if part is not None]

@@ -93,7 +93,8 @@ async def load_prompt(
     storage = context.storage
     earlier = await load_context(storage.store, origin, context.date, local)
     own = await load_input(storage.store, request.input or [], earlier)
-    tools = read_tools(request.tools, (*earlier.items, *own.items))
+    first_of_input = len(earlier.items)
+    tools = read_tools(request.tools, (*earlier.items, *own.items), first_of_input=first_of_input)
     # A conversation keeps the items of responses that are not stored, but not their turns.
     with_calls = (*earlier.items, *own.items) if request.conversation else own.items
     unstored = await turns_of_calls(storage.volatile, issued_call_ids(with_calls))

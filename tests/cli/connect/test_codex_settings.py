@@ -184,6 +184,19 @@ def test_other_settings_of_our_provider_stay_but_those_that_codex_refuses(tmp_pa
     assert provider["auth"]["timeout_ms"] == 9
 
 
+def test_a_table_of_nothing_but_what_goes_keeps_its_comments(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[model_providers.mlxoss.http_headers]\na = "b"\n'
+        '[model_providers.mlxoss] # ours\n# its key\nenv_key = "K"\n[tools]\nweb = true\n'
+    )
+    write_settings(file, OPEN)
+    text = file.read_text()
+    assert "# ours" in text
+    assert "# its key" in text
+    assert "env_key" not in text
+
+
 def test_settings_are_shown_as_they_are_written(tmp_path: Path) -> None:
     shown = mlxoss(tmp_path, "codex").stdout
     written = mlxoss(tmp_path, "codex", "--write", env={"CODEX_HOME": str(tmp_path / "c")})
@@ -203,6 +216,7 @@ WRONG = {
     "model_providers.mlxoss = 'x'\n": "model_providers.mlxoss in",
     "[model]\nname = 'x'\n": "model in",
     "a = " + "[" * 5000: "is not TOML",
+    "a." * 900 + "a = 1": "is not TOML",
 }
 
 
