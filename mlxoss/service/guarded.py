@@ -76,8 +76,8 @@ def _of_the_daemon(config: Config, env: Mapping[str, str]) -> Iterator[tuple[str
     yield "the settings", folders(env)["settings"]
     if config.model is not None:
         folder = Path(config.model).expanduser()
-        if folder.is_absolute():
-            yield "model", folder
+        if folder.is_absolute() or folder.is_dir():
+            yield "model", folder.absolute()
         else:
             yield "the models' cache (HF_HOME)", hub_cache(env)
     for each in fields(config):
