@@ -29,18 +29,19 @@ def describe_installation() -> JsonObject:
 
 def find_missing() -> Iterator[str]:
     """The files of mlxoss and of all that it needs which are not there, and missing packages."""
-    seen, names = {"mlxoss"}, ["mlxoss"]
-    while names:
-        name = names.pop()
+    seen, needs = {"mlxoss"}, [("mlxoss", True)]
+    while needs:
+        name, is_certain = needs.pop()
         try:
             found = distribution(name)
         except PackageNotFoundError:
-            yield f"package {name}"
+            if is_certain:
+                yield f"package {name}"
             continue
         yield from _missing_of(found)
-        new = [each for each in _needs(found) if each not in seen]
-        seen.update(new)
-        names += new
+        new = [each for each in _needs(found) if each[0] not in seen]
+        seen.update(name for name, _ in new)
+        needs += new
 
 
 def _missing_of(found: Distribution) -> Iterator[str]:
@@ -50,8 +51,9 @@ def _missing_of(found: Distribution) -> Iterator[str]:
             yield str(file.locate())
 
 
-def _needs(found: Distribution) -> Iterator[str]:
-    """What it needs everywhere. A need with a condition may be one that this machine has not."""
+def _needs(found: Distribution) -> Iterator[tuple[str, bool]]:
+    """What it needs, and whether everywhere: a need with a condition may be another machine's."""
     for need in found.requires or ():
-        if ";" not in need and (name := _NAME.match(need)):
-            yield re.sub(r"[-_.]+", "-", name[0]).lower()
+        wanted, _, condition = need.partition(";")
+        if "extra" not in condition and (name := _NAME.match(wanted)):
+            yield re.sub(r"[-_.]+", "-", name[0]).lower(), not condition

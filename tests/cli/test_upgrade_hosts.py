@@ -56,3 +56,20 @@ def test_rank_0_waits_for_the_other_hosts(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_nothing_is_missing_here() -> None:
     assert list(find_missing()) == []
+
+
+def test_a_need_with_a_condition_is_looked_at_where_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLX has one everywhere: another build of it for each system."""
+    needs = "here; sys_platform != 'none'", "nowhere; sys_platform == 'none'", "odd; extra == 'odd'"
+    for name, requires in (("mlxoss", needs), ("here", ()), ("odd", ())):
+        info = tmp_path / f"{name}-1.dist-info"
+        info.mkdir()
+        lines = [f"Requires-Dist: {each}" for each in requires]
+        (info / "METADATA").write_text("\n".join([f"Name: {name}", "Version: 1", *lines, ""]))
+        (info / "RECORD").write_text(f"{name}/core.so,sha256=-,1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mlxoss").mkdir()
+    (tmp_path / "mlxoss" / "core.so").touch()
+    assert list(find_missing()) == [f"{tmp_path}/here/core.so"]
