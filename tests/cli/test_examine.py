@@ -175,6 +175,7 @@ def test_doctor_says_what_is_wired_and_why(
 
 def test_without_metal_the_setting_is_not_ignored_in_silence() -> None:
     linux = System("linux", "x86_64", total_bytes=32 * GIB)
-    assert check_wired("auto", linux, None).level is Level.SKIP
+    found = check_wired("auto", linux, None)
+    assert (found.level, found.remedy) == (Level.SKIP, None)
     found = check_wired("weights", linux, None)
     assert (found.level, "only Metal wires" in found.detail) == (Level.WARN, True)
