@@ -46,6 +46,9 @@ from mlxoss.service.spec import ServiceSpec
 from mlxoss.service.status import problems_of
 from mlxoss.tls import make_server_context
 
+_PATIENCE_S = 10.0
+"""For a service that runs: one that loads or computes may take its time to answer."""
+
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
 
@@ -130,7 +133,7 @@ def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _is_old(machine: Machine, say: Callable[[str], None]) -> bool:
     """Whether the service serves from what was installed before an upgrade."""
     try:
-        health = machine.ask(machine.address(), 1.0)
+        health = machine.ask(machine.address(), _PATIENCE_S)
     except ConfigError:
         return False
     if not isinstance(health, Answered):
@@ -203,8 +206,10 @@ def _remedies(failed: list[Check]) -> str | None:
 def _check_port(before: Machine, config: Config) -> Check:
     """The port is ours if the running service was told to take it."""
     job = before.manager.supervisor.query()
-    health = before.ask(config)
-    ours = isinstance(job, Job) and job.alive and getattr(health, "pid", None) in (None, job.pid)
+    if not (isinstance(job, Job) and job.alive):
+        return check_port(config.host, config.port, before.ask(config), ours=False)
+    health = before.ask(config, _PATIENCE_S)
+    ours = getattr(health, "pid", None) in (None, job.pid)
     return check_port(config.host, config.port, health, ours=ours)
 
 
