@@ -1,4 +1,4 @@
-"""Whether an installation of mlxoss is whole: told by the very Python that would serve from it.
+"""Whether an installation of mlxoss is whole and loads, by the very Python that would serve from it.
 
 An installer writes a package's list of files (``RECORD``) last, and some packages after others. So
 what is listed and not there is still to come, or was lost. Source: Recording installed projects
@@ -7,6 +7,7 @@ what is listed and not there is still to come, or was lost. Source: Recording in
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -17,14 +18,29 @@ from mlxoss import __version__
 from mlxoss.core import JsonObject
 from mlxoss.errors import ServiceError
 
+_LOADED = ("mlxoss.daemon.assemble", "mlxoss.engine.mlx.batch")
+"""By these comes all that serves: the server, and MLX with what runs a model."""
+
 _NAME = re.compile(r"[\w.-]+", re.A)
 
 
 def describe_installation() -> JsonObject:
-    """Its ``version``, and the ``python`` that runs it. Raises ``ServiceError`` if files lack."""
+    """Its ``version``, and the ``python`` that runs it.
+
+    Raises ``ServiceError`` if files lack, or if it does not load. Seconds.
+    """
     for missing in find_missing():
         raise ServiceError(f"this installation is not whole: there is no {missing}")
+    for name in _LOADED:
+        _load(name)
     return {"version": __version__, "python": sys.executable}
+
+
+def _load(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        raise ServiceError(f"it does not load: {type(error).__name__}: {error}") from error
 
 
 def find_missing() -> Iterator[str]:
