@@ -48,7 +48,7 @@ def test_each_process_that_inherits_it_computes_there(mlx: Path, folder: Path, d
 def test_a_version_beside_an_environment_that_computes_there_does_so_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on virtual Macs, where the file is copied into an environment of which versions are made."""
+    """As on virtual Macs: the file lies in the environment from which versions are made."""
     packages = tmp_path / "site-packages"
     (packages / "mlx").mkdir(parents=True)
     (packages / "mlx" / "core.py").write_text(CORE)

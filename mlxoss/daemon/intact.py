@@ -1,4 +1,4 @@
-"""Whether an installation of mlxoss is whole and loads, by the very Python that would serve from it.
+"""Whether an installation of mlxoss is whole and loads, by the very Python that would serve it.
 
 An installer writes a package's list of files (``RECORD``) last, and some packages after others. So
 what is listed and not there is still to come, or was lost. Source: Recording installed projects

@@ -70,6 +70,14 @@ def test_mlx_is_asked_in_a_process_of_its_own() -> None:
     assert ask_device() == Device(True, None)  # no Metal, and no other device that is missing
 
 
+def test_the_folder_that_one_is_in_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlx.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert ask_device().problem is None
+
+
 @pytest.mark.parametrize("said", [None, "", "no JSON", "[]", '{"has_device": true}'])
 def test_mlx_that_does_not_answer_is_told(said: str | None) -> None:
     found = ask_device(Runner({} if said is None else {"python": said}))
