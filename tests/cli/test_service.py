@@ -94,6 +94,14 @@ def test_from_install_to_purge(mac: Mac) -> None:
     assert mac.status()["verdict"] == "not installed"
 
 
+def test_a_server_for_other_machines_is_not_installed_without_a_key(mac: Mac) -> None:
+    done = mac("install", "--host", "0.0.0.0", "--port", str(mac.port))
+    assert done.returncode != 0
+    assert "Other machines can reach 0.0.0.0, and there is no API key" in done.stderr
+    assert not mac.plist.exists()
+    assert not (mac.folder / "config" / "config.toml").exists()
+
+
 def test_a_service_that_is_too_busy_to_answer_at_once_is_no_other_program(mac: Mac) -> None:
     mac.install()
     pid = mac.loaded()["job"]["pid"]

@@ -26,6 +26,7 @@ from mlxoss.cli.this_machine import (
 )
 from mlxoss.cluster.group import find_group
 from mlxoss.config import ENV_PREFIX, Config, settings
+from mlxoss.daemon.reach import check_reach
 from mlxoss.daemon.upgrade import UPGRADED
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelDenied, ModelError, ServiceError
@@ -44,7 +45,6 @@ from mlxoss.service.program import Program
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.service.status import problems_of
-from mlxoss.tls import make_server_context
 
 _PATIENCE_S = 10.0
 """For a service that runs: one that loads or computes may take its time to answer."""
@@ -181,7 +181,7 @@ def _check(
     say: Callable[[str], None],
 ) -> None:
     """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
-    make_server_context(config.tls_cert, config.tls_key)
+    check_reach(config, machine.state)
     group = find_group(config)
     source = _find_model(config, machine, options, say)
     checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
