@@ -37,7 +37,8 @@ class Mlxoss < Formula
         brew services start mlxoss
       not both. `mlxoss status` and `mlxoss logs` say how it is.
 
-      After an upgrade: mlxoss restart, or brew services restart mlxoss.
+      After an upgrade the service starts anew by itself once no request runs;
+      `mlxoss restart`, or `brew services restart mlxoss`, does so at once.
     EOS
   end
 

@@ -186,7 +186,8 @@ class Awake:
         child = self._child
         if child is None:
             return
-        if self.failure is None:
+        # At the end of all a child that has gone is no failure: Ctrl-C reaches it too.
+        if self._is_closed or self.failure is None:
             child.terminate()
         child.wait()
         self._child = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from mlxoss.awake import CAFFEINATE, Awake, AwakeState, find_caffeinate
 from tests.support.caffeinate import make_caffeinate
@@ -96,6 +99,19 @@ def test_one_that_ends_by_itself_is_told_and_tried_with_the_next_turn(tmp_path: 
     assert awake.state is AwakeState.HELD
     assert awake.problem() is None
     awake.close()
+
+
+def test_ctrl_c_which_ends_the_child_too_is_nothing_to_tell(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = make_caffeinate(tmp_path)
+    awake = Awake(str(fake.command))
+    awake.want(True)
+    ((child, _),) = until(fake.starts)
+    os.kill(child, signal.SIGINT)
+    until(lambda: not fake.holders())
+    awake.close()
+    assert caplog.messages == []
 
 
 def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ON_CPU
+from tests.support.cli.installed import Installed
 
 # MLX on a Mac, as far as devices go.
 CORE = """
@@ -41,6 +43,26 @@ def test_each_process_that_inherits_it_computes_there(mlx: Path, folder: Path, d
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{device}\n", done.stderr
+
+
+def test_a_version_beside_an_environment_that_computes_there_does_so_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on virtual Macs: the file lies in the environment from which versions are made."""
+    packages = tmp_path / "site-packages"
+    (packages / "mlx").mkdir(parents=True)
+    (packages / "mlx" / "core.py").write_text(CORE)
+    shutil.copy(ON_CPU / "sitecustomize.py", packages)
+    monkeypatch.syspath_prepend(str(packages))
+    folder = Installed(tmp_path / "versions").add("1")
+    done = subprocess.run(
+        [folder / "bin" / "python", "-c", "import mlx.core; print(mlx.core.chosen)"],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "cpu\n", done.stderr
 
 
 def test_mlx_itself_is_imported_as_ever() -> None:

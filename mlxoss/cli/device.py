@@ -28,7 +28,7 @@ class Device:
 def ask_device(run: RunCommand = run_command) -> Device:
     """Ask MLX in a process of its own: a fifth of a second. Never raises."""
     try:
-        done = run([sys.executable, "-m", _PROGRAM], timeout_s=_LIMIT_S)
+        done = run([sys.executable, "-P", "-m", _PROGRAM], timeout_s=_LIMIT_S)
     except ServiceError as error:
         return Device(False, None, str(error))
     try:

@@ -8,7 +8,7 @@ import typer
 
 
 def intact() -> None:
-    """Say which version this is, if all of it is there."""
+    """Say which version this is, if all of it is there and loads."""
     from mlxoss.daemon.intact import describe_installation
 
     typer.echo(json.dumps(describe_installation()))

@@ -9,8 +9,9 @@ Every ``LOOK_S`` the files that tell of an upgrade are looked at: where the comm
 package's own first file, and its installer's list. Once they differ from those at the start:
 
 1. Wait until they stand still for one look: an installer may be at work.
-2. Ask the command that is there now whether its installation is whole, and of what version
-   (``mlxoss intact``). A group asks so on every host, since its ranks must be of one version.
+2. Ask the command that is there now whether its installation is whole and loads, and of what
+   version (``mlxoss intact``): one that crashed at its start would be started over and over. A
+   group asks so on every host, since its ranks must be of one version.
 3. Under a service manager, which starts the command again after every exit but 0: end with
    ``START_ANEW`` when nothing has run for ``IDLE_S``. Turns that wait and background responses
    count as running. From that decision on new turns are refused, so none is begun and lost.

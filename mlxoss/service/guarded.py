@@ -73,11 +73,13 @@ def _of_launchd(env: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
 
 
 def _of_the_daemon(config: Config, env: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
-    yield "the settings", folders(env)["settings"]
+    places = folders(env)
+    yield "the settings", places["settings"]
+    yield "the prefix cache", places["the prefix cache"]
     if config.model is not None:
         folder = Path(config.model).expanduser()
-        if folder.is_absolute():
-            yield "model", folder
+        if folder.is_absolute() or folder.is_dir():
+            yield "model", folder.absolute()
         else:
             yield "the models' cache (HF_HOME)", hub_cache(env)
     for each in fields(config):

@@ -65,13 +65,21 @@ class Launchd:
         return read_plist(data)
 
     def query(self) -> Found:
-        """Look in both domains. Without a desktop session the service can only be in the other."""
+        """Look in both domains. Without a desktop session the service can only be in the other.
+
+        One that runs goes before one that does not: a login at the desktop, while a login over SSH
+        has it, starts a second one, which finds the port taken and ends.
+        """
         gui, user = self._domains()
         try:
             on_desktop = self._print(gui)
-            found = on_desktop if isinstance(on_desktop, Job) else self._print(user)
+            if isinstance(on_desktop, Job) and on_desktop.alive:
+                return on_desktop
+            found = self._print(user)
         except ServiceError as exc:
             return Unknown(str(exc))
+        if isinstance(on_desktop, Job):
+            return found if isinstance(found, Job) and found.alive else on_desktop
         if isinstance(found, Absent) and isinstance(on_desktop, Unknown):
             return Absent(NO_DESKTOP)
         return found if isinstance(on_desktop, Unknown) or isinstance(found, Job) else Absent()
@@ -101,8 +109,8 @@ class Launchd:
         if domain == gui:
             return ()
         return (
-            "No desktop session: the service runs in the domain of this login and moves to the "
-            "desktop at the next one.",
+            "No desktop session: the service runs in the domain of this login; after one at the "
+            "desktop `mlxoss restart` moves it there.",
         )
 
     def kick(self) -> None:

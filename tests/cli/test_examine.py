@@ -70,6 +70,14 @@ def test_mlx_is_asked_in_a_process_of_its_own() -> None:
     assert ask_device() == Device(True, None)  # no Metal, and no other device that is missing
 
 
+def test_the_folder_that_one_is_in_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlx.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert ask_device().problem is None
+
+
 @pytest.mark.parametrize("said", [None, "", "no JSON", "[]", '{"has_device": true}'])
 def test_mlx_that_does_not_answer_is_told(said: str | None) -> None:
     found = ask_device(Runner({} if said is None else {"python": said}))
@@ -175,6 +183,7 @@ def test_doctor_says_what_is_wired_and_why(
 
 def test_without_metal_the_setting_is_not_ignored_in_silence() -> None:
     linux = System("linux", "x86_64", total_bytes=32 * GIB)
-    assert check_wired("auto", linux, None).level is Level.SKIP
+    found = check_wired("auto", linux, None)
+    assert (found.level, found.remedy) == (Level.SKIP, None)
     found = check_wired("weights", linux, None)
     assert (found.level, "only Metal wires" in found.detail) == (Level.WARN, True)

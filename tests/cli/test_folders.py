@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,19 @@ def test_a_model_in_documents_is_warned_of_and_its_remedy_is_no_pull(
     mac.ok("start")
     mac.loaded()
     assert "folders: the service reads what it needs" in mac.ok("doctor")
+
+
+def test_a_model_that_is_named_from_the_folder_it_lies_in_is_warned_of(
+    mac: Mac, documents: Path
+) -> None:
+    shutil.copytree(mac.model, documents / "tiny")
+    wish = ("install", "--no-start", "--model", "tiny", "--port", str(mac.port))
+    done = subprocess.run(
+        [mac.command, *wish], env=mac.env, cwd=documents, capture_output=True, text=True, check=True
+    )
+    place = os.path.realpath(documents / "tiny")
+    assert f"Warning: folders: model {place}: it lies in ~/Documents" in done.stdout
+    assert mac.config()["model"] == place
 
 
 def test_a_cache_of_models_in_documents_is_not_called_empty(mac: Mac, documents: Path) -> None:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,29 @@ def test_from_install_to_purge(mac: Mac) -> None:
     assert not mac.plist.exists()
     assert list(mac.folder.rglob("*")) == []
     assert mac.status()["verdict"] == "not installed"
+
+
+def test_a_server_for_other_machines_is_not_installed_without_a_key(mac: Mac) -> None:
+    done = mac("install", "--host", "0.0.0.0", "--port", str(mac.port))
+    assert done.returncode != 0
+    assert "Other machines can reach 0.0.0.0, and there is no API key" in done.stderr
+    assert not mac.plist.exists()
+    assert not (mac.folder / "config" / "config.toml").exists()
+
+
+def test_a_service_that_is_too_busy_to_answer_at_once_is_no_other_program(mac: Mac) -> None:
+    mac.install()
+    pid = mac.loaded()["job"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    with subprocess.Popen(
+        [mac.command, "install"], env=mac.env, stdout=subprocess.PIPE, text=True
+    ) as again:
+        time.sleep(4)
+        os.kill(pid, signal.SIGCONT)
+        said, _ = again.communicate()
+    assert again.returncode == 0
+    assert "Nothing to change" in said
+    assert mac.status()["job"]["pid"] == pid
 
 
 def test_a_wrong_setting_is_no_loop_and_its_reason_is_shown(mac: Mac) -> None:

@@ -54,5 +54,40 @@ def test_rank_0_waits_for_the_other_hosts(tmp_path: Path, monkeypatch: pytest.Mo
     assert problem.remedy.startswith("It starts anew once nothing runs")
 
 
+@pytest.mark.parametrize("name", ["daemon/assemble.py", "engine/mlx/batch.py"])
+def test_what_cannot_be_loaded_is_not_started(tmp_path: Path, name: str) -> None:
+    """All its files are there, but it does not go with what it stands on."""
+    installed = Installed(tmp_path / "versions")
+    installed.add("0.1.0")
+    installed.switch("0.1.0")
+    upgrade = Upgrade([str(installed.command)], is_supervised=True)
+    (broken,) = installed.add("9.9.9").rglob(name)
+    broken.write_text("from mlx_lm import nothing_of_that_name\n")
+    installed.switch("9.9.9")
+    for _ in range(2):
+        upgrade.look()
+    assert not upgrade.has_come
+    problem = upgrade.problem()
+    assert problem is not None
+    assert "cannot serve yet: it does not load: ImportError: cannot import" in problem.message
+
+
 def test_nothing_is_missing_here() -> None:
     assert list(find_missing()) == []
+
+
+def test_a_need_with_a_condition_is_looked_at_where_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLX has one everywhere: another build of it for each system."""
+    needs = "here; sys_platform != 'none'", "nowhere; sys_platform == 'none'", "odd; extra == 'odd'"
+    for name, requires in (("mlxoss", needs), ("here", ()), ("odd", ())):
+        info = tmp_path / f"{name}-1.dist-info"
+        info.mkdir()
+        lines = [f"Requires-Dist: {each}" for each in requires]
+        (info / "METADATA").write_text("\n".join([f"Name: {name}", "Version: 1", *lines, ""]))
+        (info / "RECORD").write_text(f"{name}/core.so,sha256=-,1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mlxoss").mkdir()
+    (tmp_path / "mlxoss" / "core.so").touch()
+    assert list(find_missing()) == [f"{tmp_path}/here/core.so"]

@@ -73,6 +73,8 @@ def test_what_the_daemon_reads_is_warned_of() -> None:
     assert found == [(Level.WARN, "the models' cache (HF_HOME)")]
     found = levels(Config(), {**own, "MLXOSS_CONFIG": "/Volumes/SSD/config.toml"})
     assert found == [(Level.WARN, "the settings")]
+    found = levels(Config(), {"XDG_CACHE_HOME": "/Volumes/SSD/cache"})
+    assert found == [(Level.WARN, "the prefix cache")]
 
 
 def test_what_launchd_opens_fails() -> None:

@@ -282,6 +282,24 @@ def test_the_service_moves_from_the_login_of_ssh_to_the_desktop(box: Box) -> Non
     assert box.starts() == 2
 
 
+def test_a_login_at_the_desktop_beside_the_service_of_ssh_hides_it_from_no_command(
+    box: Box,
+) -> None:
+    box.ctl.set_quirks("no-gui")
+    box.manager.install(box.spec())
+    pid = box.up()
+    box.ctl.set_quirks("")
+    box.ctl("login", str(box.plist.parent))  # starts a second one, which finds the port taken
+    until((box.state / "last-exit.json").exists)
+    until(lambda: box.job().pid == pid)
+    assert box.status().verdict is Verdict.HEALTHY
+    assert box.manager.install(box.spec()).done == ()
+    assert box.manager.restart().done == ("restarted",)
+    assert box.up() != pid
+    assert box.job().where == f"gui/{os.getuid()}"
+    assert not is_alive(pid)
+
+
 def test_a_registration_from_another_file_is_replaced(box: Box) -> None:
     other = box.root / "elsewhere" / box.plist.name
     other.parent.mkdir()

@@ -107,7 +107,17 @@ def _foreground(machine: Machine) -> Iterator[str]:
     shell = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)}
     env = {**shell, **machine.env}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mlxoss", "serve", "--host", "127.0.0.1", "--port", "0"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "mlxoss",
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+        ]
         command += ["--responses-store", "off", "--log-file", str(Path(folder, "log"))]
         command += ["--unix-socket", str(Path(folder, "socket"))]
         with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:

@@ -123,8 +123,9 @@ def check_wired(setting: str, system: System, told: int | None) -> Check:
     name, wiring = "wired", choose_wiring(setting, system.total_bytes, system.macos)
     detail = f"the weights are {'' if wiring.wired else 'not '}wired: {wiring.why}"
     if not system.macos:
-        level = Level.WARN if setting == "weights" else Level.SKIP
-        return Check(name, level, detail, "mlxoss config set wired auto")
+        if setting != "weights":
+            return Check(name, Level.SKIP, detail)
+        return Check(name, Level.WARN, detail, "mlxoss config set wired auto")
     if told is not None and bool(told) != wiring.wired:
         detail += f"; but the service has wired {told / GB:.1f} GB"
         return Check(name, Level.WARN, detail, "mlxoss restart")

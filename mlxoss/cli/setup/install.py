@@ -26,6 +26,7 @@ from mlxoss.cli.this_machine import (
 )
 from mlxoss.cluster.group import find_group
 from mlxoss.config import ENV_PREFIX, Config, settings
+from mlxoss.daemon.reach import check_reach
 from mlxoss.daemon.upgrade import UPGRADED
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import ConfigError, ModelDenied, ModelError, ServiceError
@@ -44,7 +45,9 @@ from mlxoss.service.program import Program
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.service.status import problems_of
-from mlxoss.tls import make_server_context
+
+_PATIENCE_S = 10.0
+"""For a service that runs: one that loads or computes may take its time to answer."""
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
@@ -130,7 +133,7 @@ def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _is_old(machine: Machine, say: Callable[[str], None]) -> bool:
     """Whether the service serves from what was installed before an upgrade."""
     try:
-        health = machine.ask(machine.address(), 1.0)
+        health = machine.ask(machine.address(), _PATIENCE_S)
     except ConfigError:
         return False
     if not isinstance(health, Answered):
@@ -178,7 +181,7 @@ def _check(
     say: Callable[[str], None],
 ) -> None:
     """Raise ``ServiceError`` with everything that speaks against it, or a ``ConfigError``."""
-    make_server_context(config.tls_cert, config.tls_key)
+    check_reach(config, machine.state)
     group = find_group(config)
     source = _find_model(config, machine, options, say)
     checks = [check_program(found), _check_port(before, config), check_disk(machine.state)]
@@ -203,8 +206,10 @@ def _remedies(failed: list[Check]) -> str | None:
 def _check_port(before: Machine, config: Config) -> Check:
     """The port is ours if the running service was told to take it."""
     job = before.manager.supervisor.query()
-    health = before.ask(config)
-    ours = isinstance(job, Job) and job.alive and getattr(health, "pid", None) in (None, job.pid)
+    if not (isinstance(job, Job) and job.alive):
+        return check_port(config.host, config.port, before.ask(config), ours=False)
+    health = before.ask(config, _PATIENCE_S)
+    ours = getattr(health, "pid", None) in (None, job.pid)
     return check_port(config.host, config.port, health, ours=ours)
 
 

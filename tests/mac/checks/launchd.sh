@@ -19,7 +19,7 @@ field() {
 is_registered() { "$launchctl" print "$domain/$label" >/dev/null 2>&1; }
 is_disabled() {
     "$launchctl" print-disabled "$domain" >"$folder/disabled.txt" 2>/dev/null
-    grep -q "\"$label\" => \(disabled\|true\)" "$folder/disabled.txt"
+    grep -Eq "\"$label\" => (disabled|true)" "$folder/disabled.txt"
 }
 status_is() {
     "$MLXOSS" status >"$folder/status.txt" 2>&1

@@ -29,6 +29,9 @@ def note(event, arguments, folders={folders!r}):
 if name := os.environ.get("WATCHED_FILE"):
     watched = os.open(name, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     sys.addaudithook(note)
+for name in {theirs!r}:
+    with open(name) as file:
+        exec(compile(file.read(), name, "exec"), {{"__name__": "sitecustomize"}})
 """
 
 
@@ -57,7 +60,10 @@ class Installed:
         dependencies = [each for each in sys.path if each.endswith("-packages")]
         (site / "dependencies.pth").write_text("\n".join([*dependencies, ""]))
         watched = (str(site), *dependencies, sysconfig.get_path("stdlib"))
-        (site / "sitecustomize.py").write_text(_WATCH.format(folders=watched))
+        # Python reads one file of that name only: theirs, if they have one, would be hidden.
+        theirs = [os.path.join(each, "sitecustomize.py") for each in dependencies]
+        theirs = [each for each in theirs if os.path.isfile(each)]
+        (site / "sitecustomize.py").write_text(_WATCH.format(folders=watched, theirs=theirs))
         bin_ = folder / "bin"
         bin_.mkdir()
         base = Path(os.path.realpath(sys.executable))
