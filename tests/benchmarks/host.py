@@ -4,8 +4,8 @@ Run with ``python -m tests.benchmarks.host``. A random model of 24 thin layers d
 that the graph is as long as the 20b's and the device has next to nothing to do. All figures are the
 CPU time of the one thread that drives it, in blocks that take turns, ``--rounds`` times over;
 ratios are medians over the rounds, with the range of half of them. ``graph`` is the model's call,
-before anything is computed; ``rest`` is a step without that. ``rope`` is in both graphs: on Metal it
-is one operation, elsewhere a dozen.
+before anything is computed; ``rest`` is a step without that. ``rope`` is in both graphs: it is one
+operation on Metal, elsewhere a dozen.
 """
 
 from __future__ import annotations
