@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlxoss.addresses import to_url
 from mlxoss.config.kinds import (
+    BufferSizes,
     Day,
     FilePath,
     HostName,
@@ -177,6 +178,14 @@ class Config:
             Switch(),
             "Keep the graph of a decode step's layers instead of building it anew: the same "
             "tokens; not among several hosts.",
+        ),
+    )
+    command_buffers: str = field(
+        default="auto",
+        metadata=_about(
+            BufferSizes(),
+            "Operations and millions of elements in one of Metal's command buffers; auto has them "
+            "large where the memory allows, mlx leaves it to MLX.",
         ),
     )
     prefix_cache_bytes: int | None = field(

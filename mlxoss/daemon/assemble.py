@@ -24,6 +24,7 @@ from mlxoss.daemon import notice
 from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
+from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
@@ -73,6 +74,8 @@ def run(config: Config) -> int:
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     load_grammars = _GrammarLoader()
+    # MLX is imported only when the model is loaded.
+    announce_here(config.command_buffers, source.weights_bytes // (len(plan.hosts) if plan else 1))
     ranks = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
         lambda: load_backend(source, files, config, ranks),

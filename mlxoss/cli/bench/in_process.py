@@ -10,6 +10,7 @@ from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.options import read_config
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import MlxossError
 
@@ -64,10 +65,12 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
 
 def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
+    config = read_config({})
+    announce_here(config.command_buffers, source.weights_bytes)
+
     from mlxoss.engine.mlx.raw_speed import decode_rate
     from mlxoss.engine.mlx.wiring import wire_weights
 
-    config = read_config({})
     wiring = choose_wiring_here(config.wired)
     renew_wired(wiring)
     model = source.load(fp16=config.fp16)
