@@ -49,6 +49,7 @@ def privacy(as_json: _JSON = False) -> None:
 def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss import paths
     from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
+    from mlxoss.cli.bench.saved import BENCH_FILE
     from mlxoss.cli.chat.session import HISTORY_FILE, HISTORY_LINES
     from mlxoss.cli.options import config_file
     from mlxoss.daemon.supervised import SERVICE_LOG, default_log
@@ -103,6 +104,8 @@ def _kept(config: Config) -> Iterator[Kept]:
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield _make("settings", [config_file().path], _UNTIL_REMOVED, "mlxoss config edit")
+    runs = data / BENCH_FILE
+    yield _make("speeds of bench runs that were saved", [runs], _UNTIL_REMOVED, f"rm {runs}")
     yield _make("which models were pulled", [paths.pins_file()], _UNTIL_REMOVED, "rm")
 
 

@@ -15,14 +15,14 @@ from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import MlxossError
 
 if TYPE_CHECKING:
-    from mlxoss.engine.mlx.batch import LanguageModel
+    from mlxoss.engine.mlx.last_logits import LastLogits
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """The model, and how it is measured."""
 
-    model: LanguageModel
+    model: LastLogits
     rounds: int
     tokens: int
 
@@ -44,14 +44,25 @@ class LoadedModel:
         share = None if reached is None else reached / limit
         return replace(row, limit_per_s=limit, of_limit=share)
 
+    def device_rates(self) -> tuple[float, float]:
+        """Bytes that the device reads and operations that it does, both per second, by themselves
+        and in the model's type."""
+        from mlxoss.engine.mlx.raw_speed import multiply_rate, read_rate
 
-def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
+        return read_rate(), multiply_rate(self.model.network.model.norm.weight.dtype)
+
+
+def configured_model() -> ModelSource:
+    """The configuration's model. Raises ``ModelError``."""
+    return resolve_model(read_config({}).model)
+
+
+def find_model(source: ModelSource, served: str, *, asked_for: bool) -> ModelSource | str:
     """The model of the configuration if it is the one ``served`` and there is room; else why not.
 
     Raises ``MlxossError`` with the reason if it was ``asked_for``, but room is its owner's affair
     then.
     """
-    source = resolve_model(read_config({}).model)
     if source.info.name != served:
         why = f"the configuration's model is {source.info.name}, the server's {served}"
     elif not asked_for and not has_room_for_two(source.folder):
@@ -68,12 +79,14 @@ def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     config = read_config({})
     announce_here(config.command_buffers, source.weights_bytes)
 
+    from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.raw_speed import decode_rate
     from mlxoss.engine.mlx.wiring import wire_weights
 
     wiring = choose_wiring_here(config.wired)
     renew_wired(wiring)
-    model = source.load(fp16=config.fp16)
-    wire_weights(model, wiring)  # as the server does
+    network = source.load(fp16=config.fp16, fused=config.fused_experts)
+    wire_weights(network, wiring)  # as the server does
+    model = LastLogits(network, compiled=config.compiled_layers)
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
     return LoadedModel(model, rounds, tokens)

@@ -1,4 +1,4 @@
-"""What a model can do at most on this machine: nothing but its own steps, one after the other.
+"""What a model and the device can do at most: nothing but steps, reads and products by themselves.
 
 The figures that a server's are held against. On the calling thread, which must also have loaded
 the model.
@@ -8,11 +8,44 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 import mlx.core as mx
 
 from mlxoss.engine.capacity import PREFILL_TOKENS
 from mlxoss.engine.mlx.model import Model
+
+_ROUNDS = 6
+_READ_BYTES = 1 << 30
+_SIDE = 4096
+# Without Metal one core reads, and multiplies halves without units for that.
+_HOST_READ_BYTES = 1 << 27
+_HOST_SIDE = 384
+
+
+def read_rate() -> float:
+    """Bytes per second that the device reads of an array too large for its caches."""
+    count = (_READ_BYTES if mx.metal.is_available() else _HOST_READ_BYTES) // 4
+    values = mx.arange(count, dtype=mx.uint32)
+    return 4 * count / _fastest(lambda: mx.max(values), values)
+
+
+def multiply_rate(dtype: mx.Dtype) -> float:
+    """Floating point operations per second in a product of two square matrices of ``dtype``."""
+    side = _SIDE if mx.metal.is_available() else _HOST_SIDE
+    values = mx.random.normal((side, side)).astype(dtype)
+    return float(2 * side**3 / _fastest(lambda: values @ values, values))
+
+
+def _fastest(compute: Callable[[], mx.array], given: mx.array) -> float:
+    """Seconds of the quickest of some rounds, with what is ``given`` computed before."""
+    mx.eval(given)
+    times = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        mx.eval(compute())
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def prefill_rate(model: Model, tokens: int) -> float:
