@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +48,10 @@ def show_path(as_json: _JSON = False) -> None:
 @app.command("list")
 def list_settings(as_json: _JSON = False) -> None:
     """List every setting with the value that holds now."""
-    values = asdict(_read(_environment()))
+    from mlxoss.config import settings
+
+    config = _read(_environment())
+    values = {name: getattr(config, name) for name in settings()}
     if as_json:
         typer.echo(json.dumps(values, default=str, indent=2))
         return

@@ -56,6 +56,7 @@ def _kept(config: Config) -> Iterator[Kept]:
     from mlxoss.last_exit import FILE_NAME
     from mlxoss.server.storage import DATABASE, KEY_FILE
     from mlxoss.store.aside import SUFFIXES, find_aside
+    from mlxoss.tuned import TUNED_FILE
 
     data, logs = paths.data_dir(), paths.log_dir()
     database = data / DATABASE
@@ -106,6 +107,8 @@ def _kept(config: Config) -> Iterator[Kept]:
     yield _make("settings", [config_file().path], _UNTIL_REMOVED, "mlxoss config edit")
     runs = data / BENCH_FILE
     yield _make("speeds of bench runs that were saved", [runs], _UNTIL_REMOVED, f"rm {runs}")
+    tuned = data / TUNED_FILE
+    yield _make("what mlxoss tune measured", [tuned], _UNTIL_REMOVED, "mlxoss tune --reset")
     yield _make("which models were pulled", [paths.pins_file()], _UNTIL_REMOVED, "rm")
 
 

@@ -6,9 +6,11 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlxoss import paths
 from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.options import read_config
+from mlxoss.daemon.tuning import apply_tuned
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.wiring import choose_wiring_here, renew_wired
@@ -76,7 +78,7 @@ def find_model(source: ModelSource, served: str, *, asked_for: bool) -> ModelSou
 
 def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
-    config = read_config({})
+    config = apply_tuned(read_config({}), source, paths.data_dir())
     announce_here(config.command_buffers, source.weights_bytes)
 
     from mlxoss.engine.mlx.last_logits import LastLogits

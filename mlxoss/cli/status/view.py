@@ -14,6 +14,7 @@ from mlxoss.errors import ConfigError, ServiceError
 from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job
 from mlxoss.service.status import ServiceStatus, Verdict, problems_of, read_status
+from mlxoss.tuned import TUNED_FILE
 
 YOUNG_S = 10
 """A daemon of that age may still be starting."""
@@ -28,6 +29,7 @@ class View:
     process: Process | None
     config_file: Path
     log: Path
+    tuned: str | None = None
     at: float = field(default_factory=time.time)
 
     @property
@@ -101,10 +103,19 @@ def read_view(patience_s: float = 0.0) -> View:
         found = replace(found, concerns=(why, *found.concerns))
     elif config.hostfile and (concern := _hostfile_concern(config)):
         found = replace(found, concerns=(concern, *found.concerns))
-    view = View(found, config, process, machine.config_file.path, machine.log(), time.time())
+    view = View(found, config, process, machine.config_file.path, machine.log())
     if patience_s and view.is_starting:
         found = replace(found, health=machine.ask(config, patience_s))
-    return replace(view, status=found)
+    view = replace(view, status=found)
+    return replace(view, tuned=_tuned(config, str(view.report.get("model")), machine.state))
+
+
+def _tuned(config: Config, model: str, data: Path) -> str | None:
+    if not (data / TUNED_FILE).exists():  # what is imported below takes a while
+        return None
+    from mlxoss.cli.tune.check import show_tuned
+
+    return show_tuned(config, model, data)
 
 
 def _hostfile_concern(config: Config) -> str | None:

@@ -57,16 +57,37 @@ def prefill_rate(model: Model, tokens: int) -> float:
 
 def decode_rate(model: Model, rows: int, *, prompt_tokens: int, tokens: int) -> float:
     """Tokens per second in all of ``rows`` greedy sequences that decode together."""
-    cache = model.make_cache()
-    latest = _prefill(model, cache, _prompts(rows, prompt_tokens))
-    began = time.perf_counter()
-    for _ in range(tokens):
-        following = mx.argmax(model(latest, cache=cache)[:, -1], axis=-1, keepdims=True)
-        mx.async_eval(following)  # type: ignore[no-untyped-call]
-        mx.eval(latest)  # the next step is under way meanwhile
-        latest = following
-    mx.eval(latest)
-    return rows * tokens / (time.perf_counter() - began)
+    return Decoding(model, rows, prompt_tokens).run(tokens)
+
+
+class Decoding:
+    """``rows`` greedy sequences that decode together, behind prompts of ``prompt_tokens``."""
+
+    def __init__(self, model: Model, rows: int, prompt_tokens: int) -> None:
+        self._model, self._rows = model, rows
+        self._cache = model.make_cache()
+        self._latest = _prefill(model, self._cache, _prompts(rows, prompt_tokens))
+        self._ids = [self._latest]
+
+    def run(self, tokens: int) -> float:
+        """Decode so many more in each row; tokens per second of all rows."""
+        began = time.perf_counter()
+        latest = self._latest
+        for _ in range(tokens):
+            logits = self._model(latest, cache=self._cache)[:, -1]
+            following = mx.argmax(logits, axis=-1, keepdims=True)
+            mx.async_eval(following)  # type: ignore[no-untyped-call]
+            mx.eval(latest)  # the next step is under way meanwhile
+            latest = following
+            self._ids.append(latest)
+        mx.eval(latest)
+        self._latest = latest
+        return self._rows * tokens / (time.perf_counter() - began)
+
+    def ids(self) -> list[list[int]]:
+        """What was chosen so far, row by row."""
+        found: list[list[int]] = mx.concatenate(self._ids, axis=1).tolist()  # type: ignore[assignment]
+        return found
 
 
 def _prefill(model: Model, cache: list[object], prompts: mx.array) -> mx.array:
