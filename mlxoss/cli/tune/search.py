@@ -14,7 +14,8 @@ from mlxoss.engine.trial_values import TrialResult
 from mlxoss.errors import MlxossError
 
 ROUNDS = 2
-"""Of the first stage; the second has as many, of the winners and the control alone."""
+MORE_ROUNDS = 3
+"""Of the second stage, of the winners and the control alone: whoever was lucky meets it again."""
 
 Tell = Callable[[str], None]
 
@@ -70,13 +71,13 @@ def search(
     Raises ``MlxossError`` where the control itself fails.
     """
     control, tried = Tried(CONTROL), [Tried(candidate) for candidate in candidates]
-    _run([control, *tried], measure, tell)
+    _run([control, *tried], ROUNDS, measure, tell)
     _judge(control, tried, budget_bytes)
     again = _winners(tried)
     if again:
         new = [one for one in again if one not in tried]
         tried += new
-        _run([*again, control], measure, tell)
+        _run([*again, control], MORE_ROUNDS, measure, tell)
         _judge(control, again, budget_bytes)
     kept = max((one for one in again if _is_kept(one)), key=_score, default=None)
     return Found(control, tried, kept, drift_of(control.runs))
@@ -87,9 +88,9 @@ def trials_of(candidates: Sequence[Candidate]) -> int:
     return ROUNDS * (1 + len(candidates))
 
 
-def _run(all_of_them: Sequence[Tried], measure: Measure, tell: Tell) -> None:
+def _run(all_of_them: Sequence[Tried], rounds: int, measure: Measure, tell: Tell) -> None:
     """Rounds in one order and then in the other; who fails once is left out from there on."""
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for one in all_of_them if number % 2 == 0 else reversed(all_of_them):
             if one.failure is not None:
                 continue

@@ -1,0 +1,503 @@
+"""``mlxoss tune``: what counts as a gain, what is tried, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlxoss.cli.client.http import Server
+from mlxoss.cli.tune import run as tune_run
+from mlxoss.cli.tune.candidates import CONTROL, Candidate, Place, combine, find_candidates
+from mlxoss.cli.tune.check import check_tuned, show_tuned
+from mlxoss.cli.tune.judge import Judgement, drift_of, judge
+from mlxoss.cli.tune.power import power_problem
+from mlxoss.cli.tune.run import Outcome, Tuning
+from mlxoss.cli.tune.search import Found, search, to_lines
+from mlxoss.cli.tune.service import without_model
+from mlxoss.cli.tune.trials import TrialFailed
+from mlxoss.config import Config
+from mlxoss.daemon.tuning import apply_tuned
+from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.trial_values import TrialResult
+from mlxoss.errors import MlxossError, ServiceError
+from mlxoss.findings import Level
+from mlxoss.service.health import Answered, Refused
+from mlxoss.service.subprocess import CommandResult
+from mlxoss.tuned import TUNED_FILE, Tuned, read_tuned, tuned_for, write_tuned
+from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.cli.daemon import start_daemon
+from tests.support.cli.runner import mlxoss
+
+BUDGET = 20 * 10**9
+GIB = 1 << 30
+
+
+def result(
+    decode: float = 100.0,
+    rows: float = 200.0,
+    prefill: float = 1000.0,
+    *,
+    pause_s: float = 0.02,
+    ids: str = "same",
+    peak_bytes: int = 13 * 10**9,
+) -> TrialResult:
+    """A run whose samples differ by half a percent."""
+    spread = (1.0, 0.995, 1.005, 1.0)
+    return TrialResult(
+        [decode * part for part in spread],
+        [rows * part for part in spread],
+        [prefill * part for part in spread],
+        [pause_s],
+        ids,
+        peak_bytes,
+    )
+
+
+def judged(control: Sequence[TrialResult], candidate: Sequence[TrialResult]) -> Judgement:
+    return judge(control, candidate, BUDGET)
+
+
+@pytest.mark.parametrize(
+    "faster",
+    [
+        {"decode": 105.0},
+        {"rows": 210.0},
+        {"prefill": 1050.0},
+        {"decode": 105.0, "prefill": 995.0},
+    ],
+)
+def test_a_clear_gain_is_kept(faster: dict[str, Any]) -> None:
+    found = judged([result(), result(100.4)], [result(**faster), result(**faster)])
+    assert found.is_kept
+    assert found.score > 0
+
+
+@pytest.mark.parametrize(
+    ("control", "candidate", "why"),
+    [
+        ([100.0, 100.0], [101.0, 101.0], "nothing gained beyond the noise"),
+        ([100.0, 109.0], [108.0, 112.0], "nothing gained beyond the noise"),
+        ([100.0, 100.0], [103.0, 112.0], "nothing gained beyond the noise"),
+        ([100.0, 100.0], [97.0, 97.0], "decoding gets 3.0% slower"),
+    ],
+)
+def test_noise_is_no_gain(control: list[float], candidate: list[float], why: str) -> None:
+    assert judged(list(map(result, control)), list(map(result, candidate))).why == why
+
+
+def test_samples_that_differ_within_a_run_are_noise_too() -> None:
+    wild = TrialResult([50.0, 104.0, 106.0, 170.0], [200.0], [1000.0], [0.02], "same", 1)
+    steady = TrialResult([100.0], [200.0], [1000.0], [0.02], "same", 1)
+    assert judged([steady], [wild]).why == "nothing gained beyond the noise"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "why"),
+    [
+        (result(150.0, ids="others"), "it says other tokens"),
+        (result(150.0, peak_bytes=21 * 10**9), "it takes 21.0 GB at its peak, of 20.0 GB"),
+        (result(150.0, prefill=900.0), "a prompt gets 10.0% slower"),
+        (result(150.0, rows=180.0), "decoding in a batch gets 10.0% slower"),
+        (result(150.0, pause_s=0.3), "the first token after a pause takes longer"),
+    ],
+)
+def test_a_gain_that_costs_too_much_is_not_kept(candidate: TrialResult, why: str) -> None:
+    assert judged([result(), result()], [candidate, candidate]).why == why
+
+
+def test_a_machine_that_slows_down_is_met_by_all() -> None:
+    """Each run is 2 % slower than the one before, as on a Mac that gets warm."""
+    pace = iter(100 * 0.98**n for n in range(100))
+    found = search(SETTINGS[:2], lambda _: result(next(pace)), BUDGET, quietly)
+    assert found.kept is None
+    assert found.has_drifted
+    assert found.drift == pytest.approx(0.98**5 - 1)
+    assert drift_of([result()]) == 0
+
+
+def noisy(rng: random.Random, gains: dict[str, float], noise: float) -> Callable[..., TrialResult]:
+    """A machine of which each run is off by up to ``noise``."""
+
+    def measure(candidate: Candidate) -> TrialResult:
+        gain = 1.0
+        for name in candidate.changes:
+            gain *= 1 + gains.get(name, 0.0)
+        off = [gain * (1 + rng.uniform(-noise, noise)) for _ in range(3)]
+        return result(100 * off[0], 200 * off[1], 1000 * off[2])
+
+    return measure
+
+
+def quietly(_: str) -> None:
+    """Nobody watches."""
+
+
+SETTINGS = [Candidate({name: 1}) for name in ("a", "b", "c")]
+
+
+def test_noise_alone_hardly_ever_wins_and_a_gain_is_found() -> None:
+    seed = random.randrange(1 << 30)
+    rng, wins, found = random.Random(seed), 0, 0
+    for _ in range(300):
+        wins += search(SETTINGS, noisy(rng, {}, 0.05), BUDGET, quietly).kept is not None
+        clear = search(SETTINGS, noisy(rng, {"b": 0.15}, 0.01), BUDGET, quietly).kept
+        found += clear is not None and "b" in clear.candidate.changes
+    assert wins < 30, f"seed {seed}"
+    assert found == 300, f"seed {seed}"
+
+
+def test_settings_that_both_gain_are_tried_together() -> None:
+    measure = noisy(random.Random(1), {"a": 0.10, "c": 0.20}, 0.0)
+    found = search(SETTINGS, measure, BUDGET, quietly)
+    assert found.kept is not None
+    assert set(found.kept.candidate.changes) == {"a", "c"}
+    assert [one.candidate.name for one in found.tried] == ["a 1", "b 1", "c 1", "c 1, a 1"]
+    assert found.kept.runs != []
+    lines = list(to_lines(found))
+    assert lines[1].startswith("as it is")
+    assert sum("nothing gained" in line for line in lines) == 1
+
+
+def test_the_order_is_one_way_and_then_the_other() -> None:
+    asked: list[str] = []
+
+    def measure(candidate: Candidate) -> TrialResult:
+        asked.append(candidate.name)
+        return result(130.0 if "b" in candidate.changes else 100.0)
+
+    search(SETTINGS, measure, BUDGET, quietly)
+    first = ["as it is", "a 1", "b 1", "c 1"]
+    again = ["b 1", "as it is"]
+    assert asked == [*first, *reversed(first), *again, *reversed(again), *again]
+
+
+def test_a_candidate_that_fails_is_left_out() -> None:
+    def measure(candidate: Candidate) -> TrialResult:
+        if "a" in candidate.changes:
+            raise TrialFailed("the GPU hung.")
+        return result()
+
+    found = search(SETTINGS, measure, BUDGET, quietly)
+    assert found.tried[0].why == "it failed: the GPU hung."
+    assert (found.kept, len(found.tried[1].runs)) == (None, 2)
+
+    def never(candidate: Candidate) -> TrialResult:
+        raise TrialFailed("there is no Metal device.")
+
+    with pytest.raises(MlxossError, match="The model cannot be measured: there is no Metal"):
+        search(SETTINGS, never, BUDGET, quietly)
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "place", "names"),
+    [
+        (Config(), 12, Place(128 * GIB, {}, "linux"), ["compiled_layers off", "fused_experts off"]),
+        (
+            Config(),
+            12,
+            Place(64 * GIB, {}, "darwin"),
+            [
+                "command_buffers mlx",
+                "command_buffers 1000/2000",
+                "compiled_layers off",
+                "fused_experts off",
+            ],
+        ),
+        (
+            Config(),
+            12,
+            Place(16 * GIB, {}, "darwin"),
+            ["compiled_layers off", "fused_experts off"],
+        ),
+        (
+            Config(),
+            65,
+            Place(128 * GIB, {}, "darwin"),
+            ["command_buffers mlx", "command_buffers 1000/400"],
+        ),
+        (Config(), 65, Place(128 * GIB, {"MLX_MAX_OPS_PER_BUFFER": "9"}, "darwin"), []),
+        (
+            Config(given=frozenset({"command_buffers", "compiled_layers"})),
+            12,
+            Place(64 * GIB, {}, "darwin"),
+            ["fused_experts off"],
+        ),
+        (
+            Config(fused_experts=False),
+            12,
+            Place(64 * GIB, {}, "linux"),
+            ["compiled_layers off", "fused_experts on"],
+        ),
+    ],
+)
+def test_what_is_tried(config: Config, weights: int, place: Place, names: list[str]) -> None:
+    assert [one.name for one in find_candidates(config, weights * 10**9, place)] == names
+
+
+def test_changes_of_several() -> None:
+    both = combine([Candidate({"a": 1, "b": 2}), Candidate({"b": 3, "c": 4})])
+    assert both.changes == {"a": 1, "b": 2, "c": 4}
+    assert (CONTROL.name, CONTROL.changes) == ("as it is", {})
+
+
+MAINS = """Now drawing from 'AC Power'
+ -InternalBattery-0 (id=21823587)\t87%; charging; 0:42 remaining present: true
+"""
+BATTERY = """Now drawing from 'Battery Power'
+ -InternalBattery-0 (id=21823587)\t87%; discharging; 5:12 remaining present: true
+"""
+DESKTOP = "Now drawing from 'AC Power'\n"
+IN_USE = """System-wide power settings:
+Currently in use:
+ standby              1
+ Sleep On Power Button 1
+ hibernatefile        /var/vm/sleepimage
+ powernap             1
+ networkoversleep     0
+ disksleep            10
+ sleep                1 (sleep prevented by powerd, bluetoothd)
+ hibernatemode        3
+ ttyskeepawake        1
+ displaysleep         2
+ tcpkeepalive         1
+{mode}
+ womp                 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("batteries", "mode", "problem"),
+    [
+        (MAINS, " lowpowermode         0", None),
+        (MAINS, " powermode            2", None),
+        (DESKTOP, "", None),
+        (BATTERY, " lowpowermode         0", "runs on battery"),
+        (MAINS, " lowpowermode         1", "low power mode"),
+        (DESKTOP, " powermode            1", "low power mode"),
+    ],
+)
+def test_a_mac_on_battery_or_in_low_power_mode(
+    batteries: str, mode: str, problem: str | None
+) -> None:
+    def pmset(command: Sequence[str], *, timeout_s: float = 0) -> CommandResult:
+        said = {("-g", "batt"): batteries, ("-g",): IN_USE.format(mode=mode)}
+        assert command[0] == "/usr/bin/pmset"
+        return CommandResult(0, said[tuple(command[1:])], "")
+
+    found = power_problem("darwin", pmset)
+    assert (found is None) is (problem is None)
+    assert problem is None or problem in str(found)
+
+
+def test_power_that_cannot_be_told_is_no_problem(tmp_path: Path) -> None:
+    def none(command: Sequence[str], *, timeout_s: float = 0) -> CommandResult:
+        raise ServiceError("there is no pmset")
+
+    assert power_problem("darwin", none) is None
+    assert power_problem("linux", supplies=tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("status", "is_problem"), [("Discharging", True), ("Full", False)])
+def test_linux_on_battery(tmp_path: Path, status: str, is_problem: bool) -> None:
+    for name, kind in (("AC", "Mains"), ("BAT0", "Battery")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+    (tmp_path / "BAT0" / "status").write_text(f"{status}\n")
+    found = power_problem("linux", supplies=tmp_path)
+    assert (found is not None) is is_problem
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ModelSource:
+    return resolve_model(str(write_checkpoint(tmp_path / "tiny", TinyModel(hidden=16))))
+
+
+def revision_of(source: ModelSource) -> str:
+    from mlxoss.engine.checkpoint.folder import read_revision
+
+    return read_revision(source.find_folder())
+
+
+def keep(folder: Path, source: ModelSource, **settings: Any) -> Tuned:
+    tuned = Tuned("2026-11-28", tuned_for(revision_of(source)), settings, {"x": 1})
+    write_tuned(folder, "tiny", tuned)
+    return tuned
+
+
+def test_what_was_found_is_used_where_nothing_else_is_set(
+    tmp_path: Path, source: ModelSource
+) -> None:
+    assert apply_tuned(Config(), source, tmp_path) == Config()
+    tuned = keep(tmp_path, source, command_buffers="200/300", compiled_layers=False)
+    assert read_tuned(tmp_path, "tiny") == tuned
+    used = apply_tuned(Config(), source, tmp_path)
+    assert (used.command_buffers, used.compiled_layers) == ("200/300", False)
+    own = Config(compiled_layers=True, given=frozenset({"compiled_layers"}))
+    used = apply_tuned(own, source, tmp_path)
+    assert (used.command_buffers, used.compiled_layers) == ("200/300", True)
+    off = Config(tuned="off")
+    assert apply_tuned(off, source, tmp_path) is off
+    shared = Config(hostfile=Path("hosts.json"))
+    assert apply_tuned(shared, source, tmp_path) is shared
+    check = check_tuned(own, source, tmp_path)
+    assert (check.level, check.name) == (Level.OK, "tuned")
+    assert check.detail == (
+        "command_buffers 200/300, compiled_layers off (measured 2026-11-28); but compiled_layers "
+        "is set in the configuration, which counts"
+    )
+    assert show_tuned(Config(), "tiny", tmp_path) == tuned.to_text()
+    assert show_tuned(off, "tiny", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("mlx", "MLX"),
+        ("system", "the system"),
+        ("model", "the model's files"),
+        ("chip", "the chip"),
+    ],
+)
+def test_what_was_measured_with_something_else_is_stale(
+    tmp_path: Path, source: ModelSource, field: str, words: str
+) -> None:
+    keep(tmp_path, source, compiled_layers=False)
+    file = tmp_path / TUNED_FILE
+    entries = json.loads(file.read_text())
+    entries["tiny"]["measured_for"][field] = "another"
+    file.write_text(json.dumps(entries))
+    assert apply_tuned(Config(), source, tmp_path) == Config()
+    check = check_tuned(Config(), source, tmp_path)
+    assert check.level is Level.WARN
+    assert check.detail == f"stale, {words} changed since 2026-11-28: not used"
+    assert check.remedy == "mlxoss tune"
+    shown = show_tuned(Config(), "tiny", tmp_path)
+    assert shown is not None
+    # Which files the model has, status does not look at.
+    assert ("not used" in shown) is (field != "model")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"tiny": 1}', '{"tiny": {"date": "x", "settings": {"port": 1}}}']
+)
+def test_a_damaged_file_is_none(tmp_path: Path, source: ModelSource, text: str) -> None:
+    (tmp_path / TUNED_FILE).write_text(text)
+    assert apply_tuned(Config(), source, tmp_path) == Config()
+    assert check_tuned(Config(), source, tmp_path).level is Level.SKIP
+    keep(tmp_path, source, compiled_layers=False)
+    assert not apply_tuned(Config(), source, tmp_path).compiled_layers
+
+
+def test_a_setting_that_nobody_may_change_is_not_taken(tmp_path: Path, source: ModelSource) -> None:
+    keep(tmp_path, source, port=1)
+    assert read_tuned(tmp_path, "tiny") is None
+    keep(tmp_path, source, command_buffers="nonsense")
+    assert apply_tuned(Config(), source, tmp_path) == Config()
+
+
+def test_a_service_with_requests_is_left_alone() -> None:
+    busy = Answered({"status": "ok", "active_requests": 1, "queued_requests": 2})
+    with (
+        pytest.raises(MlxossError, match="The service has 3 requests in progress"),
+        without_model(Server("http://127.0.0.1:9"), busy),
+    ):
+        pass
+    with without_model(Server("http://127.0.0.1:9"), Refused("nobody")) as beside:
+        pass
+    assert beside.quiet
+
+
+# A process in the trial's place. It says what would make anybody keep what it was told to try, and
+# tells of other tokens where the experts are not fused.
+_LIAR = """
+import json, sys
+order = json.loads(sys.stdin.readline())
+fast = 200.0 if not order["compiled_layers"] or not order["fused_experts"] else 100.0
+ids = "same" if order["fused_experts"] else "others"
+print(json.dumps({"decode": [fast], "decode_rows": [fast], "prefill": [fast], "pause_s": [0.01],
+                  "ids": ids, "peak_bytes": 1}))
+"""
+
+
+def tuned_by(program: str, folder: Path, source: ModelSource) -> Outcome:
+    tuning = Tuning(Config(port=0), {}, folder, source)
+    return tune_run.tune(tuning, anyway=True, program=[sys.executable, "-c", program])
+
+
+def tried(found: Found) -> dict[str, str | None]:
+    return {one.candidate.name: one.why for one in found.tried}
+
+
+def test_a_candidate_with_other_tokens_is_not_kept_however_fast(
+    tmp_path: Path, source: ModelSource
+) -> None:
+    outcome = tuned_by(_LIAR, tmp_path, source)
+    assert tried(outcome.found) == {
+        "compiled_layers off": None,
+        "fused_experts off": "it says other tokens",
+    }
+    assert outcome.tuned is not None
+    assert outcome.tuned.settings == {"compiled_layers": False}
+    assert not apply_tuned(Config(), source, tmp_path).compiled_layers
+    assert outcome.to_json()["settings"] == {"compiled_layers": False}
+    assert tune_run.reset(Tuning(Config(), {}, tmp_path, source))
+    assert apply_tuned(Config(), source, tmp_path) == Config()
+    assert not tune_run.reset(Tuning(Config(), {}, tmp_path, source))
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("print('hello')", "It answered something else"),
+        ("raise SystemExit('no memory')", "no memory"),
+        ("print('{\"decode\": []}')", "It answered something else"),
+    ],
+)
+def test_a_trial_that_breaks_off(
+    tmp_path: Path, source: ModelSource, program: str, why: str
+) -> None:
+    with pytest.raises(MlxossError, match=f"The model cannot be measured: {why}"):
+        tuned_by(program, tmp_path, source)
+    assert not (tmp_path / TUNED_FILE).exists()
+
+
+@pytest.mark.slow
+def test_the_whole_command_beside_a_daemon(tmp_path: Path) -> None:
+    """The daemon's model goes meanwhile and comes back, and what was found is used then or not."""
+    model = write_checkpoint(tmp_path / "tiny", TinyModel(hidden=16))
+    with start_daemon(tmp_path, "--model", str(model)) as daemon:
+        daemon.wait_until_loaded()
+        env = {"MLXOSS_PORT": str(daemon.url).rpartition(":")[2], "MLXOSS_MODEL": str(model)}
+        done = mlxoss(tmp_path, "tune", "--json", "--anyway", env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert daemon.health()["status"] == "ok"
+        assert daemon.stop(signal.SIGTERM) == 0
+    said = "".join(daemon.said)
+    assert said.count("unloaded") >= 1
+    report = json.loads(done.stdout)
+    names = [list(one["settings"]) for one in report["tried"]]
+    assert names[:2] == [["compiled_layers"], ["fused_experts"]]
+    assert report["control"]["decode"] > 0 < report["control"]["prefill"]
+    for one in report["tried"]:
+        assert one["why"] != "it says other tokens"
+    entries = json.loads((tmp_path / "mlxoss" / "data" / TUNED_FILE).read_text())
+    assert entries["tiny"]["settings"] == report["settings"]
+    done = mlxoss(tmp_path, "tune", "--reset", env=env)
+    assert done.stdout.startswith("Forgotten.")
+    done = mlxoss(tmp_path, "tune", "--reset", "--json", env=env)
+    assert json.loads(done.stdout) == {"changed": False}
+
+
+def test_hosts_that_share_a_model_are_not_measured(tmp_path: Path) -> None:
+    done = mlxoss(tmp_path, "tune", env={"MLXOSS_HOSTFILE": str(tmp_path / "hosts.json")})
+    assert done.returncode == 1
+    assert done.stderr == (
+        "mlxoss: Several hosts share the model, and tune measures one machine.\n"
+    )
