@@ -18,8 +18,8 @@ from mlxoss.cli.tune.candidates import CONTROL, Candidate, Place, combine, find_
 from mlxoss.cli.tune.check import check_tuned, show_tuned
 from mlxoss.cli.tune.judge import Judgement, drift_of, judge
 from mlxoss.cli.tune.power import power_problem
-from mlxoss.cli.tune.run import Outcome, Tuning
-from mlxoss.cli.tune.search import Found, search, to_lines
+from mlxoss.cli.tune.run import TuneReport, Tuning
+from mlxoss.cli.tune.search import Searched, search, to_lines
 from mlxoss.cli.tune.service import without_model
 from mlxoss.cli.tune.trials import TrialFailed
 from mlxoss.config import Config
@@ -426,12 +426,12 @@ print(json.dumps({"decode": [fast], "decode_rows": [fast], "prefill": [fast], "p
 """
 
 
-def tuned_by(program: str, folder: Path, source: ModelSource) -> Outcome:
+def tuned_by(program: str, folder: Path, source: ModelSource) -> TuneReport:
     tuning = Tuning(Config(port=0), {}, folder, source)
     return tune_run.tune(tuning, anyway=True, program=[sys.executable, "-c", program])
 
 
-def tried(found: Found) -> dict[str, str | None]:
+def tried(found: Searched) -> dict[str, str | None]:
     return {one.candidate.name: one.why for one in found.tried}
 
 

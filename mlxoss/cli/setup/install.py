@@ -40,6 +40,7 @@ from mlxoss.service.program import Program
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.tls import make_server_context
+from mlxoss.tuned import TUNED_FILE
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
@@ -98,6 +99,8 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
     ready = _await(machine, config, say) if options.start else None
     if ready is None:
         say("It starts at the next login, or with `mlxoss start`.")
+    elif _may_be_tuned(config, machine):
+        say("Faster? mlxoss tune measures what this machine likes best, in a minute or two.")
     return {
         "settings_changed": changed,
         **asdict(outcome),
@@ -107,6 +110,12 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
         "log": str(machine.log()),
         "health": dict(ready.health.document) if ready else None,
     }
+
+
+def _may_be_tuned(config: Config, machine: Machine) -> bool:
+    """Whether ``mlxoss tune`` has something to find: not of the demo, nor among several hosts."""
+    is_one_host = config.model is not None and config.hostfile is None
+    return is_one_host and config.tuned == "on" and not (machine.state / TUNED_FILE).exists()
 
 
 def unheeded(shell: Mapping[str, str], spec: ServiceSpec) -> list[str]:

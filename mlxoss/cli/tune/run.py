@@ -17,7 +17,7 @@ from mlxoss.cli.progress import progress
 from mlxoss.cli.this_machine import look_where_it_looks, this_machine
 from mlxoss.cli.tune.candidates import Candidate, Place, find_candidates
 from mlxoss.cli.tune.power import power_problem
-from mlxoss.cli.tune.search import Found, search, trials_of
+from mlxoss.cli.tune.search import Searched, search, trials_of
 from mlxoss.cli.tune.service import Beside, without_model
 from mlxoss.cli.tune.trials import PROGRAM, Measure, measure_with
 from mlxoss.config import Config
@@ -46,10 +46,10 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TuneReport:
     """What came of it: the search, what was written, and sentences for people."""
 
-    found: Found
+    found: Searched
     tuned: Tuned | None
     notes: list[str]
 
@@ -81,7 +81,7 @@ def _find_settings() -> tuple[Config, Mapping[str, str], Path]:
     return read_config({}), os.environ, paths.data_dir()
 
 
-def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> Outcome:
+def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> TuneReport:
     """Measure and keep what gains. ``program`` is what runs a trial.
 
     Raises ``MlxossError`` where it cannot, or should not unless it is to do so ``anyway``.
@@ -108,8 +108,8 @@ def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> O
     notes = list(_notes(found, candidates))
     if not beside.quiet:
         notes.append("A request came meanwhile, so the figures are doubtful: nothing was kept.")
-        return Outcome(found, None, notes)
-    return Outcome(found, _keep(tuning, found, revision), notes)
+        return TuneReport(found, None, notes)
+    return TuneReport(found, _keep(tuning, found, revision), notes)
 
 
 def reset(tuning: Tuning) -> bool:
@@ -117,7 +117,7 @@ def reset(tuning: Tuning) -> bool:
     return _write(tuning, None)
 
 
-def _search(candidates: Sequence[Candidate], measure: Measure, budget_bytes: int) -> Found:
+def _search(candidates: Sequence[Candidate], measure: Measure, budget_bytes: int) -> Searched:
     with progress(trials_of(candidates)) as done:
         return search(candidates, measure, budget_bytes, done)
 
@@ -139,7 +139,7 @@ def _ask(tuning: Tuning) -> Health:
     return probe(config.host, config.port, timeout_s=3.0, token=token, certificate=config.tls_cert)
 
 
-def _keep(tuning: Tuning, found: Found, revision: str) -> Tuned:
+def _keep(tuning: Tuning, found: Searched, revision: str) -> Tuned:
     """Write the winner down, or that nothing gained: that counts for as long."""
     settings = {} if found.kept is None else dict(found.kept.candidate.changes)
     figures = {"control": found.control.to_json()}
@@ -158,8 +158,9 @@ def _write(tuning: Tuning, tuned: Tuned | None) -> bool:
         raise MlxossError(f"{tuning.data} cannot be written: {error.strerror}.") from None
 
 
-def _notes(found: Found, candidates: Sequence[Candidate]) -> Iterator[str]:
+def _notes(found: Searched, candidates: Sequence[Candidate]) -> Iterator[str]:
     if not candidates:
         yield "Nothing is left to try: all of it is set in the configuration."
     if found.has_drifted:
-        yield f"The machine itself got {found.drift:+.1%} faster or slower meanwhile."
+        how = "faster" if found.drift > 0 else "slower"
+        yield f"The machine itself was {abs(found.drift):.1%} {how} at the end than at first."

@@ -49,7 +49,7 @@ class Tried:
 
 
 @dataclass(slots=True)
-class Found:
+class Searched:
     """What came of it: the control, all that was tried beside it, and the one that is kept."""
 
     control: Tried
@@ -65,7 +65,7 @@ class Found:
 
 def search(
     candidates: Sequence[Candidate], measure: Measure, budget_bytes: int, tell: Tell
-) -> Found:
+) -> Searched:
     """Measure and judge. ``tell`` is called with what comes next.
 
     Raises ``MlxossError`` where the control itself fails.
@@ -80,7 +80,7 @@ def search(
         _run([*again, control], MORE_ROUNDS, measure, tell)
         _judge(control, again, budget_bytes)
     kept = max((one for one in again if _is_kept(one)), key=_score, default=None)
-    return Found(control, tried, kept, drift_of(control.runs))
+    return Searched(control, tried, kept, drift_of(control.runs))
 
 
 def trials_of(candidates: Sequence[Candidate]) -> int:
@@ -129,7 +129,7 @@ def _winners(tried: Sequence[Tried]) -> list[Tried]:
     return [*winners, Tried(combine([one.candidate for one in winners]))]
 
 
-def to_lines(found: Found) -> Iterator[str]:
+def to_lines(found: Searched) -> Iterator[str]:
     """A table for people."""
     yield _line("", "decode", "4 rows", "prompt", "after a pause", "peak")
     for one in (found.control, *found.tried):

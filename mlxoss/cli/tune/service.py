@@ -43,7 +43,7 @@ def without_model(server: Server, health: Health) -> Iterator[Beside]:
         server.ask("POST", "/mlxoss/unload", patient=True)
     try:
         yield beside
-        beside.quiet = not had or _ask_status(server) == "unloaded"
+        beside.quiet = _ask_status(server) not in _LOADED
     finally:
         if had:
             server.ask("POST", "/mlxoss/load", patient=True)

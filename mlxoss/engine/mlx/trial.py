@@ -38,7 +38,7 @@ def run_trial(order: TrialOrder) -> TrialResult:
     import mlx.core as mx
 
     prefill_rate(model, _SHORT_PROMPT)  # what is compiled at the first use
-    prefill = [prefill_rate(model, order.prompt_tokens) for _ in range(2)]
+    prefill = [prefill_rate(model, order.prompt_tokens)]
     found, taken = {}, hashlib.sha256()
     for rows in (1, ROWS):
         decoding = Decoding(model, rows, _SHORT_PROMPT)
