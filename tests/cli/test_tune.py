@@ -495,6 +495,24 @@ def test_the_whole_command_beside_a_daemon(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"changed": False}
 
 
+@pytest.mark.parametrize("is_stale", [False, True])
+def test_a_daemon_says_what_it_goes_by(
+    tmp_path: Path, source: ModelSource, *, is_stale: bool
+) -> None:
+    data = tmp_path / "mlxoss" / "data"
+    data.mkdir(parents=True)
+    keep(data, source, compiled_layers=False)
+    if is_stale:
+        file = data / TUNED_FILE
+        file.write_text(file.read_text().replace('"mlx": "', '"mlx": "9'))
+    with start_daemon(tmp_path, "--model", str(source.folder)) as daemon:
+        daemon.wait_until_loaded()
+        assert daemon.stop(signal.SIGTERM) == 0
+    said = "".join(daemon.said)
+    assert ("tuned: compiled_layers off (measured 2026-11-28)" in said) is not is_stale
+    assert ("what tune found is not used: MLX changed since" in said) is is_stale
+
+
 def test_hosts_that_share_a_model_are_not_measured(tmp_path: Path) -> None:
     done = mlxoss(tmp_path, "tune", env={"MLXOSS_HOSTFILE": str(tmp_path / "hosts.json")})
     assert done.returncode == 1
