@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
 
-from mlxoss.config import Config
+from mlxoss.config import Setting, settings
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -39,13 +37,12 @@ def marks(name: str) -> tuple[str, str]:
 
 def make_settings() -> str:
     """The table of settings, in the order of ``mlxoss serve --help``."""
-    rows = ["| flag | default | |", "|---|---|---|", *map(_to_row, fields(Config))]
+    rows = ["| flag | default | |", "|---|---|---|", *map(_to_row, settings().values())]
     return "\n".join(rows)
 
 
-def _to_row(setting: Field[Any]) -> str:
-    flag = f"`--{setting.name.replace('_', '-')}`"
-    return f"| {flag} | {_to_words(setting.default)} | {setting.metadata['help']} |"
+def _to_row(setting: Setting) -> str:
+    return f"| `{setting.flag}` | {_to_words(setting.default)} | {setting.help} |"
 
 
 def _to_words(default: object) -> str:

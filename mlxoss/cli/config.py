@@ -8,7 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,7 +50,10 @@ def show_path(as_json: _JSON = False) -> None:
 @app.command("list")
 def list_settings(as_json: _JSON = False) -> None:
     """List every setting with the value that holds now."""
-    values = asdict(_read(_environment()))
+    from mlxoss.config import settings
+
+    config = _read(_environment())
+    values = {name: getattr(config, name) for name in settings()}
     if as_json:
         typer.echo(json.dumps(values, default=str, indent=2))
         return

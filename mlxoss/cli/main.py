@@ -23,6 +23,7 @@ from mlxoss.cli.models import command as models
 from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.cli.setup import commands as service
 from mlxoss.cli.status import command as status
+from mlxoss.cli.tune import command as tune
 from mlxoss.errors import ConfigError, MlxossError
 
 
@@ -63,6 +64,7 @@ app.command("unload")(control.unload)
 _add_status(app)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
+app.command("tune", epilog=tune.EPILOG)(tune.tune)
 app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("plist")(service.plist)
 app.add_typer(config.app, name="config")

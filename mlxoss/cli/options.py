@@ -58,6 +58,28 @@ def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def with_flags(
+    switches: Mapping[str, object],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command ``switches``, name to annotation, beside its own parameters.
+
+    They arrive in its last one, ``**switches``; each is off if not given.
+    """
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [p for p in own if p.kind is not p.VAR_KEYWORD]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=each)
+            for name, each in switches.items()
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return give
+
+
 def read_config(
     flags: Mapping[str, object], file: Path | None = None, env: Mapping[str, str] = os.environ
 ) -> Config:

@@ -131,6 +131,21 @@ class OneOf(Kind):
         return value.lower()
 
 
+class BufferSizes(Kind):
+    """``auto``, ``mlx``, or how many operations and millions of elements, ``1000/400``."""
+
+    wanted = "auto, mlx, or two whole numbers such as 1000/400"
+    metavar = "auto|mlx|OPS/MB"
+
+    def check(self, value: object) -> str:
+        """Accept one of them; the numbers from 1 to 99999."""
+        if not isinstance(value, str):
+            raise self.refuse(value)
+        if not re.fullmatch(r"auto|mlx|[1-9][0-9]{0,4}/[1-9][0-9]{0,4}", value.lower()):
+            raise self.refuse(value)
+        return value.lower()
+
+
 class Day(Kind):
     """A calendar day."""
 

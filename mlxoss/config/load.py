@@ -57,7 +57,7 @@ def load_config(
     values = _from_file(source)
     values.update(_from_environment(env))
     values.update(_from_flags(flags))
-    return Config(**values)
+    return Config(**values, given=frozenset(values))
 
 
 def find_address(env: Mapping[str, str], file: ConfigFile) -> Config:

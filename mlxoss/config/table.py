@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlxoss.addresses import to_url
 from mlxoss.config.kinds import (
+    BufferSizes,
     Day,
     FilePath,
     HostName,
@@ -179,6 +180,21 @@ class Config:
             "tokens; not among several hosts.",
         ),
     )
+    command_buffers: str = field(
+        default="auto",
+        metadata=_about(
+            BufferSizes(),
+            "Operations and millions of elements in one of Metal's command buffers; auto has them "
+            "large where the memory allows, mlx leaves it to MLX.",
+        ),
+    )
+    tuned: str = field(
+        default="on",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Use what mlxoss tune found for this machine and model, where nothing is set here.",
+        ),
+    )
     prefix_cache_bytes: int | None = field(
         default=None,
         metadata=_about(
@@ -267,6 +283,8 @@ class Config:
     http_access_log: bool = field(
         default=False, metadata=_about(Switch(), "Log a line per HTTP request.")
     )
+    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Names of the settings that somebody set, whatever to; no setting itself."""
 
     @property
     def url(self) -> str:
@@ -308,4 +326,5 @@ def settings() -> Mapping[str, Setting]:
     return {
         f.name: Setting(f.name, f.metadata["kind"], f.default, f.metadata["help"])
         for f in fields(Config)
+        if f.metadata
     }

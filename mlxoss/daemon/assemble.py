@@ -21,10 +21,12 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.daemon.tuning import apply_tuned
 from mlxoss.daemon.upgrade import Upgrade, find_command
 from mlxoss.engine.capacity import device_bytes, expect_room
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
+from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
@@ -77,6 +79,9 @@ def run(config: Config) -> int:
     if config.model is None:
         typer.echo(notice.demo(source.info.name), err=True)
     load_grammars = _GrammarLoader()
+    config = apply_tuned(config, source, paths.data_dir())
+    # MLX is imported only when the model is loaded.
+    announce_here(config.command_buffers, source.weights_bytes // (len(plan.hosts) if plan else 1))
     others = None if plan is None else _make_ranks(plan, source)
     engine = Engine(
         lambda: load_backend(source, files, config, others),

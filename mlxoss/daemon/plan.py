@@ -37,6 +37,7 @@ def read_plan(config: Config) -> Plan | None:
         memory_limit=config.memory_limit,
         prefix_bytes=config.prefix_cache_bytes,
         wired=config.wired,
+        command_buffers=config.command_buffers,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mlxoss.engine.checkpoint.config import ModelConfig
+from mlxoss.engine.command_buffers import are_large
 from mlxoss.errors import ModelError
 from mlxoss.system_memory import machine_bytes, read_sysctl
 
@@ -91,6 +92,12 @@ _FEW_QUERIES = 32
 _MANY_TOKENS = 8
 _UNFUSED_PAIRS = 1 << 17
 _LAYERS_AHEAD = 5
+
+# With large command buffers what a layer computed is free only when its buffer is done: of a long
+# chunk four layers are under way by then (``mlx/forward.py``). Each leaves as many values as are
+# counted for a layer, in half the bytes: Metal computes in 16 bits. For the 20b 1.4 GB.
+_LAYERS_LEFT = 4
+_HALF_BYTES = 2
 
 # What is there beside the weights' own bytes once they are loaded.
 _OVERHEAD_SHARE = 0.001
@@ -201,7 +208,8 @@ def check_room(room: Room) -> None:
 def step_bytes(sizes: Sizes, max_batch: int, window_token: int, *, has_metal: bool) -> int:
     """What one step takes for a while: activations, windows, masks, scores and logits.
 
-    ``window_token`` is what all sliding windows together keep of one token.
+    ``window_token`` is what all sliding windows together keep of one token. How large MLX's command
+    buffers are is taken from the environment, as MLX takes it.
     """
     heads = sizes.num_attention_heads
     per_token = _HIDDEN_COPIES * sizes.hidden_size + _HEAD_COPIES * heads * sizes.head_dim
@@ -209,6 +217,8 @@ def step_bytes(sizes: Sizes, max_batch: int, window_token: int, *, has_metal: bo
     scores = 0 if has_metal else _SCORES * heads * 4
     logits = _LOGITS * max_batch * sizes.vocab_size * 4
     chunk = PREFILL_TOKENS * (4 * per_token + window_token)
+    if has_metal and are_large():
+        chunk = PREFILL_TOKENS * (_LAYERS_LEFT * _HALF_BYTES * per_token + window_token)
     if has_metal:
         chunk = max(chunk, _LAYERS_AHEAD * _UNFUSED_PAIRS * _SCORES * heads * 4)
     return chunk + most_pairs(has_metal=has_metal) * (_MASKS + scores) + logits

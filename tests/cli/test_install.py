@@ -68,6 +68,7 @@ def test_a_missing_model_is_offered_and_pulled(mac: Mac, tmp_path: Path) -> None
     assert "Pulling" in shown
     assert re.search(r"\d+%\|", shown), shown
     assert f"{NAME} is served at" in shown
+    assert "Faster? mlxoss tune measures" in shown
     found = mac.loaded()
     assert found["health"]["model"] == NAME
     assert found["health"]["memory"]["active_bytes"] > 0

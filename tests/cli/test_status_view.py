@@ -135,6 +135,14 @@ def test_what_a_later_server_reports_is_shown_too() -> None:
     assert "\nstore         responses 12\n" in shown
 
 
+def test_what_was_tuned_is_shown() -> None:
+    tuned = "compiled_layers off (measured 2026-11-28)"
+    shown = replace(view(), tuned=tuned)
+    assert f"tuned         {tuned}" in to_lines(shown)
+    assert to_json(shown)["tuned"] == tuned
+    assert not any(line.startswith("tuned") for line in to_lines(view()))
+
+
 def test_what_is_wired_is_shown() -> None:
     memory = {"process_bytes": 13_000_000_000, "wired_bytes": 12_100_000_000}
     assert "\nmemory        process 13.0 GB, wired 12.1 GB\n" in screen(view(memory=memory))

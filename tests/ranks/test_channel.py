@@ -197,6 +197,7 @@ def make_seat(leader: tuple[str, int], timeout_s: float = 30.0, **changes: Any) 
         "memory_limit": None,
         "prefix_bytes": None,
         "wired": "auto",
+        "command_buffers": "auto",
     }
     return Seat(**(fields | changes))
 

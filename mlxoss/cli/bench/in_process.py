@@ -6,10 +6,13 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlxoss import paths
 from mlxoss.cli.bench.table import BenchRow
 from mlxoss.cli.memory import has_room_for_two
 from mlxoss.cli.options import read_config
+from mlxoss.daemon.tuning import apply_tuned
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
+from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import MlxossError
 
@@ -43,14 +46,25 @@ class LoadedModel:
         share = None if reached is None else reached / limit
         return replace(row, limit_per_s=limit, of_limit=share)
 
+    def device_rates(self) -> tuple[float, float]:
+        """Bytes that the device reads and operations that it does, both per second, by themselves
+        and in the model's type."""
+        from mlxoss.engine.mlx.raw_speed import multiply_rate, read_rate
 
-def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
+        return read_rate(), multiply_rate(self.model.network.model.norm.weight.dtype)
+
+
+def configured_model() -> ModelSource:
+    """The configuration's model. Raises ``ModelError``."""
+    return resolve_model(read_config({}).model)
+
+
+def find_model(source: ModelSource, served: str, *, asked_for: bool) -> ModelSource | str:
     """The model of the configuration if it is the one ``served`` and there is room; else why not.
 
     Raises ``MlxossError`` with the reason if it was ``asked_for``, but room is its owner's affair
     then.
     """
-    source = resolve_model(read_config({}).model)
     if source.info.name != served:
         why = f"the configuration's model is {source.info.name}, the server's {served}"
     elif not asked_for and not has_room_for_two(source.folder):
@@ -64,11 +78,13 @@ def find_model(served: str, *, asked_for: bool) -> ModelSource | str:
 
 def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     """Load it on this thread, and run it once, for what is compiled at the first use."""
+    config = apply_tuned(read_config({}), source, paths.data_dir())
+    announce_here(config.command_buffers, source.weights_bytes)
+
     from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.raw_speed import decode_rate
     from mlxoss.engine.mlx.wiring import wire_weights
 
-    config = read_config({})
     wiring = choose_wiring_here(config.wired)
     renew_wired(wiring)
     # All as the server does: else it would be held against another way of computing the model.

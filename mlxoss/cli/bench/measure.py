@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.bench import cases
 from mlxoss.cli.bench.cases import STREAMS, Target
-from mlxoss.cli.bench.in_process import find_model, load
+from mlxoss.cli.bench.ceiling import Ceiling, find_ceiling
+from mlxoss.cli.bench.in_process import configured_model, find_model, load
 from mlxoss.cli.bench.table import BenchReport, BenchRow, to_decode_row, to_row
 from mlxoss.cli.client.http import Server, find_server
+from mlxoss.cli.progress import Done, progress
 from mlxoss.cli.this_machine import Machine, this_machine
 from mlxoss.config import API_KEY_VARIABLE
+from mlxoss.engine.checkpoint.loader import ModelSource
 from mlxoss.errors import ConfigError, MlxossError
 from mlxoss.service.ready import ServiceNotReady
 
 ROUNDS = 3
 _OTHER_KEY = "OPENAI_API_KEY"
-
-Done = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +37,54 @@ class BenchOptions:
     in_process: bool | None
 
 
-def measure(options: BenchOptions) -> BenchReport:
-    """Ask for everything. Raises ``MlxossError`` with a sentence that says what to do."""
+def measure(options: BenchOptions) -> tuple[BenchReport, ModelSource | None]:
+    """Ask for everything; the report, and the model that was asked, if it is the configuration's.
+
+    Raises ``MlxossError`` with a sentence that says what to do.
+    """
     server = _find(options)
     model, is_mlxoss = _find_model(server, options.model)
     target = Target(server, model, is_mlxoss, options.tokens)
     report = BenchReport(server.url, model, ROUNDS)
-    source = (
-        find_model(model, asked_for=options.in_process is True) if _wants_limit(options) else None
-    )
-    if isinstance(source, str):
-        report.notes.append(source)
-        source = None
+    here = configured_model() if _wants_limit(options) or options.url is None else None
+    loaded_here = None
+    if here is not None and _wants_limit(options):
+        loaded_here = find_model(here, model, asked_for=options.in_process is True)
+    if isinstance(loaded_here, str):
+        report.notes.append(loaded_here)
+        loaded_here = None
     kinds = _kinds(target)
-    steps = ROUNDS * len(kinds) + options.restart + (len(STREAMS) + 2 if source else 0)
-    with _progress(steps) as done:
+    steps = ROUNDS * len(kinds) + options.restart + (len(STREAMS) + 3 if loaded_here else 0)
+    with progress(steps) as done:
         _measure_server(target, report, kinds, done)
         if options.restart:
             report.rows.append(_after_restart(target, report, done))
-        if source is not None:
-            done("loading the model in-process")
-            loaded = load(source, ROUNDS, options.tokens)
-            for number, streams in enumerate((*STREAMS, 1)):
-                done("in-process")
-                report.rows[number] = loaded.beside(report.rows[number], streams)
-    return report
+        rates = _beside_the_model(loaded_here, report, options, done) if loaded_here else None
+    if here is None or here.info.name != model:
+        return report, None
+    _under_the_ceiling(find_ceiling(here, rates), report, options)
+    return report, here
+
+
+def _beside_the_model(
+    source: ModelSource, report: BenchReport, options: BenchOptions, done: Done
+) -> tuple[float, float]:
+    """Hold the first rows against the model in-process; what the device does, measured."""
+    done("loading the model in-process")
+    loaded = load(source, ROUNDS, options.tokens)
+    for number, streams in enumerate((*STREAMS, 1)):
+        done("in-process")
+        report.rows[number] = loaded.beside(report.rows[number], streams)
+    done("the device")
+    return loaded.device_rates()
+
+
+def _under_the_ceiling(ceiling: Ceiling, report: BenchReport, options: BenchOptions) -> None:
+    """Hold the first rows against the chip."""
+    for number, streams in enumerate((*STREAMS, 1)):
+        report.rows[number] = ceiling.beside(report.rows[number], streams, options.tokens)
+    report.device += ceiling.to_lines()
+    report.ceiling = ceiling.to_json()
 
 
 def _wants_limit(options: BenchOptions) -> bool:
@@ -153,23 +175,3 @@ def _find_model(server: Server, wanted: str | None) -> tuple[str, bool]:
         raise MlxossError(f"The server at {server.url} lists no model; name one with --model.")
     name = wanted or next(iter(known))
     return name, known.get(name, any(known.values()))
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator[Done]:
-    """A bar on a terminal; each call says what comes next. Nothing anywhere else."""
-    if not sys.stderr.isatty():
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=steps)
-
-        def done(name: str) -> None:
-            begun = bar.tasks[0].description != ""
-            bar.update(task, advance=int(begun), description=name)
-
-        yield done

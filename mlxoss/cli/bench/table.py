@@ -10,7 +10,8 @@ from mlxoss.cli.bench.timing import Timing
 from mlxoss.core import JsonObject
 
 _COLUMNS = ("", "prompt", "cached", "first token", "prefill", "decode", "of the limit")
-_WIDTHS = (24, 7, 7, 13, 12, 12, 14)
+_MORE = ("of the chip", "since saved")
+_WIDTHS = (24, 7, 7, 13, 12, 12, 14, 13, 13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class BenchRow:
 
     ``limit_per_s`` is what the model does in-process, ``of_limit`` the share of it that the
     server reaches; ``None``: not measured, or (``decode_per_s``) not what the case is about.
+    ``of_chip`` is the share of what the chip reads or computes, and ``since_saved`` how many times
+    as fast it is as in the run that was saved.
     """
 
     case: str
@@ -29,17 +32,33 @@ class BenchRow:
     decode_per_s: float | None = None
     limit_per_s: float | None = None
     of_limit: float | None = None
+    of_chip: float | None = None
+    since_saved: float | None = None
+
+    @property
+    def speed(self) -> float:
+        """What the case is about: a rate, and where most of the prompt was cached the first
+        token's."""
+        if self.decode_per_s is not None:
+            return self.decode_per_s
+        return 1 / self.first_token_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BenchReport:
-    """All of it. ``notes`` are sentences about what is missing and what was seen beside."""
+    """All of it. ``notes`` are sentences about what is missing and what was seen beside.
+
+    ``device`` are sentences about what the chip and the model can do, and ``ceiling`` their
+    figures.
+    """
 
     url: str
     model: str
     rounds: int
     rows: list[BenchRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    device: list[str] = field(default_factory=list)
+    ceiling: JsonObject | None = None
 
     def to_json(self) -> JsonObject:
         """As it is."""
@@ -48,7 +67,13 @@ class BenchReport:
     def to_lines(self) -> list[str]:
         """For people."""
         head = f"{self.model} at {self.url}, medians of {self.rounds}"
-        return [head, _line(_COLUMNS), *(_to_line(row) for row in self.rows), *self.notes]
+        return [head, *self.table(), *self.device, *self.notes]
+
+    def table(self) -> list[str]:
+        """Its rows under their columns, the last ones where there is anything in them."""
+        wide = any(row.of_chip is not None or row.since_saved is not None for row in self.rows)
+        columns = (*_COLUMNS, *_MORE) if wide else _COLUMNS
+        return [_line(columns), *(_to_line(row) for row in self.rows)]
 
 
 def to_row(case: str, rounds: Sequence[Timing]) -> BenchRow:
@@ -87,9 +112,15 @@ def _to_line(row: BenchRow) -> str:
             f"{row.first_token_s * 1000:.0f} ms",
             _rate(row.prefill_per_s),
             _rate(row.decode_per_s),
-            "" if row.of_limit is None else f"{row.of_limit:.0%}",
+            _share(row.of_limit),
+            _share(row.of_chip),
+            "" if row.since_saved is None else f"{row.since_saved - 1:+.1%}",
         )
     )
+
+
+def _share(part: float | None) -> str:
+    return "" if part is None else f"{part:.0%}"
 
 
 def _rate(per_s: float | None) -> str:
@@ -99,6 +130,6 @@ def _rate(per_s: float | None) -> str:
 def _line(cells: Sequence[str]) -> str:
     first, *others = (
         cell.rjust(width) if number else cell.ljust(width)
-        for number, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True))
+        for number, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=False))
     )
     return "".join([first, *others]).rstrip()

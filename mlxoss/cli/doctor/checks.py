@@ -19,6 +19,7 @@ from mlxoss.cli.this_machine import (
     this_machine,
     this_program,
 )
+from mlxoss.cli.tune.check import check_tuned
 from mlxoss.cluster.group import find_group
 from mlxoss.config import Config
 from mlxoss.engine.checkpoint.loader import resolve_model
@@ -107,6 +108,7 @@ def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
         limit = system.limit_bytes(told.get("limit_bytes"))
         yield check_memory(_own_bytes(config, source.folder), limit, system.total_bytes)
     yield check_wired(config.wired, system, told.get("wired_bytes"))
+    yield check_tuned(config, source, machine.state)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:

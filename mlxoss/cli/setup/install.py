@@ -45,6 +45,7 @@ from mlxoss.service.program import Program
 from mlxoss.service.ready import ServiceNotReady, ServiceReady
 from mlxoss.service.spec import ServiceSpec
 from mlxoss.service.status import problems_of
+from mlxoss.tuned import TUNED_FILE
 
 _PATIENCE_S = 10.0
 """For a service that runs: one that loads or computes may take its time to answer."""
@@ -109,6 +110,8 @@ def install(options: InstallOptions, say: Callable[[str], None]) -> dict[str, ob
     ready = _await(machine, config, say) if options.start else None
     if ready is None:
         say("It starts at the next login, or with `mlxoss start`.")
+    elif _may_be_tuned(config, machine):
+        say("Faster? mlxoss tune measures what this machine likes best, in a minute or two.")
     return {
         "settings_changed": changed,
         **asdict(outcome),
@@ -144,6 +147,12 @@ def _is_old(machine: Machine, say: Callable[[str], None]) -> bool:
         return False
     say(f"The service runs mlxoss {version} as it was before an upgrade: it starts anew.")
     return True
+
+
+def _may_be_tuned(config: Config, machine: Machine) -> bool:
+    """Whether ``mlxoss tune`` has something to find: not of the demo, nor among several hosts."""
+    is_one_host = config.model is not None and config.hostfile is None
+    return is_one_host and config.tuned == "on" and not (machine.state / TUNED_FILE).exists()
 
 
 def unheeded(shell: Mapping[str, str], spec: ServiceSpec) -> list[str]:

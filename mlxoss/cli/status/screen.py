@@ -79,6 +79,7 @@ def to_json(view: View) -> JsonObject:
         "address": f"{view.config.url}/v1",
         "config_file": str(view.config_file),
         "log": str(view.log),
+        "tuned": view.tuned,
     }
 
 
@@ -91,6 +92,8 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         yield "requests", _requests(report, view.config)
         yield "speed", _speed(report)
     yield from _memory_rows(view)
+    if view.tuned:
+        yield "tuned", view.tuned
     yield from ranks_rows(report.get("ranks"))
     if view.reach:
         yield from _reach_rows(view.reach, view.at)

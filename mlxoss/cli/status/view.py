@@ -15,6 +15,7 @@ from mlxoss.errors import ConfigError, ServiceError
 from mlxoss.service.health import Answered, Silent
 from mlxoss.service.job import Job
 from mlxoss.service.status import ServiceStatus, Verdict, problems_of, read_status
+from mlxoss.tuned import TUNED_FILE
 
 if TYPE_CHECKING:
     from mlxoss.cluster.reach import Reach
@@ -32,6 +33,7 @@ class View:
     process: Process | None
     config_file: Path
     log: Path
+    tuned: str | None = None
     at: float = field(default_factory=time.time)
     reach: Reach | None = None
 
@@ -108,10 +110,19 @@ def read_view(patience_s: float = 0.0) -> View:
     if config.hostfile:
         reach, concerns = _about_hosts(config, machine, found)
         found = replace(found, concerns=(*concerns, *found.concerns))
-    view = View(found, config, process, machine.config_file.path, machine.log(), time.time(), reach)
+    view = View(found, config, process, machine.config_file.path, machine.log(), reach=reach)
     if patience_s and view.is_starting:
         found = replace(found, health=machine.ask(config, patience_s))
-    return replace(view, status=found)
+    view = replace(view, status=found)
+    return replace(view, tuned=_tuned(config, str(view.report.get("model")), machine.state))
+
+
+def _tuned(config: Config, model: str, data: Path) -> str | None:
+    if not (data / TUNED_FILE).exists():  # what is imported below takes a while
+        return None
+    from mlxoss.cli.tune.check import show_tuned
+
+    return show_tuned(config, model, data)
 
 
 def _about_hosts(

@@ -1,4 +1,4 @@
-"""What a model can do at most on this machine: nothing but its own steps, one after the other.
+"""What a model and the device can do at most: nothing but steps, reads and products by themselves.
 
 The figures that a server's are held against. On the calling thread, which must also have loaded
 the model.
@@ -8,11 +8,44 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 import mlx.core as mx
 
 from mlxoss.engine.capacity import PREFILL_TOKENS
 from mlxoss.engine.mlx.model import Model
+
+_ROUNDS = 6
+_READ_BYTES = 1 << 30
+_SIDE = 4096
+# Without Metal one core reads, and multiplies halves without units for that.
+_HOST_READ_BYTES = 1 << 27
+_HOST_SIDE = 384
+
+
+def read_rate() -> float:
+    """Bytes per second that the device reads of an array too large for its caches."""
+    count = (_READ_BYTES if mx.metal.is_available() else _HOST_READ_BYTES) // 4
+    values = mx.arange(count, dtype=mx.uint32)
+    return 4 * count / _fastest(lambda: mx.max(values), values)
+
+
+def multiply_rate(dtype: mx.Dtype) -> float:
+    """Floating point operations per second in a product of two square matrices of ``dtype``."""
+    side = _SIDE if mx.metal.is_available() else _HOST_SIDE
+    values = mx.random.normal((side, side)).astype(dtype)
+    return float(2 * side**3 / _fastest(lambda: values @ values, values))
+
+
+def _fastest(compute: Callable[[], mx.array], given: mx.array) -> float:
+    """Seconds of the quickest of some rounds, with what is ``given`` computed before."""
+    mx.eval(given)
+    times = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        mx.eval(compute())
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def prefill_rate(model: Model, tokens: int) -> float:
@@ -24,16 +57,37 @@ def prefill_rate(model: Model, tokens: int) -> float:
 
 def decode_rate(model: Model, rows: int, *, prompt_tokens: int, tokens: int) -> float:
     """Tokens per second in all of ``rows`` greedy sequences that decode together."""
-    cache = model.make_cache()
-    latest = _prefill(model, cache, _prompts(rows, prompt_tokens))
-    began = time.perf_counter()
-    for _ in range(tokens):
-        following = mx.argmax(model(latest, cache=cache)[:, -1], axis=-1, keepdims=True)
-        mx.async_eval(following)  # type: ignore[no-untyped-call]
-        mx.eval(latest)  # the next step is under way meanwhile
-        latest = following
-    mx.eval(latest)
-    return rows * tokens / (time.perf_counter() - began)
+    return Decoding(model, rows, prompt_tokens).run(tokens)
+
+
+class Decoding:
+    """``rows`` greedy sequences that decode together, behind prompts of ``prompt_tokens``."""
+
+    def __init__(self, model: Model, rows: int, prompt_tokens: int) -> None:
+        self._model, self._rows = model, rows
+        self._cache = model.make_cache()
+        self._latest = _prefill(model, self._cache, _prompts(rows, prompt_tokens))
+        self._ids = [self._latest]
+
+    def run(self, tokens: int) -> float:
+        """Decode so many more in each row; tokens per second of all rows."""
+        began = time.perf_counter()
+        latest = self._latest
+        for _ in range(tokens):
+            logits = self._model(latest, cache=self._cache)[:, -1]
+            following = mx.argmax(logits, axis=-1, keepdims=True)
+            mx.async_eval(following)  # type: ignore[no-untyped-call]
+            mx.eval(latest)  # the next step is under way meanwhile
+            latest = following
+            self._ids.append(latest)
+        mx.eval(latest)
+        self._latest = latest
+        return self._rows * tokens / (time.perf_counter() - began)
+
+    def ids(self) -> list[list[int]]:
+        """What was chosen so far, row by row."""
+        found: list[list[int]] = mx.concatenate(self._ids, axis=1).tolist()  # type: ignore[assignment]
+        return found
 
 
 def _prefill(model: Model, cache: list[object], prompts: mx.array) -> mx.array:

@@ -43,9 +43,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mlxoss.engine.counters import read_mlx_memory
-from mlxoss.engine.mlx.model import Group
 from mlxoss.engine.ranks.channel import RankChannel
 from mlxoss.engine.ranks.listener import RankListener
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Join, Loaded, Message, Ready
@@ -54,6 +54,9 @@ from mlxoss.engine.ranks.ring import free_addresses, join, read_versions
 from mlxoss.engine.ranks.values import Plan, RanksStatus, RankStatus, Seat
 from mlxoss.errors import MlxossError, ModelError, RanksLost
 from mlxoss.hosts import Host
+
+if TYPE_CHECKING:
+    from mlxoss.engine.mlx.model import Group
 
 logger = logging.getLogger(__name__)
 
@@ -236,6 +239,7 @@ class RankGroup:
             memory_limit=plan.memory_limit,
             prefix_bytes=plan.prefix_bytes,
             wired=plan.wired,
+            command_buffers=plan.command_buffers,
         )
 
     def _addresses(self) -> list[tuple[str, ...]]:

@@ -15,7 +15,8 @@ class Plan:
 
     ``backend`` is MLX's, ``envs`` are variables for every rank. A rank of which nothing is heard
     for ``timeout_s`` is lost, and so is a group that takes as long for one step. ``model``,
-    ``memory_limit``, ``prefix_bytes`` and ``wired`` are as the settings of those names.
+    ``memory_limit``, ``prefix_bytes``, ``wired`` and ``command_buffers`` are as the settings of
+    those names.
     """
 
     hosts: tuple[Host, ...]
@@ -26,6 +27,7 @@ class Plan:
     memory_limit: int | None = None
     prefix_bytes: int | None = None
     wired: str = "auto"
+    command_buffers: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Seat:
     memory_limit: int | None
     prefix_bytes: int | None
     wired: str
+    command_buffers: str
 
     def to_line(self) -> bytes:
         """One line of JSON."""

@@ -16,6 +16,8 @@ import time
 from typing import NoReturn
 
 from mlxoss.awake import Awake, find_caffeinate
+from mlxoss.engine.checkpoint.loader import resolve_model
+from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.counters import read_mlx_memory
 from mlxoss.engine.ranks.channel import RankChannel, greet
 from mlxoss.engine.ranks.following import Divergence, Following
@@ -23,7 +25,7 @@ from mlxoss.engine.ranks.group import BEATS
 from mlxoss.engine.ranks.messages import Beat, Bye, Failed, Message, Ready
 from mlxoss.engine.ranks.ring import free_addresses, read_versions
 from mlxoss.engine.ranks.values import Seat, parse_seat
-from mlxoss.errors import MlxossError
+from mlxoss.errors import MlxossError, ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Worker:
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
         try:
             addresses = free_addresses(self._seat.ips)
+            _announce_buffers(self._seat)
             # Takes a while, and whoever is not there at once is tried again only seconds later.
             importlib.import_module("mlx.core")
             self._channel.send(Ready(os.getpid(), addresses, read_versions()))
@@ -136,6 +139,15 @@ class Worker:
                 self._end("rank 0 is gone")
             if time.monotonic() - self._heard_at > self._seat.timeout_s:
                 self._end(f"rank 0 stopped answering {self._seat.timeout_s:.0f} s ago")
+
+
+def _announce_buffers(seat: Seat) -> None:
+    """Tell MLX, before it is imported. That there is no such model is told when it is loaded."""
+    try:
+        weights_bytes = resolve_model(seat.model).weights_bytes
+    except ModelError:
+        return
+    announce_here(seat.command_buffers, weights_bytes // seat.size)
 
 
 def leave(code: int) -> NoReturn:

@@ -1,0 +1,1 @@
+"""``mlxoss tune``: which settings are faster on this machine."""
