@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mlxoss import __version__
-from mlxoss.chip import chip_name, system_build
 from mlxoss.files import replace_file
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.chip import chip_name, system_build
+from mlxoss.system.memory import machine_bytes
 
 TUNED_FILE = "tuned.json"
 TUNABLE = ("command_buffers", "fused_experts", "compiled_layers")

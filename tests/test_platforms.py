@@ -10,16 +10,23 @@ from tests.support.modules import modules
 TESTS = Path(__file__).parent
 TESTED = {
     "awake": "test_awake.py",
+    "cli.bench.ceiling": "cli/test_bench.py",
+    "cli.bench.chips": "cli/test_bench.py",
+    "cli.bench.share": "test_chip.py",
     "cli.cluster.probe": "cluster/test_probe.py",
     "cli.doctor.checks": "cli/test_examine.py",
     "cli.doctor.system": "cli/test_examine.py",
     "cli.memory": "cli/test_examine.py",
     "cli.this_machine": "service/test_choose.py",
+    "cli.tune.candidates": "cli/test_tune_judge.py",
+    "cli.tune.power": "cli/test_tune.py",
     "daemon.assemble": "engine/test_expectations.py",
+    "engine.command_buffers": "engine/test_command_buffers.py",
     "engine.ranks.worker": "test_awake.py",
     "engine.wiring": "engine/test_wiring.py",
     "paths": "test_paths.py",
-    "system_memory": "test_system_memory.py",
+    "system.chip": "test_chip.py",
+    "system.memory": "test_system_memory.py",
     "turns.context": "test_awake.py",
 }
 """Modules that take the system, or what differs between systems, as a value; and the test."""

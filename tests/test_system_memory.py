@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlxoss.system_memory import held_bytes, machine_bytes, read_sysctl
+from mlxoss.system.memory import held_bytes, machine_bytes, read_sysctl
 
 MAC = {"hw.memsize": 34_359_738_368, "iogpu.wired_limit_mb": 13_500}
 

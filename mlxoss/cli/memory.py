@@ -10,7 +10,7 @@ from mlxoss.cli.device import ask_device
 from mlxoss.errors import ServiceError
 from mlxoss.findings import OVERHEAD
 from mlxoss.service.subprocess import RunCommand, run_command
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.memory import machine_bytes
 
 SYSCTL = "/usr/sbin/sysctl"
 VM_STAT = "/usr/bin/vm_stat"

@@ -14,7 +14,7 @@ from typing import Protocol
 from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.command_buffers import are_large
 from mlxoss.errors import ModelError
-from mlxoss.system_memory import machine_bytes, read_sysctl
+from mlxoss.system.memory import machine_bytes, read_sysctl
 
 _GROWTH_TOKENS = 256
 """mlx-lm's caches grow by so many places at a time."""

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.memory import machine_bytes
 
 logger = logging.getLogger(__name__)
 

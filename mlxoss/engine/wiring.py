@@ -14,7 +14,7 @@ import os
 import platform
 from dataclasses import dataclass
 
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.memory import machine_bytes
 
 SMALL_BYTES = 16 << 30
 """On Macs of that memory or less wired weights starve the rest of the system."""

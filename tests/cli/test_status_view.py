@@ -21,7 +21,7 @@ from mlxoss.service.health import Answered, Health, Refused, Silent
 from mlxoss.service.job import Absent, Found, Job, JobState, Unknown
 from mlxoss.service.spec import Definition
 from mlxoss.service.status import ServiceStatus
-from mlxoss.system_memory import held_bytes
+from mlxoss.system.memory import held_bytes
 
 PLIST = Path("/Users/you/Library/LaunchAgents/mlxoss.plist")
 DEFINITION = Definition("/opt/homebrew/opt/mlxoss/bin/mlxoss", ("serve",), {})

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlxoss.chip import chip_name
 from mlxoss.errors import ServiceError
 from mlxoss.service.subprocess import RunCommand, run_command
+from mlxoss.system.chip import chip_name
 
 _IOREG = "/usr/sbin/ioreg"
 _CORES = re.compile(r'"gpu-core-count" = (\d+)')

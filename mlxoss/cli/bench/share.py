@@ -6,10 +6,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from mlxoss import __version__
-from mlxoss.chip import chip_name
 from mlxoss.cli.bench.table import BenchReport
 from mlxoss.engine.checkpoint.loader import ModelSource
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.chip import chip_name
+from mlxoss.system.memory import machine_bytes
 
 
 def to_share(report: BenchReport, source: ModelSource | None) -> str:

@@ -15,7 +15,7 @@ from mlxoss.engine.wiring import choose_wiring
 from mlxoss.errors import ServiceError
 from mlxoss.findings import GB, Check, Level
 from mlxoss.service.subprocess import RunCommand, run_command
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.memory import machine_bytes
 
 OLDEST_MACOS = 14
 _SW_VERS = "/usr/bin/sw_vers"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mlxoss.errors import ServiceError
 from mlxoss.service.subprocess import RunCommand, run_command
-from mlxoss.system_memory import held_bytes
+from mlxoss.system.memory import held_bytes
 
 _ROW = re.compile(r"\s*(\d+)\s+(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)\s*")
 

@@ -28,7 +28,7 @@ from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.trial_values import TrialOrder
 from mlxoss.errors import MlxossError, ServiceError
 from mlxoss.service.health import Health, Refused, probe
-from mlxoss.system_memory import machine_bytes
+from mlxoss.system.memory import machine_bytes
 from mlxoss.tuned import Tuned, tuned_for, write_tuned
 
 _FORCE = "To measure all the same: mlxoss tune --anyway"

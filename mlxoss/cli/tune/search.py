@@ -21,7 +21,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Tried:
+class Trials:
     """A candidate, what was measured of it, and why it failed if it did."""
 
     candidate: Candidate
@@ -52,9 +52,9 @@ class Tried:
 class Searched:
     """What came of it: the control, all that was tried beside it, and the one that is kept."""
 
-    control: Tried
-    tried: list[Tried]
-    kept: Tried | None
+    control: Trials
+    tried: list[Trials]
+    kept: Trials | None
     drift: float
 
     @property
@@ -70,7 +70,7 @@ def search(
 
     Raises ``MlxossError`` where the control itself fails.
     """
-    control, tried = Tried(CONTROL), [Tried(candidate) for candidate in candidates]
+    control, tried = Trials(CONTROL), [Trials(candidate) for candidate in candidates]
     _run([control, *tried], ROUNDS, measure, tell)
     _judge(control, tried, budget_bytes)
     again = _winners(tried)
@@ -88,7 +88,7 @@ def trials_of(candidates: Sequence[Candidate]) -> int:
     return ROUNDS * (1 + len(candidates))
 
 
-def _run(all_of_them: Sequence[Tried], rounds: int, measure: Measure, tell: Tell) -> None:
+def _run(all_of_them: Sequence[Trials], rounds: int, measure: Measure, tell: Tell) -> None:
     """Rounds in one order and then in the other; who fails once is left out from there on."""
     for number in range(rounds):
         for one in all_of_them if number % 2 == 0 else reversed(all_of_them):
@@ -103,30 +103,30 @@ def _run(all_of_them: Sequence[Tried], rounds: int, measure: Measure, tell: Tell
                 one.failure = str(error)
 
 
-def _judge(control: Tried, tried: Sequence[Tried], budget_bytes: int) -> None:
+def _judge(control: Trials, tried: Sequence[Trials], budget_bytes: int) -> None:
     for one in tried:
         if one.runs and one.failure is None:
             one.judgement = judge(control.runs, one.runs, budget_bytes)
 
 
-def _is_kept(one: Tried) -> bool:
+def _is_kept(one: Trials) -> bool:
     return one.failure is None and one.judgement is not None and one.judgement.is_kept
 
 
-def _score(one: Tried) -> float:
+def _score(one: Trials) -> float:
     assert one.judgement is not None
     return one.judgement.score
 
 
-def _winners(tried: Sequence[Tried]) -> list[Tried]:
+def _winners(tried: Sequence[Trials]) -> list[Trials]:
     """The best for each setting, and all of those at once where there are several."""
-    best: defaultdict[tuple[str, ...], list[Tried]] = defaultdict(list)
+    best: defaultdict[tuple[str, ...], list[Trials]] = defaultdict(list)
     for one in filter(_is_kept, tried):
         best[tuple(one.candidate.changes)].append(one)
     winners = [max(ones, key=_score) for ones in best.values()]
     if len(winners) < 2:
         return winners
-    return [*winners, Tried(combine([one.candidate for one in winners]))]
+    return [*winners, Trials(combine([one.candidate for one in winners]))]
 
 
 def to_lines(found: Searched) -> Iterator[str]:
@@ -138,7 +138,7 @@ def to_lines(found: Searched) -> Iterator[str]:
             yield f"    {one.why}"
 
 
-def _cells(one: Tried, control: Tried) -> Iterator[str]:
+def _cells(one: Trials, control: Trials) -> Iterator[str]:
     if not one.runs:
         return
     for name in RATES:

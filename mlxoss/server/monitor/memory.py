@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mlxoss.engine.counters import read_mlx_memory
-from mlxoss.system_memory import held_bytes
+from mlxoss.system.memory import held_bytes
 
 
 def read_memory(*, model_is_loaded: bool) -> dict[str, int]:

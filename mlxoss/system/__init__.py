@@ -1,0 +1,1 @@
+"""What machine this is: its memory, its chip, its build of the system."""
