@@ -259,8 +259,11 @@ def load_backend(
     model = source.load(fp16=config.fp16, fused=config.fused_experts)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
+    network = LastLogits(model, compiled=config.compiled_layers)
+    if has_metal:
+        network.use_once(config.max_batch)
     backend = MlxBackend(
-        LastLogits(model, compiled=config.compiled_layers),
+        network,
         max_batch=config.max_batch,
         prefixes=PrefixCache(limit_bytes, disk=disk),
         room=make_room(model, budget.total_bytes - limit_bytes, config.max_batch),

@@ -109,6 +109,19 @@ def test_batches_of_several_rows_too(folder: Path) -> None:
     assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
+def test_a_first_use_leaves_nothing_behind(tmp_path: Path) -> None:
+    model: Any = load_folder(write_checkpoint(tmp_path, SIZE))
+    logits = LastLogits(model)
+    before = mx.get_active_memory()
+    first = logits(mx.array([[7, 8, 9]]))
+    mx.eval(first)
+    logits.use_once(8)
+    again = logits(mx.array([[7, 8, 9]]))
+    assert mx.array_equal(first, again)
+    del first, again
+    assert mx.get_active_memory() - before < 1 << 20
+
+
 def test_fused_experts_take_the_place_of_the_others(folder: Path) -> None:
     fused: Any = load_folder(folder)
     apart: Any = load_folder(folder, fused=False)

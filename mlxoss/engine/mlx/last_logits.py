@@ -8,6 +8,9 @@ from mlxoss.engine.mlx.forward import Forward
 from mlxoss.engine.mlx.lm import gpt_oss
 from mlxoss.engine.mlx.model import Caches, LanguageModel, LayerCache, Network
 
+_SHORT_PROMPT = 40
+"""So long that its experts are sorted, as those of any prompt are."""
+
 
 class LastLogits:
     """The model with float32 logits of the last position alone: ids (rows, n) to (rows, 1, ...).
@@ -43,6 +46,19 @@ class LastLogits:
         assert self._forward is not None
         hidden: mx.array = self._model.model.norm(self._forward(inputs, cache)[:, -1:])
         return hidden
+
+    def use_once(self, rows: int) -> None:
+        """Compute a short prompt and a step, of one row and of ``rows``, and forget them.
+
+        Metal makes each kernel at its first use, for which the first request would wait.
+        """
+        for count in (1, rows):
+            cache = self.make_cache()
+            ids = mx.zeros((count, _SHORT_PROMPT), dtype=mx.uint32)
+            mx.eval(self(ids, cache=cache))
+            mx.eval(self(ids[:, :1], cache=cache))
+        del cache
+        mx.clear_cache()
 
     def make_cache(self) -> Caches:
         """See ``Model``."""
