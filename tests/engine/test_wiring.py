@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -74,9 +75,10 @@ def test_all_weights_are_taken_in_and_what_comes_later_is_not(
 ) -> None:
     weights = arrays_of(checkpoint_model)
     # MLX counts all that this process holds, other tests' models too: whole pages of them.
+    backend = MlxBackend(checkpoint_model)
+    gc.collect()
     others = mx.get_active_memory() - sum(array.nbytes for array in weights)
     metal.buffers = [others // PAGE * PAGE, *(array.nbytes for array in weights)]
-    backend = MlxBackend(checkpoint_model)
     backend.wire(YES)
     assert sorted(metal.wired) == sorted(metal.buffers)
     before = metal.changes

@@ -7,6 +7,7 @@ recommended size is refused.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ def stand_in_metal(recommended: int, memory: int = 32 << 30) -> Iterator[Sets]:
     sets = Sets(recommended)
     told = {"max_recommended_working_set_size": recommended, "memory_size": memory}
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmap, "PAGESIZE", PAGE)
         patch.setattr(mx, "device_info", lambda *_: told)
         patch.setattr(mx, "set_wired_limit", sets.set_limit)
         yield sets
