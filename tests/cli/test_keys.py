@@ -129,6 +129,13 @@ def test_the_service_with_a_key(mac: Mac) -> None:
 
 def test_the_service_says_why_it_does_not_serve_other_machines(mac: Mac) -> None:
     done = mac("install", "--model", str(mac.model), "--port", str(mac.port), "--host", "0.0.0.0")
+    assert done.returncode == 2
+    assert "mlxoss key create" in done.stderr
+    assert not mac.plist.exists()
+    mac.ok("key", "create", "laptop")
+    mac.install("--host", "0.0.0.0")
+    mac.ok("key", "revoke", "laptop")
+    done = mac("restart")
     assert done.returncode == 1
     assert "mlxoss key create" in done.stderr
     last = mac.status()["last_exit"]

@@ -39,6 +39,7 @@ def install() -> None:
 
 
 PREAMBLE = f"""
+import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.support.xnu import install
 install()
