@@ -51,14 +51,12 @@ def privacy(as_json: _JSON = False) -> None:
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     from mlxoss import paths
     from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
-    from mlxoss.cli.bench.saved import BENCH_FILE
     from mlxoss.cli.chat.session import HISTORY_FILE, HISTORY_LINES
     from mlxoss.cli.options import config_file
     from mlxoss.daemon.supervised import SERVICE_LOG, default_log
     from mlxoss.last_exit import FILE_NAME
     from mlxoss.server.storage import DATABASE, KEY_FILE
     from mlxoss.store.aside import SUFFIXES, find_aside
-    from mlxoss.tuned import TUNED_FILE
 
     data, logs = paths.data_dir(env), paths.log_dir(env)
     database = data / DATABASE
@@ -108,11 +106,17 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
-    runs = data / BENCH_FILE
-    yield _make("speeds of bench runs that were saved", [runs], _UNTIL_REMOVED, f"rm {runs}")
-    tuned = data / TUNED_FILE
-    yield _make("what mlxoss tune measured", [tuned], _UNTIL_REMOVED, "mlxoss tune --reset")
+    yield from _measured(data)
     yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
+
+
+def _measured(data: Path) -> Iterator[Kept]:
+    from mlxoss.cli.bench.saved import BENCH_FILE
+    from mlxoss.tuned import TUNED_FILE
+
+    runs, tuned = data / BENCH_FILE, data / TUNED_FILE
+    yield _make("speeds of bench runs that were saved", [runs], _UNTIL_REMOVED, f"rm {runs}")
+    yield _make("what mlxoss tune measured", [tuned], _UNTIL_REMOVED, "mlxoss tune --reset")
 
 
 def _found_of_hosts(data: Path) -> Iterator[Kept]:

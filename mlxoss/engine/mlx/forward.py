@@ -27,11 +27,9 @@ import numpy as np
 from mlx.nn.layers.linear import Linear as PlainLinear
 from mlx.nn.layers.quantized import QuantizedLinear
 
-from mlxoss.engine.mlx.fuse import SORTED_PAIRS
+from mlxoss.engine.mlx.fuse import by_expert
 from mlxoss.engine.mlx.lm import (
     create_attention_mask,
-    gather_sort,
-    scatter_unsort,
     swiglu_oai,
 )
 from mlxoss.engine.mlx.model import LayerCache, Network
@@ -204,31 +202,18 @@ class _Experts:
         count = self._count
         chosen = mx.argpartition(scores, kth=-count, axis=-1)[..., -count:]
         shares = mx.softmax(mx.take_along_axis(scores, chosen, axis=-1), axis=-1, precise=True)
-        y = (self._compute(x, chosen) * mx.expand_dims(shares, axis=-1)).sum(axis=-2)
+        y = (by_expert(x, chosen, self._compute) * mx.expand_dims(shares, axis=-1)).sum(axis=-2)
         if self._group is not None:
             y = mx.distributed.all_sum(y, group=self._group)
         return y
 
-    def _compute(self, x: mx.array, chosen: mx.array) -> mx.array:
-        """Each chosen expert's output (rows, n, chosen, hidden)."""
-        x = mx.expand_dims(x, (-2, -3))
-        is_sorted = chosen.size >= SORTED_PAIRS
-        experts = chosen
-        if is_sorted:
-            x, experts, order = gather_sort(x, chosen)
-        y = self._down(self._glu(x, experts, is_sorted), experts, is_sorted)
-        if is_sorted:
-            y = scatter_unsort(y, order, chosen.shape)
-        return y.squeeze(-2)
-
-    def _glu(self, x: mx.array, experts: mx.array, is_sorted: bool) -> mx.array:
+    def _compute(self, x: mx.array, experts: mx.array, is_sorted: bool) -> mx.array:
         if self._fused is None:
             up = self._up(x, experts, is_sorted)
             gate = self._gate(x, experts, is_sorted)
         else:
             gate, up = mx.split(self._fused(x, experts, is_sorted), 2, axis=-1)
-        activated: mx.array = swiglu_oai(gate, up)
-        return activated
+        return self._down(swiglu_oai(gate, up), experts, is_sorted)
 
 
 class _Gathered:

@@ -5,6 +5,8 @@ The rows of a product do not depend on each other, so each value is what it was,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 
@@ -15,6 +17,21 @@ SORTED_PAIRS = 64
 """From so many pairs of a token and an expert on they are sorted by expert, as mlx-lm does."""
 
 _PARTS = ("weight", "scales", "biases", "bias")
+
+
+Compute = Callable[[mx.array, mx.array, bool], mx.array]
+"""Rows, the number of each one's expert, and whether they are sorted by it, to its outputs."""
+
+
+def by_expert(x: mx.array, chosen: mx.array, compute: Compute) -> mx.array:
+    """What each chosen expert makes of each row: hidden states (rows, n, hidden) and the experts
+    (rows, n, chosen) of each to (rows, n, chosen, hidden). Many pairs are sorted by expert."""
+    x = mx.expand_dims(x, (-2, -3))
+    if chosen.size < SORTED_PAIRS:
+        return compute(x, chosen, False).squeeze(-2)
+    x, experts, order = gather_sort(x, chosen)
+    y: mx.array = scatter_unsort(compute(x, experts, True), order, chosen.shape)
+    return y.squeeze(-2)
 
 
 class FusedExperts(Module):
@@ -36,17 +53,12 @@ class FusedExperts(Module):
     def __call__(self, x: mx.array, indices: mx.array) -> mx.array:
         """As ``SwitchGLU``: hidden states (rows, n, hidden) and the experts (rows, n, chosen) of
         each to what each of these makes of it (rows, n, chosen, hidden)."""
-        x = mx.expand_dims(x, (-2, -3))
-        is_sorted = indices.size >= SORTED_PAIRS
-        experts = indices
-        if is_sorted:
-            x, experts, order = gather_sort(x, indices)
+        return by_expert(x, indices, self._compute)
+
+    def _compute(self, x: mx.array, experts: mx.array, is_sorted: bool) -> mx.array:
         gate, up = mx.split(self.gate_up_proj(x, experts, sorted_indices=is_sorted), 2, axis=-1)
-        y = self.down_proj(self.activation(up, gate), experts, sorted_indices=is_sorted)
-        if is_sorted:
-            y = scatter_unsort(y, order, indices.shape)
-        found: mx.array = y.squeeze(-2)
-        return found
+        y: mx.array = self.down_proj(self.activation(up, gate), experts, sorted_indices=is_sorted)
+        return y
 
 
 def fuse_experts(layer: Network) -> None:
