@@ -139,13 +139,10 @@ def _environment() -> Mapping[str, str]:
 
     This shell's where no service is installed.
     """
-    from mlxoss.cli.this_machine import this_machine
+    from mlxoss.cli.this_machine import installed_machine
 
-    try:
-        machine = this_machine()
-    except ServiceError:
-        return os.environ
-    if machine.manager.definition() is None:
+    machine = installed_machine()
+    if machine is None:
         return os.environ
     held, here = _file(machine.env).path, _file(os.environ).path
     if held != here:

@@ -112,6 +112,15 @@ def this_machine() -> Machine:
     return Machine(Manager(supervisor, paths.data_dir(env)), env)
 
 
+def installed_machine() -> Machine | None:
+    """This machine, if the service is installed on it."""
+    try:
+        machine = this_machine()
+    except ServiceError:
+        return None
+    return None if machine.manager.definition() is None else machine
+
+
 def command_env() -> Mapping[str, str]:
     """The variables by which a command about the server finds its settings, keys and models.
 
@@ -122,11 +131,8 @@ def command_env() -> Mapping[str, str]:
     """
     if any(os.environ.get(name) for name in _OURS):
         return os.environ
-    try:
-        machine = this_machine()
-    except ServiceError:
-        return os.environ
-    if machine.manager.definition() is None:
+    machine = installed_machine()
+    if machine is None:
         return os.environ
     here = {name: text for name, text in os.environ.items() if name not in paths.FOLDER_VARIABLES}
     own = {

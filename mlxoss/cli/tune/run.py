@@ -14,7 +14,7 @@ from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.client.http import Server
 from mlxoss.cli.options import read_config
 from mlxoss.cli.progress import progress
-from mlxoss.cli.this_machine import look_where_it_looks, this_machine
+from mlxoss.cli.this_machine import installed_machine, look_where_it_looks
 from mlxoss.cli.tune.candidates import Candidate, Place, find_candidates
 from mlxoss.cli.tune.power import power_problem
 from mlxoss.cli.tune.search import Searched, search, trials_of
@@ -73,12 +73,13 @@ def find_tuning() -> Tuning:
 
 
 def _find_settings() -> tuple[Config, Mapping[str, str], Path]:
+    machine = None
     with contextlib.suppress(ServiceError):
-        machine = this_machine()
-        if machine.manager.definition() is not None:
-            look_where_it_looks(machine.env)
-            return machine.config(), machine.env, machine.state
-    return read_config({}), os.environ, paths.data_dir()
+        machine = installed_machine()
+    if machine is None:
+        return read_config({}), os.environ, paths.data_dir()
+    look_where_it_looks(machine.env)
+    return machine.config(), machine.env, machine.state
 
 
 def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> TuneReport:

@@ -3,9 +3,7 @@
 set -u
 : "${MLXOSS:?the command}" "${PYTHON:?its interpreter}"
 
-wrong() { echo "WRONG: $*"; exit 1; }
-skip() { echo "cannot be tried here: $*"; exit 77; }
-right() { echo "right: $*"; }
+. "$(dirname "$0")/../common.sh"
 
 label=org.mlxoss.daemon
 probe=org.mlxoss.check.folders

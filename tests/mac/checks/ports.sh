@@ -3,8 +3,7 @@
 set -u
 : "${MLXOSS:?the command}" "${PYTHON:?its interpreter}"
 
-wrong() { echo "WRONG: $*"; exit 1; }
-right() { echo "right: $*"; }
+. "$(dirname "$0")/../common.sh"
 
 launchctl=${MLXOSS_LAUNCHCTL:-/bin/launchctl}
 plist=$HOME/Library/LaunchAgents/org.mlxoss.daemon.plist
