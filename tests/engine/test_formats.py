@@ -289,11 +289,11 @@ def put(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
 @pytest.mark.parametrize(
     ("make", "name", "value", "said"),
     [
-        (as_unquantised, GATE, np.nan, "model.layers.1.mlp.experts.up_proj.weight"),
-        (as_unquantised, f"{GATE}_bias", np.inf, "model.layers.1.mlp.experts.up_proj.bias"),
+        (as_unquantised, GATE, np.nan, "model.layers.1.mlp.experts.gate_up_proj.weight"),
+        (as_unquantised, f"{GATE}_bias", np.inf, "model.layers.1.mlp.experts.gate_up_proj.bias"),
         (as_mlx, "model.layers.0.self_attn.sinks", -np.inf, "model.layers.0.self_attn.sinks"),
         (as_mlx, "lm_head.weight", np.nan, "lm_head.weight"),
-        (as_mxfp4, f"{GATE}_scales", 255, "model.layers.1.mlp.experts.up_proj.scales"),
+        (as_mxfp4, f"{GATE}_scales", 255, "model.layers.1.mlp.experts.gate_up_proj.scales"),
     ],
 )
 def test_weights_that_are_no_numbers(

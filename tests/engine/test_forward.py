@@ -19,9 +19,11 @@ from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache
 from mlxoss.engine.mlx.memory import give_back
 from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
 from tests.support.engine.harness import SMALL_VOCAB
+from tests.support.formats import LAYOUTS, write
 
 SIZE = TinyModel(vocab_size=SMALL_VOCAB)
 DEEP = TinyModel(vocab_size=SMALL_VOCAB, layers=6)
+SMALL = TinyModel(vocab_size=SMALL_VOCAB, hidden=64)
 FORMATS = {
     "float32": None,
     "mxfp4 and 8 bits": (8, "mixed", "bfloat16"),
@@ -74,6 +76,48 @@ def test_every_bit_is_mlx_lms(folder: Path, rows: int) -> None:
         found = run(normed(model, forward), make(model), rows)
         for step, (own, other) in enumerate(zip(found, wanted, strict=True)):
             assert mx.array_equal(own, other), f"step {step}, {fused=}, {compiled=}"
+
+
+OPENAI_S = sorted(set(LAYOUTS) - {"mlx"})
+"""Layouts that have an expert's gate and up projections row by row in turn."""
+
+
+@pytest.mark.parametrize("layout", OPENAI_S)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_what_is_interleaved_stays_so_and_computes_the_same(
+    tmp_path: Path, layout: str, rows: int
+) -> None:
+    """Halves too, as OpenAI has them: rounding shows where an order differs."""
+    arrays, config = LAYOUTS[layout](SMALL)
+    write(tmp_path, arrays, config)
+    halves: Any = {
+        name: mx.array(value).astype(mx.bfloat16) if value.dtype.kind == "f" else mx.array(value)
+        for name, value in arrays.items()
+    }
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), halves)
+    stock: Any = load_folder(tmp_path, fused=False)
+    model: Any = load_folder(tmp_path)
+    assert all(layer.mlp.experts.interleaved for layer in model.layers)
+    assert count_bytes(model) == count_bytes(stock)
+    wanted = list(run(stock.model, make(stock), rows))
+    for name, own in (
+        ("modules", model.model),
+        ("plain", normed(model, Forward(model, compiled=False))),
+        ("compiled", normed(model, Forward(model))),
+    ):
+        found = run(own, make(model), rows)
+        for step, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            assert mx.array_equal(one, other), f"step {step}, {name}"
+
+
+@pytest.mark.parametrize("layout", OPENAI_S)
+def test_float16_of_what_is_interleaved(tmp_path: Path, layout: str) -> None:
+    folder = write(tmp_path, *LAYOUTS[layout](SMALL))
+    stock: Any = load_folder(folder, fp16=True, fused=False)
+    model: Any = load_folder(folder, fp16=True)
+    found = run(normed(model, Forward(model)), make(model), 1)
+    wanted = run(stock.model, make(stock), 1)
+    assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def normed(model: Any, forward: Forward) -> Pass:

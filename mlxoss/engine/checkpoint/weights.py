@@ -19,7 +19,7 @@ from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.checkpoint.folder import Checkpoint, read_any_checkpoint
 from mlxoss.engine.checkpoint.layout import Layout
 from mlxoss.engine.checkpoint.tensors import weight_files
-from mlxoss.engine.mlx.fuse import fuse_experts
+from mlxoss.engine.mlx.fuse import expect_interleaved, fuse_experts
 from mlxoss.engine.mlx.lm import gpt_oss
 from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import Network
@@ -35,21 +35,22 @@ Prepare = Callable[[Network], None]
 """Changes a model whose weights are not read yet."""
 
 
-def read_weights(
-    folder: Path, prepare: Prepare = lambda model: None, *, fused: bool = True
-) -> Network:
+def read_weights(folder: Path, prepare: Prepare | None = None, *, fused: bool = True) -> Network:
     """The model in ``folder``, an mlx-lm model whose weights are all in memory.
 
     ``prepare`` may cut it beforehand; with ``fused`` its experts' gate and up projections are one.
-    Layer by layer, so that no more than one layer is there twice. Raises ``ModelError``, also for
-    weights that are no finite numbers.
+    Where the files have them so, by turns, they are not even split, unless ``prepare`` is there,
+    which knows mlx-lm's modules. Layer by layer, so that no more than one layer is there twice.
+    Raises ``ModelError``, also for weights that are no finite numbers.
     """
     checkpoint = read_any_checkpoint(folder, _ADVICE)
     try:
-        model = _make(folder, checkpoint)
+        interleaved = fused and prepare is None and checkpoint.layout is not Layout.MLX
+        model = _make(folder, checkpoint, interleaved=interleaved)
         set_yarn(model, checkpoint.config)
         _narrow_sinks(model)
-        prepare(model)
+        if prepare is not None:
+            prepare(model)
         for name, part in _parts(model):
             mx.eval(part.parameters())
             _check_numbers(name, part)
@@ -71,8 +72,8 @@ def _in_one_sentence(error: BaseException) -> str:
     return first.rstrip(".:")
 
 
-def _make(folder: Path, checkpoint: Checkpoint) -> Network:
-    """The model with its arrays not evaluated yet."""
+def _make(folder: Path, checkpoint: Checkpoint, *, interleaved: bool) -> Network:
+    """The model with its arrays not evaluated yet; ``interleaved`` experts stay so."""
     files = weight_files(folder, _ADVICE)
     arrays: dict[str, mx.array] = {}
     for file in files:
@@ -81,7 +82,13 @@ def _make(folder: Path, checkpoint: Checkpoint) -> Network:
     if config.get("model_file") is not None:
         raise ValueError("it wants custom code (model_file), which is never run")
     model: Network = gpt_oss.Model(gpt_oss.ModelArgs.from_dict(config))
-    named = model.sanitize(_to_mlx_lm(arrays, checkpoint))
+    named = _to_mlx_lm(arrays, checkpoint)
+    if interleaved:
+        for layer in model.layers:
+            expect_interleaved(layer)
+        named = dict(_as_they_are(named))
+    else:
+        named = model.sanitize(named)
     _quantise(model, named, config)
     model.eval()
     model.load_weights(list(named.items()), strict=True)
@@ -136,6 +143,21 @@ def _to_mlx_lm(weights: dict[str, mx.array], checkpoint: Checkpoint) -> dict[str
         else:
             renamed[name] = value
     return renamed
+
+
+_KINDS = {"_blocks": ".weight", "_scales": ".scales", "_bias": ".bias"}
+"""What follows the name of an expert's matrix, in OpenAI's upload and in mlx-lm's modules."""
+
+
+def _as_they_are(weights: Mapping[str, mx.array]) -> Iterator[tuple[str, mx.array]]:
+    """``weights`` under their modules' names, with gate and up in one matrix. No copies."""
+    for name, value in weights.items():
+        if not name.endswith(tuple(f"_proj{kind}" for kind in _KINDS)):
+            yield name, value
+            continue
+        module, kind = name.rsplit("_", 1)
+        packed = value.view(mx.uint32).flatten(-2) if kind == "blocks" else value
+        yield module + _KINDS[f"_{kind}"], packed
 
 
 _ORIGINAL_TOP = {

@@ -27,7 +27,7 @@ import numpy as np
 from mlx.nn.layers.linear import Linear as PlainLinear
 from mlx.nn.layers.quantized import QuantizedLinear
 
-from mlxoss.engine.mlx.fuse import by_expert
+from mlxoss.engine.mlx.fuse import by_expert, take_apart
 from mlxoss.engine.mlx.lm import (
     create_attention_mask,
     swiglu_oai,
@@ -194,7 +194,9 @@ class _Experts:
         experts = mlp.experts
         self._down = _Gathered(experts.down_proj)
         self._fused = _Gathered(experts.gate_up_proj) if "gate_up_proj" in experts else None
-        if self._fused is None:
+        if self._fused is not None:
+            self._interleaved = experts.interleaved
+        else:
             self._gate, self._up = _Gathered(experts.gate_proj), _Gathered(experts.up_proj)
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -212,7 +214,8 @@ class _Experts:
             up = self._up(x, experts, is_sorted)
             gate = self._gate(x, experts, is_sorted)
         else:
-            gate, up = mx.split(self._fused(x, experts, is_sorted), 2, axis=-1)
+            both = self._fused(x, experts, is_sorted)
+            gate, up = take_apart(both, interleaved=self._interleaved)
         return self._down(swiglu_oai(gate, up), experts, is_sorted)
 
 
