@@ -11,7 +11,8 @@ class MemoryReport(TypedDict):
     """Bytes held: by the process, and by MLX once a model is loaded.
 
     Of a Mac's process it is the physical footprint. On Metal ``wired_bytes`` of the weights are
-    wired, and ``limit_bytes`` is what the device can hold at a time.
+    wired, and ``limit_bytes`` is what the device can hold at a time. After idle minutes the
+    weights are let go: 0 are wired then, and ``let_go_bytes`` will be once a request comes.
     """
 
     process_bytes: NotRequired[int]
@@ -19,6 +20,7 @@ class MemoryReport(TypedDict):
     peak_bytes: NotRequired[int]
     cache_bytes: NotRequired[int]
     wired_bytes: NotRequired[int]
+    let_go_bytes: NotRequired[int]
     limit_bytes: NotRequired[int]
 
 

@@ -120,6 +120,13 @@ class Backend(Protocol):
     def rest(self) -> None:
         """Give back memory that is only there for reuse. Nothing is admitted, or will be soon."""
 
+    def let_go(self) -> None:
+        """Let the system have what it needs of the weights' memory, until the next ``insert`` or
+        ``warm``. Nothing is admitted, or was for long."""
+
+    def keep_warm(self) -> None:
+        """Give the device a moment's work, so that it does not slow down. Nothing is admitted."""
+
     def rebuild(self) -> None:
         """Start over with an empty batch after ``step`` raised; the weights stay.
 

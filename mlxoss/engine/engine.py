@@ -14,6 +14,7 @@ from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import explain_load_failure
 from mlxoss.engine.generation import MOST_UNREAD, Callers, Generation
+from mlxoss.engine.idling import FOR_EVER, Idling
 from mlxoss.engine.messages import Cancel, Close, Command, Delivery, Load, Submit, Unload, Warm
 from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.scheduler import Scheduler
@@ -33,8 +34,8 @@ class Engine:
     which their callers do not notice. All methods but ``status``, ``warm`` and ``keep_awake``
     belong to the event loop's thread. Every accepted request ends exactly once: see ``Generation``.
 
-    After ``idle_unload_s`` without a request the backend is closed, and made anew for the next one,
-    which waits (``None``: never).
+    After ``idling.unload_s`` without a request the backend is closed, and made anew for the next
+    one, which waits.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Engine:
         max_batch: int = 8,
         max_queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
-        idle_unload_s: float | None = None,
+        idling: Idling = FOR_EVER,
     ) -> None:
         self._load = load
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
@@ -55,7 +56,7 @@ class Engine:
             self._occupancy,
             max_batch=max_batch,
             clock=clock,
-            idle_s=idle_unload_s,
+            idling=idling,
         )
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()

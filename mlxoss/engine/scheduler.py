@@ -39,9 +39,11 @@ step ends all that ran; what is paused can still go on.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import (
@@ -53,6 +55,7 @@ from mlxoss.engine.backend import (
     SequencePrefilled,
     StepOutput,
 )
+from mlxoss.engine.idling import FOR_EVER, Deed, Idling
 from mlxoss.engine.messages import (
     Admitted,
     Cancel,
@@ -73,9 +76,6 @@ from mlxoss.errors import GenerationFailed, MlxossError, RanksLost
 logger = logging.getLogger(__name__)
 
 
-REST_S = 5.0
-"""Idle for so long, memory that is kept for reuse goes back."""
-
 MOST_WARMED = 8
 """How many prompts may wait to be warmed; the oldest are forgotten."""
 
@@ -83,8 +83,8 @@ MOST_WARMED = 8
 class Scheduler:
     """Drives a ``Backend``. ``run`` is the thread's body; the queue is the only way in.
 
-    ``deliver`` is called at most once per step, with everything that step brought. ``idle_s`` is
-    how long nothing may come before ``run`` returns, ``None`` for ever. ``most_tokens`` is the
+    ``deliver`` is called at most once per step, with everything that step brought. ``idling`` says
+    what is done while nothing comes, and after how long ``run`` returns. ``most_tokens`` is the
     backend's, of the last one that ran.
     """
 
@@ -96,7 +96,7 @@ class Scheduler:
         *,
         max_batch: int,
         clock: Callable[[], float],
-        idle_s: float | None = None,
+        idling: Idling = FOR_EVER,
     ) -> None:
         self.decoded = RateMeter(clock)
         self.prefilled = RateMeter(clock)
@@ -105,7 +105,9 @@ class Scheduler:
         self._commands = commands
         self._deliver = deliver
         self._occupancy = occupancy
-        self._idle_s = idle_s
+        self._clock = clock
+        self._ran_at = -math.inf
+        self._idling = idling
         self._is_closed = False
         self._is_unloading = False
         self._waiting = WaitingQueue(max_batch)
@@ -116,7 +118,7 @@ class Scheduler:
     def run(self, backend: Backend) -> bool:
         """Serve until ``Close``, then return False, or until the backend should go (True).
 
-        That is when nothing came for ``idle_s``, or when ``Unload`` asked for it.
+        That is when nothing came for long, or when ``Unload`` asked for it.
 
         Raises only what ``backend.rebuild`` raises: nothing can run then. Open sequences are left
         as they are: their callers are told by whoever started this.
@@ -175,16 +177,31 @@ class Scheduler:
 
     def _wait(self, backend: Backend) -> Command | None:
         """The next command; ``None`` if there is none for too long."""
-        rest_s = REST_S if self._idle_s is None else min(REST_S, self._idle_s)
+        now_s = 0.0
+        for at_s, deed in self._idling.deeds(self._clock() - self._ran_at):
+            try:
+                return self._commands.get(timeout=at_s - now_s)
+            except queue.Empty:
+                now_s = at_s
+            self._do(deed, backend)
         try:
-            return self._commands.get(timeout=rest_s)
-        except queue.Empty:
-            backend.rest()
-        try:
-            left_s = None if self._idle_s is None else self._idle_s - rest_s
-            return self._commands.get(timeout=left_s)
+            end_s = self._idling.unload_s
+            return self._commands.get(timeout=None if end_s is None else end_s - now_s)
         except queue.Empty:
             return None
+
+    def _do(self, deed: Deed, backend: Backend) -> None:
+        match deed:
+            case Deed.REST:
+                backend.rest()
+            case Deed.LET_GO:
+                backend.let_go()
+            case Deed.KEEP_WARM if self._idling.may_keep_warm():
+                try:
+                    backend.keep_warm()
+                except Exception as error:  # what it is for is no reason to end
+                    logger.warning("the GPU is not kept warm any more", exc_info=error)
+                    self._idling = replace(self._idling, keep_warm_s=0.0)
 
     def _carry_out(self, command: Command, backend: Backend) -> bool:
         match command:
@@ -244,6 +261,7 @@ class Scheduler:
             self._lose_batch(error, backend)
 
     def _step(self, backend: Backend) -> None:
+        self._ran_at = self._clock()
         try:
             outputs = backend.step()
         except Exception as error:  # noqa: BLE001 - whatever it was, the batch is lost
@@ -282,6 +300,7 @@ class Scheduler:
     def _warm(self, backend: Backend) -> None:
         """Do a bit of the latest prompt: its user is the likeliest to come back."""
         prompt_ids = self._to_warm.pop()
+        self._ran_at = self._clock()
         try:
             if backend.warm(prompt_ids):
                 self._to_warm.append(prompt_ids)

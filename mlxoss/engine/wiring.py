@@ -2,7 +2,8 @@
 
 macOS takes back what no GPU work has used for about a second, and mapping a model of 13 GB again
 costs the next request a quarter of a second. Wired memory stays, but other programs then have that
-much less, whatever they need. So it is the weights alone, and not on small Macs.
+much less, whatever they need. So it is the weights alone, not on small Macs, and not for ever:
+after some idle minutes they are let go, and wired again when they are used (``mlx/wiring.py``).
 
 The choice needs no MLX: commands explain it too. What was wired is noted here, since MLX has one
 limit per process and cannot be asked for it.
@@ -26,6 +27,7 @@ _RENEW = "MLX_METAL_RESIDENCY_REFRESH_INTERVAL_MS"
 _RENEWED_MS = "1000"
 
 _noted: int | None = None
+_is_let_go = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,9 @@ def choose_wiring_here(setting: str) -> Wiring:
 def renew_wired(wiring: Wiring) -> None:
     """Have MLX ask for what is wired once a second: macOS 26 lets go of that too, unless asked.
 
-    MLX reads the variable, which it has since 0.32.4, when the GPU is first used. Whoever has set
-    it is left to it (0: not at all).
+    MLX reads the variable, which it has since 0.32.4, when the GPU is first used, and never again:
+    its thread goes on for as long as the process, but asks for nothing while nothing is wired.
+    Whoever has set it is left to it (0: not at all).
     """
     if wiring.wired:
         os.environ.setdefault(_RENEW, _RENEWED_MS)
@@ -70,10 +73,21 @@ def renew_wired(wiring: Wiring) -> None:
 
 def note_wired(size_bytes: int | None) -> None:
     """Note what MLX was told to wire, ``None`` where there is no model or no Metal."""
-    global _noted
-    _noted = size_bytes
+    global _noted, _is_let_go
+    _noted, _is_let_go = size_bytes, False
+
+
+def note_let_go() -> None:
+    """Note that what was wired last is no longer, until it is noted as wired again."""
+    global _is_let_go
+    _is_let_go = True
 
 
 def wired_bytes() -> int | None:
-    """What was noted last. Any thread."""
-    return _noted
+    """What is wired, by what was noted last. Any thread."""
+    return 0 if _is_let_go else _noted
+
+
+def let_go_bytes() -> int:
+    """What was wired and will be again, once it is used. Any thread."""
+    return (_noted or 0) if _is_let_go else 0

@@ -14,11 +14,11 @@ import pytest
 from mlxoss.cli.client.http import Server
 from mlxoss.cli.tune import run as tune_run
 from mlxoss.cli.tune.check import check_tuned, show_tuned
-from mlxoss.cli.tune.power import power_problem
 from mlxoss.cli.tune.run import TuneReport, Tuning
 from mlxoss.cli.tune.search import Searched
 from mlxoss.cli.tune.service import without_model
 from mlxoss.config import Config
+from mlxoss.daemon.power import power_problem
 from mlxoss.daemon.tuning import apply_tuned
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.errors import MlxossError, ServiceError

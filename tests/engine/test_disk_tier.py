@@ -11,6 +11,7 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.idling import Idling
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.prefix_cache.arrays import Form, read_form, to_arrays, to_run, to_windows
 from mlxoss.engine.prefix_cache.disk import LEAST_TOKENS, STEP_TOKENS
@@ -240,7 +241,7 @@ async def test_an_unloaded_model_finds_its_prompts_on_the_disk(
     def load() -> MlxBackend:
         return Place(place.folder, load_folder(checkpoint)).backend()
 
-    async with running_engine(load, idle_unload_s=0.05) as running:
+    async with running_engine(load, idling=Idling(unload_s=0.05)) as running:
         for request, known in [(first, 0), (second, len(history))]:
             generation = running.engine.submit(request)
             outcome = await collect(generation)

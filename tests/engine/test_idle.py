@@ -8,6 +8,7 @@ import mlx.core as mx
 import pytest
 
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.idling import Idling
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.engine.status import EngineState
@@ -44,7 +45,7 @@ class Loads:
 
 async def test_idle_it_is_unloaded_and_a_request_loads_it_again() -> None:
     loads = Loads()
-    async with running_engine(loads, idle_unload_s=SOON_S) as running:
+    async with running_engine(loads, idling=Idling(unload_s=SOON_S)) as running:
         for count in (1, 2, 3):
             await until(lambda: running.engine.status().state is EngineState.UNLOADED)
             assert running.engine.status().prefix_cache is None
@@ -62,7 +63,7 @@ async def test_idle_it_is_unloaded_and_a_request_loads_it_again() -> None:
 
 async def test_a_request_that_runs_is_no_idleness() -> None:
     loads = Loads(step_s=3 * SOON_S)
-    async with running_engine(loads, idle_unload_s=SOON_S) as running:
+    async with running_engine(loads, idling=Idling(unload_s=SOON_S)) as running:
         generation = running.engine.submit(make_request([1], max_tokens=3))
         assert (await collect(generation)).ids == [0, 1, 2]
     assert len(loads.made) == 1
@@ -70,7 +71,7 @@ async def test_a_request_that_runs_is_no_idleness() -> None:
 
 async def test_a_cancelled_request_loads_nothing_it_need_not() -> None:
     loads = Loads()
-    async with running_engine(loads, idle_unload_s=SOON_S) as running:
+    async with running_engine(loads, idling=Idling(unload_s=SOON_S)) as running:
         await until(lambda: running.engine.status().state is EngineState.UNLOADED)
         generation = running.engine.submit(make_request([1], max_tokens=3))
         generation.cancel()
@@ -81,7 +82,7 @@ async def test_a_cancelled_request_loads_nothing_it_need_not() -> None:
 
 async def test_closing_while_unloaded() -> None:
     loads = Loads()
-    async with running_engine(loads, idle_unload_s=SOON_S) as running:
+    async with running_engine(loads, idling=Idling(unload_s=SOON_S)) as running:
         await until(lambda: running.engine.status().state is EngineState.UNLOADED)
     assert len(loads.made) == 1
 
@@ -89,7 +90,7 @@ async def test_closing_while_unloaded() -> None:
 async def test_a_model_that_cannot_be_loaded_again_ends_its_requests() -> None:
     loads = Loads()
     loads.errors.append(ModelError("the folder is gone"))
-    async with running_engine(loads, idle_unload_s=SOON_S) as running:
+    async with running_engine(loads, idling=Idling(unload_s=SOON_S)) as running:
         await until(lambda: running.engine.status().state is EngineState.UNLOADED)
         outcome = await collect(running.engine.submit(make_request([1])))
         assert isinstance(outcome.error, ModelUnavailable)
@@ -114,7 +115,7 @@ async def test_the_memory_is_given_back(checkpoint: Path, model: LanguageModel) 
         return MlxBackend(load_folder(checkpoint), prefixes=PrefixCache(1 << 30))
 
     request = make_request(random_prompt(300), 5)
-    async with running_engine(load, idle_unload_s=SOON_S) as running:
+    async with running_engine(load, idling=Idling(unload_s=SOON_S)) as running:
         for _ in range(2):
             outcome = await collect(running.engine.submit(request))
             assert outcome.ids == greedy_reference(model, request)

@@ -9,6 +9,7 @@ import pytest
 
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import resolve_model
+from mlxoss.engine.idling import Idling
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
@@ -59,7 +60,7 @@ async def test_files_that_were_cut_off_since_are_told_when_they_are_read_again(
     def load() -> Backend:
         return MlxBackend(source.load())
 
-    async with running_engine(load, idle_unload_s=0.05) as running:
+    async with running_engine(load, idling=Idling(unload_s=0.05)) as running:
         engine = running.engine
         await until(lambda: engine.status().state is EngineState.UNLOADED)
         os.truncate(weights, weights.stat().st_size // 2)

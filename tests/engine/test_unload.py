@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from mlxoss.engine.idling import Idling
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelError, ModelUnavailable
 from tests.engine.test_idle import SOON_S, Loads
@@ -105,7 +106,7 @@ async def test_any_order_of_loads_unloads_and_requests_ends() -> None:
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
     loads = Loads()
-    async with running_engine(loads, max_batch=2, idle_unload_s=SOON_S / 10) as running:
+    async with running_engine(loads, max_batch=2, idling=Idling(unload_s=SOON_S / 10)) as running:
 
         async def act() -> None:
             for _ in range(30):

@@ -42,7 +42,8 @@ class ScriptedBackend:
     ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
     A prompt takes ``warm_steps`` to warm. The sequences share ``most_tokens``, each as long as the
     longest; with ``held_tokens`` they share those, each with what it holds. ``inserted``,
-    ``removed``, ``warmed``, ``rested``, ``rebuilt`` and ``closed`` record what was asked.
+    ``removed``, ``warmed``, ``rested``, ``let_gone``, ``ticks``, ``rebuilt`` and ``closed`` record
+    what was asked. ``tick_errors`` are raised, one per call of ``keep_warm``.
     """
 
     script: Script
@@ -59,6 +60,9 @@ class ScriptedBackend:
     most_tokens: int | None = None
     held_tokens: int | None = None
     rested: int = 0
+    let_gone: int = 0
+    ticks: int = 0
+    tick_errors: list[Exception] = field(default_factory=list)
     rebuilt: int = 0
     closed: bool = False
     most_at_once: int = 0
@@ -136,6 +140,14 @@ class ScriptedBackend:
 
     def rest(self) -> None:
         self.rested += 1
+
+    def let_go(self) -> None:
+        self.let_gone += 1
+
+    def keep_warm(self) -> None:
+        if self.tick_errors:
+            raise self.tick_errors.pop(0)
+        self.ticks += 1
 
     def rebuild(self) -> None:
         self.rebuilt += 1

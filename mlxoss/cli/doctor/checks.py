@@ -107,7 +107,7 @@ def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
     if source.folder:
         limit = system.limit_bytes(told.get("limit_bytes"))
         yield check_memory(_own_bytes(config, source.folder), limit, system.total_bytes)
-    yield check_wired(config.wired, system, told.get("wired_bytes"))
+    yield check_wired(config.wired, system, told.get("wired_bytes"), told.get("let_go_bytes", 0))
     yield check_tuned(config, source, machine.state)
 
 

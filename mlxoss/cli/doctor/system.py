@@ -118,14 +118,18 @@ def check_wheel(system: System, built_for: int | None) -> Check:
     return Check(name, Level.WARN, f"{detail}: prompts take longer on {system.chip}", remedy)
 
 
-def check_wired(setting: str, system: System, told: int | None) -> Check:
-    """Whether the weights are wired and why; ``told`` is what a running service wired."""
+def check_wired(setting: str, system: System, told: int | None, let_go: int = 0) -> Check:
+    """Whether the weights are wired and why; ``told`` is what a running service has wired, and
+    ``let_go`` what it will once a request comes."""
     name, wiring = "wired", choose_wiring(setting, system.total_bytes, system.macos)
     detail = f"the weights are {'' if wiring.wired else 'not '}wired: {wiring.why}"
     if not system.macos:
         if setting != "weights":
             return Check(name, Level.SKIP, detail)
         return Check(name, Level.WARN, detail, "mlxoss config set wired auto")
+    if let_go and wiring.wired:
+        detail += f" ({let_go / GB:.1f} GB; let go while idle, until the next request)"
+        return Check(name, Level.OK, detail)
     if told is not None and bool(told) != wiring.wired:
         detail += f"; but the service has wired {told / GB:.1f} GB"
         return Check(name, Level.WARN, detail, "mlxoss restart")

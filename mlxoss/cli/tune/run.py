@@ -16,12 +16,12 @@ from mlxoss.cli.options import read_config
 from mlxoss.cli.progress import progress
 from mlxoss.cli.this_machine import installed_machine, look_where_it_looks
 from mlxoss.cli.tune.candidates import Candidate, Place, find_candidates
-from mlxoss.cli.tune.power import power_problem
 from mlxoss.cli.tune.search import Searched, search, trials_of
 from mlxoss.cli.tune.service import Beside, without_model
 from mlxoss.cli.tune.trials import PROGRAM, Measure, measure_with
 from mlxoss.config import Config
 from mlxoss.core import JsonObject
+from mlxoss.daemon.power import power_problem
 from mlxoss.engine.capacity import device_bytes
 from mlxoss.engine.checkpoint.folder import read_revision
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model

@@ -25,6 +25,7 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_once
 from mlxoss.engine.mlx.decode import GuardedGenerator
+from mlxoss.engine.mlx.device import Spark
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import StopSequences
@@ -40,9 +41,9 @@ from mlxoss.engine.mlx.sampling import (
     to_token_logprob,
 )
 from mlxoss.engine.mlx.sequence import BatchRow, length_after
-from mlxoss.engine.mlx.wiring import unwire, wire_weights
+from mlxoss.engine.mlx.wiring import let_go, unwire, wire_again, wire_weights
 from mlxoss.engine.prefix_cache.cache import MOVING_TOKENS, PrefixCache
-from mlxoss.engine.wiring import Wiring
+from mlxoss.engine.wiring import Wiring, wired_bytes
 from mlxoss.errors import InvalidRequest, MemoryExceeded
 from mlxoss.harmony.encoding import RETURN, VOCAB_SIZE
 
@@ -93,6 +94,7 @@ class MlxBackend:
         self._prefilling: set[int] = set()
         self._paused: dict[int, BatchRow] = {}
         self._samplers = Samplers(entropy)
+        self._spark = Spark()
         self._generator = self._make_generator()
 
     def wire(self, wiring: Wiring) -> None:
@@ -122,6 +124,7 @@ class MlxBackend:
         ``ContextLengthExceeded`` for a prompt that the memory cannot hold.
         """
         check_request(request, self._vocab_size)
+        wire_again()
         request = self.cut(request)
         paused = self._paused.pop(uid, None)
         with mx.stream(self._stream):
@@ -230,6 +233,7 @@ class MlxBackend:
         """See ``Backend``."""
         if not self.can_warm(prompt_ids):
             return False
+        wire_again()
         with mx.stream(self._stream):
             return self._prefixes.advance(prompt_ids, self._model, WARM_STEP_TOKENS)
 
@@ -245,6 +249,21 @@ class MlxBackend:
     def rest(self) -> None:
         """See ``Backend``."""
         mx.clear_cache()
+
+    def let_go(self) -> None:
+        """See ``Backend``: unwire the weights, where what prompts have in common is on the disk."""
+        if not wired_bytes():
+            return
+        with mx.stream(self._stream):
+            can = self._prefixes.leave_memory(self._model.make_cache)
+        if can:
+            mx.clear_cache()
+            let_go()
+
+    def keep_warm(self) -> None:
+        """See ``Backend``."""
+        with mx.stream(self._stream):
+            self._spark()
 
     def rebuild(self) -> None:
         """See ``Backend``."""

@@ -7,7 +7,13 @@ minutes, without wiring never. Here it never runs (``mlx_lm_without_wiring``).
 How MLX wires (0.32, ``mlx/backend/metal/resident.cpp``): it takes allocations into residency sets
 while their sum stays within a limit, those that are there when the limit is raised and then each
 new one. One that does not fit is left out as a whole. With the limit at what the weights take,
-nothing that comes later fits, so the sets do not change until the model goes.
+nothing that comes later fits, so the sets do not change until the model goes or is let go.
+
+To let go is to set the limit to 0: all sets are emptied, and the thread that asks for them once a
+second (``renew_wired``) passes over empty ones. To wire again is to set it once more. Both walk
+over all allocations and commit each set once; mapping the memory is what the first use would cost
+without. But MLX goes through its allocations in no order, so snapshots that are there by then
+would take the place of weights, and change the sets when they go: they have to leave before.
 """
 
 from __future__ import annotations
@@ -23,9 +29,12 @@ from mlx.utils import tree_flatten
 from mlxoss.engine.mlx.device import recommended_bytes
 from mlxoss.engine.mlx.lm import generators
 from mlxoss.engine.mlx.model import Network
-from mlxoss.engine.wiring import Wiring, note_wired, wired_bytes
+from mlxoss.engine.wiring import Wiring, let_go_bytes, note_let_go, note_wired, wired_bytes
 
 logger = logging.getLogger(__name__)
+
+_limit = 0
+"""What MLX was told, for the time when it is told again."""
 
 _HEAP_BYTES = 1 << 20
 """MLX's heap for its smallest buffers, an allocation from the start."""
@@ -48,7 +57,9 @@ def wire_weights(network: Network, wiring: Wiring) -> None:
     mx.synchronize()
     mx.clear_cache()  # else memory kept for reuse takes the place of weights
     active = mx.get_active_memory()
-    mx.set_wired_limit(min(active + _rounding_bytes(network), recommended))
+    global _limit
+    _limit = min(active + _rounding_bytes(network), recommended)
+    mx.set_wired_limit(_limit)
     wired = min(active, recommended)
     note_wired(wired)
     logger.info("%.2f GB of weights are wired: %s", wired / 1e9, wiring.why)
@@ -60,6 +71,24 @@ def _rounding_bytes(network: Network) -> int:
     Without it the last ones that are taken in, of any size, would be left out.
     """
     return _HEAP_BYTES + mmap.PAGESIZE * len(tree_flatten(network.parameters()))
+
+
+def let_go() -> None:
+    """Unwire what is wired, until ``wire_again``. Nothing but weights may be there by then."""
+    if wired_bytes():
+        mx.synchronize()
+        mx.set_wired_limit(0)
+        note_let_go()
+        logger.info("the weights are no longer wired: nothing came for long")
+
+
+def wire_again() -> None:
+    """Wire what was let go, if it was: before anything else is allocated."""
+    if size_bytes := let_go_bytes():
+        mx.clear_cache()
+        mx.set_wired_limit(_limit)
+        note_wired(size_bytes)
+        logger.info("%.2f GB of weights are wired again", size_bytes / 1e9)
 
 
 def unwire() -> None:

@@ -31,7 +31,8 @@ The life of an entry:
 5. A paused sequence's snapshot is held too (``hold``, ``release``): others go first.
 6. ``distrust`` forgets everything that was computed since the load, where an output was no number
    or a step failed.
-7. ``close`` gives the ends of conversations to the disk, within ``LAST_WRITES_S``, and before
+7. ``leave_memory`` has all of them be on the disk alone, for a model that is let go while idle.
+8. ``close`` gives the ends of conversations to the disk, within ``LAST_WRITES_S``, and before
    them the prefills that it interrupts.
 
 All of it is the engine's thread's. What goes to the disk is copied into host memory there and
@@ -232,6 +233,21 @@ class PrefixCache:
         self._given_up = _NOTHING
         if self._disk is not None:
             self._disk.distrust()
+
+    def leave_memory(self, make_caches: Callable[[], Caches]) -> bool:
+        """Have all snapshots be on the disk alone; whether none is in memory now.
+
+        Where there is no disk to find them on again they stay. May take ``LAST_WRITES_S``.
+        """
+        if self._disk is None or self._disk.is_broken:
+            return not len(self._tree)
+        ends = ((ids, self._read(ids, make_caches)) for ids in self._tree.ends())
+        self._disk.store(ends, until=time.monotonic() + LAST_WRITES_S)
+        if self._disk.is_broken:
+            return False
+        self._tree.clear()
+        self._given_up = _NOTHING
+        return True
 
     def close(
         self,

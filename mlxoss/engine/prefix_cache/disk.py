@@ -97,15 +97,22 @@ class DiskTier:
         """
         self._offer(ids, caches, STEP_TOKENS, until=0.0)
 
-    def close(self, last: Iterable[tuple[Sequence[int], Layers]], until: float) -> None:
-        """Store the ``last`` snapshots too, though they add little, and let the writer finish.
+    @property
+    def is_broken(self) -> bool:
+        """Whether it cannot be written to."""
+        return self._is_broken
 
-        Goes on until ``until`` (``time.monotonic``) at most. The object is of no use afterwards.
-        """
+    def store(self, last: Iterable[tuple[Sequence[int], Layers]], until: float) -> None:
+        """Store the ``last`` snapshots in memory too, though they add little, until ``until``
+        (``time.monotonic``) at most."""
         for ids, caches in last:
             if time.monotonic() > until:
                 break
             self._offer(ids, caches, LAST_STEP_TOKENS, until)
+
+    def close(self, last: Iterable[tuple[Sequence[int], Layers]], until: float) -> None:
+        """``store``, and let the writer finish by then. The object is of no use afterwards."""
+        self.store(last, until)
         self._writer.close(max(0.0, until - time.monotonic()))
         self._settle()
 

@@ -184,6 +184,13 @@ class LeadingBackend:
         self._inner.rest()
         self._measure()
 
+    def let_go(self) -> None:
+        """See ``Backend``. Nothing: without a disk tier it would cost the prefix cache, which all
+        ranks have alike."""
+
+    def keep_warm(self) -> None:
+        """See ``Backend``. Nothing: what the other machines run on is not known here."""
+
     def rebuild(self) -> None:
         """See ``Backend``. Raises ``RanksLost``."""
         self._ranks.lose("a step failed on rank 0")

@@ -23,6 +23,7 @@ from mlxoss.config import Config
 from mlxoss.core import ModelInfo
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.engine import Engine
+from mlxoss.engine.idling import Idling
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.server.app import create_app
@@ -89,7 +90,7 @@ def running(
             load,
             max_batch=config.max_batch,
             max_queue=config.max_queue,
-            idle_unload_s=idle_unload_s,
+            idling=Idling(unload_s=idle_unload_s),
         )
         app = create_app(
             config,
