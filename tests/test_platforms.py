@@ -20,7 +20,7 @@ TESTED = {
     "cli.this_machine": "service/test_choose.py",
     "cli.tune.candidates": "cli/test_tune_judge.py",
     "daemon.assemble": "engine/test_expectations.py",
-    "daemon.power": "cli/test_tune.py",
+    "daemon.power": "test_power.py",
     "engine.command_buffers": "engine/test_command_buffers.py",
     "engine.ranks.worker": "test_awake.py",
     "engine.wiring": "engine/test_wiring.py",

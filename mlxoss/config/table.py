@@ -163,7 +163,15 @@ class Config:
         metadata=_about(
             OneOf("auto", "weights", "off"),
             "Keep the weights where the system cannot page them out (macOS 15 or newer); auto does "
-            "on Macs with more than 16 GB.",
+            "on Macs with more than 16 GB. Not after 10 idle minutes.",
+        ),
+    )
+    keep_warm: int = field(
+        default=0,
+        metadata=_about(
+            Integer(0, 3600),
+            "Seconds after an answer in which the GPU is kept from slowing down, 0 for none; never "
+            "on battery or in low power mode, and not among several hosts.",
         ),
     )
     fused_experts: bool = field(

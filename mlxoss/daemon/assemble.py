@@ -21,6 +21,7 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.daemon.power import PowerWatch
 from mlxoss.daemon.tuning import apply_tuned
 from mlxoss.daemon.upgrade import Upgrade, find_command
 from mlxoss.engine.capacity import device_bytes, expect_room
@@ -28,6 +29,7 @@ from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.command_buffers import announce_here
 from mlxoss.engine.engine import Engine
+from mlxoss.engine.idling import Idling
 from mlxoss.engine.wiring import choose_wiring_here, renew_wired
 from mlxoss.errors import ConfigError, MlxossError, ModelUnavailable
 from mlxoss.findings import DaemonProblem
@@ -87,7 +89,11 @@ def run(config: Config) -> int:
         lambda: load_backend(source, files, config, others),
         max_batch=config.max_batch,
         max_queue=config.max_queue,
-        idle_unload_s=60.0 * config.idle_unload or None,
+        idling=Idling(
+            unload_s=60.0 * config.idle_unload or None,
+            keep_warm_s=config.keep_warm,
+            may_keep_warm=PowerWatch().is_full,
+        ),
     )
     if others is None:  # what other machines hold is known once they are there
         engine.expect(expect_tokens(source, config, sys.platform))

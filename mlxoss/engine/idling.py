@@ -45,10 +45,11 @@ class Idling:
     def deeds(self, ran_s: float) -> Iterator[tuple[float, Deed]]:
         """What is to be done before the end, each with its time from now, in order.
 
-        ``ran_s`` is how long ago the last step was.
+        ``ran_s`` is how long ago the last step was, infinite before the first one.
         """
         end_s = math.inf if self.unload_s is None else self.unload_s
-        ticks = max(0, int(min(self.keep_warm_s - ran_s, end_s) / TICK_S))
+        warm_s = max(0.0, min(self.keep_warm_s - ran_s, end_s))
+        ticks = int(warm_s / TICK_S)
         warm = ((count * TICK_S, Deed.KEEP_WARM) for count in range(1, ticks + 1))
         others = [(min(REST_S, end_s), Deed.REST)]
         if self.let_go_s < end_s:

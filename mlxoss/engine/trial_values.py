@@ -21,6 +21,7 @@ class TrialOrder:
     compiled_layers: bool
     fp16: bool
     wired: str
+    keep_warm: int = 0
     tokens: int = 96
     prompt_tokens: int = 2000
     pause_s: float = 2.0

@@ -181,6 +181,16 @@ def test_doctor_says_what_is_wired_and_why(
     assert words in found.detail
 
 
+def test_doctor_says_what_is_let_go_while_idle() -> None:
+    system = System("darwin", "arm64", "15.3", "Apple M2", Device(True, 22 * GB), 32 * GIB)
+    found = check_wired("auto", system, 0, 12 * GB)
+    assert found.level is Level.OK
+    assert "(12.0 GB; let go while idle, until the next request)" in found.detail
+    # Changed since it was started.
+    found = check_wired("off", system, 0, 12 * GB)
+    assert (found.level, "let go" in found.detail) == (Level.OK, False)
+
+
 def test_without_metal_the_setting_is_not_ignored_in_silence() -> None:
     linux = System("linux", "x86_64", total_bytes=32 * GIB)
     found = check_wired("auto", linux, None)

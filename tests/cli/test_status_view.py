@@ -143,6 +143,11 @@ def test_what_was_tuned_is_shown() -> None:
     assert not any(line.startswith("tuned") for line in to_lines(view()))
 
 
+def test_what_is_let_go_while_idle_is_shown() -> None:
+    memory = {"process_bytes": 13_000_000_000, "wired_bytes": 0, "let_go_bytes": 12_100_000_000}
+    assert ", let go 12.1 GB\n" in screen(view(memory=memory))
+
+
 def test_what_is_wired_is_shown() -> None:
     memory = {"process_bytes": 13_000_000_000, "wired_bytes": 12_100_000_000}
     assert "\nmemory        process 13.0 GB, wired 12.1 GB\n" in screen(view(memory=memory))

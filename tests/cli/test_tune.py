@@ -36,6 +36,9 @@ MAINS = """Now drawing from 'AC Power'
 BATTERY = """Now drawing from 'Battery Power'
  -InternalBattery-0 (id=21823587)\t87%; discharging; 5:12 remaining present: true
 """
+UPS = """Now drawing from 'UPS Power'
+ -Back-UPS (id=1234)\t100%; discharging; 0:32 remaining present: true
+"""
 DESKTOP = "Now drawing from 'AC Power'\n"
 IN_USE = """System-wide power settings:
 Currently in use:
@@ -62,6 +65,7 @@ Currently in use:
         (MAINS, " powermode            2", None),
         (DESKTOP, "", None),
         (BATTERY, " lowpowermode         0", "runs on battery"),
+        (UPS, "", "runs on battery"),
         (MAINS, " lowpowermode         1", "low power mode"),
         (DESKTOP, " powermode            1", "low power mode"),
     ],

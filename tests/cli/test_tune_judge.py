@@ -93,6 +93,37 @@ def test_a_gain_that_costs_too_much_is_not_kept(candidate: TrialResult, why: str
     assert judged([result(), result()], [candidate, candidate]).why == why
 
 
+@pytest.mark.parametrize(
+    ("control", "candidate", "is_kept"),
+    [
+        ([0.200, 0.210], [0.050, 0.060], True),
+        ([0.020, 0.021], [0.014, 0.013], True),
+        ([0.020, 0.021], [0.017, 0.017], False),  # nobody feels it
+        ([0.200, 0.210], [0.190, 0.195], False),
+        ([0.200, 0.060], [0.050, 0.070], False),  # it may be luck
+    ],
+)
+def test_a_token_that_comes_sooner_after_a_pause_is_a_gain(
+    control: list[float], candidate: list[float], is_kept: bool
+) -> None:
+    found = judged(
+        [result(pause_s=pause_s) for pause_s in control],
+        [result(pause_s=pause_s) for pause_s in candidate],
+    )
+    assert found.is_kept is is_kept
+    assert (found.score > 0) is is_kept
+
+
+def test_what_is_sooner_after_a_pause_is_kept_beside_what_is_faster() -> None:
+    def measure(candidate: Candidate) -> TrialResult:
+        rate = 130.0 if "a" in candidate.changes else 100.0
+        return result(rate, pause_s=0.05 if "c" in candidate.changes else 0.2)
+
+    found = search(SETTINGS, measure, BUDGET, quietly)
+    assert found.kept is not None
+    assert set(found.kept.candidate.changes) == {"a", "c"}
+
+
 def test_a_machine_that_slows_down_is_met_by_all() -> None:
     """Each run is 2 % slower than the one before, as on a Mac that gets warm."""
     pace = iter(100 * 0.98**n for n in range(100))
@@ -189,13 +220,14 @@ def test_a_candidate_that_fails_is_left_out() -> None:
                 "command_buffers 1000/2000",
                 "compiled_layers off",
                 "fused_experts off",
+                "keep_warm 60",
             ],
         ),
         (
             Config(),
             12,
             Place(16 * GIB, {}, "darwin"),
-            ["compiled_layers off", "fused_experts off"],
+            ["compiled_layers off", "fused_experts off", "keep_warm 60"],
         ),
         (
             Config(),
@@ -205,7 +237,7 @@ def test_a_candidate_that_fails_is_left_out() -> None:
         ),
         (Config(), 65, Place(128 * GIB, {"MLX_MAX_OPS_PER_BUFFER": "9"}, "darwin"), []),
         (
-            Config(given=frozenset({"command_buffers", "compiled_layers"})),
+            Config(given=frozenset({"command_buffers", "compiled_layers", "keep_warm"})),
             12,
             Place(64 * GIB, {}, "darwin"),
             ["fused_experts off"],

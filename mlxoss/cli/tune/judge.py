@@ -3,7 +3,7 @@
 A candidate and the control are run several times in changing order, so that a machine that slows
 down as it gets warm meets both. A gain counts if it is at least ``LEAST_GAIN``, more than the
 noise, and seen in each run of the candidate beside every run of the control. Nothing that matters
-may get slower by as much.
+may get slower by as much. So does a first token that comes sooner after a pause, by what is felt.
 """
 
 from __future__ import annotations
@@ -16,20 +16,26 @@ from dataclasses import dataclass
 from mlxoss.engine.trial_values import TrialResult
 
 LEAST_GAIN = 0.02
-_LEAST_PAUSE_GAIN = 0.5
-"""A first step after a pause is one sample and depends on what else the machine does."""
+_PAUSE_LOSS = 0.5
+"""A first step after a pause is one of few and depends on what else the machine does."""
+
+_PAUSE_GAIN = 0.1
+_PAUSE_GAIN_S = 0.005
+"""So much less of it, and of a second, is worth it."""
 
 DRIFT = 0.03
 """The control's last run beside its first: from so much on people are told."""
 
 RATES = ("decode", "decode_rows", "prefill")
 _WEIGHTS = {"decode": 0.5, "decode_rows": 0.25, "prefill": 0.25}
+_PAUSE_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``gains`` are the candidate's rates over the control's, less one, and ``noise`` how far runs
-    of the same differ. ``why`` says in words why it is not kept, ``None`` where it is."""
+    """``gains`` are the candidate's rates over the control's, less one, and what it saves of the
+    first step after a ``pause``; ``noise`` is how far rates of the same differ. ``why`` says in
+    words why it is not kept, ``None`` where it is."""
 
     gains: Mapping[str, float]
     noise: Mapping[str, float]
@@ -52,6 +58,9 @@ def judge(
     gains = {name: gain_of(name, control, candidate) for name in RATES}
     noise = {name: max(noise_of(name, control), noise_of(name, candidate)) for name in RATES}
     score = sum(_WEIGHTS[name] * gains[name] for name in RATES)
+    saved = _pause_saved(control, candidate)
+    score += _PAUSE_WEIGHT * saved
+    gains["pause"] = saved
     why = _refuse(control, candidate, budget_bytes) or _weigh(control, candidate, gains, noise)
     return Judgement(gains, noise, score, why)
 
@@ -110,10 +119,10 @@ def _weigh(
     for name in RATES:
         if gains[name] < -max(LEAST_GAIN / 2, noise[name]):
             return f"{_NAMES[name]} gets {-gains[name]:.1%} slower"
-    pauses = [statistics.median(_medians("pause_s", runs)) for runs in (control, candidate)]
-    if pauses[1] > (1 + _LEAST_PAUSE_GAIN) * pauses[0] + 0.01:
+    pauses = [rate_of("pause_s", runs) for runs in (control, candidate)]
+    if pauses[1] > (1 + _PAUSE_LOSS) * pauses[0] + 0.01:
         return "the first token after a pause takes longer"
-    if any(_is_gain(name, control, candidate, noise[name]) for name in RATES):
+    if gains["pause"] or any(_is_gain(name, control, candidate, noise[name]) for name in RATES):
         return None
     return "nothing gained beyond the noise"
 
@@ -123,6 +132,14 @@ def _is_gain(
 ) -> bool:
     apart = min(_medians(name, candidate)) > max(_medians(name, control))
     return apart and gain_of(name, control, candidate) >= max(LEAST_GAIN, noise)
+
+
+def _pause_saved(control: Sequence[TrialResult], candidate: Sequence[TrialResult]) -> float:
+    """How much less the first step after a pause takes, of one; 0 for what is not worth it."""
+    before, after = rate_of("pause_s", control), rate_of("pause_s", candidate)
+    apart = max(_medians("pause_s", candidate)) < min(_medians("pause_s", control))
+    worth_it = before - after >= max(_PAUSE_GAIN * before, _PAUSE_GAIN_S)
+    return 1 - after / before if apart and worth_it else 0.0
 
 
 _NAMES = {"decode": "decoding", "decode_rows": "decoding in a batch", "prefill": "a prompt"}

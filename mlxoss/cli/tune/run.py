@@ -100,6 +100,7 @@ def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> T
         compiled_layers=config.compiled_layers,
         fp16=config.fp16,
         wired=config.wired,
+        keep_warm=config.keep_warm,
     )
     place = Place(machine_bytes(), tuning.env)
     candidates = find_candidates(config, source.weights_bytes, place)

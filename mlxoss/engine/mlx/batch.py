@@ -257,7 +257,7 @@ class MlxBackend:
         with mx.stream(self._stream):
             can = self._prefixes.leave_memory(self._model.make_cache)
         if can:
-            mx.clear_cache()
+            give_back()  # the snapshots too: what is still there would be wired next time
             let_go()
 
     def keep_warm(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlxoss.engine.command_buffers import announce_here
+from mlxoss.engine.idling import TICK_S
 from mlxoss.engine.trial_values import ROWS, TrialOrder, TrialResult
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MEASURES = 4
 """Samples of each rate: pieces of one run."""
 
+_PAUSES = 3
 _SHORT_PROMPT = 300
 
 
@@ -46,7 +48,7 @@ def run_trial(order: TrialOrder) -> TrialResult:
         each = max(1, order.tokens // _MEASURES)
         found[rows] = [decoding.run(each) for _ in range(_MEASURES)]
         if rows == 1:
-            pauses = [_after_pause(decoding, order.pause_s)]
+            pauses = [_after_pause(decoding, order) for _ in range(_PAUSES)]
         taken.update(json.dumps(decoding.ids()).encode())
     return TrialResult(
         found[1], found[ROWS], prefill, pauses, taken.hexdigest(), mx.get_peak_memory()
@@ -66,9 +68,15 @@ def _load(order: TrialOrder) -> LastLogits:
     return LastLogits(network, compiled=order.compiled_layers)
 
 
-def _after_pause(decoding: Any, pause_s: float) -> float:
-    """Seconds of the first step after a pause."""
-    time.sleep(pause_s)
+def _after_pause(decoding: Any, order: TrialOrder) -> float:
+    """Seconds of the first step after a pause, in which the GPU may be kept warm."""
+    from mlxoss.engine.mlx.device import Spark
+
+    spark, end = Spark(), time.monotonic() + order.pause_s
+    while (left_s := end - time.monotonic()) > 0:
+        time.sleep(min(TICK_S, left_s) if order.keep_warm else left_s)
+        if order.keep_warm:
+            spark()
     began = time.perf_counter()
     decoding.run(1)
     return time.perf_counter() - began
