@@ -44,6 +44,8 @@ class Relabelled:
         self._stops = frozenset(i for i, token in enumerate(ids) if token in STOP_IDS)
         self.remove = inner.remove
         self.rest = inner.rest
+        self.let_go = inner.let_go
+        self.keep_warm = inner.keep_warm
         self.warm = lambda prompt_ids: False
         self.rebuild = inner.rebuild
         self.close = inner.close

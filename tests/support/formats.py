@@ -140,7 +140,7 @@ _ORIGINAL = {
     "mlp.experts.down_proj_bias": "mlp.mlp2_bias",
 }
 
-LAYOUTS: dict[str, Callable[[], tuple[Arrays, dict[str, Any]]]] = {
+LAYOUTS: dict[str, Callable[..., tuple[Arrays, dict[str, Any]]]] = {
     "mxfp4": as_mxfp4,
     "unquantised": as_unquantised,
     "mlx": as_mlx,
