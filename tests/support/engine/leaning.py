@@ -10,7 +10,8 @@ import numpy as np
 from mlxoss.engine.mlx.batch import LanguageModel
 from mlxoss.harmony.encoding import CALL, END, RETURN, VOCAB_SIZE
 
-_SIGNS = [ord(sign) - ord("!") for sign in '"}],']
+SIGNS = [ord(sign) - ord("!") for sign in '"}],']
+"""JSON's own signs, as o200k encodes them."""
 
 
 class Leaning:
@@ -21,7 +22,7 @@ class Leaning:
         self.args = model.args
         lean = np.zeros(VOCAB_SIZE, dtype=np.float32)
         lean[[END, RETURN, CALL]] = 12
-        lean[_SIGNS] = 8
+        lean[SIGNS] = 8
         self._lean = mx.array(lean)
 
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
