@@ -9,10 +9,9 @@ from typing import Any
 
 from mlxoss.core import GenerationRequest, SamplingParams, TokenOutput
 from mlxoss.engine.backend import Backend, SequenceFailed, SequenceOutput
-from mlxoss.harmony.encoding import CALL, END, RETURN, STOP_IDS
+from mlxoss.harmony.encoding import STOP_IDS
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.support.engine.harness import GREEDY, make_request, random_prompt
-from tests.support.engine.leaning import SIGNS
 from tests.support.engine.pausing import Interrupted
 from tests.support.harmony.guarded_turns import MODES
 
@@ -30,6 +29,18 @@ WINDOW = 128
 GREEDY_ROW = make_request(random_prompt(WINDOW - 10), 20)
 """It leaves the window while it decodes, and is prefilled at once."""
 
+KINDS: Sequence[SamplingParams] = (
+    replace(GREEDY, top_logprobs=3),
+    GREEDY,
+    replace(AT_ONE, temperature=0.7, top_p=0.9, top_k=40, seed=4),
+    replace(AT_ONE, top_logprobs=0, seed=5),
+    AT_ONE,
+    replace(GREEDY, presence_penalty=1.5, frequency_penalty=0.8),
+    replace(GREEDY, repetition_penalty=1.3),
+    replace(AT_ONE, frequency_penalty=0.5, logit_bias={5: 4.0}, top_logprobs=1, min_p=0.01),
+)
+"""Of the rows of a batch."""
+
 _LENGTHS = (200, 1, WINDOW - 1, 30, WINDOW, 2, WINDOW + 1, 50)
 _MOST_TOKENS = (12, 30, 3, 25, 1, 18, 7, 14)
 """So that rows leave in the middle, and those that wait take their places."""
@@ -38,59 +49,61 @@ _FIRST = 5
 """So many rows of a batch begin together, and another one comes every so many steps."""
 
 
-def say_everything(load: Open, kinds: Sequence[SamplingParams]) -> Said:
-    """Single rows, a batch of 8 of all ``kinds``, paused rows, and prompts that were restored."""
+def say_everything(load: Open) -> Said:
+    """Single rows, a batch of 8 of all ``KINDS``, paused rows, and prompts that were restored, from
+    memory and after a restart from the disk."""
     backend = load()
-    several = _mixed(kinds)
+    said, turns = say_in_one_life(backend)
+    backend.close()
+    _restart(load, turns, said)
+    return said
+
+
+def say_in_one_life(backend: Backend) -> tuple[Said, list[GenerationRequest]]:
+    """The same without the restart, and the requests that would find something after it."""
+    several = [
+        make_request(random_prompt(length, 5), most, kind)
+        for length, most, kind in zip(_LENGTHS, _MOST_TOKENS, KINDS, strict=True)
+    ]
     said: Said = {
         "greedy row": [_say(backend, GREEDY_ROW)],
         "seeded row": [_say(backend, make_request(random_prompt(40), 16, AT_ONE))],
         "batch": _say_in_turn(backend, several),
         "paused": _say_with_pauses(backend, several[1:4]),
     }
-    turns = _go_on(backend, said)
-    backend.close()
-    _restart(load, turns, said)
-    return said
+    return said, _go_on(backend, said)
 
 
-def say_guarded(load: Open, guards: GrammarCompiler) -> Said:
+def say_briefly(backend: Backend) -> Said:
+    """A greedy row and a seeded one, alone and then together."""
+    rows = [GREEDY_ROW, make_request(random_prompt(40), 16, AT_ONE)]
+    alone = [_say(backend, row) for row in rows]
+    return {"alone": alone, "batch": _say_in_turn(backend, rows)}
+
+
+def say_guarded(backend: Backend, guards: GrammarCompiler) -> Said:
     """Whole turns under grammars: with sure ids that are fed together, in a batch, paused."""
-    backend = load()
     named, *others = (
         replace(
             make_request(random_prompt(20), 60, sampling, STOP_IDS),
             grammar=guards.compile(MODES[mode]),
         )
         for mode, sampling in (
-            ("named", _LEANING),
-            ("tools and schema", replace(_LEANING, temperature=1.0, seed=5)),
-            ("auto", _LEANING),
+            ("named", GREEDY),
+            ("tools and schema", AT_ONE),
+            ("auto", GREEDY),
         )
     )
-    said: Said = {
-        "alone": [_say_in_runs(backend, named)],
-        "batch": _say_in_turn(backend, [named, *others]),
-        "paused": _say_with_pauses(backend, [named, others[0]]),
+    return {
+        "turn alone": [_say_in_runs(backend, named)],
+        "turns": _say_in_turn(backend, [named, *others]),
+        "paused turns": _say_with_pauses(backend, [named, others[0]]),
     }
-    backend.close()
-    return said
-
-
-_LEANING = replace(
-    GREEDY, logit_bias=dict.fromkeys((END, RETURN, CALL), 12.0) | dict.fromkeys(SIGNS, 8.0)
-)
-"""An untrained model's turns come to an end."""
 
 
 def _say(backend: Backend, request: GenerationRequest) -> Tokens:
     (said,) = _say_in_turn(backend, [request])
     return said
-
-
-def _mixed(kinds: Sequence[SamplingParams]) -> list[GenerationRequest]:
-    several = zip(_LENGTHS, _MOST_TOKENS, kinds, strict=True)
-    return [make_request(random_prompt(length, 5), most, kind) for length, most, kind in several]
 
 
 def _say_in_turn(backend: Backend, requests: Sequence[GenerationRequest]) -> list[Tokens]:

@@ -62,12 +62,12 @@ def every(values: Mapping[str, Sequence[Any]]) -> Iterator[Combination]:
         yield dict(zip(values, chosen, strict=True))
 
 
-def pairwise() -> list[Combination]:
-    """So many that any two settings meet in each pair of their values: all off, all on, and then
-    whichever brings most new pairs."""
-    found = [all_off(), all_on()]
-    candidates = list(every(speed_settings()))
-    left = set().union(*map(_pairs, candidates)) - _pairs(found[0]) - _pairs(found[1])
+def pairwise(values: Mapping[str, Sequence[Any]]) -> list[Combination]:
+    """So many that any two settings meet in each pair of their values: the first of each, the last
+    of each, and then whichever brings most new pairs."""
+    candidates = list(every(values))
+    found = [candidates[0], candidates[-1]]
+    left = set().union(*map(_pairs, candidates)).difference(*map(_pairs, found))
     while left:
         best = max(candidates, key=lambda each: len(_pairs(each) & left))
         found.append(best)
@@ -82,5 +82,5 @@ def _pairs(combination: Combination) -> set[Any]:
 def to_name(combination: Combination) -> str:
     """What differs from all off, for the names of tests."""
     off = all_off()
-    different = [f"{n}={v}" for n, v in combination.items() if v != off[n]]
+    different = [f"{name} {value}" for name, value in combination.items() if value != off[name]]
     return ", ".join(different) or "all off"
