@@ -22,6 +22,7 @@ from tests.support.engine.switches import all_off
 from tests.support.ranks.saying import say, to_json
 
 SEED = 2024
+GREEDY_WAYS = ("greedy row", "first turn", "turn alone")
 
 
 def say_as_ranks(folder: Path, home: Path, what: str) -> dict[str, Any]:
@@ -48,12 +49,14 @@ def test_on_and_off_and_in_one_process(tmp_path: Path, monkeypatch: pytest.Monke
     )
     alone = to_json(say(backend, full=True))
     backend.close()
-    # Two parts are summed in another order than one: by 1e-6, which decides nothing with this seed.
-    assert ids_of(off) == ids_of(alone)
+    # Two parts are summed in another order than one, by 1e-6: that decides nothing greedy with this
+    # seed, but may draw a neighbour, as what is drawn goes by a sum over the vocabulary.
+    for way in GREEDY_WAYS:
+        assert ids_of(off[way]) == ids_of(alone[way])
 
 
-def ids_of(said: Any) -> Any:
-    return {way: [[token_id for token_id, _ in row] for row in rows] for way, rows in said.items()}
+def ids_of(rows: Any) -> Any:
+    return [[token_id for token_id, _ in row] for row in rows]
 
 
 def test_quantised_experts_are_cut_and_then_fused(tmp_path: Path) -> None:
