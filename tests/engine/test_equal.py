@@ -161,13 +161,14 @@ def check(found: Said, truth: Said, combination: Combination) -> None:
 
 def say_by_a_loop(model: Any) -> list[int]:
     """What mlx-lm's model says greedily when it is called in the engine's shapes."""
-    *before, latest = GREEDY_ROW.prompt_ids
+    *before, last = GREEDY_ROW.prompt_ids
+    latest: Any = last
     cache = model.make_cache()
     model(mx.array([before]), cache=cache)
     ids: list[int] = []
     while len(ids) < GREEDY_ROW.max_tokens:
         logits = model(mx.array([[latest]]), cache=cache)
-        latest = int(mx.argmax(logits[0, -1]).item())
+        latest = mx.argmax(logits[0, -1]).tolist()
         ids.append(latest)
     return ids
 
@@ -205,7 +206,7 @@ def test_every_combination(tried: Tried) -> None:
     values = acting(speed_settings())
     combinations = every(values) if tried.name in _QUICK[:2] else pairwise(values)
     for combination in combinations:
-        check(tried.said(all_on() | combination), truth, combination)
+        check(tried.said({**all_on(), **combination}), truth, combination)
 
 
 def acting(values: Mapping[str, Any]) -> Mapping[str, Any]:

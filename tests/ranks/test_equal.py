@@ -30,7 +30,7 @@ def say_as_ranks(folder: Path, home: Path, what: str) -> dict[str, Any]:
         [sys.executable, "-m", "tests.support.ranks.saying", str(folder), what],
         env=os.environ | {"MLXOSS_HOME": str(home)},
         stdout=subprocess.PIPE,
-        timeout=600,
+        timeout=1800,
         check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
