@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +213,10 @@ print(json.dumps({"decode": [fast], "decode_rows": [fast], "prefill": [fast], "p
 """
 
 
-def tuned_by(program: str, folder: Path, source: ModelSource) -> TuneReport:
-    tuning = Tuning(Config(port=0), {}, folder, source)
+def tuned_by(
+    program: str, folder: Path, source: ModelSource, env: Mapping[str, str] | None = None
+) -> TuneReport:
+    tuning = Tuning(Config(port=0), env or {}, folder, source)
     return tune_run.tune(tuning, anyway=True, program=[sys.executable, "-c", program])
 
 
@@ -253,6 +255,27 @@ def test_a_trial_that_breaks_off(
     with pytest.raises(MlxossError, match=f"The model cannot be measured: {why}"):
         tuned_by(program, tmp_path, source)
     assert not (tmp_path / TUNED_FILE).exists()
+
+
+# A process in the trial's place that fails where MLX's variables are others than those it expects.
+_TELLER = """
+import json, os
+told = {name: value for name, value in os.environ.items() if name.startswith("MLX_")}
+assert told == json.loads(os.environ["TOLD"]), told
+print(json.dumps({"decode": [1.0], "decode_rows": [1.0], "prefill": [1.0], "pause_s": [0.01],
+                  "ids": "same", "peak_bytes": 1}))
+"""
+
+
+@pytest.mark.parametrize("told", [{}, {"MLX_MAX_OPS_PER_BUFFER": "300"}])
+def test_trials_have_the_service_s_variables_of_mlx_and_not_the_shell_s(
+    tmp_path: Path, source: ModelSource, told: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever tried them in a shell once would have all candidates run alike."""
+    monkeypatch.setenv("MLX_MAX_OPS_PER_BUFFER", "50")
+    monkeypatch.setenv("MLX_MAX_MB_PER_BUFFER", "50")
+    monkeypatch.setenv("TOLD", json.dumps(told))
+    assert tuned_by(_TELLER, tmp_path, source, told).tuned is not None
 
 
 @pytest.mark.slow

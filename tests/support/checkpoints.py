@@ -89,6 +89,18 @@ def write_holes(file: Path, shapes: Mapping[str, Sequence[int]]) -> None:
     os.truncate(file, 8 + len(text) + end)
 
 
+def write_plain(folder: Path, source: Path, *, dtype: str) -> Path:
+    """The checkpoint in ``source`` with all of its weights in ``dtype``, not quantised."""
+    import mlx.core as mx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights: Any = mx.load(str(source / "model.safetensors"))
+    cast = {name: value.astype(getattr(mx, dtype)) for name, value in weights.items()}
+    mx.save_safetensors(str(folder / "model.safetensors"), cast, metadata={"format": "mlx"})
+    (folder / "config.json").write_text((source / "config.json").read_text())
+    return folder
+
+
 def write_quantised(
     folder: Path,
     source: Path,

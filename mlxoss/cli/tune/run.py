@@ -106,7 +106,7 @@ def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> T
     candidates = find_candidates(config, source.weights_bytes, place)
     budget = config.memory_limit or device_bytes()
     with _alone(tuning) as beside:
-        found = _search(candidates, measure_with(usual, program), budget)
+        found = _search(candidates, measure_with(usual, program, tuning.env), budget)
     notes = list(_notes(found, candidates))
     if not beside.quiet:
         notes.append("A request came meanwhile, so the figures are doubtful: nothing was kept.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from mlxoss.cli.tune.candidates import Candidate
@@ -23,15 +24,30 @@ class TrialFailed(MlxossError):
     """A trial did not come to its end, in one sentence."""
 
 
-def measure_with(usual: TrialOrder, program: Sequence[str] = PROGRAM) -> Measure:
-    """What measures a candidate in a fresh process. Raises ``TrialFailed``."""
+def measure_with(
+    usual: TrialOrder, program: Sequence[str] = PROGRAM, env: Mapping[str, str] = os.environ
+) -> Measure:
+    """What measures a candidate in a fresh process.
+
+    Of MLX's variables it is told those of ``env``, the service's, and no others: this shell's would
+    have all candidates run alike. Raises ``TrialFailed``.
+    """
     limit_s = _LEAST_S + _SECONDS_PER_GB * usual.weights_bytes / 1e9
+
+    own = {name: value for name, value in os.environ.items() if not _is_mlx(name)}
+    own |= {name: value for name, value in env.items() if _is_mlx(name)}
 
     def measure(candidate: Candidate) -> TrialResult:
         line = json.dumps(asdict(candidate.order(usual))) + "\n"
         try:
             done = subprocess.run(
-                program, input=line, capture_output=True, text=True, timeout=limit_s, check=False
+                program,
+                input=line,
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
+                check=False,
+                env=own,
             )
         except subprocess.TimeoutExpired:
             raise TrialFailed(f"It took more than {limit_s:.0f} s.") from None
@@ -42,6 +58,10 @@ def measure_with(usual: TrialOrder, program: Sequence[str] = PROGRAM) -> Measure
         return _read(done.stdout)
 
     return measure
+
+
+def _is_mlx(variable: str) -> bool:
+    return variable.startswith("MLX_")
 
 
 def _read(text: str) -> TrialResult:
