@@ -9,6 +9,7 @@ from typing import Generic, Protocol
 
 from mlxoss.api.answer_stream import AnswerStream, EventT
 from mlxoss.api.errors import HttpError, to_http_error
+from mlxoss.api.progress import to_report
 from mlxoss.core import JsonMapping
 from mlxoss.errors import GenerationCancelled, MlxossError
 from mlxoss.harmony.encoding import Encoding
@@ -114,7 +115,12 @@ class TurnAnswer(Generic[EventT]):
 
         Raises what breaks the turn.
         """
+        log.follow(self.turn)
         async for outputs in self.turn:
+            if not outputs and self.turn.is_prefilling:
+                progress = to_report(self.turn.slowest.prompt)
+                yield [*self._begin(), *self.stream.prompt_progress(progress)]
+                continue
             log.note_tokens()
             events = self._begin()
             for output in outputs:
