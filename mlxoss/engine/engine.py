@@ -15,7 +15,7 @@ from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import explain_load_failure
 from mlxoss.engine.generation import MOST_UNREAD, Callers, Generation
 from mlxoss.engine.messages import Cancel, Close, Command, Delivery, Load, Submit, Unload, Warm
-from mlxoss.engine.occupancy import Occupancy, Place
+from mlxoss.engine.occupancy import Occupancy, QueuePlace
 from mlxoss.engine.progress import PromptProgress
 from mlxoss.engine.scheduler import Scheduler
 from mlxoss.engine.status import EnginePhase, EngineState, EngineStatus, Ranks
@@ -122,7 +122,7 @@ class Engine:
         """In how many seconds a place should be free, as far as one can tell. Any thread."""
         return self._occupancy.retry_after_s()
 
-    def place(self, uid: int) -> Place | None:
+    def place(self, uid: int) -> QueuePlace | None:
         """Where a sequence stands in the queue; ``None`` once it was admitted. Any thread."""
         return self._occupancy.place(uid)
 

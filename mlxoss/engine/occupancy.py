@@ -11,7 +11,7 @@ WINDOW_S = 60
 LONGEST_RETRY_S = 60
 
 
-class Place(NamedTuple):
+class QueuePlace(NamedTuple):
     """A place in the queue: 1 is the next. ``estimate_s`` is by how long sequences ran so far,
     ``None`` before the first has ended.
     """
@@ -50,7 +50,7 @@ class Occupancy:
                 self._background.add(uid)
             return True
 
-    def place(self, uid: int) -> Place | None:
+    def place(self, uid: int) -> QueuePlace | None:
         """Where it stands among those who wait; who runs in the background lets others go first.
 
         ``None`` where it does not wait.
@@ -63,7 +63,7 @@ class Occupancy:
             # A slot that is free takes it at once: only those beyond the slots wait for an end.
             ahead = number + len(self._running) - self._slots
             estimate_s = max(0, ahead) * self._mean_run_s / self._slots
-            return Place(number, estimate_s if self._mean_run_s else None)
+            return QueuePlace(number, estimate_s if self._mean_run_s else None)
 
     def admit(self, uid: int) -> float:
         """Move a sequence from waiting to running; the seconds that it waited."""

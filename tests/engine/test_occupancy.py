@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxoss.engine.occupancy import Occupancy, Place, RateMeter
+from mlxoss.engine.occupancy import Occupancy, QueuePlace, RateMeter
 
 
 class Clock:
@@ -53,17 +53,17 @@ def test_a_place_in_the_queue_and_when_it_is_due() -> None:
     occupancy.admit(0)
     assert occupancy.place(0) is None
     assert [occupancy.place(uid) for uid in (2, 3, 1)] == [
-        Place(number, None) for number in (1, 2, 3)
+        QueuePlace(number, None) for number in (1, 2, 3)
     ]
     clock.now += 10
     occupancy.leave(0)
     occupancy.admit(2)
-    assert occupancy.place(3) == Place(1, 10.0)
-    assert occupancy.place(1) == Place(2, 20.0)
+    assert occupancy.place(3) == QueuePlace(1, 10.0)
+    assert occupancy.place(1) == QueuePlace(2, 20.0)
     occupancy.leave(1)
     assert occupancy.place(1) is None
     occupancy.leave(2)
-    assert occupancy.place(3) == Place(1, 0.0)
+    assert occupancy.place(3) == QueuePlace(1, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,30 +17,13 @@ from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
 from tests.support.server.harness import DATE, Server, set_at_last
 from tests.support.server.scripts import HELLO, always
+from tests.support.server.steps import Steps
 from tests.support.waiting import HANG_S, until
 
 CHUNK, CACHED = 30, 7
 LONG = "A long prompt. " * 40
 USER: Any = [{"role": "user", "content": LONG}]
 WANTED = {"return_progress": True}
-
-
-class Steps(threading.Event):
-    """Lets a step pass for each ``go``, and all of them once it is set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._allowed = threading.Semaphore(0)
-
-    def go(self, steps: int = 1) -> None:
-        self._allowed.release(steps)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return self.is_set() or self._allowed.acquire(timeout=HANG_S)
-
-    def set(self) -> None:
-        super().set()
-        self._allowed.release()
 
 
 class Slow:
