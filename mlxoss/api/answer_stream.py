@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from mlxoss.api.answers import Error
+from mlxoss.api.answers import Error, PromptProgressReport
 from mlxoss.api.errors import HttpError
 from mlxoss.api.sse import COMMENT, DONE, encode_event
 from mlxoss.api.turn_request import TurnOutput, Usage
@@ -61,6 +61,10 @@ class AnswerStream(ABC, Generic[EventT]):
 
         Events, since the clocks of some clients, Codex among them, do not see comments.
         """
+
+    @abstractmethod
+    def prompt_progress(self, progress: PromptProgressReport) -> list[EventT]:
+        """Events that tell how far the prompt is, for who asked for them."""
 
     def beat(self) -> bytes:
         """``still_working`` as it is sent, or else a comment."""

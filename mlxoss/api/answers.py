@@ -38,6 +38,19 @@ class Error(TypedDict):
     error: ErrorFields
 
 
+class PromptProgressReport(TypedDict):
+    """How far a prompt is, in tokens: of ``total`` so many are ``processed``, and of these
+    ``cache`` needed no computing. ``time_ms`` is since its computing began.
+
+    The words are those of llama.cpp's server (its README, ``return_progress``).
+    """
+
+    total: int
+    cache: int
+    processed: int
+    time_ms: int
+
+
 class Logprob(TypedDict):
     """A token and how likely it was."""
 

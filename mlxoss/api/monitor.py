@@ -94,11 +94,31 @@ class FinishedRequest(TypedDict):
     error: NotRequired[str]
 
 
-class FinishedRequests(TypedDict):
-    """The last requests, the newest first."""
+class RunningRequest(TypedDict):
+    """A request that waits or runs. In ``prefill`` so many tokens of the prompt are computed, the
+    cached ones among them. ``place`` is that in the queue, 1 the next; ``left_s`` is when the
+    prefill, or the wait, should end, as far as one can tell.
+    """
+
+    id: str
+    endpoint: str
+    state: Literal["queued", "prefill", "decode"]
+    age_s: NotRequired[float]
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    place: NotRequired[int]
+    prefilled_tokens: NotRequired[int]
+    prefill_tokens_per_s: NotRequired[float]
+    left_s: NotRequired[float]
+
+
+class RequestsReport(TypedDict):
+    """The last requests, the newest first, and those that wait or run, the oldest first."""
 
     object: Literal["list"]
     data: list[FinishedRequest]
+    running: list[RunningRequest]
 
 
 class RankReport(TypedDict):
@@ -135,6 +155,7 @@ class HealthReport(TypedDict):
     pauses: NotRequired[int]
     context_tokens: NotRequired[int]
     oldest_wait_s: NotRequired[float]
+    running: NotRequired[list[RunningRequest]]
     max_active_requests: NotRequired[int]
     max_queued_requests: NotRequired[int]
     refused_requests: NotRequired[int]

@@ -16,7 +16,8 @@ from mlxoss.engine.checkpoint.loader import explain_load_failure
 from mlxoss.engine.generation import MOST_UNREAD, Callers, Generation
 from mlxoss.engine.idling import FOR_EVER, Idling
 from mlxoss.engine.messages import Cancel, Close, Command, Delivery, Load, Submit, Unload, Warm
-from mlxoss.engine.occupancy import Occupancy
+from mlxoss.engine.occupancy import Occupancy, QueuePlace
+from mlxoss.engine.progress import PromptProgress
 from mlxoss.engine.scheduler import Scheduler
 from mlxoss.engine.status import EnginePhase, EngineState, EngineStatus, Ranks
 from mlxoss.errors import MlxossError, ModelUnavailable, QueueFull, RanksLost
@@ -48,6 +49,7 @@ class Engine:
         idling: Idling = FOR_EVER,
     ) -> None:
         self._load = load
+        self._clock = clock
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._occupancy = Occupancy(slots=max_batch, places=max_queue, clock=clock)
         self._scheduler = Scheduler(
@@ -103,14 +105,15 @@ class Engine:
         if self._phase.now.is_final:
             raise self._unavailable()
         uid = next(self._uids)
-        if not self._occupancy.enter(uid):
+        if not self._occupancy.enter(uid, is_background=request.is_background):
             self._refused += 1
             raise QueueFull(
                 "The server is busy: all places are taken. Try again later.",
                 retry_after_s=self.retry_after_s,
             )
         unread = MOST_UNREAD // (1 + (request.sampling.top_logprobs or 0))
-        generation = Generation(lambda: self._cancel(uid), unread)
+        prompt = PromptProgress(len(request.prompt_ids), self._clock)
+        generation = Generation(uid, prompt, lambda: self._cancel(uid), unread)
         self._callers.add(uid, generation)
         self._commands.put(Submit(uid, request))
         return generation
@@ -119,6 +122,10 @@ class Engine:
     def retry_after_s(self) -> int:
         """In how many seconds a place should be free, as far as one can tell. Any thread."""
         return self._occupancy.retry_after_s()
+
+    def place(self, uid: int) -> QueuePlace | None:
+        """Where a sequence stands in the queue; ``None`` once it was admitted. Any thread."""
+        return self._occupancy.place(uid)
 
     def warm(self, prompt_ids: tuple[int, ...]) -> None:
         """Compute a prompt that is likely to come, bit by bit, while nobody waits for anything.

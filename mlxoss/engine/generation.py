@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from mlxoss.core import TokenOutput
-from mlxoss.engine.backend import SequenceOutput
+from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.engine.messages import Admitted, Delivery, Ended
 from mlxoss.engine.occupancy import Occupancy
+from mlxoss.engine.progress import PromptProgress
 from mlxoss.errors import ClientTooSlow, GenerationCancelled, MlxossError
 
 MOST_UNREAD = 65_536
@@ -19,7 +20,8 @@ take some 8 MB then."""
 class Generation:
     """The tokens of one sequence, as they come. Belongs to the event loop's thread.
 
-    Iterating yields tuples: all tokens that arrived since the last one, in order, never empty.
+    Iterating yields tuples: all tokens that arrived since the last one, in order. One is empty only
+    where the prefill went on and ``tells_progress`` was set.
     It ends after the token whose ``finish`` is set; or it raises, once the tokens that came
     before are handed out, ``GenerationFailed`` (an exception in this sequence or its step),
     ``ModelUnavailable`` (no model, or the daemon stops), ``ClientTooSlow`` (``most_unread`` tokens
@@ -27,19 +29,39 @@ class Generation:
     field is out of range). After ``cancel`` it raises ``GenerationCancelled`` at once. One consumer
     at a time.
 
-    ``cached_tokens`` is how many prompt tokens needed no computing, ``wait_s`` the time from
-    submission to admission (0.0 until then).
+    ``prompt`` is how far the prefill is, ``wait_s`` the time from submission to admission (0.0
+    until then), ``uid`` the number of the sequence.
     """
 
-    def __init__(self, on_cancel: Callable[[], None], most_unread: int = MOST_UNREAD) -> None:
-        self.cached_tokens = 0
+    def __init__(
+        self,
+        uid: int,
+        prompt: PromptProgress,
+        on_cancel: Callable[[], None],
+        most_unread: int = MOST_UNREAD,
+    ) -> None:
+        self.uid = uid
+        self.prompt = prompt
         self.wait_s = 0.0
+        self.tells_progress = False
         self._on_cancel = on_cancel
         self._most_unread = most_unread
         self._tokens: list[TokenOutput] = []
         self._ended = False
+        self._has_begun = False
+        self._has_progress = False
         self._error: MlxossError | None = None
         self._news = asyncio.Event()
+
+    @property
+    def cached_tokens(self) -> int:
+        """How many prompt tokens needed no computing."""
+        return self.prompt.cached_tokens
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a token."""
+        return self._has_begun
 
     def __aiter__(self) -> Generation:
         return self
@@ -47,6 +69,7 @@ class Generation:
     async def __anext__(self) -> tuple[TokenOutput, ...]:
         await self._news.wait()
         if self._tokens:
+            self._has_progress = False
             tokens = tuple(self._tokens)
             self._tokens.clear()
             if not self._ended:
@@ -54,6 +77,10 @@ class Generation:
             return tokens
         if self._error is not None:
             raise self._error
+        if self._has_progress:
+            self._has_progress = False
+            self._news.clear()
+            return ()
         raise StopAsyncIteration
 
     def cancel(self) -> None:
@@ -64,10 +91,28 @@ class Generation:
         self.end(GenerationCancelled("The request was cancelled."))
         self._on_cancel()
 
+    def admit(self, wait_s: float, cached_tokens: int) -> None:
+        """Its prefill begins after ``wait_s`` seconds (the engine's side of this object)."""
+        self.wait_s = wait_s
+        self.prompt.admit(cached_tokens)
+        self._go_on()
+
+    def prefill(self, tokens: int) -> None:
+        """So many more tokens of the prompt are computed (the engine's side of this object)."""
+        if not self._has_begun:  # else it paused, and computes its own tokens again
+            self.prompt.add(tokens)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.tells_progress and not self._ended:
+            self._has_progress = True
+            self._news.set()
+
     def push(self, token: TokenOutput) -> None:
         """Hand over the next token (the engine's side of this object)."""
         if self._ended:
             return
+        self._has_begun = True
         self._tokens.append(token)
         self._ended = token.finish is not None
         self._news.set()
@@ -115,8 +160,9 @@ class Callers:
                 continue
             match delivery:
                 case Admitted(_, wait_s, cached_tokens):
-                    generation.wait_s = wait_s
-                    generation.cached_tokens = cached_tokens
+                    generation.admit(wait_s, cached_tokens)
+                case SequencePrefilled(_, tokens):
+                    generation.prefill(tokens)
                 case SequenceOutput(uid, token):
                     generation.push(token)
                     if token.finish is not None:

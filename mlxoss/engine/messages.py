@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlxoss.core import GenerationRequest
-from mlxoss.engine.backend import SequenceOutput
+from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
 from mlxoss.errors import MlxossError
 
 
@@ -69,5 +69,5 @@ class Ended:
     error: MlxossError
 
 
-Delivery = Admitted | SequenceOutput | Ended
+Delivery = Admitted | SequencePrefilled | SequenceOutput | Ended
 Deliver = Callable[[Sequence[Delivery]], None]

@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 WINDOW_S = 60
 LONGEST_RETRY_S = 60
+
+
+class QueuePlace(NamedTuple):
+    """A place in the queue: 1 is the next. ``estimate_s`` is by how long sequences ran so far,
+    ``None`` before the first has ended.
+    """
+
+    number: int
+    estimate_s: float | None
 
 
 class Occupancy:
@@ -24,18 +34,36 @@ class Occupancy:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: dict[int, float] = {}
+        self._background: set[int] = set()
         self._running: dict[int, float] = {}
         self._paused: set[int] = set()
         self._pauses = 0
         self._mean_run_s = 0.0
 
-    def enter(self, uid: int) -> bool:
+    def enter(self, uid: int, *, is_background: bool = False) -> bool:
         """Take a waiting place; False when slots and waiting places are all taken."""
         with self._lock:
             if len(self._waiting) + len(self._running) >= self._capacity:
                 return False
             self._waiting[uid] = self._clock()
+            if is_background:
+                self._background.add(uid)
             return True
+
+    def place(self, uid: int) -> QueuePlace | None:
+        """Where it stands among those who wait; who runs in the background lets others go first.
+
+        ``None`` where it does not wait.
+        """
+        with self._lock:
+            if uid not in self._waiting:
+                return None
+            order = sorted(self._waiting, key=lambda each: each in self._background)
+            number = order.index(uid) + 1
+            # A slot that is free takes it at once: only those beyond the slots wait for an end.
+            ahead = number + len(self._running) - self._slots
+            estimate_s = max(0, ahead) * self._mean_run_s / self._slots
+            return QueuePlace(number, estimate_s if self._mean_run_s else None)
 
     def admit(self, uid: int) -> float:
         """Move a sequence from waiting to running; the seconds that it waited."""
@@ -63,6 +91,7 @@ class Occupancy:
         """Give the slot or the waiting place back."""
         with self._lock:
             self._waiting.pop(uid, None)
+            self._background.discard(uid)
             self._paused.discard(uid)
             admitted = self._running.pop(uid, None)
             if admitted is not None:

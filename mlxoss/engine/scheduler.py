@@ -83,9 +83,9 @@ MOST_WARMED = 8
 class Scheduler:
     """Drives a ``Backend``. ``run`` is the thread's body; the queue is the only way in.
 
-    ``deliver`` is called at most once per step, with everything that step brought. ``idling`` says
-    what is done while nothing comes, and after how long ``run`` returns. ``most_tokens`` is the
-    backend's, of the last one that ran.
+    ``deliver`` is called at most once per step, with everything that step brought, and before it
+    where somebody was admitted. ``idling`` says what is done while nothing comes, and after how
+    long ``run`` returns. ``most_tokens`` is the backend's, of the last one that ran.
     """
 
     def __init__(
@@ -127,18 +127,22 @@ class Scheduler:
         self.most_tokens = backend.most_tokens
         while self._take_commands(backend):
             self._admit(backend)
+            self._send()  # a step may take a second: how much was cached is told before
             if self._running:
                 self._make_room(backend)
                 self._step(backend)
             elif self._to_warm:
                 self._warm(backend)
             self.prefix_cache = backend.prefix_cache
-            if self._outbox:
-                self._deliver(self._outbox)
-                self._outbox = []
+            self._send()
         self.prefix_cache = None
         self._is_unloading = False
         return not self._is_closed
+
+    def _send(self) -> None:
+        if self._outbox:
+            self._deliver(self._outbox)
+            self._outbox = []
 
     def wait_for_request(self) -> bool:
         """Block until there is one, or ``Load``, with no backend; False for ``Close``."""
@@ -282,6 +286,7 @@ class Scheduler:
                     self._fail(uid, failure)
                 case SequencePrefilled(_, tokens):
                     self.prefilled.add(tokens)
+                    self._outbox.append(output)
                 case SequencePaused(uid, request):
                     self._pause(uid, request)
         if decoded:
@@ -312,8 +317,7 @@ class Scheduler:
         for uid in sorted(self._running):
             self._leave(uid)
             self._outbox.append(Ended(uid, _to_failure(error)))
-        self._deliver(self._outbox)
-        self._outbox = []
+        self._send()
         backend.rebuild()
 
     def _fail(self, uid: int, error: Exception) -> None:

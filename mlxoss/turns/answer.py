@@ -16,6 +16,7 @@ from mlxoss.turns.context import TurnContext
 from mlxoss.turns.end import close_turn
 from mlxoss.turns.recall import CallMemory
 from mlxoss.turns.request_log import LoggedRequest
+from mlxoss.turns.running import to_report
 from mlxoss.turns.turn import Turn
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,12 @@ class TurnAnswer(Generic[EventT]):
 
         Raises what breaks the turn.
         """
+        log.follow(self.turn)
         async for outputs in self.turn:
+            if not outputs and self.turn.is_prefilling:
+                progress = to_report(self.turn.slowest.prompt)
+                yield [*self._begin(), *self.stream.prompt_progress(progress)]
+                continue
             log.note_tokens()
             events = self._begin()
             for output in outputs:

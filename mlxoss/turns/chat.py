@@ -33,6 +33,7 @@ async def start_chat(
     turn_request = await asyncio.to_thread(to_turn_request, request, date=context.date, turns=turns)
     check_choices(turn_request.choices, context, "n")
     turn = await start_turn(context, encoding, turn_request, caller.key)
+    turn.tells_progress = bool(request.return_progress)
     memory = CallMemory(turn, store)
     stream = _make_stream(request, context, encoding, memory)
     return TurnAnswer(context, encoding, turn, stream, CallKeeper(memory))

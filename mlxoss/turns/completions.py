@@ -36,6 +36,7 @@ async def start_completion(
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     raw = await asyncio.to_thread(_to_raw_request, encoding, request, prompts)
     turn = start_raw_turn(context, encoding, raw, caller.key)
+    turn.tells_progress = bool(request.return_progress)
     stream = _make_stream(request, prompts, context, encoding)
     return TurnAnswer(context, encoding, turn, stream, CallKeeper())
 

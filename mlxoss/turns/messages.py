@@ -26,6 +26,7 @@ async def start_message(
     # On another thread: it reads exact turns back, tens of microseconds a token.
     turn_request = await asyncio.to_thread(to_turn_request, request, known)
     turn = await start_turn(context, encoding, turn_request, caller.key)
+    turn.tells_progress = bool(request.return_progress)
     memory = CallMemory(turn, context.storage.store, prefix="toolu_")
     stream = MessagesStream(
         MessageHeader(new_id("msg_"), context.model.name, caller.request_id),

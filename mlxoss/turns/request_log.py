@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlxoss.api.errors import CLIENT_LEFT, HttpRefusal, to_http_error
 from mlxoss.core import JsonObject
 from mlxoss.errors import RequestError
+from mlxoss.turns.running import to_running
 
 if TYPE_CHECKING:  # it brings Harmony's modules, which a server that starts needs not yet
     from typing import Self
 
+    from mlxoss.api.monitor import RunningRequest
     from mlxoss.api.turn_request import Usage
+    from mlxoss.engine.engine import Engine
+    from mlxoss.turns.turn import Turn
 
 MOST_RECORDS = 50
 LEAST_PREFILLED = 32
@@ -84,6 +88,7 @@ class RequestLog:
         self.clock = clock
         self._latest: deque[RequestRecord] = deque(maxlen=MOST_RECORDS)
         self._observers: list[Observer] = []
+        self._open: dict[LoggedRequest, Turn] = {}
 
     def on_end(self, observer: Observer) -> None:
         """Have ``observer`` told of every request that ends from here on."""
@@ -99,6 +104,26 @@ class RequestLog:
         for observer in self._observers:
             observer(record)
 
+    def follow(self, request: LoggedRequest, turn: Turn) -> None:
+        """``turn`` answers ``request``, which is told of as running until it ends."""
+        self._open[request] = turn
+
+    def forget(self, request: LoggedRequest) -> None:
+        """It ended."""
+        self._open.pop(request, None)
+
+    def running(self, engine: Engine) -> list[RunningRequest]:
+        """The requests whose turns wait or run in ``engine``, the oldest first."""
+        now = self.clock()
+        return [
+            {
+                **to_running(one.id, one.endpoint, turn, engine),
+                "age_s": round(now - one.begun_at, 1),
+            }
+            for one, turn in self._open.items()
+            if not turn.is_closed
+        ]
+
     def to_json(self) -> list[JsonObject]:
         """The newest first, as ``GET /mlxoss/requests`` tells them."""
         return [_to_json(record) for record in self._latest]
@@ -109,18 +134,22 @@ class LoggedRequest:
 
     def __init__(self, log: RequestLog, id_: str, endpoint: str) -> None:
         self.id = id_
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._log = log
         self._usage: Usage | None = None
         self._wait_s = 0.0
         self._preview: str | None = None
         self._failure: Exception | None = None
-        self._begun_at = log.clock()
+        self.begun_at = log.clock()
         self._first_at: float | None = None
 
     def in_background(self) -> LoggedRequest:
         """The turn of this request, where that is answered before it."""
-        return LoggedRequest(self._log, self.id, f"{self._endpoint} background")
+        return LoggedRequest(self._log, self.id, f"{self.endpoint} background")
+
+    def follow(self, turn: Turn) -> None:
+        """``turn`` answers it."""
+        self._log.follow(self, turn)
 
     def note_tokens(self) -> None:
         """Tokens arrived: the first call ends the time to first token."""
@@ -144,8 +173,9 @@ class LoggedRequest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._log.forget(self)
         record = self._to_record(self._failure or error)
-        words = [self.id, self._endpoint, str(_status(error)), *_sizes(record), *_times(record)]
+        words = [self.id, self.endpoint, str(_status(error)), *_sizes(record), *_times(record)]
         if record.error is not None:
             words.append(f"({record.error})")
         # A client's text may hold lone surrogates, which no file or terminal takes.
@@ -156,12 +186,12 @@ class LoggedRequest:
         first_at = None if self._usage is None else self._first_at
         return RequestRecord(
             id=self.id,
-            endpoint=self._endpoint,
+            endpoint=self.endpoint,
             status=_status(cause),
             ended_at=time.time(),
-            total_s=self._log.clock() - self._begun_at,
+            total_s=self._log.clock() - self.begun_at,
             wait_s=None if self._usage is None else self._wait_s,
-            ttft_s=None if first_at is None else first_at - self._begun_at,
+            ttft_s=None if first_at is None else first_at - self.begun_at,
             usage=self._usage,
             preview=self._preview,
             error=None if cause is None else _reason(cause),

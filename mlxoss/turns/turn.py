@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenOutput
+from mlxoss.engine.generation import Generation
 from mlxoss.errors import GenerationCancelled, TurnTimedOut
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.turns.choice import TurnChoice
@@ -112,6 +113,29 @@ class Turn:
             completion_tokens=sum(choice.tokens for choice in self._choices),
             reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),
             cached_tokens=sum(choice.generation.cached_tokens for choice in firsts),
+        )
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether iterating yields an empty list, too, whenever a prefill went on."""
+        return self._choices[0].generation.tells_progress
+
+    @tells_progress.setter
+    def tells_progress(self, is_wanted: bool) -> None:
+        for choice in self._choices:
+            choice.generation.tells_progress = is_wanted
+
+    @property
+    def is_prefilling(self) -> bool:
+        """Whether no token came yet."""
+        return not any(choice.generation.has_begun for choice in self._choices)
+
+    @property
+    def slowest(self) -> Generation:
+        """The generation whose prefill has the most to do yet."""
+        return max(
+            (choice.generation for choice in self._choices),
+            key=lambda generation: generation.prompt.left_tokens,
         )
 
     @property

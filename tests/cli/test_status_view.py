@@ -86,6 +86,31 @@ log           /var/log/mlxoss.log
     )
 
 
+def test_prompts_on_their_way_are_told_of() -> None:
+    long = {
+        "state": "prefill",
+        "prompt_tokens": 60_000,
+        "cached_tokens": 4_000,
+        "prefilled_tokens": 12_000,
+    }
+    running = [
+        long | {"prefill_tokens_per_s": 451.2, "left_s": 106.4},
+        {"state": "decode", "prompt_tokens": 5, "completion_tokens": 9},
+        {"state": "queued", "prompt_tokens": 1_200, "place": 1, "left_s": 12.0},
+        {"state": "queued", "prompt_tokens": 9, "place": 2},
+        long | {"cached_tokens": 0},
+        {"state": "queued", "prompt_tokens": 9, "place": 4},
+        "of a later server",
+    ]
+    shown = " ".join(screen(view(running=running)).split())
+    assert (
+        "prefill 12,000 of 60,000 tokens (20%), 4,000 of them cached, 451 tok/s, about 2 min left "
+        "queued 1,200 tokens, place 1, about 12 s left "
+        "queued 9 tokens, place 2 "
+        "prefill 12,000 of 60,000 tokens (20%) and 1 more speed" in shown
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

@@ -137,6 +137,18 @@ def test_ctrl_c_ends_the_answer_and_not_the_talk(
     assert terminal.process.wait(120) == 0
 
 
+def test_a_long_prompt_is_a_bar_and_no_silence(
+    encoding: Encoding, serve: Serve, open_chat: OpenChat
+) -> None:
+    script = always(encoding, HELLO)
+    terminal = open_chat(serve(ScriptedBackend(script, step_s=0.3, chunk_tokens=20)))
+    terminal.type("Tell me of the harbour\n")
+    terminal.until("prompt \u2588+\u2591+ [0-9]+ of [0-9]+ tokens, about [0-9]+ (s|min) left")
+    # It is taken away before the first word comes.
+    assert terminal.until("They").rpartition("\x1b[2K")[2] == "\x1b[2mThey"
+    terminal.until("🎉![\r\n]+> ")
+
+
 def test_a_turn_that_fails_is_one_sentence_and_the_talk_goes_on(
     open_chat: OpenChat, serve: Serve
 ) -> None:

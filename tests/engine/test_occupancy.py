@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxoss.engine.occupancy import Occupancy, RateMeter
+from mlxoss.engine.occupancy import Occupancy, QueuePlace, RateMeter
 
 
 class Clock:
@@ -43,6 +43,27 @@ def test_a_sequence_that_left_is_not_admitted() -> None:
     occupancy.leave(0)
     assert occupancy.admit(0) == 0.0
     assert occupancy.counts() == (0, 0, 0.0)
+
+
+def test_a_place_in_the_queue_and_when_it_is_due() -> None:
+    clock = Clock()
+    occupancy = Occupancy(slots=1, places=4, clock=clock)
+    for uid in range(4):
+        assert occupancy.enter(uid, is_background=uid == 1)
+    occupancy.admit(0)
+    assert occupancy.place(0) is None
+    assert [occupancy.place(uid) for uid in (2, 3, 1)] == [
+        QueuePlace(number, None) for number in (1, 2, 3)
+    ]
+    clock.now += 10
+    occupancy.leave(0)
+    occupancy.admit(2)
+    assert occupancy.place(3) == QueuePlace(1, 10.0)
+    assert occupancy.place(1) == QueuePlace(2, 20.0)
+    occupancy.leave(1)
+    assert occupancy.place(1) is None
+    occupancy.leave(2)
+    assert occupancy.place(3) == QueuePlace(1, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
 from tests.support.server.browser import Browser, Page, browsing, find_browser
-from tests.support.server.harness import DATE, Server
+from tests.support.server.harness import DATE, MODEL, Server, set_at_last
 from tests.support.server.scripts import HELLO, always, by_last_words, endless
+from tests.support.server.steps import Steps
 from tests.support.waiting import until
 
 PROGRAM = find_browser()
@@ -247,3 +248,22 @@ def test_no_other_page_frames_it(browser: Browser, serve: Serve) -> None:
         f"return new Promise(done => {{ f.onload = done; f.src = '{server.url}/' }}) }})()"
     )
     until(lambda: "frame-ancestors" in str(page.events("Log.entryAdded")))
+
+
+def test_a_long_prompt_is_a_bar(browser: Browser, serve: Serve, encoding: Encoding) -> None:
+    steps = Steps()
+    backend = ScriptedBackend(always(encoding, HELLO), gate=steps, chunk_tokens=30, cached_tokens=7)
+    backend.gate.clear()
+    server = serve(backend)
+    page = open_page(browser, server)
+    with set_at_last(steps):
+        shows(page, "#model", MODEL.name)
+        say(page, "A long prompt. " * 200)
+        shows(page, "#underway", "prefill")
+        steps.go()
+        shows(page, "#underway progress + .far", "37 of ")
+        assert page.run("document.querySelector('#underway progress').value") == 37
+        steps.set()
+        shows(page, ".message.assistant .text", "Hello, w")
+        until(lambda: page.run("document.getElementById('now').hidden") is True)
+    check_quiet(page, server)

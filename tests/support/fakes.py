@@ -25,6 +25,7 @@ class _Replay:
     request: GenerationRequest
     ids: list[int]
     sent: int = 0
+    prefilled: int = 0
 
 
 @dataclass
@@ -40,10 +41,12 @@ class ScriptedBackend:
     ``step_errors``, ``rebuild_errors`` and ``warm_errors`` are raised, one per call, before
     anything else happens.
     ``token_errors`` maps (first prompt id, position) to the error that fails that sequence there.
-    A prompt takes ``warm_steps`` to warm. The sequences share ``most_tokens``, each as long as the
-    longest; with ``held_tokens`` they share those, each with what it holds. ``inserted``,
-    ``removed``, ``warmed``, ``rested``, ``let_gone``, ``ticks``, ``rebuilt`` and ``closed`` record
-    what was asked. ``tick_errors`` are raised, one per call of ``keep_warm``.
+    A step prefills ``chunk_tokens`` of a prompt, of which ``cached_tokens`` were there before;
+    without them the first step prefills it all. A prompt takes ``warm_steps`` to warm. The
+    sequences share ``most_tokens``, each as long as the longest; with ``held_tokens`` they share
+    those, each with what it holds. ``inserted``, ``removed``, ``warmed``, ``rested``, ``let_gone``,
+    ``ticks``, ``rebuilt`` and ``closed`` record what was asked. ``tick_errors`` are raised, one per
+    call of ``keep_warm``.
     """
 
     script: Script
@@ -57,6 +60,8 @@ class ScriptedBackend:
     removed: list[int] = field(default_factory=list)
     warmed: list[tuple[int, ...]] = field(default_factory=list)
     warm_steps: int = 1
+    chunk_tokens: int | None = None
+    cached_tokens: int = 0
     most_tokens: int | None = None
     held_tokens: int | None = None
     rested: int = 0
@@ -98,7 +103,7 @@ class ScriptedBackend:
         paused = self._paused.pop(uid, None)
         self._replays[uid] = paused or _Replay(request, list(self.script(request)))
         self.most_at_once = max(self.most_at_once, len(self._replays))
-        return 0
+        return self.cached_tokens
 
     def remove(self, uid: int) -> None:
         self.removed.append(uid)
@@ -174,6 +179,11 @@ class ScriptedBackend:
         if error is not None:
             del self._replays[uid]
             return [SequenceFailed(uid, error)]
+        left = len(request.prompt_ids) - self.cached_tokens - replay.prefilled
+        if self.chunk_tokens is not None and left > 0:
+            chunk = min(self.chunk_tokens, left)
+            replay.prefilled += chunk
+            return [SequencePrefilled(uid, chunk)]
         token_id = replay.ids[replay.sent]
         replay.sent += 1
         finish = self._finish(replay, token_id)
@@ -181,7 +191,7 @@ class ScriptedBackend:
             del self._replays[uid]
         token = TokenOutput(token_id, finish, _logprob(request, token_id))
         output = SequenceOutput(uid, token)
-        if replay.sent == 1:
+        if replay.sent == 1 and self.chunk_tokens is None:
             return [SequencePrefilled(uid, len(request.prompt_ids)), output]
         return [output]
 

@@ -6,7 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from mlxoss.api.answers import LogprobEntry
+from mlxoss.api.answers import LogprobEntry, PromptProgressReport
 from mlxoss.api.common import CompletionUsage
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -126,3 +126,4 @@ class ChatCompletionChunk(TypedDict):
     model: str
     choices: list[ChunkChoice]
     usage: NotRequired[CompletionUsage | None]
+    prompt_progress: NotRequired[PromptProgressReport]

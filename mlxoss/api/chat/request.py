@@ -17,6 +17,7 @@ from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions, to_parts
 from mlxoss.api.errors import unsupported
 from mlxoss.api.other_fields import CHAT, refuse_other_fields
 from mlxoss.api.params import EffortWord, Refused, Verbosity
+from mlxoss.api.progress import check_progress
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import JsonObject
@@ -70,6 +71,7 @@ class ChatRequest(AnswerFormFields, SamplingFields):
     messages: Annotated[list[ChatMessageParam], Field(min_length=1)]
     stream: bool | None = None
     stream_options: UsageOptions | None = None
+    return_progress: bool | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
 
     tools: list[Tool] | None = None
@@ -114,6 +116,7 @@ def _check_combinations(request: ChatRequest) -> None:
             param="stream_options",
             code="invalid_value",
         )
+    check_progress(is_wanted=request.return_progress, is_stream=request.stream)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest(
             "'top_logprobs' needs 'logprobs' to be true.",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from mlxoss.api.answer_stream import ChunkStream
-from mlxoss.api.answers import Error, LogprobEntry
+from mlxoss.api.answers import Error, LogprobEntry, PromptProgressReport
 from mlxoss.api.chat.answers import (
     CallDelta,
     ChatCompletionChunk,
@@ -133,6 +133,11 @@ class ChatStream(ChunkStream[ChatCompletionChunk]):
         if index is None:
             return []
         return self._begin_choice(index) or [self._chunk(index, {})]
+
+    def prompt_progress(self, progress: PromptProgressReport) -> list[ChatCompletionChunk | Error]:
+        """An empty delta that has them beside it, as llama.cpp's server writes it."""
+        index = self._open_choice() or 0
+        return [*self._begin_choice(index), {**self._chunk(index, {}), "prompt_progress": progress}]
 
     def make_fold(self) -> ChatFold:
         """What makes the whole completion."""

@@ -6,6 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from mlxoss.api.answers import PromptProgressReport
 from mlxoss.api.common import CompletionUsage
 
 FinishWord = Literal["stop", "length"]
@@ -38,3 +39,4 @@ class Completion(TypedDict):
     model: str
     choices: list[CompletionChoice]
     usage: NotRequired[CompletionUsage | None]
+    prompt_progress: NotRequired[PromptProgressReport]

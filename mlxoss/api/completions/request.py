@@ -14,6 +14,7 @@ from mlxoss.api.common import MAX_CHOICES, StopField, UsageOptions
 from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.other_fields import COMPLETIONS, refuse_other_fields
 from mlxoss.api.params import Refused
+from mlxoss.api.progress import check_progress
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import read_later, validate
 from mlxoss.core import VOCAB_SIZE, JsonObject
@@ -33,6 +34,7 @@ class CompletionRequest(SamplingFields):
     prompt: Annotated[Any, read_later(str | list[str] | list[int] | list[list[int]])]
     stream: bool | None = None
     stream_options: UsageOptions | None = None
+    return_progress: bool | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     best_of: int | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -49,6 +51,7 @@ def parse_completion_request(value: JsonObject) -> CompletionRequest:
     check_sampling(request)
     if request.stream_options is not None and not request.stream:
         raise invalid("stream_options", "it is only allowed when 'stream' is true")
+    check_progress(is_wanted=request.return_progress, is_stream=request.stream)
     if request.best_of not in (None, request.n or 1):
         raise unsupported("best_of", "every completion is returned: it has to equal 'n'")
     if request.suffix is not None:

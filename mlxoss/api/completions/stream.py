@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mlxoss.api.answer_stream import ChunkStream
-from mlxoss.api.answers import Error
+from mlxoss.api.answers import Error, PromptProgressReport
 from mlxoss.api.common import CompletionHeader, CompletionUsage, to_usage
 from mlxoss.api.completions.answers import (
     Completion,
@@ -76,6 +76,10 @@ class CompletionStream(ChunkStream[Completion]):
         """A chunk without text."""
         index = self._open_choice()
         return [] if index is None else [self._chunk(index, "")]
+
+    def prompt_progress(self, progress: PromptProgressReport) -> list[Chunk]:
+        """A chunk without text that has it beside it."""
+        return [{**self._chunk(self._open_choice() or 0, ""), "prompt_progress": progress}]
 
     def make_fold(self) -> CompletionFold:
         """What makes the whole completion."""

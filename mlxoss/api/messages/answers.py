@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from typing_extensions import TypeAliasType, TypedDict
 
-from mlxoss.api.answers import SchemaExtra
+from mlxoss.api.answers import PromptProgressReport, SchemaExtra
 from mlxoss.core import JsonObject
 
 StopReason = Literal[
@@ -78,9 +78,10 @@ class MessageStartEvent(TypedDict):
 
 
 class PingEvent(TypedDict):
-    """Says nothing, in the first moment and in silence."""
+    """Says nothing, in the first moment and in silence; or how far the prompt is, to who asked."""
 
     type: Literal["ping"]
+    prompt_progress: NotRequired[PromptProgressReport]
 
 
 class BlockStartEvent(TypedDict):

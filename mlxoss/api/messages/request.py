@@ -18,6 +18,7 @@ from mlxoss.api.messages.blocks import Blocks, MessageParam
 from mlxoss.api.messages.tools import MessagesTool
 from mlxoss.api.other_fields import MESSAGES, refuse_other_fields
 from mlxoss.api.params import EffortWord, Refused
+from mlxoss.api.progress import check_progress
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import JsonObject
@@ -120,6 +121,7 @@ class MessagesRequest(MessagesPromptFields, SamplingFields):
     max_tokens: Annotated[int, Field(ge=1)]
     stop_sequences: Stops | None = None
     stream: bool | None = None
+    return_progress: bool | None = None
 
 
 def parse_messages_request(value: JsonObject) -> MessagesRequest:
@@ -132,6 +134,7 @@ def parse_messages_request(value: JsonObject) -> MessagesRequest:
     request = validate(MessagesRequest, note_earlier(value))
     _check_prompt(request)
     check_sampling(request)
+    check_progress(is_wanted=request.return_progress, is_stream=request.stream)
     if request.top_logprobs is not None:
         raise unsupported("top_logprobs", "messages carry no log probabilities")
     return request

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mlxoss.api.answer_stream import AnswerStream
-from mlxoss.api.answers import MessagesError
+from mlxoss.api.answers import MessagesError, PromptProgressReport
 from mlxoss.api.errors import HttpError
 from mlxoss.api.messages.answers import (
     BlockDelta,
@@ -128,6 +128,10 @@ class MessagesStream(AnswerStream[StreamEvent]):
     def still_working(self) -> list[StreamEvent]:
         """A ping, as Anthropic has it."""
         return [PING]
+
+    def prompt_progress(self, progress: PromptProgressReport) -> list[StreamEvent]:
+        """A ping that has them: clients skip what they do not know of it."""
+        return [{"type": "ping", "prompt_progress": progress}]
 
     def finish(self, usage: Usage) -> list[StreamEvent]:
         """The events after all of the turn's."""

@@ -7,6 +7,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from mlxoss.api.answers import PromptProgressReport
 from mlxoss.api.responses.item_answers import ListedItem, ListedPart
 from mlxoss.core import JsonObject
 
@@ -185,6 +186,7 @@ class EventFields(TypedDict, total=False):
     message: str
     code: str | None
     param: str | None
+    prompt_progress: PromptProgressReport
 
 
 class ResponseEvent(EventFields):

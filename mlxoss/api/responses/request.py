@@ -163,6 +163,7 @@ class ResponsesRequest(PromptFields, SamplingFields):
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    return_progress: bool | None = None
     background: bool | None = None
     store: bool | None = None
     include: list[str] | None = None
@@ -227,6 +228,8 @@ def parse_responses_request(value: JsonObject) -> ResponsesRequest:
         raise unsupported(
             "context_management", "call /v1/responses/compact when the context fills up"
         )
+    if request.return_progress and request.background:
+        raise invalid("return_progress", "a background response keeps no events of it")
     if request.generate is False:
         raise unsupported("generate", "every response is generated")
     if request.prompt_cache_options and request.prompt_cache_options.prewarm:

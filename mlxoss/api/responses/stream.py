@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mlxoss.api.answer_stream import AnswerStream
-from mlxoss.api.answers import LogprobEntry
+from mlxoss.api.answers import LogprobEntry, PromptProgressReport
 from mlxoss.api.errors import HttpError
 from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
@@ -40,6 +40,8 @@ from mlxoss.harmony.events import (
     TurnEnd,
     TurnEndReason,
 )
+
+PROMPT_PROGRESS = "mlxoss.prompt_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,11 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         if not self._is_in_progress:
             return []
         return [self._lifecycle("in_progress", ResponseStatus.IN_PROGRESS)]
+
+    def prompt_progress(self, progress: PromptProgressReport) -> list[ResponseEvent]:
+        """An event of this server's own; it has a number as the others have."""
+        event: ResponseEvent = {"type": PROMPT_PROGRESS, "prompt_progress": progress}
+        return [self._numbering.number(event)]
 
     def cancel(self, usage: Usage | None = None) -> ResponseObject:
         """The response of a background turn taken back. OpenAI has no event for it."""

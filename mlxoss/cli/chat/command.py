@@ -60,4 +60,6 @@ def chat(
         converse(Session(server, printer, effort), paths.data_dir(command_env()) / HISTORY_FILE)
         return
     text = question(words or [], sys.stdin)
-    printer().show(stream_chat(server, [PromptMessage("user", text)], effort))
+    messages = [PromptMessage("user", text)]
+    is_seen = sys.stderr.isatty()
+    printer().show(stream_chat(server, messages, effort, tells_progress=is_seen))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO, TextIO
 
 from mlxoss.cli.chat.markdown import Markdown
-from mlxoss.cli.client.chat import ContentPiece, EndPiece, Piece, ReasoningPiece
+from mlxoss.cli.chat.prompt_bar import PromptBar
+from mlxoss.cli.client.chat import ContentPiece, EndPiece, Piece, ProgressPiece, ReasoningPiece
 from mlxoss.errors import ConfigError
 
 _MOST_BYTES = 10_000_000
@@ -59,6 +60,7 @@ class Printer:
         self._dim = notes.isatty() and colours
         self._markdown = Markdown() if out.isatty() and colours else None
         self._show_reasoning = notes.isatty() and not hide_reasoning
+        self._bar = PromptBar() if notes.isatty() else None
         self._reasoned = False
         self._last = ""
 
@@ -71,6 +73,7 @@ class Printer:
                 if isinstance(piece, ContentPiece):
                     answer.append(piece.text)
         finally:
+            self._write(self._notes, self._clear_bar())
             if self._markdown is not None:
                 self._write(self._out, self._markdown.finish())
             if self._reasoned:  # it ended before the answer began
@@ -80,6 +83,11 @@ class Printer:
         return "".join(answer)
 
     def _show(self, piece: Piece) -> None:
+        if isinstance(piece, ProgressPiece):
+            if self._bar is not None:
+                self._write(self._notes, self._bar.draw(piece))
+            return
+        self._write(self._notes, self._clear_bar())
         match piece:
             case ReasoningPiece(text):
                 if self._show_reasoning:
@@ -98,6 +106,9 @@ class Printer:
                 self._reasoned = False
             case EndPiece():
                 pass
+
+    def _clear_bar(self) -> str:
+        return "" if self._bar is None else self._bar.clear()
 
     def _styled(self, text: str) -> str:
         if not self._out.isatty():

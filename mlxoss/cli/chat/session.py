@@ -61,7 +61,8 @@ class Session:
         """Ask ``text``; a turn that fails or is cancelled was never said."""
         messages = [*self._said, PromptMessage("user", text)]
         try:
-            with closing(stream_chat(self._server, messages, self._effort)) as pieces:
+            stream = stream_chat(self._server, messages, self._effort, tells_progress=True)
+            with closing(stream) as pieces:
                 answer = self._make_printer().show(pieces)
         except MlxossError as error:
             _note(f"mlxoss: {error}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlxoss.cli.printing import WIDTH, tilde, to_bytes
 from mlxoss.cli.status.ranks import ranks_rows
+from mlxoss.cli.status.running import running_rows
 from mlxoss.cli.status.view import View
 from mlxoss.config import Config
 from mlxoss.core import JsonMapping, JsonObject
@@ -90,6 +91,7 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         model = f"{report.get('model')} ({report.get('status')})"
         yield "model", model + (f": {report['error']}" if report.get("error") else "")
         yield "requests", _requests(report, view.config)
+        yield from running_rows(report.get("running"))
         yield "speed", _speed(report)
     yield from _memory_rows(view)
     if view.tuned:

@@ -17,6 +17,9 @@ from mlxoss.server.monitor.store_counts import StoreCounts
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import ServerStatus, Services
 
+MOST_RUNNING = 16
+"""Of the requests that wait or run so many are told of; ``/mlxoss/requests`` tells of all."""
+
 
 def _health() -> Shapes:
     from mlxoss.api.monitor import HealthReport
@@ -76,6 +79,7 @@ def _to_json(services: Services, status: ServerStatus, store: dict[str, int] | N
         "pauses": engine.pauses,
         "context_tokens": services.turns.context_tokens,
         "oldest_wait_s": round(engine.oldest_wait_s, 3),
+        "running": services.requests.running(services.engine)[:MOST_RUNNING],
         "max_active_requests": services.config.max_batch,
         "max_queued_requests": services.config.max_queue,
         "refused_requests": engine.refused,

@@ -23,9 +23,9 @@ _FORMAT = f"{_TEXT}; version=0.0.4; charset=utf-8"
 
 
 def _requests() -> Shapes:
-    from mlxoss.api.monitor import FinishedRequests
+    from mlxoss.api.monitor import RequestsReport
 
-    return Shapes(FinishedRequests)
+    return Shapes(RequestsReport)
 
 
 class MonitorRoutes(Routes):
@@ -62,11 +62,13 @@ class MonitorRoutes(Routes):
         Endpoint(
             "GET",
             "/mlxoss/requests",
-            "The last requests for a turn: sizes and times, and words if the settings ask for "
-            "them.",
+            "The last requests for a turn, and those that wait or run: sizes and times, and words "
+            "if the settings ask for them.",
             _requests,
         )
     )
     async def requests(self, http: Request) -> HTTPResponse:
-        """The last requests, the newest first."""
-        return json_response({"object": "list", "data": self.services.requests.to_json()})
+        """The last requests, the newest first, and what runs."""
+        requests = self.services.requests
+        running = requests.running(self.services.engine)
+        return json_response({"object": "list", "data": requests.to_json(), "running": running})

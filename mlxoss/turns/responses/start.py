@@ -66,6 +66,7 @@ async def start_response(
         to_turn_request, request, prompted.tools, prompted.contents
     )
     turn = await start_turn(context, encoding, turn_request, caller.key)
+    turn.tells_progress = bool(request.return_progress)
     header = ResponseHeader(
         new_id("resp_"),
         int(time.time()),

@@ -44,12 +44,22 @@ class Answer {
   take(chunk) {
     if (chunk.error) throw new Error(chunk.error.message);
     if (chunk.usage) this.usage = chunk.usage;
+    if (chunk.prompt_progress) this.wait(chunk.prompt_progress);
     const delta = chunk.choices[0]?.delta ?? {};
     if (!delta.content && !delta.reasoning) return;
+    if (this.firstAt === null) this.note.textContent = "";
     this.firstAt ??= performance.now();
     this.text += delta.content ?? "";
     this.reasoning += delta.reasoning ?? "";
     this.frame ??= requestAnimationFrame(() => this.show());
+  }
+
+  // A prompt of 60,000 tokens takes minutes; one of a moment needs no words.
+  wait({ total, cache, processed, time_ms: spent }) {
+    const left = (spent / 1000) * (total - processed) / Math.max(processed - cache, 1);
+    if (spent / 1000 + left < 1) return;
+    this.note.textContent =
+      `prompt: ${count(processed)} of ${count(total)} tokens, about ${seconds(Math.ceil(left))} left`;
   }
 
   show() {
@@ -115,6 +125,7 @@ async function complete(answer, messages, signal) {
       reasoning_effort: $("effort").value,
       stream: true,
       stream_options: { include_usage: true },
+      return_progress: true,
     }),
   });
   if (!response.ok) throw new Error((await response.json()).error.message);

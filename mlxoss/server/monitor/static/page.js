@@ -60,9 +60,33 @@ function showProblems(health) {
   $("problems").replaceChildren(...items);
 }
 
-function showRequests(list) {
-  $("none").hidden = list.length > 0;
-  $("requests").replaceChildren(...list.flatMap(toRows));
+function showRequests({ data, running }) {
+  $("none").hidden = data.length > 0;
+  $("requests").replaceChildren(...data.flatMap(toRows));
+  $("now").hidden = running.length === 0;
+  $("underway").replaceChildren(...running.map(toItem));
+}
+
+// A request that waits or runs: a prompt of 60,000 tokens is a bar and no silence.
+function toItem(each) {
+  const left = each.left_s === undefined ? "" : `, about ${seconds(Math.round(each.left_s))} left`;
+  const what = make("span", "what", toBreakable(each.endpoint.replace(/^POST /, "")));
+  const state = make("span", "state", each.state);
+  if (each.state === "queued") {
+    const place = `${count(each.prompt_tokens)} tokens, place ${each.place}${left}`;
+    return make("li", "", what, state, make("span", "far", place));
+  }
+  if (each.state === "decode") {
+    const written = `${count(each.completion_tokens)} tokens in ${seconds(each.age_s)}`;
+    return make("li", "", what, state, make("span", "far", written));
+  }
+  const bar = make("progress");
+  bar.max = each.prompt_tokens;
+  bar.value = each.prefilled_tokens;
+  bar.setAttribute("aria-label", "Prompt");
+  const cached = each.cached_tokens ? `, ${count(each.cached_tokens)} cached` : "";
+  const done = `${count(each.prefilled_tokens)} of ${count(each.prompt_tokens)} tokens`;
+  return make("li", "", what, state, bar, make("span", "far", `${done}${cached}${left}`));
 }
 
 function toBreakable(path) {
@@ -116,7 +140,7 @@ async function poll() {
     showStatus(health.status);
     if (isKnown) {
       showHealth(health);
-      showRequests((await (await request("/mlxoss/requests")).json()).data);
+      showRequests(await (await request("/mlxoss/requests")).json());
     }
   } catch {
     showStatus("offline");

@@ -102,6 +102,7 @@ class ResponseRoutes(Routes):
     @serves(Endpoint("POST", "/v1/responses", "Make a response.", _create, errors=(404, *TURN)))
     async def create(self, http: Request) -> HTTPResponse | None:
         """In a stream, as a whole, or in the background."""
+        from mlxoss.api.progress import check_progress
         from mlxoss.api.responses.request import parse_responses_request
         from mlxoss.server.http.answer import log_request, send_stream, to_caller
         from mlxoss.turns.responses.start import start_response
@@ -109,6 +110,7 @@ class ResponseRoutes(Routes):
         services = self.services
         with log_request(http, services) as log, services.turns.counted():
             request = parse_responses_request(await read_json_object(http))
+            check_progress(is_wanted=request.return_progress, is_stream=request.stream)
             run = await start_response(services.turns, request, to_caller(http))
             if request.background:
                 return await self._in_background(http, run, log)
