@@ -19,6 +19,7 @@ _LAST = (
     "Nothing is sent anywhere. Only `mlxoss models pull` connects to another machine, "
     "for the model."
 )
+_FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ def privacy(as_json: _JSON = False) -> None:
     from mlxoss.cli.this_machine import command_env
 
     env = command_env()
-    found = list(_kept(read_config({}, env=env), env))
+    config = read_config({}, env=env)
+    found = list(_kept(config, env))
     if as_json:
         typer.echo(json.dumps([asdict(kept) for kept in found], indent=2))
         return
     for kept in found:
         typer.echo(_to_text(kept))
-    typer.echo(_LAST)
+    typer.echo(f"{_LAST} {_FETCHES}" if config.allow_fetch else _LAST)
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
