@@ -63,7 +63,7 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     data, logs = paths.data_dir(env), paths.log_dir(env)
     database = data / DATABASE
     yield _make(
-        "responses, conversations, and the turns that called functions",
+        "responses, conversations, the turns that called functions, and tokens by day and client",
         [database.with_name(database.name + suffix) for suffix in SUFFIXES],
         _store_time(config),
         "mlxoss store clear",
@@ -131,6 +131,7 @@ def _found_of_hosts(data: Path) -> Iterator[Kept]:
 
 def _store_time(config: Config) -> str:
     from mlxoss.cli.printing import to_bytes
+    from mlxoss.store.usage import KEPT_DAYS
     from mlxoss.store.values import Bounds
 
     if config.responses_store == "off":
@@ -138,7 +139,8 @@ def _store_time(config: Config) -> str:
     days = Bounds().max_age_s / 86400
     return (
         f"{days:.0f} days after their last use; at most {config.responses_store_max_items} of "
-        f"each, {to_bytes(config.responses_store_max_bytes)} together"
+        f"each, {to_bytes(config.responses_store_max_bytes)} together; tokens (no words) "
+        f"{KEPT_DAYS} days"
     )
 
 

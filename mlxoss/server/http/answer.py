@@ -9,6 +9,7 @@ from sanic import HTTPResponse, Request
 
 from mlxoss.api.history.files import Attached
 from mlxoss.core import JsonObject
+from mlxoss.server.access.clients import name_client
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import plain_path, request_id
 from mlxoss.server.http.event_stream import EventStream
@@ -79,7 +80,10 @@ async def send_stream(
 
 def log_request(http: Request, services: Services) -> LoggedRequest:
     """The log's entry of a request that begins."""
-    return services.requests.begin(request_id(http), f"{http.method} {plain_path(http)}")
+    key = http.ctx.key
+    key_name = None if key is None else services.storage.api_keys.name_of(key)
+    client = name_client(http.headers.getone("user-agent", ""), key_name)
+    return services.requests.begin(request_id(http), f"{http.method} {plain_path(http)}", client)
 
 
 def to_caller(http: Request) -> Caller:
