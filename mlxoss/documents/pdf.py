@@ -35,11 +35,20 @@ class PdfText(TypedDict):
 
 def main() -> None:
     """Read, bounded; ``argv[1]`` is how many characters there may be."""
-    resource.setrlimit(resource.RLIMIT_CPU, (_MOST_PROCESSOR_S, _MOST_PROCESSOR_S))
-    if sys.platform == "linux":  # macOS does not hold to it
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+    for limit, most in to_limits(sys.platform).items():
+        resource.setrlimit(limit, (most, most))
     found = read_pdf(sys.stdin.buffer.read(), int(sys.argv[1]))
     sys.stdout.buffer.write(json.dumps(found).encode())
+
+
+def to_limits(system: str) -> dict[int, int]:
+    """The bounds of the process on ``system`` (``sys.platform``), by the number of their resource.
+
+    Source: XNU's ``dosetrlimit`` counts what is mapped, which are gigabytes of shared libraries
+    before anything runs. So on macOS there remain the time, and what pypdf unpacks at most.
+    """
+    limits = {resource.RLIMIT_CPU: _MOST_PROCESSOR_S}
+    return limits if system == "darwin" else {**limits, resource.RLIMIT_AS: MOST_MEMORY_BYTES}
 
 
 def read_pdf(content: bytes, most_chars: int) -> PdfText:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import resource
 
 import pytest
 
-from mlxoss.documents.pdf import MOST_PAGES, read_pdf
+from mlxoss.documents.pdf import MOST_PAGES, read_pdf, to_limits
 from mlxoss.documents.pdf_process import read_pdf_apart
 from tests.support.pdfs import encrypt, make_bomb, make_pdf
 
@@ -56,3 +57,8 @@ def test_whatever_its_bytes_are_there_is_an_answer() -> None:
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         found = read_pdf(bytes(damaged), 1_000)
         assert ("pages" in found) != ("reason" in found)
+
+
+def test_the_bounds_of_each_system() -> None:
+    assert set(to_limits("linux")) == {resource.RLIMIT_CPU, resource.RLIMIT_AS}
+    assert set(to_limits("darwin")) == {resource.RLIMIT_CPU}

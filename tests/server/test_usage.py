@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,8 @@ def test_each_client_and_api_by_itself(serve: Serve, connect: Connect) -> None:
     assert chat["requests"] == 1
     assert chat["input_tokens"] == told.prompt_tokens
     assert chat["output_tokens"] == told.completion_tokens
-    assert chat["reasoning_tokens"] == told.completion_tokens_details.reasoning_tokens > 0
+    assert chat["reasoning_tokens"] == told.completion_tokens_details.reasoning_tokens
+    assert chat["reasoning_tokens"] > 0
     assert chat["cached_tokens"] == 0
     assert chat["day"] == time.strftime("%Y-%m-%d")
     metrics = read(server)
@@ -157,9 +157,12 @@ def test_where_nothing_is_kept_they_end_with_the_process(
 ) -> None:
     config = Config(date=DATE, responses_store="off")
     for _ in range(2):
-        backend = ScriptedBackend(always(encoding, HELLO))
-        load: Callable[[], Any] = lambda backend=backend: backend  # noqa: E731
-        with running(load, lambda: encoding, folder=tmp_path, config=config) as server:
+        with running(
+            lambda: ScriptedBackend(always(encoding, HELLO)),
+            lambda: encoding,
+            folder=tmp_path,
+            config=config,
+        ) as server:
             assert usage(server) == {}
             chat_as(server, "curl/8.7.1")
             assert counted(server, ("curl", "chat"))["curl", "chat"]["requests"] == 1
