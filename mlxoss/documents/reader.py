@@ -19,7 +19,8 @@ from mlxoss.documents.contents import FileContents, decode, to_text
 from mlxoss.documents.fetch import MOST_S, Fetching
 from mlxoss.errors import FileUnreadable
 
-_AT_A_TIME = 2
+_READ_AT_A_TIME = 2
+_FETCHED_AT_A_TIME = 8
 _REMEMBERED_CHARS = 16_000_000
 _FRESH_S = 600.0
 """How long what an address gave is taken for what it gives now. A turn of many calls asks again
@@ -38,13 +39,22 @@ class _Outcome:
 class FileReader:
     """Reads files. Belongs to the event loop's thread.
 
-    ``may_fetch`` says whether addresses are read at all. ``clock`` gives seconds.
+    ``may_fetch`` says whether addresses are read at all. ``clock`` gives seconds. Of texts
+    ``remembered_chars`` are remembered, those used last.
     """
 
-    def __init__(self, *, may_fetch: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        may_fetch: bool,
+        clock: Callable[[], float] = time.monotonic,
+        remembered_chars: int = _REMEMBERED_CHARS,
+    ) -> None:
         self._may_fetch = may_fetch
         self._clock = clock
-        self._places = asyncio.Semaphore(_AT_A_TIME)
+        self._most_chars = remembered_chars
+        self._reading = asyncio.Semaphore(_READ_AT_A_TIME)
+        self._fetching = asyncio.Semaphore(_FETCHED_AT_A_TIME)
         self._known: OrderedDict[bytes, _Outcome] = OrderedDict()
         self._known_chars = 0
 
@@ -57,8 +67,7 @@ class FileReader:
         try:
             if source.url is not None:
                 return await self._read_url(source, source.url, most_chars, is_new=is_new)
-            async with self._places:
-                return await self._read_contents(source, most_chars)
+            return await self._read_contents(source, most_chars)
         except FileUnreadable as error:
             raise error.at(source.field) from None
 
@@ -81,9 +90,9 @@ class FileReader:
         if known is not None and (not is_new or (is_fresh and known.error is None)):
             return _text_of(known)
         try:
-            async with self._places:
+            async with self._fetching:
                 contents = await _fetch(url)
-                return await self._to_text(key, source, contents, most_chars)
+            return await self._to_text(key, source, contents, most_chars)
         except FileUnreadable as error:
             if known is not None and known.error is None:
                 return known.text
@@ -94,7 +103,8 @@ class FileReader:
         self, key: bytes, source: FileSource, contents: FileContents, most_chars: int
     ) -> str:
         try:
-            text = await asyncio.to_thread(to_text, source, contents, most_chars)
+            async with self._reading:
+                text = await asyncio.to_thread(to_text, source, contents, most_chars)
         except FileUnreadable as error:
             self._remember(key, _Outcome(self._clock(), error=error))
             raise
@@ -111,7 +121,7 @@ class FileReader:
         self._forget(key)
         self._known[key] = outcome
         self._known_chars += _size(outcome)
-        while self._known_chars > _REMEMBERED_CHARS:
+        while self._known_chars > self._most_chars:
             self._forget(next(iter(self._known)))
 
     def _forget(self, key: bytes) -> None:

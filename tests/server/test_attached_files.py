@@ -7,11 +7,12 @@ import json
 import threading
 from typing import Any
 
+import openai
 import pytest
 
 from mlxoss.config import Config
 from mlxoss.harmony.encoding import Encoding, is_special
-from tests.server.conftest import Serve
+from tests.server.conftest import Connect, Serve
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
 from tests.support.internet import Internet, give
@@ -299,3 +300,22 @@ def test_an_address_of_this_network_is_refused(serve: Serve, encoding: Encoding)
         assert error["param"] == "input[0].content[0].file_url"
         assert "not public" in error["message"]
         assert f"[file left out: this model reads text; {url}]" in place.respond(attach(part), USER)
+
+
+def test_the_official_clients(serve: Serve, connect: Connect) -> None:
+    server = serve(HELLO)
+    client = server.client()
+    part: Any = input_file(PDF)
+    response = client.responses.create(model="m", input=[attach(part)])
+    (item,) = client.responses.input_items.list(response.id).data
+    assert item.to_dict()["content"] == [part]
+    chat = client.chat.completions.create(model="m", messages=[attach(chat_file(PDF))])
+    assert chat.usage is not None
+    own = connect(server.url)
+    messages: Any = [attach(document(PDF))]
+    message = own.messages.create(model="m", messages=messages, max_tokens=30)
+    counted = own.messages.count_tokens(model="m", messages=messages)
+    assert counted.input_tokens == message.usage.input_tokens == chat.usage.prompt_tokens
+    bad: Any = input_file(encrypt(PDF, "secret"))
+    with pytest.raises(openai.BadRequestError, match="encrypted"):
+        client.responses.create(model="m", input=[attach(bad)])
