@@ -21,6 +21,7 @@ TESTED = {
     "cli.tune.candidates": "cli/test_tune_judge.py",
     "daemon.assemble": "engine/test_expectations.py",
     "daemon.power": "test_power.py",
+    "documents.pdf": "documents/test_pdf.py",
     "engine.command_buffers": "engine/test_command_buffers.py",
     "engine.ranks.worker": "test_awake.py",
     "engine.wiring": "engine/test_wiring.py",

@@ -250,6 +250,12 @@ class Config:
         default=None,
         metadata=_about(Day(), "The day the model is told; else the current one."),
     )
+    allow_fetch: bool = field(
+        default=False,
+        metadata=_about(
+            Switch(), "Read files by the addresses that requests name, public ones alone."
+        ),
+    )
     responses_store: str = field(
         default="on",
         metadata=_about(

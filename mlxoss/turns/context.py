@@ -22,7 +22,8 @@ from mlxoss.turns.encoding_loader import EncodingLoader
 from mlxoss.turns.foreign_contents import ForeignContents
 from mlxoss.turns.key_limit import KeyLimit
 
-if TYPE_CHECKING:  # llguidance takes its time
+if TYPE_CHECKING:  # llguidance takes its time, and an HTTP client too
+    from mlxoss.documents.reader import FileReader
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
 LoadGrammars = Callable[[], "GrammarCompiler"]
@@ -79,6 +80,7 @@ class TurnContext:
     key_limit: KeyLimit = field(init=False)
     awake: Awake = field(init=False)
     _idle_since: float = field(init=False)
+    _files: FileReader | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
@@ -96,6 +98,15 @@ class TurnContext:
     def model(self) -> ModelInfo:
         """What is known of the model."""
         return self.served.info
+
+    @property
+    def files(self) -> FileReader:
+        """What reads attached files; made when the first request comes."""
+        from mlxoss.documents.reader import FileReader
+
+        if self._files is None:
+            self._files = FileReader(may_fetch=self.config.allow_fetch)
+        return self._files
 
     @property
     def context_tokens(self) -> int:

@@ -27,6 +27,7 @@ from mlxoss.api.responses.answers import (
     TextSettings,
     UnknownHere,
 )
+from mlxoss.api.responses.attachments import without_texts
 from mlxoss.api.responses.item_answers import ItemList, ListedCompaction, ListedItem
 from mlxoss.api.responses.items import Item, MessageItem, RecordItem
 from mlxoss.api.responses.parse_items import MakeId
@@ -245,7 +246,9 @@ def to_compacted_items(
     added, which nothing else tells of; ``summary``, which the model wrote of everything, is
     sealed in a compaction item behind them.
     """
-    kept: list[ListedItem] = [item.to_json() for item in items if _outlives_compaction(item)]
+    kept: list[ListedItem] = [
+        without_texts(item.to_json()) for item in items if _outlives_compaction(item)
+    ]
     compaction: ListedCompaction = {
         "id": make_id("cmp_"),
         "type": "compaction",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sanic import HTTPResponse, Request
 
+from mlxoss.api.history.files import Attached
 from mlxoss.core import JsonObject
+from mlxoss.server.access.clients import name_client
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import plain_path, request_id
 from mlxoss.server.http.event_stream import EventStream
 from mlxoss.server.services import Services
 from mlxoss.turns.context import Caller, TurnContext
+from mlxoss.turns.files import read_files
 from mlxoss.turns.request_log import LoggedRequest
 
 if TYPE_CHECKING:  # what turns import is slow
@@ -35,10 +38,14 @@ async def answer_turn(
     services: Services,
     parse: Callable[[JsonObject], BodyT],
     start: Callable[[TurnContext, BodyT, Caller], Awaitable[TurnAnswer[Any]]],
+    find_files: Callable[[JsonObject], Iterable[Attached]] = lambda _: (),
 ) -> HTTPResponse | None:
-    """Answer a request for a turn: ``parse`` validates its JSON, ``start`` begins the turn."""
+    """Answer a request for a turn: the files that ``find_files`` finds in its JSON are read,
+    ``parse`` validates it, ``start`` begins the turn."""
     with log_request(http, services) as log, services.turns.counted():
-        body = parse(await read_json_object(http))
+        value = await read_json_object(http)
+        await read_files(services.turns, find_files(value))
+        body = parse(value)
         answer = await start(services.turns, body, to_caller(http))
         try:
             if not body.stream:
@@ -73,7 +80,10 @@ async def send_stream(
 
 def log_request(http: Request, services: Services) -> LoggedRequest:
     """The log's entry of a request that begins."""
-    return services.requests.begin(request_id(http), f"{http.method} {plain_path(http)}")
+    key = http.ctx.key
+    key_name = None if key is None else services.storage.api_keys.name_of(key)
+    client = name_client(http.headers.getone("user-agent", ""), key_name)
+    return services.requests.begin(request_id(http), f"{http.method} {plain_path(http)}", client)
 
 
 def to_caller(http: Request) -> Caller:
