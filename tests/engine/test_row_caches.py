@@ -1,4 +1,4 @@
-"""One row in plain caches computes what it does in a batch's, to the bit, whoever comes and goes."""
+"""One row in plain caches computes what it would in a batch's, to the bit, as rows come and go."""
 
 from __future__ import annotations
 
@@ -159,11 +159,10 @@ def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return load_folder(write_quantised(where, base, bits=8, mode="mixed", dtype="bfloat16"))
 
 
-@pytest.mark.parametrize("length", [1, 2, 100, 127, 128, 129, 255, 256, 300])
-@pytest.mark.parametrize("sampling", [GREEDY, DRAWN], ids=["greedy", "drawn"])
-def test_one_row_through_its_window(either: Any, length: int, sampling: SamplingParams) -> None:
-    both = Both(either, length)
-    both.insert(0, request(length, 150, sampling=sampling))
+@pytest.mark.parametrize("length", [1, 127, 128, 300])
+def test_one_row_through_its_window(model: LanguageModel, length: int) -> None:
+    both = Both(model, length)
+    both.insert(0, request(length, 140, sampling=DRAWN))
     assert both.check() == both.shapes
 
 
@@ -174,7 +173,7 @@ def test_one_row_two_one_three_one(either: Any) -> None:
     both.insert(1, request(150, 12, 1, sampling=DRAWN))
     both.step(30)
     both.insert(2, request(129, 9, 2))
-    both.insert(3, request(20, 6, 3, sampling=DRAWN))
+    both.insert(3, request(131, 6, 3, sampling=DRAWN))
     plain, shapes = both.check(), both.shapes
     decoding = [rows for rows, tokens in shapes if tokens == 1]
     seen = [rows for at, rows in enumerate(decoding) if decoding[at - 1 : at] != [rows]]
@@ -183,8 +182,10 @@ def test_one_row_two_one_three_one(either: Any) -> None:
     assert plain == [shape for shape in shapes if shape[0] == 1]
 
 
-def test_a_short_row_beside_a_long_one_waits_until_it_fills_its_window(either: Any) -> None:
-    both = Both(either, chunks=[400])
+def test_a_short_row_beside_a_long_one_waits_until_it_fills_its_window(
+    model: LanguageModel,
+) -> None:
+    both = Both(model, chunks=[400])
     both.insert(0, request(300, 20))
     both.insert(1, request(30, 130, 1))
     plain, shapes = both.check(), both.shapes
@@ -192,8 +193,8 @@ def test_a_short_row_beside_a_long_one_waits_until_it_fills_its_window(either: A
     assert 0 < len([shape for shape in plain if shape == (1, 1)]) < len(alone) - 50
 
 
-def test_rows_that_leave_while_they_are_prefilled(either: Any) -> None:
-    both = Both(either, chunks=[60])
+def test_rows_that_leave_while_they_are_prefilled(model: LanguageModel) -> None:
+    both = Both(model, chunks=[60])
     for uid, length in enumerate((300, 280, 90)):
         both.insert(uid, request(length, 10, uid))
     both.step(2)
@@ -203,8 +204,8 @@ def test_rows_that_leave_while_they_are_prefilled(either: Any) -> None:
     assert (1, 60) in both.check()
 
 
-def test_paused_rows_go_on(either: Any) -> None:
-    both = Both(either)
+def test_paused_rows_go_on(model: LanguageModel) -> None:
+    both = Both(model)
     for uid, length in enumerate((140, 260)):
         both.insert(uid, request(length, 60, uid, sampling=DRAWN))
     both.step(20)
@@ -218,10 +219,10 @@ def test_paused_rows_go_on(either: Any) -> None:
     assert both.check()
 
 
-def test_beginnings_that_are_restored(either: Any) -> None:
+def test_beginnings_that_are_restored(model: LanguageModel) -> None:
     """By one that goes on with one token, too: that one's place in a full window is the oldest's,
     which the snapshot holds still."""
-    both = Both(either)
+    both = Both(model)
     known = []
     for uid in range(4):
         known.append(both.insert(uid, request(200, 20)))
@@ -235,16 +236,16 @@ def test_beginnings_that_are_restored(either: Any) -> None:
     assert len(answers) == 1
 
 
-def test_rows_at_random(either: Any) -> None:
+def test_rows_at_random(model: LanguageModel) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
-    both = Both(either, seed)
-    for uid in range(10):
+    both = Both(model, seed)
+    for uid in range(8):
         length = rng.choice([1, 2, 5, 60, 127, 128, 129, 250])
         sampling = rng.choice([GREEDY, DRAWN])
         both.insert(
-            uid, request(length, rng.randint(1, 90), rng.choice([0, uid]), sampling=sampling)
+            uid, request(length, rng.randint(1, 60), rng.choice([0, uid]), sampling=sampling)
         )
         both.step(rng.randrange(40))
         if rng.random() < 0.3:
@@ -291,31 +292,26 @@ def test_there_and_back_are_the_same_arrays(model: LanguageModel, lengths: Seque
         assert vars(again) == vars(cache)
 
 
-def peak_of(play: Play) -> tuple[int, int]:
-    """The most that one step took beside what was there before it, and what is there afterwards."""
+def peak_of(play: Play) -> int:
+    """The most that one step takes beside what is there before it, in bytes."""
     mx.clear_cache()
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     play.step()
-    return mx.get_peak_memory() - before, before
+    return mx.get_peak_memory() - before
 
 
 def test_rows_that_meet_and_part_are_never_there_twice(tmp_path: Path) -> None:
     """Many layers, of which one at a time is put together: joined, and taken apart again."""
-    size = TinyModel(vocab_size=SMALL_VOCAB, layers=24, kv_heads=2)
-    recorded = LastLogits(load_folder(write_checkpoint(tmp_path, size)))
-    play = Play(MlxBackend(recorded), 0, chunks=[1000])
+    size = TinyModel(vocab_size=SMALL_VOCAB, layers=16)
+    play = Play(MlxBackend(LastLogits(load_folder(write_checkpoint(tmp_path, size)))), 0, [1000])
+    decoding = play.backend._generator.decoding
     for uid in range(2):
-        play.insert(uid, request(3000, 40, uid))
+        play.insert(uid, request(700, 40, uid))
         while uid not in play.ids:
-            play.step()
-    # Joined by this step, at the latest.
-    joining, held = peak_of(play)
-    caches = play.backend._generator.decoding.prompt_cache
-    both = sum(cache.nbytes for cache in caches)
-    assert both > 0.8 * held - 0  # the weights are small beside them
-    assert joining < both / 4
+            joining = peak_of(play)
+    size_of_both = sum(cache.nbytes for cache in decoding.prompt_cache)
     play.remove(1)
-    parting, _ = peak_of(play)
-    assert parting < both / 4
-    assert {type(cache) for cache in play.backend._generator.decoding.prompt_cache} == PLAIN
+    parting = peak_of(play)
+    assert {type(cache) for cache in decoding.prompt_cache} == PLAIN
+    assert max(joining, parting) < size_of_both / 4
