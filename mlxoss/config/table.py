@@ -188,6 +188,14 @@ class Config:
             "tokens; not among several hosts.",
         ),
     )
+    plain_caches: bool = field(
+        default=True,
+        metadata=_about(
+            Switch(),
+            "Keep a sequence that is alone without the masks and offsets of a batch: the same "
+            "tokens.",
+        ),
+    )
     command_buffers: str = field(
         default="auto",
         metadata=_about(

@@ -240,10 +240,9 @@ def load_backend(
     Raises ``ModelError``, and ``RanksLost`` with others.
     """
     from mlxoss.engine.mlx.batch import MlxBackend
-    from mlxoss.engine.mlx.device import budget_bytes, check_device
+    from mlxoss.engine.mlx.device import budget_bytes, check_device, computes_on_metal
     from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.memory import Budget, limit_reuse, make_room
-    from mlxoss.engine.mlx.metal import computes_on_metal
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
     wiring = choose_wiring_here(config.wired)
@@ -256,7 +255,12 @@ def load_backend(
         others.reach.try_them()
         files.note()
         return load_leading(
-            others.ranks, source, budget, config.max_batch, fused=config.fused_experts
+            others.ranks,
+            source,
+            budget,
+            config.max_batch,
+            fused=config.fused_experts,
+            plain_caches=config.plain_caches,
         )
     limit_reuse(budget.total_bytes)
     has_metal = computes_on_metal()
@@ -265,7 +269,7 @@ def load_backend(
     model = source.load(fp16=config.fp16, fused=config.fused_experts)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
-    network = LastLogits(model, compiled=config.compiled_layers)
+    network = LastLogits(model, compiled=config.compiled_layers, plain_caches=config.plain_caches)
     if has_metal:
         network.use_once(config.max_batch)
     backend = MlxBackend(

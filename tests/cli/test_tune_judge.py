@@ -210,7 +210,12 @@ def test_a_candidate_that_fails_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("config", "weights", "place", "names"),
     [
-        (Config(), 12, Place(128 * GIB, {}, "linux"), ["compiled_layers off", "fused_experts off"]),
+        (
+            Config(),
+            12,
+            Place(128 * GIB, {}, "linux"),
+            ["compiled_layers off", "fused_experts off", "plain_caches off"],
+        ),
         (
             Config(),
             12,
@@ -221,13 +226,14 @@ def test_a_candidate_that_fails_is_left_out() -> None:
                 "compiled_layers off",
                 "fused_experts off",
                 "keep_warm 60",
+                "plain_caches off",
             ],
         ),
         (
             Config(),
             12,
             Place(16 * GIB, {}, "darwin"),
-            ["compiled_layers off", "fused_experts off", "keep_warm 60"],
+            ["compiled_layers off", "fused_experts off", "keep_warm 60", "plain_caches off"],
         ),
         (
             Config(),
@@ -240,13 +246,13 @@ def test_a_candidate_that_fails_is_left_out() -> None:
             Config(given=frozenset({"command_buffers", "compiled_layers", "keep_warm"})),
             12,
             Place(64 * GIB, {}, "darwin"),
-            ["fused_experts off"],
+            ["fused_experts off", "plain_caches off"],
         ),
         (
             Config(fused_experts=False),
             12,
             Place(64 * GIB, {}, "linux"),
-            ["compiled_layers off", "fused_experts on"],
+            ["compiled_layers off", "fused_experts on", "plain_caches off"],
         ),
     ],
 )

@@ -25,12 +25,11 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_once
 from mlxoss.engine.mlx.decode import GuardedGenerator
-from mlxoss.engine.mlx.device import Spark
+from mlxoss.engine.mlx.device import Spark, computes_on_metal
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import StopSequences
 from mlxoss.engine.mlx.memory import give_back
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LanguageModel, Progress
 from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
 from mlxoss.engine.mlx.sampling import (
@@ -307,6 +306,7 @@ class MlxBackend:
             prefill_batch_size=self._max_batch,
             prefill_step_size=self._prefill_step_tokens,
             stream=self._stream,
+            plain_caches=self._model.plain_caches,
         )
 
     def _lengths(self, more: int) -> list[int]:

@@ -45,21 +45,27 @@ import mlx.core as mx
 import numpy as np
 
 from mlxoss.engine.capacity import tokens_at_once
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.engine.mlx.lm import (
     BatchGenerator,
-    BatchKVCache,
     BatchRotatingKVCache,
     GenerationBatch,
     PromptProcessingBatch,
 )
 from mlxoss.engine.mlx.logit_mask import LogitMask
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LayerCache, Network, Progress
+from mlxoss.engine.mlx.row_caches import (
+    RowCaches,
+    SplitRowCaches,
+    read_row,
+    start_row,
+    tokens_wide,
+)
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
 from mlxoss.engine.mlx.wiring import mlx_lm_without_wiring
 
 
-class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
+class GuardedGeneration(RowCaches, GenerationBatch):  # type: ignore[misc]
     """Sequences that decode. Every row's processors are a tuple of its ``BatchRow``."""
 
     _planned: list[list[int]] | None = None
@@ -84,7 +90,12 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
             *(row.sure for row in self._rows()), *(most - done - 1 for most, done in lefts)
         )
         if most > 0 and computes_on_metal():
-            most = tokens_at_once(1 + most, len(self.uids), _width(self), self.model.args) - 1
+            most = (
+                tokens_at_once(
+                    1 + most, len(self.uids), tokens_wide(self.prompt_cache), self.model.args
+                )
+                - 1
+            )
         return max(0, most)
 
     def take_due(self, uid: int) -> Progress | None:
@@ -103,6 +114,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         """Responses of one step: one per row, or one per row and id of the forced runs."""
         if not self.uids:
             return []
+        self.settle()
         runs = self.plan_runs() or [[] for _ in self.uids]
         self._planned = None
         ids, logprobs = self._run_step(runs)
@@ -259,23 +271,19 @@ def _put_in_order(caches: Sequence[LayerCache]) -> None:
             cache._temporal_order()
 
 
-def _width(batch: PromptProcessingBatch | GenerationBatch) -> int:
-    widths: list[int] = [c.size() for c in batch.prompt_cache if isinstance(c, BatchKVCache)]
-    return max(widths, default=0)
-
-
 def _padding(batch: PromptProcessingBatch | GenerationBatch) -> int:
     longest: int = max(map(len, batch.tokens), default=0)
-    return max(0, _width(batch) - longest)
+    return max(0, tokens_wide(batch.prompt_cache) - longest)
 
 
-class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
+class _Prompts(SplitRowCaches, PromptProcessingBatch):  # type: ignore[misc]
     """Prompts being prefilled; those that are done become a ``GuardedGeneration``."""
 
     last_chunk: tuple[int, float] | None = None
 
     def prompt(self, tokens: list[list[int]]) -> None:
         """Put the next chunk of each prompt into the caches."""
+        self.settle()
         _put_in_order(self.prompt_cache)
         began = time.perf_counter()
         super().prompt(tokens)
@@ -286,7 +294,7 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
     def generate(self, tokens: list[list[int]]) -> GuardedGeneration:
         if any(len(ids) > 1 for ids in tokens):
             self.prompt([ids[:-1] for ids in tokens])
-        return GuardedGeneration(
+        generation = GuardedGeneration(
             self.model,
             self.uids,
             mx.array([ids[-1] for ids in tokens], dtype=mx.uint32),
@@ -298,6 +306,8 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
             self.stop_sequences,
             self.max_tokens,
         )
+        generation.plain = self.plain
+        return generation
 
 
 class _Layers:
@@ -308,22 +318,33 @@ class _Layers:
         self._index = index
 
     def __iter__(self) -> Iterator[LayerCache]:
-        return (cache.extract(self._index) for cache in self._caches)
+        return (read_row(cache, self._index) for cache in self._caches)
 
 
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     """mlx-lm's ``BatchGenerator``; insert each sequence with its ``BatchRow`` as its processor.
 
-    It wires nothing: that is ``wiring``'s.
+    ``plain_caches`` is ``RowCaches.plain``. It wires nothing: that is ``wiring``'s.
     """
 
-    def __init__(self, model: Network, **options: Any) -> None:
+    def __init__(self, model: Network, *, plain_caches: bool = True, **options: Any) -> None:
         with mlx_lm_without_wiring():
             super().__init__(model, **options)
         self._prompt_batch = _Prompts.empty(
             model, self.sampler, prefill_step_size=self.prefill_step_size
         )
         self._generation_batch = GuardedGeneration.empty(model, self.sampler)
+        self._prompt_batch.plain = self._generation_batch.plain = plain_caches
+
+    def _make_batch(self, n: int) -> PromptProcessingBatch:
+        waiting = self._unprocessed_sequences
+        if n > 1 or not self._prompt_batch.plain:
+            return super()._make_batch(n)
+        before, caches, after = waiting[0][:3], waiting[0][3], waiting[0][4:]
+        waiting[0] = (*before, [], *after)  # of nothing mlx-lm makes no batch caches
+        batch = super()._make_batch(n)
+        batch.prompt_cache = start_row(caches)
+        return batch
 
     @property
     def decoding(self) -> GuardedGeneration:
@@ -364,8 +385,7 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     def settle(self) -> None:
         """After a sequence left give its places back, layer by layer: never are all there twice."""
         for batch in (self._prompt_batch, self._generation_batch):
-            for cache in batch.prompt_cache:
-                mx.eval(cache.state)
+            batch.settle()
 
     def take_chunk(self) -> tuple[int, float] | None:
         """The prefill chunk since the last call: its tokens, padding included, and its seconds."""

@@ -95,7 +95,8 @@ def fill_caches(
 ) -> None:
     """Make new ``caches`` those of a sequence of ``length`` tokens; nothing is evaluated.
 
-    The arrays may be the snapshot's own: mlx-lm copies them when it forms a batch.
+    The memory may be the snapshot's own, the arrays are not: what a cache writes goes into its
+    array, and MLX copies memory that another one has too.
     """
     full = iter(zip(*(run.layers for run in runs), strict=True))
     ends = iter(windows.layers)
@@ -105,13 +106,13 @@ def fill_caches(
             cache.keys, cache.values = _joined(keys), _joined(values)
             cache.offset = length
         else:
-            cache.keys, cache.values = next(ends)
+            cache.keys, cache.values = (array[...] for array in next(ends))
             cache.offset = length
             cache._idx = cache.keys.shape[2]
 
 
 def _joined(parts: Sequence[mx.array]) -> mx.array:
-    return parts[0] if len(parts) == 1 else mx.concatenate(list(parts), axis=2)
+    return parts[0][...] if len(parts) == 1 else mx.concatenate(list(parts), axis=2)
 
 
 def _copy(keys: mx.array, values: mx.array, tokens: slice) -> Pair:
