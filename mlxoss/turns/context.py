@@ -23,9 +23,10 @@ from mlxoss.turns.foreign_contents import ForeignContents
 from mlxoss.turns.key_limit import KeyLimit
 
 if TYPE_CHECKING:  # llguidance takes its time
+    from mlxoss.harmony.encoding import Encoding
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
-LoadGrammars = Callable[[], "GrammarCompiler"]
+LoadGrammars = Callable[["Encoding"], "GrammarCompiler"]
 """Gives what compiles the requests' grammars, the same object each time, on any thread."""
 
 
