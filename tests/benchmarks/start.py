@@ -165,6 +165,7 @@ async def measure(builds: list[Build], args: argparse.Namespace) -> None:
     for number in range(args.rounds):
         order = builds[:: 1 if number % 2 else -1]
         rounds.append({build: await time_start(build) for build in order})
+        print(f"round {number + 1}:", *(f"{rounds[-1][build].answer_s:.2f}" for build in builds))
     for number in range(args.watched):
         order = builds[:: 1 if number % 2 else -1]
         silences.append({build: await longest_silence_s(build) for build in order})

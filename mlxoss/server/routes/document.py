@@ -24,12 +24,8 @@ class DocumentRoutes(Routes):
     group = "openapi"
 
     def preload(self) -> None:
-        """Import what it is made of. Few ask for it, and making it takes a tenth of a second."""
-        from mlxoss.api.openapi import document  # noqa: F401
-
-        for named in self.services.endpoints:
-            if named.endpoint.shapes is not None:
-                named.endpoint.shapes()
+        """Make it."""
+        assert self._document
 
     @serves(Endpoint("GET", "/openapi.json", "This document.", _document))
     async def document(self, http: Request) -> HTTPResponse:
