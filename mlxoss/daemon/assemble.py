@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mlxoss.engine.prefix_cache.disk import DiskTier
     from mlxoss.engine.ranks.group import RankGroup
     from mlxoss.engine.ranks.values import Plan
+    from mlxoss.harmony.encoding import Encoding
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
 logger = logging.getLogger(__name__)
@@ -213,12 +214,13 @@ class _GrammarLoader:
         self._lock = threading.Lock()
         self._compiler: GrammarCompiler | None = None
 
-    def __call__(self) -> GrammarCompiler:
+    def __call__(self, encoding: Encoding) -> GrammarCompiler:
         from mlxoss.harmony.grammar.compiler import GrammarCompiler
+        from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 
         with self._lock:
             if self._compiler is None:
-                self._compiler = GrammarCompiler()
+                self._compiler = GrammarCompiler(lambda: make_guard_tokenizer(encoding))
             return self._compiler
 
 

@@ -109,14 +109,14 @@ def load_handlers(app: App) -> None:
     remove the files later.
     """
     for routes in app.ctx.routes:
-        routes.preload()
+        routes.preload_once()
 
 
 def _load(app: App, load_encoding: Callable[[], Encoding], served: ServedModel) -> Encoding:
     load_handlers(app)
     encoding = load_encoding()
     if served.load_grammars is not None:
-        served.load_grammars().load()
+        served.load_grammars(encoding).load()
     return encoding
 
 

@@ -24,9 +24,10 @@ from mlxoss.turns.key_limit import KeyLimit
 
 if TYPE_CHECKING:  # llguidance takes its time, and an HTTP client too
     from mlxoss.documents.reader import FileReader
+    from mlxoss.harmony.encoding import Encoding
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
-LoadGrammars = Callable[[], "GrammarCompiler"]
+LoadGrammars = Callable[["Encoding"], "GrammarCompiler"]
 """Gives what compiles the requests' grammars, the same object each time, on any thread."""
 
 

@@ -30,6 +30,7 @@ from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.harmony.encoding import load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import TurnRules
+from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.benchmarks.guard import From
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.harmony.walks import to_ids
@@ -96,8 +97,10 @@ def stock_steps(model: Any) -> Block:
 def own_steps(model: Any, *, guarded: bool) -> Block:
     grammar = None
     if guarded:
-        header = to_ids(load_encoding(), "<|channel|>analysis<|message|>")
-        grammar = From(GrammarCompiler().compile(TurnRules()), header)
+        encoding = load_encoding()
+        header = to_ids(encoding, "<|channel|>analysis<|message|>")
+        guards = GrammarCompiler(lambda: make_guard_tokenizer(encoding))
+        grammar = From(guards.compile(TurnRules()), header)
     backend = MlxBackend(model)
     sampling = SamplingParams(temperature=0.0)
     backend.insert(0, GenerationRequest(PROMPT, LONG, frozenset(), sampling, grammar))

@@ -94,7 +94,7 @@ def running(
         )
         app = create_app(
             config,
-            ServedModel(engine, model, None if guards is None else lambda: guards),
+            ServedModel(engine, model, None if guards is None else lambda encoding: guards),
             load_encoding,
             name=next(_names),
             heartbeat_s=heartbeat_s,
