@@ -225,15 +225,15 @@ def test_a_candidate_that_fails_is_left_out() -> None:
                 "command_buffers 1000/2000",
                 "compiled_layers off",
                 "fused_experts off",
-                "keep_warm 60",
                 "plain_caches off",
+                "keep_warm 60",
             ],
         ),
         (
             Config(),
             12,
             Place(16 * GIB, {}, "darwin"),
-            ["compiled_layers off", "fused_experts off", "keep_warm 60", "plain_caches off"],
+            ["compiled_layers off", "fused_experts off", "plain_caches off", "keep_warm 60"],
         ),
         (
             Config(),
