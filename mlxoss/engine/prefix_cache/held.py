@@ -63,7 +63,7 @@ def _cut(
     """A row's keys and values at the places ``first`` to ``last``, once they are ``turned``."""
     keys, values = cache.keys[index : index + 1], cache.values[index : index + 1]
     if turned:
-        keys, values = mx.roll(keys, turned, axis=2), mx.roll(values, turned, axis=2)
+        keys, values = mx.roll(keys, turned, 2), mx.roll(values, turned, 2)
     return keys[:, :, first:last], values[:, :, first:last]
 
 
@@ -85,13 +85,13 @@ def _shortened(cache: LayerCache, length: int) -> LayerCache:
 
 
 def _full(keys: mx.array, values: mx.array) -> LayerCache:
-    cache = KVCache()  # type: ignore[no-untyped-call]
+    cache = KVCache()
     cache.keys, cache.values, cache.offset = keys, values, keys.shape[2]
     return cache
 
 
 def _window(max_size: int, offset: int, keys: mx.array, values: mx.array) -> LayerCache:
-    cache = RotatingKVCache(max_size)  # type: ignore[no-untyped-call]
+    cache = RotatingKVCache(max_size)
     cache.keys, cache.values, cache.offset = keys, values, offset
     cache._idx = keys.shape[2]
     return cache
