@@ -38,7 +38,7 @@ logits processors.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -57,12 +57,12 @@ from mlxoss.engine.mlx.model import LayerCache, Network, Progress
 from mlxoss.engine.mlx.row_caches import (
     RowCaches,
     SplitRowCaches,
-    read_row,
     start_row,
     tokens_wide,
 )
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
 from mlxoss.engine.mlx.wiring import mlx_lm_without_wiring
+from mlxoss.engine.prefix_cache.held import Held
 
 
 class GuardedGeneration(RowCaches, GenerationBatch):  # type: ignore[misc]
@@ -310,17 +310,6 @@ class _Prompts(SplitRowCaches, PromptProcessingBatch):  # type: ignore[misc]
         return generation
 
 
-class _Layers:
-    """One sequence's caches, each cut out of the batch's when it is its turn: never all at once."""
-
-    def __init__(self, caches: Sequence[LayerCache], index: int) -> None:
-        self._caches = caches
-        self._index = index
-
-    def __iter__(self) -> Iterator[LayerCache]:
-        return (read_row(cache, self._index) for cache in self._caches)
-
-
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     """mlx-lm's ``BatchGenerator``; insert each sequence with its ``BatchRow`` as its processor.
 
@@ -358,29 +347,21 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
         return max(_padding(batch) for batch in (self._prompt_batch, self._generation_batch))
 
     @property
-    def shortest_piece(self) -> int | None:
-        """How much of a prompt is left up to its end, or to where it is to be kept: the least."""
-        return min(self._pieces(), default=None)
-
-    @property
-    def longest_piece(self) -> int:
-        """The most, 0 if there is none."""
-        return max(self._pieces(), default=0)
-
-    def _pieces(self) -> list[int]:
+    def left_tokens(self) -> list[int]:
+        """How much of each prompt is left to prefill, where anything is."""
         pieces = [each[0] for each in self._currently_processing]
         pieces += [each[1] for each in self._unprocessed_sequences]
         # The last id of each is a piece of its own, and no part of any chunk.
         return [len(own[0]) for own in pieces if len(own) > 1]
 
-    def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[LayerCache]]:
+    def held(self, uid: int) -> tuple[tuple[int, ...], Held]:
         """The ids that the caches of a sequence hold, and those caches, to be read at once."""
         ((stage, index),) = self._find_uids([uid]).values()
         if stage == 0:
             caches, tokens = self._unprocessed_sequences[index][3:5]
-            return tuple(tokens), caches
+            return tuple(tokens), Held(caches)
         batch = self._prompt_batch if stage == 1 else self._generation_batch
-        return tuple(batch.tokens[index]), _Layers(batch.prompt_cache, index)
+        return tuple(batch.tokens[index]), Held(batch.prompt_cache, index)
 
     def settle(self) -> None:
         """After a sequence left give its places back, layer by layer: never are all there twice."""
