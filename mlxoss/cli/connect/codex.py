@@ -10,7 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from mlxoss.cli.connect.facts import Served
-    from mlxoss.cli.connect.settings_file import Change, Edited, Settings
+    from mlxoss.cli.connect.settings_file import Edited
+    from mlxoss.cli.connect.values import Change, Settings
 
 _NAME = "mlxoss"
 _OURS = ("model_providers", _NAME)
@@ -64,7 +65,7 @@ def write_settings(file: Path, served: Served) -> Edited:
 
 def codex_changes(served: Served) -> list[Change]:
     """What Codex has to be told. Other settings of the provider stay, as ``http_headers``."""
-    from mlxoss.cli.connect.settings_file import Drop, Put
+    from mlxoss.cli.connect.values import Drop, Put
 
     return [
         Put(("model",), served.model),
