@@ -27,13 +27,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxoss.cli.connect.codex import write_settings
 from mlxoss.cli.connect.facts import Served
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import Forced, Free, GrammarMatcher, Rule
 from tests.clients import install
 from tests.clients.conftest import run_client
+from tests.support.clients.codex import write_settings
 from tests.support.clients.capture import Tools, declared_tools
 from tests.support.harmony.real_tools import (
     CODEX,

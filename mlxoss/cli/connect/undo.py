@@ -37,11 +37,14 @@ _NAME = "mlxoss"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Our part of a file: the table or element that is our ``own``, and what is ``wanted``."""
+    """Our part of a file: the table or element that is our ``own``, and what is ``wanted``.
+
+    ``own`` is ``None`` where all is put among others' settings, and empty where the file is ours.
+    """
 
     file: Path
     form: Format
-    own: Keys
+    own: Keys | None
     wanted: Wanted
 
 
@@ -75,13 +78,15 @@ def remove_part(part: Part, state: Path, *, is_dry: bool = False) -> Removal:
     """Take it out; a dry run only works it out. Raises as ``write_part``."""
     draft = draft_edit(part.file, part.form, lambda _: ())
     record = read_records(state).get(str(draft.target))
-    if record is not None and draft.old == record.after.encode():
-        removal = _to_the_byte(draft, record, part.form)
-        if not is_dry:
-            put_back(removal.draft, is_gone=removal.is_gone, folders=map(Path, record.folders))
-            _discard_copies(removal.draft)
-    elif draft.old is None:
+    is_as_left = record is not None and draft.old == record.after.encode()
+    if draft.old is None:
         removal = Removal(draft, is_gone=False)
+    elif is_as_left or part.own == ():
+        kept = record or Record(None, "", ())
+        removal = _to_the_byte(draft, kept, part.form)
+        if not is_dry:
+            put_back(removal.draft, is_gone=removal.is_gone, folders=map(Path, kept.folders))
+            _discard_copies(removal.draft)
     else:
         edit = draft_edit if is_dry else _edited
         removal = Removal(edit(part.file, part.form, lambda now: undoing(part, record, now)), False)
@@ -110,10 +115,10 @@ def _ours(part: Part, record: Record | None, now: Settings) -> Iterator[Keys]:
 
     Without a record these are told by our name, and what was put beside one goes with it.
     """
-    if look(now, part.own) is not None:
+    if part.own is not None and look(now, part.own) is not None:
         yield part.own
-    wanted = [each for each in part.wanted(now) if isinstance(each, Put)]
-    shared = [each.keys for each in wanted if each.keys[: len(part.own)] != part.own]
+    wanted = [each.keys for each in part.wanted(now) if isinstance(each, Put)]
+    shared = [keys for keys in wanted if part.own is None or keys[: len(part.own)] != part.own]
     if record is not None:
         after = part.form.read(_plain(record.after))
         yield from (keys for keys in shared if look(now, keys) == look(after, keys) is not None)
@@ -140,6 +145,8 @@ def _without_ours(draft: Draft, part: Part, record: Record | None) -> str | None
     if draft.old is None or record is None:
         return None if draft.old is None else draft.old.decode()
     if draft.old == record.after.encode():
+        return record.before
+    if part.own == ():
         return record.before
     return draft_edit(part.file, part.form, lambda now: undoing(part, record, now)).new.decode()
 

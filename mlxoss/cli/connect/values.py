@@ -10,14 +10,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The element of a list, a table, whose ``field`` says ``value``. It is made with that."""
+    """The element of a list, a table, whose ``field`` says ``value``. It is made with that.
+
+    Without a ``field`` it is the first, whatever it says.
+    """
 
     field: str
     value: str
 
     def is_in(self, element: object) -> bool:
         """Whether ``element`` is that one."""
-        return isinstance(element, dict) and element.get(self.field) == self.value
+        return isinstance(element, dict) and (not self.field or self._says_so(element))
+
+    def _says_so(self, element: dict[str, object]) -> bool:
+        return element.get(self.field) == self.value
 
 
 Key = str | Item
@@ -27,7 +33,7 @@ Keys = tuple[Key, ...]
 Settings = Any
 """What a file says, in plain values: a table, or a list in files that are one."""
 
-Leaf = str | int | bool | list[str]
+Leaf = str | int | bool | list[Any]
 
 
 @dataclass(frozen=True, slots=True)
