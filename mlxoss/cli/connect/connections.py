@@ -52,8 +52,11 @@ def write(name: str, served: Served) -> None:
 
 
 def remove(name: str, served: Served) -> None:
-    """Take what is ours out of a client's files. Raises ``ConfigError``."""
-    places = places_of(client_with_files(name), served)
+    """Take what is ours out of a client's files, of which the first written is the last.
+
+    The folders were made for that one. Raises ``ConfigError``.
+    """
+    places = places_of(client_with_files(name), served)[::-1]
     drafts = [remove_part(place.part, state_folder(), is_dry=True).draft for place in places]
     if not any(draft.is_change for draft in drafts if draft.old is not None):
         typer.echo(f"{name} is not connected.")

@@ -99,25 +99,27 @@ def undoing(part: Part, record: Record | None, now: Settings) -> Sequence[Change
     """The changes that take our part out of what the file says ``now``."""
     before = part.form.read(_plain(record.before) if record else "")
     changes: list[Change] = []
-    for keys in _ours(part, record, now):
-        changes.append(Drop(keys))
-        if (was := look(before, keys)) is not None:
-            changes += leaves(was, keys)
+    if part.own is not None and look(now, part.own) is not None:
+        changes += [Drop(part.own), *_leaves_of(before, part.own)]
+    for keys in _shared(part, record, before, now):
+        changes += [*_leaves_of(before, keys)] or [Drop(keys)]
     left = deepcopy(now)
     make(changes, left)
-    for emptied in [*_emptied(changes, before, left)]:
-        changes.append(emptied)
-    return changes
+    return [*changes, *_emptied(changes, before, left)]
 
 
-def _ours(part: Part, record: Record | None, now: Settings) -> Iterator[Keys]:
-    """What of the file is ours: our own table, and values elsewhere that still are as we put them.
+def _leaves_of(settings: Settings, keys: Keys) -> Iterator[Put]:
+    """What puts the value there that ``settings`` have; nothing where they have none."""
+    if (value := look(settings, keys)) is not None:
+        yield from leaves(value, keys)
 
-    Without a record these are told by our name, and what was put beside one goes with it.
+
+def _shared(part: Part, record: Record | None, before: Settings, now: Settings) -> Iterator[Keys]:
+    """Where our values stand among others' settings, and still are as we put them.
+
+    Without a record they are told by our name, and what was put beside one goes with it.
     """
-    if part.own is not None and look(now, part.own) is not None:
-        yield part.own
-    wanted = [each.keys for each in part.wanted(now) if isinstance(each, Put)]
+    wanted = [each.keys for each in part.wanted(before if record else now) if isinstance(each, Put)]
     shared = [keys for keys in wanted if part.own is None or keys[: len(part.own)] != part.own]
     if record is not None:
         after = part.form.read(_plain(record.after))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mlxoss.cli.connect.clients.client import Account, Client, Place
 from mlxoss.cli.connect.facts import Served
@@ -32,7 +33,8 @@ def _places(account: Account, served: Served) -> Sequence[Place]:
         chosen = Put(("lastUsedProvider",), _KIND)
         return [*new, chosen, *puts(_SETTINGS, settings), *puts(_SETTINGS[:-1], rest)]
 
-    file = account.folder("CLINE_DIR", ".cline") / "data" / "settings" / "providers.json"
+    data = account.env.get("CLINE_DATA_DIR") or account.folder("CLINE_DIR", ".cline") / "data"
+    file = Path(data) / "settings" / "providers.json"
     part = Part(file, Json(), None, wanted)
     return [Place(part, (*_SETTINGS, "baseUrl"), (*_SETTINGS, "apiKey"))]
 
