@@ -22,7 +22,7 @@ from mlxoss.cli.connect.settings_file import draft_edit
 from mlxoss.cli.connect.values import look
 from mlxoss.errors import ConfigError
 
-_PATIENCE_S = 2.0
+_PATIENCE_S = 10.0
 _VARIABLE = re.compile(
     r"\$(?P<plain>\w+)|\$\{(?P<braced>\w+)\}|\{env:(?P<env>\w+)\}"
     r"|\$\{\{ *secrets\.(?P<secret>\w+) *\}\}"
