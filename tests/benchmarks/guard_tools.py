@@ -33,8 +33,8 @@ from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import Forced, Free, GrammarMatcher, Rule
 from tests.clients import install
 from tests.clients.conftest import run_client
-from tests.support.clients.codex import write_settings
 from tests.support.clients.capture import Tools, declared_tools
+from tests.support.clients.codex import write_settings
 from tests.support.harmony.real_tools import (
     CODEX,
     COMMON,

@@ -4,9 +4,9 @@ Each lies in a folder of its own below ``MLXOSS_CLIENTS``, or ``.clients`` besid
 first test that needs it puts it there, and later runs find it. On one slow machine:
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
-- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``pi`` (PIMB), ``opencode``
+- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``pi`` (360 MB), ``opencode``
   (354 MB), ``claude`` (405 MB, 8 s), ``codex`` (424 MB, 10 s), ``cline`` (434 MB), ``openclaw``
-  (CLAWMB), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
+  (840 MB), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
 skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
@@ -62,7 +62,10 @@ def _npm(folder: Path, packages: Sequence[str]) -> None:
     if not (npm := shutil.which("npm")) or not shutil.which("node"):
         raise Unsupported("Node and npm are not installed")
     quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
-    _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
+    install = [npm, "install", *quiet, "--prefix", str(folder)]
+    if NODE in packages:  # some look at the Node that installs them
+        _run([*install, NODE])
+    _run([*install, *packages], bin_of(folder))
 
 
 def _program(command: str) -> Callable[[Path, Sequence[str]], None]:

@@ -140,4 +140,4 @@ def test_the_key_goes_by_the_environment(client: Find, demo: Demo, tmp_path: Pat
     env = {"PATH": path, "HOME": str(tmp_path), "PI_OFFLINE": "1"}
     words = ("launch", "pi", "--print", "--no-tools", "--system-prompt", "Be short.", "Hello!")
     with demo.answering(RESPONSES):
-        assert demo.mlxoss(*words, MLXOSS_API_KEY=demo.key, **env).strip()
+        demo.mlxoss(*words, MLXOSS_API_KEY=demo.key, **env)

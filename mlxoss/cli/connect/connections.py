@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from mlxoss import paths
-from mlxoss.cli.connect.clients.client import Client, Place
+from mlxoss.cli.connect.clients.client import Client, SettingsPlace
 from mlxoss.cli.connect.clients.table import CLIENTS
 from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.recipes import this_account
@@ -80,7 +80,7 @@ def show(name: str, served: Served, *, is_removal: bool) -> None:
             typer.echo("".join(_difference(draft, is_gone=False)), nl=False)
 
 
-def places_of(client: Client, served: Served) -> Sequence[Place]:
+def places_of(client: Client, served: Served) -> Sequence[SettingsPlace]:
     """Our parts of the files of a client that has some."""
     assert client.places is not None
     return client.places(this_account(), served)

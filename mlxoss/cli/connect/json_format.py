@@ -18,7 +18,7 @@ _LAST_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
 _UNIT = "  "
 
 
-class Json:
+class JsonFormat:
     """A file that holds a table, or with ``root`` a list."""
 
     name = "JSON"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from mlxoss.cli.client.http import connect
 from mlxoss.cli.connect.clients.by_hand import BY_HAND
-from mlxoss.cli.connect.clients.client import Account, Client, Place
+from mlxoss.cli.connect.clients.client import Account, Client, SettingsPlace
 from mlxoss.cli.connect.clients.table import CLIENTS
 from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.recipes import RECIPES
@@ -63,7 +63,9 @@ def _states(name: str, account: Account, served: Served, asked: Any) -> Iterator
             yield from _connection(place, served, account.env, asked)
 
 
-def _connection(place: Place, served: Served, env: Mapping[str, str], asked: Any) -> Iterator[str]:
+def _connection(
+    place: SettingsPlace, served: Served, env: Mapping[str, str], asked: Any
+) -> Iterator[str]:
     part = place.part
     try:
         settings = draft_edit(part.file, part.form, lambda _: ()).settings
@@ -81,7 +83,7 @@ def _connection(place: Place, served: Served, env: Mapping[str, str], asked: Any
         yield _key_state(_key(settings, place, env), asked)
 
 
-def _key(settings: Any, place: Place, env: Mapping[str, str]) -> str | None:
+def _key(settings: Any, place: SettingsPlace, env: Mapping[str, str]) -> str | None:
     """The key that the client sends, ``None`` where it stands in a variable that is not set."""
     if isinstance(place.key, str):
         return env.get(place.key) or None

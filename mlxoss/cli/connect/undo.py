@@ -36,7 +36,7 @@ _NAME = "mlxoss"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SettingsPart:
     """Our part of a file: the table or element that is our ``own``, and what is ``wanted``.
 
     ``own`` is ``None`` where all is put among others' settings, and empty where the file is ours.
@@ -56,7 +56,7 @@ class Removal:
     is_gone: bool
 
 
-def write_part(part: Part, state: Path) -> Edited:
+def write_part(part: SettingsPart, state: Path) -> Edited:
     """Write it, with a record in the folder ``state``. Raises as ``edit_file``, ``StoreError``.
 
     A file that is as we left it is not copied again.
@@ -74,7 +74,7 @@ def write_part(part: Part, state: Path) -> Edited:
     return edit_file(part.file, part.form, part.wanted, note)
 
 
-def remove_part(part: Part, state: Path, *, is_dry: bool = False) -> Removal:
+def remove_part(part: SettingsPart, state: Path, *, is_dry: bool = False) -> Removal:
     """Take it out; a dry run only works it out. Raises as ``write_part``."""
     draft = draft_edit(part.file, part.form, lambda _: ())
     record = read_records(state).get(str(draft.target))
@@ -95,7 +95,7 @@ def remove_part(part: Part, state: Path, *, is_dry: bool = False) -> Removal:
     return removal
 
 
-def undoing(part: Part, record: Record | None, now: Settings) -> Sequence[Change]:
+def undoing(part: SettingsPart, record: Record | None, now: Settings) -> Sequence[Change]:
     """The changes that take our part out of what the file says ``now``."""
     before = part.form.read(_plain(record.before) if record else "")
     changes: list[Change] = []
@@ -114,7 +114,9 @@ def _leaves_of(settings: Settings, keys: Keys) -> Iterator[Put]:
         yield from leaves(value, keys)
 
 
-def _shared(part: Part, record: Record | None, before: Settings, now: Settings) -> Iterator[Keys]:
+def _shared(
+    part: SettingsPart, record: Record | None, before: Settings, now: Settings
+) -> Iterator[Keys]:
     """Where our values stand among others' settings, and still are as we put them.
 
     Without a record they are told by our name, and what was put beside one goes with it.
@@ -142,7 +144,7 @@ def _edited(file: Path, form: Format, wanted: Wanted) -> Draft:
     return edit_file(file, form, wanted).draft
 
 
-def _without_ours(draft: Draft, part: Part, record: Record | None) -> str | None:
+def _without_ours(draft: Draft, part: SettingsPart, record: Record | None) -> str | None:
     """The file as undoing would leave it now."""
     if draft.old is None or record is None:
         return None if draft.old is None else draft.old.decode()

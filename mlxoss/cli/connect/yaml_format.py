@@ -1,22 +1,30 @@
 """YAML as a format of settings files.
 
-PyYAML reads, and says where each value begins and ends. To edit, whole lines are put in or cut
-out between them; what stands in braces or brackets is changed within them.
+ruamel.yaml reads them, by YAML 1.2 as most clients do, and says where each value begins and ends.
+To edit, whole lines are put in or cut out between them; what stands in braces or brackets is
+changed within them.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode, SequenceNode
 
 from mlxoss.cli.connect.values import Change, Drop, Item, Key, Put, Settings, build, is_same, look
 
 _FLOW = {dict: "{}", list: "[]"}
+_BARE = re.compile(r"[A-Za-z][\w./-]*(:[\w./-]+)*")
+_MEANT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+"""What is no text, in one version of YAML or another."""
 
 
-class Yaml:
+class YamlFormat:
     """A file of one document that holds a table, or with ``root`` a list."""
 
     name = "YAML"
@@ -27,8 +35,8 @@ class Yaml:
     def read(self, text: str) -> Settings:
         """See ``Format``."""
         try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            found = _reader().load(text)
+        except YAMLError as error:
             raise ValueError(" ".join(str(error).split())) from None
         if found is None:
             return self._root()
@@ -46,13 +54,13 @@ class Yaml:
                     text = _drop(text, change.keys)
                 elif not is_same(look(self.read(text), change.keys), change.value):
                     text = _put(text, change)
-        except (yaml.YAMLError, ValueError, LookupError, RecursionError):
+        except (YAMLError, ValueError, LookupError, RecursionError):
             return  # a text that it cannot edit is none
         yield text
 
 
 def _put(text: str, put: Put) -> str:
-    at, depth, above = yaml.compose(text, yaml.SafeLoader), 0, None
+    at, depth, above = _reader().compose(text), 0, None
     while at is not None and depth < len(put.keys):
         if (found := _find(at, put.keys[depth])) is None:
             break
@@ -60,25 +68,35 @@ def _put(text: str, put: Put) -> str:
     rest = put.keys[depth:]
     if at is None:
         return text + _lines(rest, put.value, "")
+    begin, end = _span(text, at, above)
     if not rest:
-        return text[: at.start_mark.index] + _in_line(put.value) + text[at.end_mark.index :]
-    if isinstance(at, yaml.CollectionNode) and at.value:
+        space = " " if text[:begin].endswith(":") else ""
+        return text[:begin] + space + _in_line(put.value) + text[end:]
+    if isinstance(at, CollectionNode) and at.value:
         if at.flow_style:
             return _into_braces(text, at, rest, put.value)
         return _below(text, _end(at), _lines(rest, put.value, " " * at.start_mark.column))
-    begin, end = at.start_mark.index, at.end_mark.index  # nothing, null, {} or []
+    # Nothing, null, {} or [] stands there.
     indent = " " * (above.start_mark.column + 2) if above is not None else ""
     text = text[:begin].rstrip(" ") + text[end:]
     return _below(text, len(text[:begin].rstrip(" ")), _lines(rest, put.value, indent))
 
 
+def _span(text: str, at: Any, above: Any) -> tuple[int, int]:
+    """Where a value stands; what is left out stands right behind its name's colon."""
+    begin, end = at.start_mark.index, at.end_mark.index
+    if begin == end and (name := next((n for n, v in _pairs(above) if v is at), None)) is not None:
+        begin = end = text.index(":", name.end_mark.index) + 1
+    return begin, end
+
+
 def _into_braces(text: str, at: Any, rest: Sequence[Key], value: Any) -> str:
-    end = at.value[-1][1].end_mark if isinstance(at, yaml.MappingNode) else at.value[-1].end_mark
+    end = at.value[-1][1].end_mark if isinstance(at, MappingNode) else at.value[-1].end_mark
     return f"{text[: end.index]}, {_in_line(_whole(rest, value))[1:-1]}{text[end.index :]}"
 
 
 def _drop(text: str, keys: Sequence[Key]) -> str:
-    at, above = yaml.compose(text, yaml.SafeLoader), None
+    at, above = _reader().compose(text), None
     for key in keys[:-1]:
         if at is None or (found := _find(at, key)) is None:
             return text
@@ -108,7 +126,7 @@ def _out_of_braces(text: str, at: Any, pair: Any, gone: Any) -> str:
 
 def _emptied(text: str, at: Any, above: Any) -> str:
     """With braces in the place of a table or list that has nothing more."""
-    braces = _FLOW[dict if isinstance(at, yaml.MappingNode) else list]
+    braces = _FLOW[dict if isinstance(at, MappingNode) else list]
     after = text[_next_line(text, _end(at)) :]
     if above is None:
         begin = text.rfind("\n", 0, at.start_mark.index) + 1
@@ -122,7 +140,7 @@ def _emptied(text: str, at: Any, above: Any) -> str:
 def _find(at: Any, key: Key) -> Any:
     """The node there, ``None`` if there is none."""
     if isinstance(key, Item):
-        elements = at.value if isinstance(at, yaml.SequenceNode) else ()
+        elements = at.value if isinstance(at, SequenceNode) else ()
         return next((each for each in elements if _is_item(each, key)), None)
     found = [value for name, value in _pairs(at) if name.value == key]
     return found[-1] if found else None
@@ -134,12 +152,12 @@ def _is_item(element: Any, key: Item) -> bool:
 
 
 def _pairs(at: Any) -> Sequence[tuple[Any, Any]]:
-    return at.value if isinstance(at, yaml.MappingNode) else ()
+    return at.value if isinstance(at, MappingNode) else ()
 
 
 def _end(at: Any, name: Any = None) -> int:
-    """Behind the last word of a value: PyYAML has a block end where the next thing begins."""
-    if isinstance(at, yaml.CollectionNode) and not at.flow_style and at.value:
+    """Behind the last word of a value: a block ends where the next thing begins."""
+    if isinstance(at, CollectionNode) and not at.flow_style and at.value:
         last = at.value[-1]
         return _end(last[1], last[0]) if isinstance(last, tuple) else _end(last)
     ends: list[int] = [at.end_mark.index, name.end_mark.index + 1 if name is not None else 0]
@@ -184,7 +202,14 @@ def _whole(rest: Sequence[Key], value: Any) -> Any:
 
 
 def _in_line(value: Any) -> str:
-    dumped = yaml.safe_dump(
-        value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
-    )
-    return str(dumped).removesuffix("\n").removesuffix("\n...")
+    """JSON, which YAML contains, with words bare where they can only be text."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_in_line(name)}: {_in_line(value[name])}' for name in value)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_line, value))}]"
+    is_bare = isinstance(value, str) and _BARE.fullmatch(value) and value.lower() not in _MEANT
+    return value if is_bare else json.dumps(value, ensure_ascii=False)
+
+
+def _reader() -> Any:
+    return YAML(typ="safe", pure=True)

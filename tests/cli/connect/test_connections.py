@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from mlxoss.cli.connect import connections
-from mlxoss.cli.connect.clients.client import Place
+from mlxoss.cli.connect.clients.client import SettingsPlace
 from mlxoss.cli.connect.clients.table import CLIENTS
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
+from mlxoss.cli.connect.json_format import JsonFormat
 from mlxoss.cli.connect.settings_file import draft_edit
 from mlxoss.cli.connect.toml_format import Toml
 from mlxoss.cli.connect.values import Put, leaves, look
@@ -136,7 +136,7 @@ def values(home: Path, name: str, served: Served = OPEN) -> list[Any]:
     return [draft_edit(p.part.file, p.part.form, lambda _: ()).settings for p in places]
 
 
-def places_of(name: str) -> Sequence[Place]:
+def places_of(name: str) -> Sequence[SettingsPlace]:
     return connections.places_of(CLIENTS[name], OPEN)
 
 
@@ -201,7 +201,7 @@ def test_another_server_takes_the_place_of_the_first(home: Path, name: str) -> N
 
 def reformat(file: Path, form: Any) -> None:
     """As a client does that writes its file anew: one value more, in another spelling."""
-    if isinstance(form, Json):
+    if isinstance(form, JsonFormat):
         settings = form.read(file.read_text())
         if isinstance(settings, dict):
             settings["theirs"] = 1

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mlxoss.cli.connect.json_format import Json
+from mlxoss.cli.connect.json_format import JsonFormat
 from mlxoss.cli.connect.settings_file import Format, draft_edit
 from mlxoss.cli.connect.values import Change, Drop, Item, Put, is_same, make, puts
-from mlxoss.cli.connect.yaml_format import Yaml
+from mlxoss.cli.connect.yaml_format import YamlFormat
 from mlxoss.errors import ConfigError
 
 OWN = ("providers", "ours")
@@ -48,7 +48,7 @@ YAMLS = {
     "lists that do not": "models:\n- name: other\n  url: x # c\nmodel: 'old' # c\n",
     "no line end": "providers:\n    other:\n        a: 1",
     "empty ones": "models: [] # c\nproviders: {}\n",
-    "nulls": "models:\nproviders: ~ # c\n",
+    "nulls": "models: # c\nproviders: ~ # c\nmodel: # c\n",
     "in braces": "providers: {other: {a: 1}}\nmodels: [{name: other}]\n",
     "a text in lines": "providers:\n  other:\n    t: |\n      one\n\n      two\n\n\nlast: 1\n",
     "ours": "providers:\n  ours:\n    mine: 1 # c\n    url:\nmodels:\n  - name: ours\n  - name: b",
@@ -56,8 +56,8 @@ YAMLS = {
     "numbers for names": "1: one\ntwo: 2\non: x\n",
 }
 EACH = [
-    *(pytest.param(Json(), text, id=f"JSON, {name}") for name, text in JSONS.items()),
-    *(pytest.param(Yaml(), text, id=f"YAML, {name}") for name, text in YAMLS.items()),
+    *(pytest.param(JsonFormat(), text, id=f"JSON, {name}") for name, text in JSONS.items()),
+    *(pytest.param(YamlFormat(), text, id=f"YAML, {name}") for name, text in YAMLS.items()),
 ]
 
 
@@ -73,7 +73,7 @@ def test_settings_are_merged_and_taken_out(form: Format, text: str, tmp_path: Pa
     make(CHANGES, wanted)
     written = changed(form, text, CHANGES, file)
     assert is_same(form.read(written), wanted)
-    mark = "// c" if isinstance(form, Json) else "# c"
+    mark = "// c" if isinstance(form, JsonFormat) else "# c"
     assert written.count(mark) == text.count(mark)
     make(REMOVAL, wanted)
     removed = changed(form, written, REMOVAL, file)
@@ -84,10 +84,13 @@ def test_settings_are_merged_and_taken_out(form: Format, text: str, tmp_path: Pa
 def test_lines_that_are_put_in_and_taken_out_leave_the_others_as_they_were(tmp_path: Path) -> None:
     file = tmp_path / "settings"
     texts: list[tuple[Format, str]] = [
-        (Json(), '{\n    // c\n    "a": 1, // c\n    "providers": {\n        "o": {}\n    }\n}\n'),
-        (Json(), '{\n\t"providers": {\n\t\t"o": {}, // c\n\t},\n}\n'),
-        (Yaml(), "# c\nproviders:\n  o:\n    a: 1 # c\n\n# c\nb: 2\n"),
-        (Yaml(), "a: x\nproviders: {o: {a: 1}} # c\n"),
+        (
+            JsonFormat(),
+            '{\n    // c\n    "a": 1, // c\n    "providers": {\n        "o": {}\n    }\n}\n',
+        ),
+        (JsonFormat(), '{\n\t"providers": {\n\t\t"o": {}, // c\n\t},\n}\n'),
+        (YamlFormat(), "# c\nproviders:\n  o:\n    a: 1 # c\n\n# c\nb: 2\n"),
+        (YamlFormat(), "a: x\nproviders: {o: {a: 1}} # c\n"),
     ]
     for form, text in texts:
         written = changed(form, text, puts(OWN, {"url": "u", "of": {"a": 1}}), file)
@@ -98,8 +101,8 @@ def test_lines_that_are_put_in_and_taken_out_leave_the_others_as_they_were(tmp_p
 def test_a_file_that_is_a_list(tmp_path: Path) -> None:
     ours = (Item("id", "ours"),)
     cases: list[tuple[Format, str]] = [
-        (Json(list), '[\n  {\n    "id": "other" // c\n  }\n]\n'),
-        (Yaml(list), "- id: other # c\n  b: 1\n"),
+        (JsonFormat(list), '[\n  {\n    "id": "other" // c\n  }\n]\n'),
+        (YamlFormat(list), "- id: other # c\n  b: 1\n"),
     ]
     for form, text in cases:
         written = changed(form, text, puts(ours, {"url": "u"}), tmp_path / "settings")
@@ -111,18 +114,18 @@ def test_a_file_that_is_a_list(tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[Format, str]] = [
-    (Json(), "{"),
-    (Json(), "[]"),
-    (Json(), "{'a': 1}"),
-    (Json(), '{"a": 1,, }'),
-    (Json(list), "{}"),
-    (Json(), "[" * 50_000),
-    (Yaml(), "a: ["),
-    (Yaml(), "- a\n"),
-    (Yaml(list), "a: 1\n"),
-    (Yaml(), "a: 1\n---\nb: 2\n"),
-    (Yaml(), "a: !!python/object:os.system {}\n"),
-    (Yaml(), "a:\n\t- b\n"),
+    (JsonFormat(), "{"),
+    (JsonFormat(), "[]"),
+    (JsonFormat(), "{'a': 1}"),
+    (JsonFormat(), '{"a": 1,, }'),
+    (JsonFormat(list), "{}"),
+    (JsonFormat(), "[" * 50_000),
+    (YamlFormat(), "a: ["),
+    (YamlFormat(), "- a\n"),
+    (YamlFormat(list), "a: 1\n"),
+    (YamlFormat(), "a: 1\n---\nb: 2\n"),
+    (YamlFormat(), "a: !!python/object:os.system {}\n"),
+    (YamlFormat(), "a:\n\t- b\n"),
 ]
 
 
@@ -133,12 +136,12 @@ def test_what_is_no_such_text_is_refused(form: Format, text: str, tmp_path: Path
 
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
-    for form, text in ((Json(), '{"providers": [1]}'), (Yaml(), "providers: [1]\n")):
+    for form, text in ((JsonFormat(), '{"providers": [1]}'), (YamlFormat(), "providers: [1]\n")):
         with pytest.raises(ConfigError, match=r"providers in .* is not a table"):
             changed(form, text, CHANGES, tmp_path / "settings")
     text = '{"models": [{"name": "ours", "deep": 1}]}'
     with pytest.raises(ConfigError, match=r"models\.ours\.deep in .* is not a table"):
-        changed(Json(), text, CHANGES, tmp_path / "settings")
+        changed(JsonFormat(), text, CHANGES, tmp_path / "settings")
 
 
 def random_value(dice: random.Random, depth: int = 0) -> Any:
@@ -160,12 +163,12 @@ def random_text(dice: random.Random) -> tuple[Format, str]:
         value |= {"models": [{"name": "other", "v": random_value(dice)}]}
     if dice.random() < 0.5:
         text = json.dumps(value, indent=dice.choice([None, 1, 2, 4, "\t"]))
-        return Json(), text.replace(",\n", dice.choice([",\n", ", // c\n", ",\n\n/* c */\n"]))
+        return JsonFormat(), text.replace(",\n", dice.choice([",\n", ", // c\n", ",\n\n/* c */\n"]))
     flow = dice.choice([True, False, False, None])
     text = yaml.safe_dump(
         value, default_flow_style=flow, sort_keys=False, indent=dice.choice([2, 4])
     )
-    return Yaml(), dice.choice(["", "# c\n"]) + text + dice.choice(["", "# c: end\n", "\n\n"])
+    return YamlFormat(), dice.choice(["", "# c\n"]) + text + dice.choice(["", "# c: end\n", "\n\n"])
 
 
 def test_random_files_are_changed_as_they_have_to_be(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Keys
 
 OURS = "mlxoss"
@@ -39,13 +39,13 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SettingsPlace:
     """Our part of a file, and where in the file the server's address and the key stand.
 
     ``key`` is text for a variable that the client reads.
     """
 
-    part: Part
+    part: SettingsPart
     url: Keys
     key: Keys | str
 
@@ -72,7 +72,7 @@ class Client:
     source: str
     programs: Sequence[str] = ()
     apps: Sequence[str] = ()
-    places: Callable[[Account, Served], Sequence[Place]] | None = None
+    places: Callable[[Account, Served], Sequence[SettingsPlace]] | None = None
     launch: Callable[[Served], Launch] | None = None
     note: str = ""
     has_key: bool = False

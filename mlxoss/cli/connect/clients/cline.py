@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlxoss.cli.connect.clients.client import Account, Client, Place
+from mlxoss.cli.connect.clients.client import Account, Client, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Change, Put, Settings, puts
 
 _KIND = "openai-compatible"
@@ -17,7 +17,7 @@ _WRITTEN = "2026-01-01T00:00:00.000Z"
 """It wants a time of the last change; this one says the same whenever it is written."""
 
 
-def _places(account: Account, served: Served) -> Sequence[Place]:
+def _places(account: Account, served: Served) -> Sequence[SettingsPlace]:
     settings = {
         "provider": _KIND,
         "apiKey": served.literal_key,
@@ -35,8 +35,8 @@ def _places(account: Account, served: Served) -> Sequence[Place]:
 
     data = account.env.get("CLINE_DATA_DIR") or account.folder("CLINE_DIR", ".cline") / "data"
     file = Path(data) / "settings" / "providers.json"
-    part = Part(file, Json(), None, wanted)
-    return [Place(part, (*_SETTINGS, "baseUrl"), (*_SETTINGS, "apiKey"))]
+    part = SettingsPart(file, JsonFormat(), None, wanted)
+    return [SettingsPlace(part, (*_SETTINGS, "baseUrl"), (*_SETTINGS, "apiKey"))]
 
 
 CLINE = Client(

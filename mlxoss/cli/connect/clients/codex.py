@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, SettingsPlace
 from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.toml_format import Toml
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Change, Drop, Put
 from mlxoss.config import API_KEY_VARIABLE
 
@@ -35,10 +35,10 @@ def codex_changes(served: Served) -> list[Change]:
     ]
 
 
-def _places(account: Account, served: Served) -> Sequence[Place]:
+def _places(account: Account, served: Served) -> Sequence[SettingsPlace]:
     file = account.folder("CODEX_HOME", ".codex") / "config.toml"
-    part = Part(file, Toml(), _OWN, lambda _: codex_changes(served))
-    return [Place(part, (*_OWN, "base_url"), API_KEY_VARIABLE)]
+    part = SettingsPart(file, Toml(), _OWN, lambda _: codex_changes(served))
+    return [SettingsPlace(part, (*_OWN, "base_url"), API_KEY_VARIABLE)]
 
 
 def _launch(served: Served) -> Launch:

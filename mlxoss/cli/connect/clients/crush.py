@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import puts
 from mlxoss.config import API_KEY_VARIABLE
 
@@ -39,12 +39,14 @@ def _provider(served: Served) -> Mapping[str, Any]:
     }
 
 
-def _places(account: Account, served: Served) -> Sequence[Place]:
+def _places(account: Account, served: Served) -> Sequence[SettingsPlace]:
     chosen = {"model": served.model, "provider": OURS}
     sizes = [*puts(("models", "large"), chosen), *puts(("models", "small"), chosen)]
     changes = [*puts(_OWN, _provider(served)), *sizes]
-    part = Part(account.config("crush", "crush.json"), Json(), _OWN, lambda _: changes)
-    return [Place(part, (*_OWN, "base_url"), (*_OWN, "api_key"))]
+    part = SettingsPart(
+        account.config("crush", "crush.json"), JsonFormat(), _OWN, lambda _: changes
+    )
+    return [SettingsPlace(part, (*_OWN, "base_url"), (*_OWN, "api_key"))]
 
 
 CRUSH = Client(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Item, puts
 from mlxoss.config import API_KEY_VARIABLE
 
@@ -16,7 +16,7 @@ _CODE_OWN = (Item("name", OURS),)
 _EFFORTS = ["low", "medium", "high"]
 
 
-def _zed(account: Account, served: Served) -> Sequence[Place]:
+def _zed(account: Account, served: Served) -> Sequence[SettingsPlace]:
     model = {
         "name": served.model,
         "max_tokens": served.context_tokens,
@@ -25,11 +25,13 @@ def _zed(account: Account, served: Served) -> Sequence[Place]:
         "capabilities": {"tools": True, "images": False, "interleaved_reasoning": True},
     }
     changes = puts(_ZED_OWN, {"api_url": served.base, "available_models": [model]})
-    part = Part(account.config("zed", "settings.json"), Json(), _ZED_OWN, lambda _: changes)
-    return [Place(part, (*_ZED_OWN, "api_url"), API_KEY_VARIABLE)]
+    part = SettingsPart(
+        account.config("zed", "settings.json"), JsonFormat(), _ZED_OWN, lambda _: changes
+    )
+    return [SettingsPlace(part, (*_ZED_OWN, "api_url"), API_KEY_VARIABLE)]
 
 
-def _code(account: Account, served: Served) -> Sequence[Place]:
+def _code(account: Account, served: Served) -> Sequence[SettingsPlace]:
     """Its key lies in the file, unless VS Code's own dialogue put it into its secret storage."""
     model = {
         "id": served.model,
@@ -50,9 +52,9 @@ def _code(account: Account, served: Served) -> Sequence[Place]:
     }
     changes = puts(_CODE_OWN, provider)
     file = account.support("Code", "User", "chatLanguageModels.json")
-    part = Part(file, Json(list), _CODE_OWN, lambda _: changes)
+    part = SettingsPart(file, JsonFormat(list), _CODE_OWN, lambda _: changes)
     url = (*_CODE_OWN, "models", Item("", ""), "url")
-    return [Place(part, url, (*_CODE_OWN, "apiKey"))]
+    return [SettingsPlace(part, url, (*_CODE_OWN, "apiKey"))]
 
 
 ZED = Client(

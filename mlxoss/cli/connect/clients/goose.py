@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Put, puts
-from mlxoss.cli.connect.yaml_format import Yaml
+from mlxoss.cli.connect.yaml_format import YamlFormat
 from mlxoss.config import API_KEY_VARIABLE
 
 
@@ -28,14 +28,20 @@ def _provider(served: Served) -> Mapping[str, Any]:
     }
 
 
-def _places(account: Account, served: Served) -> Sequence[Place]:
+def _places(account: Account, served: Served) -> Sequence[SettingsPlace]:
     folder = account.config("goose")
     provider = puts((), _provider(served))
     chosen = [Put(("GOOSE_PROVIDER",), OURS), Put(("GOOSE_MODEL",), served.model)]
     file = folder / "custom_providers" / f"{OURS}.json"
     return [
-        Place(Part(file, Json(), (), lambda _: provider), ("base_url",), API_KEY_VARIABLE),
-        Place(Part(folder / "config.yaml", Yaml(), None, lambda _: chosen), (), ()),
+        SettingsPlace(
+            SettingsPart(file, JsonFormat(), (), lambda _: provider),
+            ("base_url",),
+            API_KEY_VARIABLE,
+        ),
+        SettingsPlace(
+            SettingsPart(folder / "config.yaml", YamlFormat(), None, lambda _: chosen), (), ()
+        ),
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Change, Item, Put, Settings, puts
-from mlxoss.cli.connect.yaml_format import Yaml
+from mlxoss.cli.connect.yaml_format import YamlFormat
 from mlxoss.config import API_KEY_VARIABLE
 
 _CONTINUE_OWN = ("models", Item("name", OURS))
@@ -24,7 +24,7 @@ _ABILITIES = {
 }
 
 
-def _continue(account: Account, served: Served) -> Sequence[Place]:
+def _continue(account: Account, served: Served) -> Sequence[SettingsPlace]:
     key = f"${{{{ secrets.{API_KEY_VARIABLE} }}}}" if served.needs_key else served.literal_key
     model = {
         "provider": "openai",
@@ -42,11 +42,11 @@ def _continue(account: Account, served: Served) -> Sequence[Place]:
         return [*head, *puts(_CONTINUE_OWN, model)]
 
     file = account.folder("CONTINUE_GLOBAL_DIR", ".continue") / "config.yaml"
-    part = Part(file, Yaml(), _CONTINUE_OWN, wanted)
-    return [Place(part, (*_CONTINUE_OWN, "apiBase"), (*_CONTINUE_OWN, "apiKey"))]
+    part = SettingsPart(file, YamlFormat(), _CONTINUE_OWN, wanted)
+    return [SettingsPlace(part, (*_CONTINUE_OWN, "apiBase"), (*_CONTINUE_OWN, "apiKey"))]
 
 
-def _llm(account: Account, served: Served) -> Sequence[Place]:
+def _llm(account: Account, served: Served) -> Sequence[SettingsPlace]:
     model = {
         "model_name": served.model,
         "api_base": served.base,
@@ -57,11 +57,13 @@ def _llm(account: Account, served: Served) -> Sequence[Place]:
     own = account.env.get("LLM_USER_PATH")
     folder = account.folder("LLM_USER_PATH") if own else account.support("io.datasette.llm")
     changes = puts(_LLM_OWN, model)
-    part = Part(folder / "extra-openai-models.yaml", Yaml(list), _LLM_OWN, lambda _: changes)
-    return [Place(part, (*_LLM_OWN, "api_base"), ())]
+    part = SettingsPart(
+        folder / "extra-openai-models.yaml", YamlFormat(list), _LLM_OWN, lambda _: changes
+    )
+    return [SettingsPlace(part, (*_LLM_OWN, "api_base"), ())]
 
 
-def _raycast(account: Account, served: Served) -> Sequence[Place]:
+def _raycast(account: Account, served: Served) -> Sequence[SettingsPlace]:
     model = {
         "id": served.model,
         "name": served.model,
@@ -74,8 +76,8 @@ def _raycast(account: Account, served: Served) -> Sequence[Place]:
     provider = {"name": OURS, "base_url": served.base, **keys, "models": [model]}
     changes = puts(_RAYCAST_OWN, provider)
     file = account.config("raycast", "ai", "providers.yaml")
-    part = Part(file, Yaml(), _RAYCAST_OWN, lambda _: changes)
-    return [Place(part, (*_RAYCAST_OWN, "base_url"), (*_RAYCAST_OWN, "api_keys", OURS))]
+    part = SettingsPart(file, YamlFormat(), _RAYCAST_OWN, lambda _: changes)
+    return [SettingsPlace(part, (*_RAYCAST_OWN, "base_url"), (*_RAYCAST_OWN, "api_keys", OURS))]
 
 
 CONTINUE = Client(

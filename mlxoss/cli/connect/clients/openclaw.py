@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import puts
 from mlxoss.config import API_KEY_VARIABLE
 
@@ -30,13 +30,13 @@ def _provider(served: Served) -> Mapping[str, Any]:
     return {"baseUrl": served.base, "apiKey": key, "api": "openai-responses", "models": models}
 
 
-def _places(account: Account, served: Served) -> Sequence[Place]:
+def _places(account: Account, served: Served) -> Sequence[SettingsPlace]:
     folder = account.folder("OPENCLAW_STATE_DIR", ".openclaw")
     named = account.env.get("OPENCLAW_CONFIG_PATH")
     file = account.folder("OPENCLAW_CONFIG_PATH") if named else folder / "openclaw.json"
     changes = puts(_OWN, _provider(served))
-    part = Part(file, Json(), _OWN, lambda _: changes)
-    return [Place(part, (*_OWN, "baseUrl"), (*_OWN, "apiKey"))]
+    part = SettingsPart(file, JsonFormat(), _OWN, lambda _: changes)
+    return [SettingsPlace(part, (*_OWN, "baseUrl"), (*_OWN, "apiKey"))]
 
 
 OPENCLAW = Client(

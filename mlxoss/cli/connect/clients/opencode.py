@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Put, puts
 from mlxoss.config import API_KEY_VARIABLE
 
@@ -38,13 +38,13 @@ def _model(served: Served) -> str:
     return f"{OURS}/{served.model}"
 
 
-def _places(account: Account, served: Served, name: str) -> Sequence[Place]:
+def _places(account: Account, served: Served, name: str) -> Sequence[SettingsPlace]:
     folder = account.config(name)
     files = [folder / f"{name}.jsonc", folder / f"{name}.json"]
     file = next((each for each in files if each.exists()), files[-1])
     changes = [Put(("model",), _model(served)), *puts(_OWN, _provider(served))]
-    part = Part(file, Json(), _OWN, lambda _: changes)
-    return [Place(part, (*_OWN, "options", "baseURL"), (*_OWN, "options", "apiKey"))]
+    part = SettingsPart(file, JsonFormat(), _OWN, lambda _: changes)
+    return [SettingsPlace(part, (*_OWN, "options", "baseURL"), (*_OWN, "options", "apiKey"))]
 
 
 def _launch(served: Served, variable: str) -> Launch:

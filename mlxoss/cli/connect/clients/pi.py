@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, Place
+from mlxoss.cli.connect.clients.client import OURS, Account, Client, Launch, SettingsPlace
 from mlxoss.cli.connect.facts import Served
-from mlxoss.cli.connect.json_format import Json
-from mlxoss.cli.connect.undo import Part
+from mlxoss.cli.connect.json_format import JsonFormat
+from mlxoss.cli.connect.undo import SettingsPart
 from mlxoss.cli.connect.values import Put, puts
 from mlxoss.config import API_KEY_VARIABLE
 
@@ -33,14 +33,18 @@ def _provider(served: Served) -> Mapping[str, Any]:
     return {"baseUrl": served.base, "api": "openai-responses", "apiKey": key, "models": models}
 
 
-def _places(account: Account, served: Served) -> Sequence[Place]:
+def _places(account: Account, served: Served) -> Sequence[SettingsPlace]:
     folder = account.folder("PI_CODING_AGENT_DIR", ".pi", "agent")
     provider = puts(_OWN, _provider(served))
     begin = [Put(("defaultProvider",), OURS), Put(("defaultModel",), served.model)]
     url, key = (*_OWN, "baseUrl"), (*_OWN, "apiKey")
     return [
-        Place(Part(folder / "models.json", Json(), _OWN, lambda _: provider), url, key),
-        Place(Part(folder / "settings.json", Json(), None, lambda _: begin), (), ()),
+        SettingsPlace(
+            SettingsPart(folder / "models.json", JsonFormat(), _OWN, lambda _: provider), url, key
+        ),
+        SettingsPlace(
+            SettingsPart(folder / "settings.json", JsonFormat(), None, lambda _: begin), (), ()
+        ),
     ]
 
 
