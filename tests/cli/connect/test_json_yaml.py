@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from mlxoss.cli.connect.json_format import JsonFormat
 from mlxoss.cli.connect.settings_file import Format, draft_edit
@@ -164,10 +165,11 @@ def random_text(dice: random.Random) -> tuple[Format, str]:
     if dice.random() < 0.5:
         text = json.dumps(value, indent=dice.choice([None, 1, 2, 4, "\t"]))
         return JsonFormat(), text.replace(",\n", dice.choice([",\n", ", // c\n", ",\n\n/* c */\n"]))
-    flow = dice.choice([True, False, False, None])
-    text = yaml.safe_dump(
-        value, default_flow_style=flow, sort_keys=False, indent=dice.choice([2, 4])
-    )
+    writer, out = YAML(typ="safe", pure=True), io.StringIO()
+    writer.default_flow_style = dice.choice([True, False, False, None])
+    writer.indent = dice.choice([2, 4])
+    writer.dump(value, out)
+    text = out.getvalue()
     return YamlFormat(), dice.choice(["", "# c\n"]) + text + dice.choice(["", "# c: end\n", "\n\n"])
 
 
