@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -340,6 +341,18 @@ def test_the_command_writes_and_removes(command: Command, tmp_path: Path) -> Non
     assert command("connect", "opencode", "--remove") == f"Removed {file}\n"
     assert command("connect", "opencode", "--remove") == "opencode is not connected.\n"
     assert not (tmp_path / ".config").exists()
+
+
+def test_what_is_kept_of_a_file_is_its_owner_s_alone_and_told(
+    command: Command, tmp_path: Path
+) -> None:
+    kept = tmp_path / "mlxoss/data/connections.json"
+    assert "connections.json" not in command("privacy")
+    command("connect", "opencode", "--write")
+    assert "data/connections.json" in command("privacy")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    kept.write_text("{")
+    assert f"The file {kept} is damaged" in command("connect", "opencode", "--remove")
 
 
 def test_wrong_usage_is_refused(command: Command) -> None:
