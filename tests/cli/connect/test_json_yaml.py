@@ -174,7 +174,7 @@ def random_text(dice: random.Random) -> tuple[Format, str]:
 
 
 def test_random_files_are_changed_as_they_have_to_be(tmp_path: Path) -> None:
-    """None is refused, but for what cannot be right: flow values of YAML that go on in lines."""
+    """None of them is refused, however it is spelled."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
     dice = random.Random(seed)
