@@ -16,7 +16,7 @@ from mlxoss.cli import config, control, intact, keys, logs, privacy, rank, serve
 from mlxoss.cli.bench import command as bench
 from mlxoss.cli.chat import command as chat
 from mlxoss.cli.cluster import command as cluster
-from mlxoss.cli.connect import codex
+from mlxoss.cli.connect import codex, launch
 from mlxoss.cli.connect import command as connect
 from mlxoss.cli.doctor import command as doctor
 from mlxoss.cli.models import command as models
@@ -54,6 +54,7 @@ app.command("serve", cls=QuickCommand, epilog=serve.EPILOG)(serve.serve)
 app.command("chat")(chat.chat)
 app.command("codex")(codex.codex)
 app.command("connect")(connect.connect)
+app.command("launch", context_settings=launch.RAW)(launch.launch)
 app.add_typer(models.app, name="models")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(keys.app, name="key")

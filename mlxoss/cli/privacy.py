@@ -107,6 +107,7 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
+    yield from _settings_of_clients(data)
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
     yield from _measured(data)
     yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
@@ -119,6 +120,14 @@ def _measured(data: Path) -> Iterator[Kept]:
     runs, tuned = data / BENCH_FILE, data / TUNED_FILE
     yield _make("speeds of bench runs that were saved", [runs], _UNTIL_REMOVED, f"rm {runs}")
     yield _make("what mlxoss tune measured", [tuned], _UNTIL_REMOVED, "mlxoss tune --reset")
+
+
+def _settings_of_clients(data: Path) -> Iterator[Kept]:
+    from mlxoss.cli.connect.records import RECORDS_FILE
+
+    if (file := data / RECORDS_FILE).exists():
+        what = "clients' settings before and after mlxoss connect, with the keys in them"
+        yield _make(what, [file], "until they are removed", "mlxoss connect NAME --remove")
 
 
 def _found_of_hosts(data: Path) -> Iterator[Kept]:

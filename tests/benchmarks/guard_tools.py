@@ -27,7 +27,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxoss.cli.connect.codex import write_settings
 from mlxoss.cli.connect.facts import Served
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
@@ -36,6 +35,7 @@ from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.clients import install
 from tests.clients.conftest import run_client
 from tests.support.clients.capture import Tools, declared_tools
+from tests.support.clients.codex import write_settings
 from tests.support.harmony.real_tools import (
     CODEX,
     COMMON,
