@@ -14,6 +14,7 @@ TESTED = {
     "cli.bench.chips": "cli/test_bench.py",
     "cli.bench.share": "test_chip.py",
     "cli.cluster.probe": "cluster/test_probe.py",
+    "cli.connect.recipes": "cli/connect/test_listing.py",
     "cli.doctor.checks": "cli/test_examine.py",
     "cli.doctor.system": "cli/test_examine.py",
     "cli.memory": "cli/test_examine.py",
