@@ -10,7 +10,7 @@ import pytest
 
 from mlxoss.cli.tune.candidates import CONTROL, Candidate, Place, combine, find_candidates
 from mlxoss.cli.tune.judge import Judgement, drift_of, judge
-from mlxoss.cli.tune.search import search, to_lines
+from mlxoss.cli.tune.search import search, to_lines, trials_of
 from mlxoss.cli.tune.trials import TrialFailed
 from mlxoss.config import Config
 from mlxoss.engine.trial_values import TrialResult
@@ -124,6 +124,25 @@ def test_what_is_sooner_after_a_pause_is_kept_beside_what_is_faster() -> None:
     assert set(found.kept.candidate.changes) == {"a", "c"}
 
 
+@pytest.mark.parametrize("gain", [1.0, 1.3])
+def test_what_is_told_adds_up(gain: float) -> None:
+    """The bar is full when the last trial is done, winners measured once more among them."""
+    told: list[str] = []
+    total = trials_of(SETTINGS)
+
+    def tell(name: str, *, more: int = 0) -> None:
+        nonlocal total
+        total += more
+        assert len(told) < total
+        told.append(name)
+
+    def measure(candidate: Candidate) -> TrialResult:
+        return result(100 * gain if "a" in candidate.changes else 100.0)
+
+    assert (search(SETTINGS, measure, BUDGET, tell).kept is not None) == (gain > 1)
+    assert len(told) == total
+
+
 def test_a_machine_that_slows_down_is_met_by_all() -> None:
     """Each run is 2 % slower than the one before, as on a Mac that gets warm."""
     pace = iter(100 * 0.98**n for n in range(100))
@@ -147,7 +166,7 @@ def noisy(rng: random.Random, gains: dict[str, float], noise: float) -> Callable
     return measure
 
 
-def quietly(_: str) -> None:
+def quietly(_: str, *, more: int = 0) -> None:
     """Nobody watches."""
 
 
