@@ -1,6 +1,6 @@
-"""The exception tree as HTTP, in OpenAI's, Anthropic's and Ollama's error shapes. The one place for it.
+"""The exception tree as HTTP, in the error shapes of OpenAI, Anthropic and Ollama.
 
-Beside it are the makers of errors that name a field.
+The one place for it. Beside it are the makers of errors that name a field.
 """
 
 from __future__ import annotations

@@ -121,14 +121,18 @@ AnyModel = TypeAliasType(
     "AnyModel",
     Annotated[
         ModelObject | MessagesModel,
-        SchemaExtra(description="OpenAI's model, or Anthropic's for who sends 'anthropic-version'."),
+        SchemaExtra(
+            description="OpenAI's model, or Anthropic's for who sends 'anthropic-version'."
+        ),
     ],
 )
 AnyError = TypeAliasType(
     "AnyError",
     Annotated[
         Error | MessagesError,
-        SchemaExtra(description="OpenAI's error, or Anthropic's for who sends 'anthropic-version'."),
+        SchemaExtra(
+            description="OpenAI's error, or Anthropic's for who sends 'anthropic-version'."
+        ),
     ],
 )
 

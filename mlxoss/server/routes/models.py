@@ -14,7 +14,6 @@ from mlxoss.server.monitor.memory import read_memory
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import ServerStatus
 
-
 _ANTHROPICS = "Of the list that 'anthropic-version' asks for"
 _PAGE = (
     QueryParameter("after_id", f"{_ANTHROPICS}: begin behind this model.", {"type": "string"}),
