@@ -35,8 +35,13 @@ async def start_chat_as(
     request: ChatRequest,
     caller: Caller,
     speak: Callable[[ChatStream, Turn], AnswerStream[EventT]],
+    *,
+    make_call_id: Callable[[], str] = lambda: new_id("call_"),
 ) -> TurnAnswer[EventT]:
-    """The same, told by what ``speak`` makes of chat completions' own stream."""
+    """The same, told by what ``speak`` makes of chat completions' own stream.
+
+    ``make_call_id`` gives the id of the next call.
+    """
     encoding = await context.encoding.get()
     store = context.storage.store
     # On another thread: with thousands of messages it takes a while, and streams go on meanwhile.
@@ -47,7 +52,7 @@ async def start_chat_as(
     check_choices(turn_request.choices, context, "n")
     turn = await start_turn(context, encoding, turn_request, caller.key)
     turn.tells_progress = bool(request.return_progress)
-    memory = CallMemory(turn, store)
+    memory = CallMemory(turn, store, make_call_id)
     stream = speak(_make_stream(request, context, encoding, memory), turn)
     return TurnAnswer(context, encoding, turn, stream, CallKeeper(memory))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from mlxoss.api.answers import OllamaError
 from mlxoss.api.chat.stream import ChatStream
 from mlxoss.api.ollama.answers import OllamaChat
+from mlxoss.api.ollama.call_ids import CallIds
 from mlxoss.api.ollama.request import OllamaChatRequest
 from mlxoss.api.ollama.stream import OllamaStream, OllamaTimes
 from mlxoss.api.ollama.to_chat import CHATS_FORMAT, to_chat_request
@@ -27,8 +29,14 @@ async def start_ollama_chat(
         times = OllamaTimes(begun_at, lambda: context.clock() - begun_s, lambda: turn.wait_s)
         return OllamaStream(chat, context.model.name, times)
 
+    ids = CallIds(context.storage.key, caller.key)
     try:
-        return await start_chat_as(context, to_chat_request(request), caller, speak)
+        # On another thread, as all that reads whole conversations.
+        chat = await asyncio.to_thread(to_chat_request, request, ids)
+        call_ids = ids.behind()
+        return await start_chat_as(
+            context, chat, caller, speak, make_call_id=lambda: next(call_ids)
+        )
     except InvalidRequest as error:
         if error.param != CHATS_FORMAT:
             raise

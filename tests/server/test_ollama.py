@@ -160,6 +160,42 @@ def test_who_sends_a_calls_id_back_gets_the_exact_turn(
     assert "I need the weather." not in prompt(talker, encoding)
 
 
+def test_who_drops_it_gets_the_turn_by_what_was_said_before(
+    talking: Server, client: ollama.Client, talker: ScriptedBackend, encoding: Encoding
+) -> None:
+    system = {"role": "system", "content": "Lone \udcff"}
+    said = [system, ASKED, made(("get_weather", 1)), RESULT, ASKED]
+    told = json.loads(chat(talking, *said, tools=[TOOL]).body)["message"]
+    (call,) = told["tool_calls"]
+    del told["thinking"], call["id"]
+    written = str(to_ids(encoding, CALL.removesuffix("<|call|>")))[1:-1]
+    for history, is_exact in [
+        ([*said, told], True),
+        ([*said, {**told, "content": "Let me see."}], False),
+        ([ASKED, told], False),
+    ]:
+        assert chat(talking, *history, RESULT, tools=[TOOL]).status == 200
+        assert (written in str(talker.inserted[-1].prompt_ids)) is is_exact
+    # The official client's own messages have no ids.
+    first = client.chat("m", [ASKED], tools=[TOOL]).message
+    client.chat("m", [ASKED, first, RESULT], tools=[TOOL])
+    assert written in str(talker.inserted[-1].prompt_ids)
+
+
+def test_callers_do_not_share_ids(serve: Serve, tmp_path: Path) -> None:
+    server = serve(CALL, folder=tmp_path)
+
+    def ids(key: str) -> set[str]:
+        headers = {"authorization": f"Bearer {key}"}
+        body = {"model": "m", "messages": [ASKED], "tools": [TOOL], "stream": False}
+        answers = [ask(server, "POST", "/api/chat", body, headers) for _ in range(2)]
+        return {answer.json["message"]["tool_calls"][0]["id"] for answer in answers}
+
+    first, second = (ids(create_key(tmp_path, name, time.time())) for name in ("one", "two"))
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
 def made(*calls: tuple[str, int]) -> Any:
     """A message with calls of an older client, which has no ids."""
     functions = [{"name": name, "arguments": {"n": n}} for name, n in calls]

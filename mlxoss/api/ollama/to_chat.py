@@ -1,7 +1,7 @@
 """From Ollama's chat request to that of chat completions, which knows the way from there.
 
-In Ollama's messages a tool's answer names its tool, and calls may have no ids: they get some by
-their position, the same each time.
+In Ollama's messages a tool's answer names its tool, and calls may have no ids: they get some
+(``mlxoss.api.ollama.call_ids``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from mlxoss.api.chat.request import ChatMessageParam, ChatReasoning, ChatRequest
 from mlxoss.api.chat.tools import CalledFunction, Tool, ToolCall
 from mlxoss.api.errors import missing
 from mlxoss.api.history.attachments import HOW_TO_GO_ON, to_note
+from mlxoss.api.ollama.call_ids import CallIds
 from mlxoss.api.ollama.request import OllamaChatRequest, OllamaMessageParam, OllamaOptions
 from mlxoss.errors import InvalidRequest
 
@@ -23,8 +24,8 @@ CHATS_FORMAT = "response_format.schema"
 _RANDOM_SEED = -1
 
 
-def to_chat_request(request: OllamaChatRequest) -> ChatRequest:
-    """The same request in the words of chat completions.
+def to_chat_request(request: OllamaChatRequest, ids: CallIds) -> ChatRequest:
+    """The same request in the words of chat completions; ``ids`` take in all of its messages.
 
     Raises InvalidRequest, naming the field, for an image in the newest message of the user and
     for a tool's answer that answers nothing.
@@ -33,7 +34,7 @@ def to_chat_request(request: OllamaChatRequest) -> ChatRequest:
     tools = [Tool(type="function", function=tool.function) for tool in request.tools or ()]
     return ChatRequest(
         model=request.model,
-        messages=_History(request.messages or ()).to_chat(),
+        messages=_History(request.messages or (), ids).to_chat(),
         stream=request.stream,
         tools=tools or None,
         reasoning=_to_reasoning(request),
@@ -77,14 +78,19 @@ def _to_response_format(request: OllamaChatRequest) -> ResponseFormatParam | Non
 class _History:
     """Messages on their way. ``_waiting`` are the calls, as id and name, without an answer yet."""
 
-    def __init__(self, messages: Sequence[OllamaMessageParam]) -> None:
+    def __init__(self, messages: Sequence[OllamaMessageParam], ids: CallIds) -> None:
         self._messages = messages
+        self._ids = ids
         self._waiting: list[tuple[str, str]] = []
         users = (place for place, each in enumerate(messages) if each.role == "user")
         self._newest = max(users, default=-1)
 
     def to_chat(self) -> list[ChatMessageParam]:
-        return [self._convert(message, place) for place, message in enumerate(self._messages)]
+        converted = []
+        for place, message in enumerate(self._messages):
+            converted.append(self._convert(message, place))
+            self._ids.take_in(message)
+        return converted
 
     def _convert(self, message: OllamaMessageParam, place: int) -> ChatMessageParam:
         parts = self._to_parts(message, place)
@@ -92,7 +98,7 @@ class _History:
             return self._to_tool_answer(message, parts, place)
         if message.role == "user":
             self._waiting.clear()
-        calls = list(_to_calls(message, place))
+        calls = list(_to_calls(message, self._ids.behind()))
         self._waiting += [(call.id, call.name) for call in calls]
         return ChatMessageParam(
             role=message.role,
@@ -134,10 +140,10 @@ class _History:
         return [ContentPart(type="text", text=text) for text in texts] or None
 
 
-def _to_calls(message: OllamaMessageParam, place: int) -> Iterator[ToolCall]:
-    for number, call in enumerate(message.tool_calls or ()):
+def _to_calls(message: OllamaMessageParam, ids: Iterator[str]) -> Iterator[ToolCall]:
+    for call, made in zip(message.tool_calls or (), ids, strict=False):
         arguments = json.dumps(call.function.arguments, ensure_ascii=False)
         yield ToolCall(
-            id=call.id or f"call_{place}_{number}",
+            id=call.id or made,
             function=CalledFunction(name=call.function.name, arguments=arguments),
         )
