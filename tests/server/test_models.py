@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anthropic
 import pytest
 from anthropic.types import ModelInfo
@@ -74,7 +76,7 @@ def test_its_tokens_are_those_that_are_served(serve: Serve, connect: Connect) ->
 def test_pages_of_one_model(server: Server, client: anthropic.Anthropic) -> None:
     whole = listed(server).json
     assert (whole["first_id"], whole["last_id"], whole["has_more"]) == (NAME, NAME, False)
-    none = {"data": [], "first_id": None, "last_id": None, "has_more": False}
+    none: Any = {"data": [], "first_id": None, "last_id": None, "has_more": False}
     for query, told in [
         ("?limit=1", whole),
         ("?limit=1000&after_id=", whole),

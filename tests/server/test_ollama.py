@@ -44,7 +44,7 @@ class Place(BaseModel):
     degrees: int
 
 
-Client = Callable[..., ollama.Client]
+Client = Callable[[Server], ollama.Client]
 
 
 @pytest.fixture
@@ -52,8 +52,10 @@ def connect_ollama() -> Iterator[Client]:
     """Ollama's official client of a server."""
     with ExitStack() as stack:
 
-        def connect(server: Server, **options: Any) -> ollama.Client:
-            return stack.enter_context(ollama.Client(server.url, timeout=HANG_S, **options))
+        def connect(server: Server) -> ollama.Client:
+            client = ollama.Client(server.url, timeout=HANG_S)
+            stack.callback(client.close)
+            return client
 
         yield connect
 

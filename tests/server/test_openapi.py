@@ -133,13 +133,14 @@ def test_answers_of_ollamas_door(serve: Serve, encoding: Encoding) -> None:
     script = by_last_words(encoding, {"Weather": CALL, "Hello": HELLO})
     contract = Contract(serve(ScriptedBackend(script)))
     asked = {"role": "user", "content": "Weather?"}
+    requests: list[dict[str, Any]] = [
+        {"messages": [USER], "logprobs": True, "top_logprobs": 2},
+        {"messages": [USER], "think": False, "options": {"num_predict": 9}},
+        {"messages": [asked], "tools": TOOLS},
+        {"messages": []},
+    ]
     for streamed in ({}, {"stream": False}):
-        for fields in (
-            {"messages": [USER], "logprobs": True, "top_logprobs": 2},
-            {"messages": [USER], "think": False, "options": {"num_predict": 9}},
-            {"messages": [asked], "tools": TOOLS},
-            {"messages": []},
-        ):
+        for fields in requests:
             assert contract.ask("POST", "/api/chat", model="m", **fields, **streamed).status == 200
     assert contract.ask("POST", "/api/chat", model="m", messages=[5]).status == 400
     assert contract.ask("POST", "/api/generate", model="m").status == 200
