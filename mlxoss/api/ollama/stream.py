@@ -18,7 +18,6 @@ from mlxoss.api.ollama.answers import OllamaCall, OllamaChat, OllamaMessage
 from mlxoss.api.sse import encode_json
 from mlxoss.api.times import to_rfc3339
 from mlxoss.api.turn_request import TurnOutput, Usage
-from mlxoss.core import JsonObject
 from mlxoss.errors import GenerationFailed
 
 Line = OllamaChat | OllamaError
@@ -88,7 +87,7 @@ class OllamaStream(AnswerStream[Line]):
         """The line that is ``done``."""
         total_s, wait_s = self._times.elapsed_s(), self._times.wait_s()
         first_s = total_s if self._first_s is None else self._first_s
-        last = self._line({})
+        last = self._line()
         last |= {
             "done": True,
             "done_reason": "length" if self._reason == "length" else "stop",
@@ -107,7 +106,7 @@ class OllamaStream(AnswerStream[Line]):
 
     def still_working(self) -> list[Line]:
         """A message without text, as Ollama's clients take any: they read no empty lines."""
-        return [self._line({})]
+        return [self._line()]
 
     def prompt_progress(self, progress: PromptProgressReport) -> list[Line]:
         """Nothing: Ollama has no word for it."""
@@ -129,14 +128,16 @@ class OllamaStream(AnswerStream[Line]):
             yield from self._end_call(is_cut=reason in ("length", "stop"))
         for call in calls:
             self._go_on(call)
-        if text := delta.get("content"):
-            yield self._line(
-                {"content": text}, choice["logprobs"] and choice["logprobs"]["content"]
-            )
-        elif choice["logprobs"] is not None:
-            yield self._line({}, choice["logprobs"]["content"])
+        text, logprobs = delta.get("content"), choice["logprobs"]
+        if text or logprobs is not None:
+            line = self._line(text or "")
+            if logprobs is not None:
+                line["logprobs"] = logprobs["content"]
+            yield line
         if thinking := delta.get("reasoning"):
-            yield self._line({"thinking": thinking})
+            line = self._line()
+            line["message"]["thinking"] = thinking
+            yield line
 
     def _go_on(self, call: CallDelta) -> None:
         function = call["function"]
@@ -152,26 +153,22 @@ class OllamaStream(AnswerStream[Line]):
             return
         call = ended.to_json()
         if call is not None:
-            yield self._line({"tool_calls": [call]})
+            line = self._line()
+            line["message"]["tool_calls"] = [call]
+            yield line
         elif not is_cut:
             raise GenerationFailed(
                 f"The model called '{ended.name}' with what is no JSON object, which Ollama's API "
                 "cannot hold."
             )
 
-    def _line(self, more: JsonObject, logprobs: list[LogprobEntry] | None = None) -> OllamaChat:
-        message: OllamaMessage = {"role": "assistant", "content": ""}
-        message |= more  # type: ignore[typeddict-item]
-        created_at = self._times.begun_at + self._times.elapsed_s()
-        line: OllamaChat = {
+    def _line(self, content: str = "") -> OllamaChat:
+        return {
             "model": self._model,
-            "created_at": to_rfc3339(created_at),
-            "message": message,
+            "created_at": to_rfc3339(self._times.begun_at + self._times.elapsed_s()),
+            "message": {"role": "assistant", "content": content},
             "done": False,
         }
-        if logprobs is not None:
-            line["logprobs"] = logprobs
-        return line
 
 
 class OllamaFold:
