@@ -125,7 +125,7 @@ def _run(command: Sequence[str | Path], path: str | None = None) -> str:
 
 
 CLIENTS = {
-    "node": Client(_npm, ("openai@6", "ai@6", "@ai-sdk/openai@3"), is_light=True),
+    "node": Client(_npm, ("openai@6", "ai@6", "@ai-sdk/openai@3", "ollama@0.6"), is_light=True),
     "python": Client(
         _pip_beside,
         ("openai-agents>=0.4,<1", "langchain-openai>=1,<2", "llm>=0.27,<1"),

@@ -33,19 +33,30 @@ class TurnBody(Protocol):
 BodyT = TypeVar("BodyT", bound=TurnBody)
 
 
+async def _no_other(body: object) -> None:
+    """What answers instead where nothing does."""
+
+
 async def answer_turn(
     http: Request,
     services: Services,
     parse: Callable[[JsonObject], BodyT],
     start: Callable[[TurnContext, BodyT, Caller], Awaitable[TurnAnswer[Any]]],
     find_files: Callable[[JsonObject], Iterable[Attached]] = lambda _: (),
+    *,
+    instead: Callable[[BodyT], Awaitable[HTTPResponse | None]] = _no_other,
 ) -> HTTPResponse | None:
     """Answer a request for a turn: the files that ``find_files`` finds in its JSON are read,
-    ``parse`` validates it, ``start`` begins the turn."""
+    ``parse`` validates it, ``start`` begins the turn.
+
+    ``instead`` answers one that is for something else.
+    """
     with log_request(http, services) as log, services.turns.counted():
         value = await read_json_object(http)
         await read_files(services.turns, find_files(value))
         body = parse(value)
+        if (other := await instead(body)) is not None:
+            return other
         answer = await start(services.turns, body, to_caller(http))
         try:
             if not body.stream:
@@ -70,7 +81,11 @@ async def send_stream(
     """
     stream = answer.stream
     async with EventStream(
-        http, heartbeat_s=services.heartbeat_s, beat=stream.beat, headers=stream.headers
+        http,
+        heartbeat_s=services.heartbeat_s,
+        beat=stream.beat,
+        media=stream.media,
+        headers=stream.headers,
     ) as out:
         batches = answer.batches(log, at_once=at_once, is_told=lambda: out.has_begun)
         await out.send_batches(batches, stream.encode)

@@ -13,7 +13,8 @@ from mlxoss.api.sse import COMMENT, DONE, encode_named
 from mlxoss.errors import InvalidRequest
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import to_error
-from mlxoss.server.routes.responses.items import PAGE, read_page_request, read_query, to_page
+from mlxoss.server.http.query import read_query
+from mlxoss.server.routes.responses.items import PAGE, read_page_request, to_page
 from mlxoss.server.routing import Routes, serves
 
 if TYPE_CHECKING:  # what turns import is slow
