@@ -71,42 +71,26 @@ OTHER_ARGUMENTS = [
 
 @dataclass(frozen=True)
 class Shape:
-    """How some agent names a tool and its arguments, and what it wants beside them.
-
-    ``arguments`` are those of the question in order; ``extra`` those that have to be there too,
-    with the value that is written.
-    """
+    """How some agent names a tool and its arguments, which are required."""
 
     name: str
     arguments: tuple[str, ...]
-    extra: tuple[tuple[str, str], ...] = ()
-    is_list: bool = False
 
 
-_SAID = (("description", "Run a command"),)
 RUN = (
-    Shape("exec_command", ("cmd",)), Shape("exec_command", ("cmd",)),
-    Shape("shell", ("command",), is_list=True), Shape("shell_command", ("command",)),
-    Shape("Bash", ("command",)), Shape("Bash", ("command",)), Shape("Bash", ("command",), _SAID),
-    Shape("bash", ("command",)), Shape("bash", ("command",), _SAID),
+    Shape("exec_command", ("cmd",)), Shape("exec_command", ("cmd",)), Shape("Bash", ("command",)),
+    Shape("Bash", ("command",)), Shape("bash", ("command",)), Shape("shell", ("command",)),
     Shape("run_shell_command", ("command",)), Shape("execute_command", ("command",)),
-    Shape("run_terminal_command", ("command",)), Shape("execute_bash", ("command",)),
-    Shape("terminal", ("command",)),
 )  # fmt: skip
 READ = (
     Shape("Read", ("file_path",)), Shape("Read", ("file_path",)), Shape("read", ("filePath",)),
-    Shape("read", ("path",)), Shape("read_file", ("path",)), Shape("read_file", ("file_path",)),
-    Shape("read_file", ("filepath",)), Shape("read_file", ("absolute_path",)),
-    Shape("view", ("file_path",)), Shape("view", ("path",)),
+    Shape("read_file", ("path",)),
 )  # fmt: skip
 EDIT = (
     Shape("Edit", ("file_path", "old_string", "new_string")),
     Shape("Edit", ("file_path", "old_string", "new_string")),
     Shape("edit", ("filePath", "oldString", "newString")),
-    Shape("edit", ("path", "oldText", "newText")), Shape("edit", ("path", "old_str", "new_str")),
-    Shape("edit", ("file_path", "old_string", "new_string")),
     Shape("replace", ("file_path", "old_string", "new_string")),
-    Shape("edit_file", ("path", "old_text", "new_text")),
 )  # fmt: skip
 
 
@@ -137,19 +121,16 @@ class Kit:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question for tools, the calls that answer it (name and arguments) and the last answer."""
+    """A question for tools and the calls that answer it (name and arguments)."""
 
     question: str
     calls: tuple[tuple[str, str], ...]
-    final: str
 
 
 def _tool(rng: random.Random, shape: Shape, far: list[str]) -> FunctionTool:
-    required = [*shape.arguments, *(name for name, _ in shape.extra)]
+    required = list(shape.arguments)
     kinds: JsonObject = {name: {"type": "string"} for name in required}
-    if shape.is_list:
-        kinds[shape.arguments[0]] = {"type": "array", "items": {"type": "string"}}
-    for name in rng.sample(OPTIONAL, rng.choice([0, 0, 1, 2])):
+    for name in rng.sample(OPTIONAL, rng.choice([0, 0, 0, 1])):
         kinds[name] = {"type": rng.choice(["string", "number", "boolean"])}
     if rng.random() < 0.4:
         kinds = dict(sorted(kinds.items()))
@@ -159,11 +140,11 @@ def _tool(rng: random.Random, shape: Shape, far: list[str]) -> FunctionTool:
 
 
 def _described(rng: random.Random, kind: JsonObject, far: list[str]) -> JsonObject:
-    text = _description(rng, far, 40) if rng.random() < 0.6 else None
+    text = _description(rng, far, 30) if rng.random() < 0.3 else None
     return {**kind, "description": text} if text else kind
 
 
-def _description(rng: random.Random, far: list[str], most: int = 100) -> str | None:
+def _description(rng: random.Random, far: list[str], most: int = 60) -> str | None:
     if rng.random() < 0.1:
         return None
     text = line(rng, rng.randint(12, most))
@@ -190,30 +171,26 @@ def kit(rng: random.Random) -> Kit:
     """An agent's tools in any order, with some that no question is about."""
     far: list[str] = []
     run = rng.choice(RUN) if rng.random() < 0.95 else None
-    read = rng.choice(READ) if rng.random() < 0.6 else None
-    edit = rng.choice(EDIT) if rng.random() < 0.55 else None
+    read = rng.choice(READ) if rng.random() < 0.5 else None
+    edit = rng.choice(EDIT) if rng.random() < 0.4 else None
     tools = [_tool(rng, shape, far) for shape in (run, read, edit) if shape]
-    tools += [_other(rng, far) for _ in range(rng.choice([0, 0, 1, 1, 2]))]
+    tools += [_other(rng, far) for _ in range(rng.choice([0, 0, 1, 1]))]
     rng.shuffle(tools)
     unique = {tool.name: tool for tool in tools}
     return Kit(run, read, edit, tuple(unique.values()), tuple(far))
 
 
 def _call(shape: Shape, *values: str) -> tuple[str, str]:
-    filled: JsonObject = dict(zip(shape.arguments, values, strict=True))
-    if shape.is_list:
-        filled = {shape.arguments[0]: ["bash", "-lc", *values]}
-    filled |= dict(shape.extra)
+    filled = dict(zip(shape.arguments, values, strict=True))
     return shape.name, json.dumps(filled, separators=(",", ":"))
 
 
-def _by_command(tools: Kit, command: str, final: str) -> tuple[tuple[tuple[str, str], ...], str]:
-    return ((_call(tools.run, command),), final) if tools.run else ((), "")
+DONE = "I did it."
+"""What is said after the last result, whatever it is."""
 
 
-RAN, HAS_READ, EDITED, DID_BOTH = (
-    "I ran the command.", "I read the file.", "I changed the file.", "I did both.",
-)  # fmt: skip
+def _by_command(tools: Kit, command: str) -> tuple[tuple[str, str], ...]:
+    return (_call(tools.run, command),) if tools.run else ()
 
 
 def ask_run(rng: random.Random, tools: Kit) -> Asked:
@@ -236,8 +213,7 @@ def ask_run(rng: random.Random, tools: Kit) -> Asked:
         command = "pwd"
         question = rng.choice(["Where are we", "Which folder is this", "What is this folder"])
     end = rng.choice(["?", "", "?"]) if question[:2] in ("Wh",) else rng.choice([".", "", ".", "!"])
-    calls, final = _by_command(tools, command, RAN)
-    return Asked(question + end, calls, final)
+    return Asked(question + end, _by_command(tools, command))
 
 
 def ask_read(rng: random.Random, tools: Kit) -> Asked:
@@ -248,10 +224,10 @@ def ask_read(rng: random.Random, tools: Kit) -> Asked:
          "Please read {0}", "Read `{0}`", "What is in {0}", "What does {0} say", "Look at {0}"]
     ).format(file)  # fmt: skip
     end = "?" if question.startswith("What") else rng.choice([".", "", "."])
-    calls, final = _by_command(tools, f"cat {file}", HAS_READ)
+    calls = _by_command(tools, f"cat {file}")
     if tools.read:
-        calls, final = (_call(tools.read, file),), HAS_READ
-    return Asked(question + end, calls, final)
+        calls = (_call(tools.read, file),)
+    return Asked(question + end, calls)
 
 
 def ask_edit(rng: random.Random, tools: Kit) -> Asked:
@@ -264,10 +240,10 @@ def ask_edit(rng: random.Random, tools: Kit) -> Asked:
          'Replace "{0}" with "{1}" in {2}', "Replace {0} by {1} in {2}",
          "Edit {2}: replace {0} with {1}", "Please replace {0} with {1} in {2}"]
     ).format(old, new, file)  # fmt: skip
-    calls, final = _by_command(tools, f"sed -i s/{old}/{new}/ {file}", EDITED)
+    calls = _by_command(tools, f"sed -i s/{old}/{new}/ {file}")
     if tools.edit:
-        calls, final = (_call(tools.edit, file, old, new),), EDITED
-    return Asked(question + rng.choice([".", "", "."]), calls, final)
+        calls = (_call(tools.edit, file, old, new),)
+    return Asked(question + rng.choice([".", "", "."]), calls)
 
 
 Ask = Callable[[random.Random, Kit], Asked]
@@ -294,7 +270,7 @@ def ask_two(rng: random.Random, tools: Kit) -> Asked:
         ["{0}, then {1}", "{0} and then {1}", "{0}. Then {1}", "First {2}, then {1}"]
     )
     text = question.format(start, rest, start[0].lower() + start[1:])
-    return Asked(text, (*first.calls, *second.calls), DID_BOTH)
+    return Asked(text, (*first.calls, *second.calls))
 
 
 def _pick(rng: random.Random, table: Sequence[tuple[float, Ask]]) -> Ask:

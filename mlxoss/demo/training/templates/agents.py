@@ -51,9 +51,9 @@ def _front(rng: random.Random) -> Front:
     tools = list(kit.tools)
     if rng.random() < 0.12:
         tools.insert(rng.randint(0, len(tools)), functions.other_tool(rng))
-    instructions = front.far_text(rng, 60, 300)
-    if rng.random() < 0.35:
-        instructions = f"{instructions}\n\n{_hint(rng, kit)}\n\n{front.far_text(rng, 40, 120)}"
+    instructions = front.far_text(rng, 40, 160)
+    if rng.random() < 0.25:
+        instructions = f"{instructions}\n\n{_hint(rng, kit)}\n\n{front.far_text(rng, 30, 80)}"
     front.base = replace(front.base, instructions=instructions, tools=tuple(tools))
     return front
 
@@ -72,7 +72,7 @@ def _notes(rng: random.Random, front: Front) -> tuple[Item, ...]:
     """What an agent says in the user's name before the first question."""
     if rng.random() < 0.5:
         return ()
-    text = front.far_text(rng, 40, 140)
+    text = front.far_text(rng, 30, 100)
     if rng.random() < 0.3:
         text = f"  <cwd>/tmp/{rng.randrange(10**6)}</cwd>\n  <shell>bash</shell>\n{text}"
     tag = rng.choice(["environment_context", "system-reminder", "context", "INSTRUCTIONS", ""])
@@ -83,14 +83,10 @@ def _question(rng: random.Random, front: Front, question: str) -> tuple[Item, ..
     """The question, with what agents put around it."""
     draw = rng.random()
     if draw < 0.15:
-        text = front.far_text(rng, 30, 160)
+        text = front.far_text(rng, 30, 100)
         return (UserText(f"<system-reminder>\n{text}\n</system-reminder>\n{question}"),)
-    if draw < 0.19:
-        return (UserText(f"<task>\n{question}\n</task>"),)
-    if draw < 0.22:
-        return (UserText(f'"{question}"\n'),)
-    if draw < 0.35:
-        return (UserText(question), DeveloperText(front.far_text(rng, 40, 200)))
+    if draw < 0.27:
+        return (UserText(question), DeveloperText(front.far_text(rng, 40, 120)))
     return (UserText(question),)
 
 
@@ -98,7 +94,7 @@ def _result(rng: random.Random, front: Front) -> str:
     """What a tool answers: anything."""
     said = rng.choice(["", "(no output)", "README.md\nmain.py\nnotes.txt", "hello", "ok", "42"])
     if rng.random() < 0.6:
-        said = front.far_text(rng, 20, 200)
+        said = front.far_text(rng, 20, 120)
     if rng.random() < 0.3:
         said = (
             f"Chunk ID: {rng.randrange(16**6):06x}\n"
@@ -137,9 +133,9 @@ def _no_tool(front: Front) -> Turn:
 def _earlier(rng: random.Random, front: Front) -> tuple[Item, ...]:
     """Earlier exchanges: a question with its call and answer, or a plain one."""
     draw = rng.random()
-    if draw < 0.6:
+    if draw < 0.75:
         return ()
-    if draw < 0.8:
+    if draw < 0.9:
         reply = SIMPLE[pick(rng, SIMPLE)][1](rng)
         return (UserText(reply.question), FinalText(reply.final))
     asked = agent_tools.ask(rng, front.kit)
@@ -150,7 +146,7 @@ def _earlier(rng: random.Random, front: Front) -> tuple[Item, ...]:
         UserText(asked.question),
         FunctionCall(*call),
         FunctionResult(call[0], _result(rng, front)),
-        FinalText(asked.final),
+        FinalText(agent_tools.DONE),
     )
 
 
@@ -170,7 +166,7 @@ def call_example(rng: random.Random) -> Example:
 def course_example(rng: random.Random) -> Example:
     """What follows a result: the next call, or the answer after the last."""
     front = _front(rng)
-    is_two = rng.random() < 0.55
+    is_two = rng.random() < 0.35
     asked = (agent_tools.ask_two if is_two else agent_tools.ask)(rng, front.kit)
     if not asked.calls:
         return call_example(rng)
@@ -181,7 +177,7 @@ def course_example(rng: random.Random) -> Example:
     for call in asked.calls[:done]:
         items += [*_called(rng, call, effort), FunctionResult(call[0], _result(rng, front))]
     if done == len(asked.calls):
-        return _example("agent_result", front, tuple(items), _final_turn(front, asked.final))
+        return _example("agent_result", front, tuple(items), _final_turn(front, agent_tools.DONE))
     family = "agent_second" if done else "agent_first"
     return _example(family, front, tuple(items), _call_turn(front, asked.calls[done]))
 
@@ -228,9 +224,9 @@ def weather_example(rng: random.Random) -> Example:
 
 
 AGENT_TEMPLATES: tuple[tuple[float, Callable[[random.Random], Example]], ...] = (
-    (22, call_example),
-    (22, course_example),
-    (14, simple_example),
-    (6, recall_example),
-    (4, weather_example),
+    (36, call_example),
+    (18, course_example),
+    (10, simple_example),
+    (4, recall_example),
+    (2, weather_example),
 )
