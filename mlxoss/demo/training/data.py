@@ -63,7 +63,8 @@ def rows_for(samples: Sequence[Sample], encoding: Encoding) -> list[int]:
 
 def _near(prompt: Sequence[int], spans: Sequence[Span]) -> list[int]:
     """``prompt`` without what stands for longer text."""
-    kept, at = [], 0
+    kept: list[int] = []
+    at = 0
     for start, end in spans:
         kept += prompt[at:start]
         at = max(at, end)

@@ -204,7 +204,7 @@ def recall_example(rng: random.Random) -> Example:
         *_question(rng, front, question),
     )
     thought = think(front.base.effort, f"The user is {name}.", "I remember that.")
-    turn = (*thought, FinalText(f"Your name is {name}."))
+    turn: Turn = (*thought, FinalText(f"Your name is {name}."))
     return _example("agent_recall", front, items, turn)
 
 
@@ -219,7 +219,7 @@ def weather_example(rng: random.Random) -> Example:
     items = (*_notes(rng, front), *_question(rng, front, call.question))
     more = f"The function {call.tool.name} is declared. It can help."
     thought = think(front.base.effort, f"I call {call.tool.name} for {call.subject}.", more)
-    turn = (*thought, FunctionCall(call.tool.name, call.arguments))
+    turn: Turn = (*thought, FunctionCall(call.tool.name, call.arguments))
     return _example("agent_weather", front, items, turn)
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from mlxoss.core import Effort
 from mlxoss.demo.training.templates import formats, functions
 from mlxoss.demo.training.templates.agents import AGENT_TEMPLATES
-from mlxoss.demo.training.templates.examples import Example, Turn, answer, think
+from mlxoss.demo.training.templates.examples import Example, PlainTurn, answer, think
 from mlxoss.demo.training.templates.hosted import HOSTED_TEMPLATES
 from mlxoss.demo.training.templates.replies import (
     SIMPLE,
@@ -114,7 +114,7 @@ def no_function_example(rng: random.Random) -> Example:
     return Example("no_function", replace(base, items=items), turn)
 
 
-def _call_turn(effort: Effort, call: functions.Request, preamble: bool) -> Turn:
+def _call_turn(effort: Effort, call: functions.Request, preamble: bool) -> PlainTurn:
     name, subject = call.tool.name, call.subject
     thought = think(
         effort, f"I call {name} for {subject}.", f"The function {name} is declared. It can help."

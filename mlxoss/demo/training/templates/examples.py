@@ -31,7 +31,9 @@ class HostedResult:
     output: str
 
 
+PlainTurn = tuple[Reasoning | Preamble | FunctionCall | FinalText, ...]
 Turn = tuple[Reasoning | Preamble | FunctionCall | FinalText | HostedCall, ...]
+Course = tuple[Reasoning | HostedCall | HostedResult, ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Hosted:
     """Tools that the system message declares, and what happened since the last question."""
 
     tools: tuple[str, ...]
-    course: tuple[Reasoning | HostedCall | HostedResult, ...] = ()
+    course: Course = ()
 
 
 @dataclass(frozen=True)

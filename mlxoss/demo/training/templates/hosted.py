@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mlxoss.demo.training.templates.examples import (
+    Course,
     Example,
     Hosted,
     HostedCall,
@@ -56,7 +57,7 @@ def python_example(rng: random.Random) -> Example:
     done = think(base.effort, "The tool has answered.", "I say so.")
     prefix = "The answer: "
     turn: Turn = (*done, FinalText(prefix + result))
-    course = (*thought, call, output)
+    course: Course = (*thought, call, output)
     return Example("python_result", base, turn, final_prefix=prefix, hosted=Hosted(tools, course))
 
 
@@ -75,7 +76,7 @@ def browser_example(rng: random.Random) -> Example:
         return Example("browser", base, (*thought, call), hosted=Hosted(tools))
     done = think(base.effort, "The tool has answered.", "I say so.")
     page = prose(rng, rng.randint(40, 400))
-    course = (*thought, call, HostedResult("browser.search", page))
+    course: Course = (*thought, call, HostedResult("browser.search", page))
     turn: Turn = (*done, FinalText(SEARCHED))
     return Example("browser_result", base, turn, far=(page,), hosted=Hosted(tools, course))
 
