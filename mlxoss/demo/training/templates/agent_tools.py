@@ -70,7 +70,7 @@ OTHER_ARGUMENTS = [
 
 
 @dataclass(frozen=True)
-class Shape:
+class Signature:
     """How some agent names a tool and its arguments, which are required."""
 
     name: str
@@ -78,19 +78,19 @@ class Shape:
 
 
 RUN = (
-    Shape("exec_command", ("cmd",)), Shape("exec_command", ("cmd",)), Shape("Bash", ("command",)),
-    Shape("Bash", ("command",)), Shape("bash", ("command",)), Shape("shell", ("command",)),
-    Shape("run_shell_command", ("command",)), Shape("execute_command", ("command",)),
+    Signature("exec_command", ("cmd",)), Signature("exec_command", ("cmd",)), Signature("Bash", ("command",)),
+    Signature("Bash", ("command",)), Signature("bash", ("command",)), Signature("shell", ("command",)),
+    Signature("run_shell_command", ("command",)), Signature("execute_command", ("command",)),
 )  # fmt: skip
 READ = (
-    Shape("Read", ("file_path",)), Shape("Read", ("file_path",)), Shape("read", ("filePath",)),
-    Shape("read_file", ("path",)),
+    Signature("Read", ("file_path",)), Signature("Read", ("file_path",)), Signature("read", ("filePath",)),
+    Signature("read_file", ("path",)),
 )  # fmt: skip
 EDIT = (
-    Shape("Edit", ("file_path", "old_string", "new_string")),
-    Shape("Edit", ("file_path", "old_string", "new_string")),
-    Shape("edit", ("filePath", "oldString", "newString")),
-    Shape("replace", ("file_path", "old_string", "new_string")),
+    Signature("Edit", ("file_path", "old_string", "new_string")),
+    Signature("Edit", ("file_path", "old_string", "new_string")),
+    Signature("edit", ("filePath", "oldString", "newString")),
+    Signature("replace", ("file_path", "old_string", "new_string")),
 )  # fmt: skip
 
 
@@ -111,23 +111,23 @@ SPEAKS_OF_TOOLS = (
 class Kit:
     """What one agent declares: a tool to run commands and perhaps one to read and to edit."""
 
-    run: Shape | None
-    read: Shape | None
-    edit: Shape | None
+    run: Signature | None
+    read: Signature | None
+    edit: Signature | None
     tools: tuple[FunctionTool, ...]
     far: tuple[str, ...] = field(default=())
     """Descriptions that may be taken for much longer than they are."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Errand:
     """A question for tools and the calls that answer it (name and arguments)."""
 
     question: str
     calls: tuple[tuple[str, str], ...]
 
 
-def _tool(rng: random.Random, shape: Shape, far: list[str]) -> FunctionTool:
+def _tool(rng: random.Random, shape: Signature, far: list[str]) -> FunctionTool:
     required = list(shape.arguments)
     kinds: JsonObject = {name: {"type": "string"} for name in required}
     for name in rng.sample(OPTIONAL, rng.choice([0, 0, 0, 1])):
@@ -180,7 +180,7 @@ def kit(rng: random.Random) -> Kit:
     return Kit(run, read, edit, tuple(unique.values()), tuple(far))
 
 
-def _call(shape: Shape, *values: str) -> tuple[str, str]:
+def _call(shape: Signature, *values: str) -> tuple[str, str]:
     filled = dict(zip(shape.arguments, values, strict=True))
     return shape.name, json.dumps(filled, separators=(",", ":"))
 
@@ -193,7 +193,7 @@ def _by_command(tools: Kit, command: str) -> tuple[tuple[str, str], ...]:
     return (_call(tools.run, command),) if tools.run else ()
 
 
-def ask_run(rng: random.Random, tools: Kit) -> Asked:
+def ask_run(rng: random.Random, tools: Kit) -> Errand:
     """A question for a command."""
     command = rng.choice(COMMANDS)
     question = rng.choice(
@@ -213,10 +213,10 @@ def ask_run(rng: random.Random, tools: Kit) -> Asked:
         command = "pwd"
         question = rng.choice(["Where are we", "Which folder is this", "What is this folder"])
     end = rng.choice(["?", "", "?"]) if question[:2] in ("Wh",) else rng.choice([".", "", ".", "!"])
-    return Asked(question + end, _by_command(tools, command))
+    return Errand(question + end, _by_command(tools, command))
 
 
-def ask_read(rng: random.Random, tools: Kit) -> Asked:
+def ask_read(rng: random.Random, tools: Kit) -> Errand:
     """A question for a file."""
     file = rng.choice(FILES)
     question = rng.choice(
@@ -227,10 +227,10 @@ def ask_read(rng: random.Random, tools: Kit) -> Asked:
     calls = _by_command(tools, f"cat {file}")
     if tools.read:
         calls = (_call(tools.read, file),)
-    return Asked(question + end, calls)
+    return Errand(question + end, calls)
 
 
-def ask_edit(rng: random.Random, tools: Kit) -> Asked:
+def ask_edit(rng: random.Random, tools: Kit) -> Errand:
     """A question for another word in a file."""
     file = rng.choice(FILES)
     old, new = rng.sample(ECHO_WORDS, 2)
@@ -243,10 +243,10 @@ def ask_edit(rng: random.Random, tools: Kit) -> Asked:
     calls = _by_command(tools, f"sed -i s/{old}/{new}/ {file}")
     if tools.edit:
         calls = (_call(tools.edit, file, old, new),)
-    return Asked(question + rng.choice([".", "", "."]), calls)
+    return Errand(question + rng.choice([".", "", "."]), calls)
 
 
-Ask = Callable[[random.Random, Kit], Asked]
+Ask = Callable[[random.Random, Kit], Errand]
 ASK: tuple[tuple[float, Ask], ...] = (
     (5, ask_run),
     (3, ask_read),
@@ -254,12 +254,12 @@ ASK: tuple[tuple[float, Ask], ...] = (
 )
 
 
-def ask(rng: random.Random, tools: Kit) -> Asked:
+def ask(rng: random.Random, tools: Kit) -> Errand:
     """A question for one of the tools; without calls if the kit has none for it."""
     return _pick(rng, ASK)(rng, tools)
 
 
-def ask_two(rng: random.Random, tools: Kit) -> Asked:
+def ask_two(rng: random.Random, tools: Kit) -> Errand:
     """A question for two calls, one after the other."""
     first, second = (_pick(rng, ASK[:2])(rng, tools) for _ in range(2))
     if not (first.calls and second.calls):
@@ -270,7 +270,7 @@ def ask_two(rng: random.Random, tools: Kit) -> Asked:
         ["{0}, then {1}", "{0} and then {1}", "{0}. Then {1}", "First {2}, then {1}"]
     )
     text = question.format(start, rest, start[0].lower() + start[1:])
-    return Asked(text, (*first.calls, *second.calls))
+    return Errand(text, (*first.calls, *second.calls))
 
 
 def _pick(rng: random.Random, table: Sequence[tuple[float, Ask]]) -> Ask:
