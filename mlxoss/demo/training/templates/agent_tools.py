@@ -78,32 +78,55 @@ class Signature:
 
 
 RUN = (
-    Signature("exec_command", ("cmd",)), Signature("exec_command", ("cmd",)), Signature("Bash", ("command",)),
-    Signature("Bash", ("command",)), Signature("bash", ("command",)), Signature("shell", ("command",)),
-    Signature("run_shell_command", ("command",)), Signature("execute_command", ("command",)),
-)  # fmt: skip
+    Signature("exec_command", ("cmd",)),
+    Signature("exec_command", ("cmd",)),
+    Signature("Bash", ("command",)),
+    Signature("Bash", ("command",)),
+    Signature("bash", ("command",)),
+    Signature("shell", ("command",)),
+    Signature("run_shell_command", ("command",)),
+    Signature("execute_command", ("command",)),
+)
 READ = (
-    Signature("Read", ("file_path",)), Signature("Read", ("file_path",)), Signature("read", ("filePath",)),
+    Signature("Read", ("file_path",)),
+    Signature("Read", ("file_path",)),
+    Signature("read", ("filePath",)),
     Signature("read_file", ("path",)),
-)  # fmt: skip
+)
 EDIT = (
     Signature("Edit", ("file_path", "old_string", "new_string")),
     Signature("Edit", ("file_path", "old_string", "new_string")),
     Signature("edit", ("filePath", "oldString", "newString")),
     Signature("replace", ("file_path", "old_string", "new_string")),
-)  # fmt: skip
+)
 
 
 SPEAKS_OF_TOOLS = (
-    "Runs a command in a shell", "Execute a command and return its output", "Run commands with {0}",
-    "Reads a file from the disk", "Read a file and return its contents", "Use {0} to read files",
-    "Edit a file by replacing text", "Replaces one string with another in a file", "Lists files",
-    "Use {0} instead of running cat, ls or sed", "Do not run git commit or git push",
-    "List the files in a directory, e.g. `ls -la`", "Always read a file before you edit it",
-    "The command to run", "The path of the file to read", "The text to replace", "The new text",
-    "Search the web", "Call {0} once", "Say hello to the user first", "e.g. run `git status`",
-    "The user's name is unknown", "Answer in JSON", "What the function returns",
-)  # fmt: skip
+    "Runs a command in a shell",
+    "Execute a command and return its output",
+    "Run commands with {0}",
+    "Reads a file from the disk",
+    "Read a file and return its contents",
+    "Use {0} to read files",
+    "Edit a file by replacing text",
+    "Replaces one string with another in a file",
+    "Lists files",
+    "Use {0} instead of running cat, ls or sed",
+    "Do not run git commit or git push",
+    "List the files in a directory, e.g. `ls -la`",
+    "Always read a file before you edit it",
+    "The command to run",
+    "The path of the file to read",
+    "The text to replace",
+    "The new text",
+    "Search the web",
+    "Call {0} once",
+    "Say hello to the user first",
+    "e.g. run `git status`",
+    "The user's name is unknown",
+    "Answer in JSON",
+    "What the function returns",
+)
 """Sentences like those of real tools and instructions: none of them asks for anything."""
 
 
