@@ -22,7 +22,7 @@ from mlxoss.demo.about import DEMO_NAME
 from mlxoss.errors import ModelError
 from mlxoss.files import locked
 
-_LAYOUT = 1
+_LAYOUT = 2
 """Raise it when the same weights shall expand to other files."""
 
 _GROUP_SIZE = 64

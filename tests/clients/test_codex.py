@@ -91,7 +91,8 @@ def test_a_context_that_is_too_short_ends_the_turn_at_once(
 
 
 def test_turns_with_the_demo_model(codex: Path, demo: Demo, tmp_path: Path) -> None:
-    """By ``mlxoss codex --write`` and a key, with a prompt short enough for this model."""
+    """By ``mlxoss codex --write`` and a key, with a prompt that is short: its own takes long on a
+    CPU."""
     folder = tmp_path / "codex"
     demo.mlxoss("codex", "--write", CODEX_HOME=str(folder))
     (tmp_path / "short.md").write_text("Be short.")

@@ -9,25 +9,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlxoss.demo.training.conversations import sample
-from mlxoss.demo.training.render import example_ids
-from mlxoss.demo.training.words import OTHER_WORDS
+from mlxoss.demo.training.render import Span, example_ids, far_spans
+from mlxoss.demo.training.stretch import stretch
+from mlxoss.demo.training.templates.conversations import sample
+from mlxoss.demo.training.templates.words import OTHER_WORDS
 from mlxoss.harmony.encoding import VOCAB_SIZE, Encoding, load_encoding
 
-LENGTHS = (128, 176, 224, 304)
+LENGTHS = (176, 304, 448)
 """Samples are padded to the shortest of these that holds them; longer ones are left out."""
 
-Sample = tuple[str, list[int], list[int]]
+Sample = tuple[str, list[int], list[int], list[Span]]
+"""Family, prompt ids, turn ids, and where the prompt stands for a longer one."""
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Tokens, goal, positions and counts of some samples."""
+
+_Row = tuple[np.ndarray, int, list[Span]]
 
 
 def make_samples(seed: int, count: int) -> list[Sample]:
-    """``count`` samples: family, prompt ids, turn ids. Equal seeds give equal samples."""
+    """``count`` samples. Equal seeds give equal samples."""
     encoding, rng = load_encoding(), random.Random(seed)
     out = []
     for _ in range(count):
         example = sample(rng)
         prompt, turn = example_ids(encoding, example)
-        out.append((example.family, prompt, turn))
+        out.append((example.family, prompt, turn, far_spans(encoding, example.far, prompt)))
     return out
 
 
@@ -43,9 +50,9 @@ def rows_for(samples: Sequence[Sample], encoding: Encoding) -> list[int]:
     """Ids that get a row: all that turns hold, and what templates put into prompts."""
     counts: dict[int, int] = {}
     written: set[int] = set()
-    for _, prompt, turn in samples:
+    for _, prompt, turn, spans in samples:
         written.update(turn)
-        for token in set(prompt):
+        for token in set(_near(prompt, spans)):
             counts[token] = counts.get(token, 0) + 1
     other = {i for word in OTHER_WORDS for i in encoding.encode_text(f" {word}")}
     other |= {i for word in OTHER_WORDS for i in encoding.encode_text(word)}
@@ -54,17 +61,41 @@ def rows_for(samples: Sequence[Sample], encoding: Encoding) -> list[int]:
     return sorted(written | (common - other))
 
 
+def _near(prompt: Sequence[int], spans: Sequence[Span]) -> list[int]:
+    """``prompt`` without what stands for longer text."""
+    kept: list[int] = []
+    at = 0
+    for start, end in spans:
+        kept += prompt[at:start]
+        at = max(at, end)
+    return [*kept, *prompt[at:]]
+
+
 @dataclass(frozen=True)
 class Bucket:
     """Samples of one length, and how much the *next* token counts at each place.
 
-    ``tokens`` are rows of embedding, shape ``(samples, length + 1)``; ``goal`` has
-    shape ``(samples, length)``. A batch takes ``take`` samples, or a share if 0.
+    ``tokens`` are rows of embedding, shape ``(samples, length + 1)``; ``goal``, ``positions`` and
+    ``counts`` (`mlxoss.demo.training.stretch`) have shape ``(samples, length)``. A batch takes
+    ``take`` samples, or a share if 0.
     """
 
     tokens: np.ndarray
     goal: np.ndarray
+    positions: np.ndarray
+    counts: np.ndarray
     take: int = 0
+
+    def rows(self, chosen: np.ndarray) -> Rows:
+        """Some of the samples, as they are trained on."""
+        tokens = self.tokens[chosen].astype(np.int32)
+        return tokens, self.goal[chosen], self.positions[chosen], self.counts[chosen]
+
+
+def as_they_are(tokens: np.ndarray, goal: np.ndarray, take: int) -> Bucket:
+    """A bucket of samples that stand for nothing longer."""
+    positions = np.broadcast_to(np.arange(goal.shape[1], dtype=np.int32), goal.shape)
+    return Bucket(tokens, goal, positions, np.zeros_like(goal), take)
 
 
 def row_table(rows: Sequence[int]) -> np.ndarray:
@@ -77,29 +108,33 @@ def row_table(rows: Sequence[int]) -> np.ndarray:
 def buckets(samples: Sequence[Sample], rows: Sequence[int]) -> list[Bucket]:
     """The samples sorted into one bucket a length."""
     table = row_table(rows)
-    sorted_out: list[list[tuple[np.ndarray, int, int]]] = [[] for _ in LENGTHS]
-    for _, prompt, turn in samples:
+    sorted_out: list[list[_Row]] = [[] for _ in LENGTHS]
+    for _, prompt, turn, spans in samples:
         ids = table[np.asarray(prompt + turn)]
         for place, length in zip(sorted_out, LENGTHS, strict=True):
             if len(ids) <= length + 1:
-                place.append((ids, len(prompt), len(ids)))
+                place.append((ids, len(prompt), spans))
                 break
     return [_bucket(part, length) for part, length in zip(sorted_out, LENGTHS, strict=True)]
 
 
-def _bucket(part: Sequence[tuple[np.ndarray, int, int]], length: int) -> Bucket:
+def _bucket(part: Sequence[_Row], length: int) -> Bucket:
+    rng = random.Random(length)
     tokens = np.zeros((len(part), length + 1), np.int16)
-    goal = np.zeros((len(part), length), np.float32)
-    for i, (ids, start, end) in enumerate(part):
+    goal, counts = (np.zeros((len(part), length), np.float32) for _ in range(2))
+    positions = np.zeros((len(part), length), np.int32)
+    for i, (ids, start, spans) in enumerate(part):
+        end = len(ids)
         tokens[i, :end] = ids
         goal[i, start - 1 : end - 1] = 1.0
-    return Bucket(tokens, goal)
+        positions[i], counts[i] = stretch(rng, length, spans)
+    return Bucket(tokens, goal, positions, counts)
 
 
 def batches(
     parts: Sequence[Bucket], rows_per_step: int, seed: int, multiple: int
-) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-    """For ever, one pair (tokens, goal) a bucket; each bucket keeps its share of the rows.
+) -> Iterator[list[Rows]]:
+    """For ever, some rows of each bucket; each bucket keeps its share of the rows.
 
     Its number of rows is a multiple of ``multiple``.
     """
@@ -114,5 +149,5 @@ def batches(
             if len(orders[i]) < take:
                 orders[i] = rng.permutation(len(part.tokens))
             chosen, orders[i] = orders[i][:take], orders[i][take:]
-            out.append((part.tokens[chosen].astype(np.int32), part.goal[chosen]))
+            out.append(part.rows(chosen))
         yield out

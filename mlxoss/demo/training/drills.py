@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mlxoss.demo.training.data import Bucket, row_table
-from mlxoss.demo.training.words import CITIES, ECHO_WORDS, NAMES, NUMBER_LIMIT
+from mlxoss.demo.training.data import Bucket, as_they_are, row_table
+from mlxoss.demo.training.templates.words import CITIES, ECHO_WORDS, NAMES, NUMBER_LIMIT
 from mlxoss.harmony.encoding import MESSAGE, RETURN, Encoding
 
 LENGTH = 96
@@ -91,4 +91,4 @@ def make_drills(rows: Sequence[int], encoding: Encoding, seed: int, take: int) -
     made = [_row(rng, encoding, rows, make) for make in makers]
     tokens = table[np.asarray([ids for ids, _ in made])]
     goal = np.asarray([counts for _, counts in made], np.float32)
-    return Bucket(tokens, goal * (tokens[:, 1:] > 0), take)
+    return as_they_are(tokens, goal * (tokens[:, 1:] > 0), take)

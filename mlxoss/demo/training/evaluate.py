@@ -17,12 +17,13 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models import gpt_oss
 
-from mlxoss.demo.training.conversations import Example, sample
 from mlxoss.demo.training.data import row_table
 from mlxoss.demo.training.export import model_config
 from mlxoss.demo.training.network import rope_frequencies
 from mlxoss.demo.training.render import example_ids
 from mlxoss.demo.training.shape import Shape
+from mlxoss.demo.training.templates.conversations import sample
+from mlxoss.demo.training.templates.examples import Example
 from mlxoss.harmony.encoding import STOP_IDS, VOCAB_SIZE, Encoding, load_encoding
 
 logger = logging.getLogger(__name__)

@@ -86,10 +86,11 @@ def _rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
 
 
 def _attention(
-    params: Params, prefix: str, shape: Shape, x: jax.Array, bias: jax.Array
+    params: Params, prefix: str, shape: Shape, x: jax.Array, where: tuple[jax.Array, jax.Array]
 ) -> jax.Array:
     """Attention as plain batched matrix products, which XLA runs fastest on a CPU."""
     rows, length, _ = x.shape
+    positions, bias = where
     groups = shape.num_attention_heads // shape.num_key_value_heads
     dim = shape.head_dim
     names = ("q_proj", "k_proj", "v_proj")
@@ -99,7 +100,7 @@ def _attention(
     at = shape.num_attention_heads
     q, k, v = jnp.split(heads, [at, at + shape.num_key_value_heads], axis=1)
     frequencies, factor = rope_frequencies(shape)
-    angles = jnp.arange(length)[:, None] * frequencies[None, :]
+    angles = positions[:, None, :, None] * frequencies
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     q = _rotate(q, cos, sin) * (factor * factor * dim**-0.5)
     q = q.reshape(rows, -1, groups * length, dim)
@@ -134,19 +135,24 @@ def _experts(params: Params, prefix: str, shape: Shape, x: jax.Array) -> jax.Arr
     return out + share @ params[f"{prefix}experts.down_proj.bias"]
 
 
-def hidden_states(params: Params, shape: Shape, tokens: jax.Array) -> jax.Array:
-    """Normed outputs of the last layer, shape ``(rows, length, hidden)``, for rows of tokens."""
+def hidden_states(
+    params: Params, shape: Shape, tokens: jax.Array, positions: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """Normed outputs of the last layer, shape ``(rows, length, hidden)``, for rows of tokens.
+
+    In full attention a token counts ``exp(counts)`` times.
+    """
     eps = shape.rms_norm_eps
-    position = jnp.arange(tokens.shape[1])
-    distance = position[:, None] - position[None, :]
-    full = jnp.where(distance >= 0, 0.0, -1e9)
-    sliding = jnp.where(distance < shape.sliding_window, full, -1e9)
+    distance = (positions[:, :, None] - positions[:, None, :])[:, None]
+    full = jnp.where(distance >= 0, counts[:, None, None, :], -1e9)
+    near = (distance >= 0) & (distance < shape.sliding_window)
+    sliding = jnp.where(near, 0.0, -1e9)
     x = params["model.embed_tokens.weight"][tokens]
     for i, kind in enumerate(shape.layer_types):
         layer = f"model.layers.{i}."
         bias = full if kind == "full_attention" else sliding
         normed = _rms_norm(x, params[f"{layer}input_layernorm.weight"], eps)
-        x = x + _attention(params, f"{layer}self_attn.", shape, normed, bias)
+        x = x + _attention(params, f"{layer}self_attn.", shape, normed, (positions, bias))
         normed = _rms_norm(x, params[f"{layer}post_attention_layernorm.weight"], eps)
         x = x + _experts(params, f"{layer}mlp.", shape, normed)
     return _rms_norm(x, params["model.norm.weight"], eps)

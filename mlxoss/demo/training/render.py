@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from mlxoss.demo.training.conversations import Example, Turn
+from openai_harmony import Message, ReasoningEffort, Role, SystemContent
+
+from mlxoss.demo.training.templates.examples import Example, Hosted, HostedCall, HostedResult, Turn
 from mlxoss.harmony.conversation import (
+    Conversation,
     FinalText,
     FunctionCall,
     FunctionResult,
@@ -26,6 +30,12 @@ from mlxoss.harmony.encoding import (
 )
 from mlxoss.harmony.prompt import render_prompt
 
+Span = tuple[int, int]
+"""The first place of a part of the prompt, and the one after its last."""
+
+_LEAST_SPAN = 4
+"""Shorter texts are taken as they are."""
+
 
 def _body(encoding: Encoding, channel: str, text: str, prefix: str = "") -> list[int]:
     rest = text.removeprefix(prefix)
@@ -33,7 +43,7 @@ def _body(encoding: Encoding, channel: str, text: str, prefix: str = "") -> list
     return [*header, *encoding.encode_text(prefix), *encoding.encode_text(rest)]
 
 
-def _written(encoding: Encoding, item: Item, final_prefix: str) -> list[int]:
+def _written(encoding: Encoding, item: Item | HostedCall, final_prefix: str) -> list[int]:
     match item:
         case Reasoning(text):
             return [*_body(encoding, "analysis", text), END]
@@ -45,6 +55,9 @@ def _written(encoding: Encoding, item: Item, final_prefix: str) -> list[int]:
             header = encoding.encode_text(f"commentary to=functions.{name} ")
             kind = [CONSTRAIN, *encoding.encode_text("json"), MESSAGE]
             return [CHANNEL, *header, *kind, *encoding.encode_text(arguments), CALL]
+        case HostedCall(recipient, text):
+            header = encoding.encode_text(f"analysis to={recipient} code")
+            return [CHANNEL, *header, MESSAGE, *encoding.encode_text(text), CALL]
         case _:
             raise TypeError(f"the model does not write {item!r}")
 
@@ -74,9 +87,45 @@ def _result_ids(encoding: Encoding, result: FunctionResult) -> list[int]:
     return [*head, *body, END, START, *encoding.encode_text("assistant")]
 
 
+def _system_ids(
+    encoding: Encoding, conversation: Conversation, tools: tuple[str, ...]
+) -> list[int]:
+    content = (
+        SystemContent.new()
+        .with_conversation_start_date(conversation.date.isoformat())
+        .with_reasoning_effort(ReasoningEffort[conversation.effort.name])
+    )
+    if "browser" in tools:
+        content = content.with_browser_tool()
+    if "python" in tools:
+        content = content.with_python_tool()
+    message = Message.from_role_and_content(Role.SYSTEM, content)
+    return encoding.render_message(message, bool(conversation.functions))
+
+
+def _hosted_ids(encoding: Encoding, conversation: Conversation, hosted: Hosted) -> list[int]:
+    """The prompt with the tools in its system message, and what they have answered."""
+    prompt = render_prompt(encoding, conversation)
+    plain = _system_ids(encoding, conversation, ())
+    if prompt[: len(plain)] != plain:
+        raise ValueError("the prompt does not begin with the system message")
+    ids = [*_system_ids(encoding, conversation, hosted.tools), *prompt[len(plain) :]]
+    again = [START, *encoding.encode_text("assistant")]
+    for item in hosted.course:
+        if isinstance(item, HostedResult):
+            head = [START, *encoding.encode_text(f"{item.name} to=assistant")]
+            ids += [*head, *_body(encoding, "analysis", item.output), END, *again]
+        else:
+            ids += _written(encoding, item, "")
+            ids += again if isinstance(item, Reasoning) else []
+    return ids
+
+
 def prompt_ids(encoding: Encoding, example: Example) -> list[int]:
     """The prompt as the server renders it, with the last call as written if ``verbatim``."""
     conversation = example.conversation
+    if example.hosted:
+        return _hosted_ids(encoding, conversation, example.hosted)
     if not example.verbatim:
         return render_prompt(encoding, conversation)
     before, turn, result = _split(conversation.items)
@@ -88,3 +137,20 @@ def example_ids(encoding: Encoding, example: Example) -> tuple[list[int], list[i
     """Prompt and turn of ``example``."""
     turn = turn_ids(encoding, example.turn, example.final_prefix)
     return prompt_ids(encoding, example), turn
+
+
+def far_spans(encoding: Encoding, far: Sequence[str], prompt: Sequence[int]) -> list[Span]:
+    """Where the texts of ``far`` lie in ``prompt``, without their ends, which may be other ids."""
+    spans = []
+    joined = _as_text(prompt)
+    for text in far:
+        inner = _as_text(encoding.encode_text(text)[2:-2])
+        at = joined.find(inner) if len(inner) > _LEAST_SPAN else -1
+        if at >= 0:
+            spans.append((at, at + len(inner)))
+    return sorted(set(spans))
+
+
+def _as_text(ids: Sequence[int]) -> str:
+    """One character an id, to search in; none of them is a surrogate."""
+    return "".join(chr(token + 0xE000) for token in ids)

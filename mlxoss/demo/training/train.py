@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mlxoss.demo.training.network import Params
 from mlxoss.demo.training.shape import Shape
 from mlxoss.harmony.encoding import VOCAB_SIZE, load_encoding
 
-Parts = list[tuple[jax.Array, jax.Array]]
+Parts = list[tuple[jax.Array, jax.Array, jax.Array, jax.Array]]
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ def loss_sum(
     """
     total, count = jnp.zeros(()), jnp.zeros(())
     head = params["lm_head.weight"][1:]
-    for tokens, goal in parts:
-        hidden = network.hidden_states(params, shape, tokens[:, :-1])
+    for tokens, goal, positions, counts in parts:
+        hidden = network.hidden_states(params, shape, tokens[:, :-1], positions, counts)
         most = goal.size if goal.shape[1] <= drills.LENGTH else goal.size // 2
+        most = goal.size // 5 if goal.shape[1] > 400 else most
         where = jnp.nonzero(goal.reshape(-1), size=most, fill_value=0)[0]
         weight = goal.reshape(-1)[where] * (jnp.arange(most) < (goal > 0).sum())
         logits = hidden.reshape(-1, hidden.shape[-1])[where] @ head.T
@@ -83,17 +85,23 @@ def make_step(shape: Shape, zero_rows: float, mesh: jax.sharding.Mesh) -> Any:
     return jax.jit(mapped, donate_argnums=(0, 1))
 
 
-def pair_rows(params: Params, rows: list[int]) -> Params:
-    """Start " word" near "word", and the head near the embedding: copying is learnt sooner."""
-    encoding = load_encoding()
-    place = {token: i + 1 for i, token in enumerate(rows)}
-    embed = np.array(params["model.embed_tokens.weight"])
+def _spaced(place: Mapping[int, int]) -> dict[int, int]:
+    """Rows of words with a space before them, and the row of the same word without."""
+    encoding, found = load_encoding(), {}
     for token, row in place.items():
         text = encoding.token_bytes(token).decode("utf-8", "replace")
         if text.startswith(" ") and len(text) > 1:
             first = encoding.encode_text(text[1:])[0]
             if first in place:
-                embed[row] = 0.8 * embed[place[first]] + 0.6 * embed[row]
+                found[row] = place[first]
+    return found
+
+
+def pair_rows(params: Params, rows: list[int]) -> Params:
+    """Start " word" near "word", and the head near the embedding: copying is learnt sooner."""
+    embed = np.array(params["model.embed_tokens.weight"])
+    for row, near in _spaced({token: i + 1 for i, token in enumerate(rows)}).items():
+        embed[row] = 0.8 * embed[near] + 0.6 * embed[row]
     head = np.array(params["lm_head.weight"]) + 0.2 * embed
     head[0] = 0.0
     changed = {"model.embed_tokens.weight": embed, "lm_head.weight": head}
@@ -110,21 +118,42 @@ def load_pool(path: Path, seed: int, count: int) -> list[data.Sample]:
     if not path.exists():
         path.write_text(json.dumps(data.make_pool(seed, count, workers=2)))
     kept: list[list[Any]] = json.loads(path.read_text())
-    return [(family, prompt, turn) for family, prompt, turn in kept]
+    return [(family, prompt, turn, spans) for family, prompt, turn, spans in kept]
 
 
-def load(path: Path, rows: list[int]) -> Params:
-    """Parameters of an earlier run; ids that it did not have start at zero."""
+def earlier_rows(path: Path) -> list[int]:
+    """The ids that had rows in an earlier run."""
     with np.load(path) as archive:
-        arrays = dict(archive)
-    old = {int(token): i + 1 for i, token in enumerate(arrays.pop("rows"))}
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        taken = np.zeros((len(rows) + 1, arrays[name].shape[1]), np.float32)
-        taken[0] = arrays[name][0]
-        for i, token in enumerate(rows):
-            if token in old:
-                taken[i + 1] = arrays[name][old[token]]
-        arrays[name] = taken
+        return [int(token) for token in archive["rows"]]
+
+
+def load(path: Path, rows: list[int], seed: int) -> Params:
+    """Parameters of an earlier run, which may be the shipped file.
+
+    Ids that it did not have start near the word that they are with a space before it, else
+    anywhere; their rows of the head follow from those of the embedding as the others' do.
+    """
+    with np.load(path) as archive:
+        arrays = {name: value.astype(np.float32) for name, value in archive.items()}
+    had = {int(token): i + 1 for i, token in enumerate(arrays.pop("rows"))}
+    embed, head = arrays["model.embed_tokens.weight"], arrays["lm_head.weight"]
+    follows = np.linalg.lstsq(embed[1:], head[1:], rcond=None)[0]
+    place = {token: i + 1 for i, token in enumerate(rows)}
+    rng = np.random.default_rng(seed)
+    wide = rng.normal(0.0, embed[1:].std(), (len(rows) + 1, embed.shape[1])).astype(np.float32)
+    wide[0] = embed[0]
+    for token, row in place.items():
+        if token in had:
+            wide[row] = embed[had[token]]
+    for row, near in _spaced(place).items():
+        if rows[row - 1] not in had:
+            wide[row] = 0.8 * wide[near] + 0.6 * wide[row]
+    long = wide @ follows
+    long[0] = 0.0
+    for token, row in place.items():
+        if token in had:
+            long[row] = head[had[token]]
+    arrays |= {"model.embed_tokens.weight": wide, "lm_head.weight": long}
     return {name: jnp.asarray(value) for name, value in arrays.items()}
 
 
@@ -141,11 +170,13 @@ def run(options: argparse.Namespace) -> None:
     samples = load_pool(options.out / "pool.json", options.seed, options.samples)
     encoding = load_encoding()
     rows = data.rows_for(samples, encoding)
+    if options.start:
+        rows = sorted({*rows, *earlier_rows(options.start)})
     exercises = drills.make_drills(rows, encoding, options.seed, options.drills)
     parts = [*data.buckets(samples, rows), exercises]
     logger.info("%d samples, %d rows, %s", len(samples), len(rows), [len(p.tokens) for p in parts])
     if options.start:
-        params = load(options.start, rows)
+        params = load(options.start, rows, options.seed)
     else:
         params = pair_rows(network.init_params(shape, len(rows) + 1, options.seed), rows)
         params = circuit.place_copying(params, shape, options.seed)
@@ -157,7 +188,7 @@ def run(options: argparse.Namespace) -> None:
     for step in range(1, options.steps + 1):
         share = rate(step, options.steps)
         rates = (jnp.float32(options.muon_rate * share), jnp.float32(options.adam_rate * share))
-        batch = [(jnp.asarray(tokens), jnp.asarray(goal)) for tokens, goal in next(feed)]
+        batch = [tuple(map(jnp.asarray, rows)) for rows in next(feed)]
         params, state, value = advance(params, state, batch, jnp.float32(step), rates)
         recent.append(float(value))
         if step % 20 == 0:

@@ -59,3 +59,13 @@ OTHER_WORDS = _words(
 )
 
 NUMBER_LIMIT = 20
+
+FILES = _words(
+    "README.md main.py notes.txt hello.py app.py index.html package.json config.json test.py "
+    "Makefile"
+)
+
+COMMANDS = [
+    *_words("ls pwd date whoami make"),
+    "ls -la", "git status", "git log", "git diff", "npm test", "python main.py", "echo hello",
+]  # fmt: skip

@@ -7,17 +7,25 @@ generator passed in.
 
 from __future__ import annotations
 
-import datetime
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mlxoss.core import Effort
-from mlxoss.demo.training import formats, functions
-from mlxoss.demo.training.replies import SIMPLE, Reply, noise, pick, reply_name, reply_no_function
+from mlxoss.demo.training.templates import formats, functions
+from mlxoss.demo.training.templates.agents import AGENT_TEMPLATES
+from mlxoss.demo.training.templates.examples import Example, PlainTurn, answer, think
+from mlxoss.demo.training.templates.hosted import HOSTED_TEMPLATES
+from mlxoss.demo.training.templates.replies import (
+    SIMPLE,
+    noise,
+    pick,
+    reply_name,
+    reply_no_function,
+)
+from mlxoss.demo.training.templates.settings import setting
 from mlxoss.harmony.conversation import (
-    Conversation,
     DeveloperText,
     FinalText,
     FunctionCall,
@@ -29,53 +37,8 @@ from mlxoss.harmony.conversation import (
     UserText,
 )
 
-Turn = tuple[Reasoning | Preamble | FunctionCall | FinalText, ...]
-
 UNKNOWN_PLACE = "I am only a smoke-test model and do not know that name."
 UNKNOWN_RESULT = "The function answered, but a smoke-test model does not know its words."
-
-
-@dataclass(frozen=True)
-class Example:
-    """A prompt and the turn to write. ``verbatim`` marks a history of exact ids.
-
-    ``final_prefix`` is how much of the final text is tokenised on its own, so
-    that what follows has the same ids as where it is copied from.
-    """
-
-    family: str
-    conversation: Conversation
-    turn: Turn
-    verbatim: bool = False
-    final_prefix: str = ""
-
-
-def think(effort: Effort, thought: str, more: str) -> tuple[Reasoning, ...]:
-    """No analysis at low effort, one sentence at medium, several at high."""
-    if effort is Effort.LOW:
-        return ()
-    return (Reasoning(thought if effort is Effort.MEDIUM else f"{thought} {more}"),)
-
-
-def _answer(effort: Effort, reply: Reply) -> Turn:
-    return (*think(effort, reply.thought, reply.more), FinalText(reply.final))
-
-
-def setting(rng: random.Random) -> Conversation:
-    """An empty conversation: date, effort and often instructions."""
-    day = datetime.date(2024, 1, 1) + datetime.timedelta(days=rng.randrange(2190))
-    instructions = None
-    if rng.random() < 0.45:
-        instructions = rng.choice(
-            [
-                "You are a helpful assistant.", "Answer briefly.", "Be concise.", "Be polite.",
-                "You are a helpful assistant. Use the functions.", "You answer in JSON.",
-                "", "", "",
-            ]
-        )  # fmt: skip
-        instructions = instructions or noise(rng, rng.randint(2, 20)) + "."
-    effort = rng.choices(list(Effort), [3, 4, 3])[0]
-    return Conversation((), day, instructions=instructions, effort=effort)
 
 
 def history(rng: random.Random, turns: int, without: str = "") -> tuple[Item, ...]:
@@ -119,7 +82,7 @@ def simple_example(rng: random.Random) -> Example:
     if earlier and rng.random() < 0.15:
         earlier = (*earlier, DeveloperText(noise(rng, rng.randint(2, 8))))
     items = (*earlier, UserText(reply.question))
-    turn = _answer(base.effort, reply)
+    turn = answer(base.effort, reply)
     return Example(family, replace(base, items=items), turn)
 
 
@@ -146,12 +109,12 @@ def no_function_example(rng: random.Random) -> Example:
     base, reply = setting(rng), reply_no_function(rng)
     if rng.random() < 0.4:
         base = replace(base, tools=(functions.other_tool(rng),))
-    turn = _answer(base.effort, reply)
+    turn = answer(base.effort, reply)
     items = (*_earlier(rng), UserText(reply.question))
     return Example("no_function", replace(base, items=items), turn)
 
 
-def _call_turn(effort: Effort, call: functions.Request, preamble: bool) -> Turn:
+def _call_turn(effort: Effort, call: functions.Request, preamble: bool) -> PlainTurn:
     name, subject = call.tool.name, call.subject
     thought = think(
         effort, f"I call {name} for {subject}.", f"The function {name} is declared. It can help."
@@ -239,6 +202,8 @@ TEMPLATES: tuple[tuple[float, Callable[[random.Random], Example]], ...] = (
     (24, result_example),
     (2, two_calls_example),
     (17, json_example),
+    *AGENT_TEMPLATES,
+    *HOSTED_TEMPLATES,
 )
 
 

@@ -6,8 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlxoss.demo.training import functions
-from mlxoss.demo.training.words import CITIES, ECHO_WORDS, NAMES, NUMBER_LIMIT, OTHER_WORDS
+from mlxoss.demo.training.templates import functions
+from mlxoss.demo.training.templates.words import (
+    CITIES,
+    ECHO_WORDS,
+    NAMES,
+    NUMBER_LIMIT,
+    OTHER_WORDS,
+)
 
 ABOUT = (
     "I am mlxoss-demo, a small smoke-test model. For the real model, start mlxoss with "

@@ -7,7 +7,13 @@ import random
 from dataclasses import dataclass, replace
 
 from mlxoss.core import JsonMapping, JsonObject
-from mlxoss.demo.training.words import CITIES, CONDITIONS, NAMES, NUMBER_LIMIT, OTHER_WORDS
+from mlxoss.demo.training.templates.words import (
+    CITIES,
+    CONDITIONS,
+    NAMES,
+    NUMBER_LIMIT,
+    OTHER_WORDS,
+)
 from mlxoss.harmony.conversation import FunctionTool
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from mlxoss.core import JsonMapping, JsonObject
-from mlxoss.demo.training.words import CITIES, NAMES, NUMBER_LIMIT, OTHER_WORDS
+from mlxoss.demo.training.templates.words import CITIES, NAMES, NUMBER_LIMIT, OTHER_WORDS
 
 
 def response_format(

@@ -1,0 +1,1 @@
+"""The conversations that the demo model learns from."""
