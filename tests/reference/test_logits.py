@@ -121,7 +121,9 @@ class Heard(LastLogits):
         logits = super().__call__(inputs, cache)
         if self.is_next:
             self.is_next = False
-            for length, row in zip(cache[0].offset.tolist(), logits, strict=True):
+            offset = cache[0].offset  # a number in the caches of one row
+            lengths = [offset] if isinstance(offset, int) else offset.tolist()
+            for length, row in zip(lengths, logits, strict=True):
                 self.heard[length - 1] = np.array(row[-1])
         return logits
 
