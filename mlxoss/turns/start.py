@@ -16,7 +16,7 @@ from mlxoss.harmony.grammar.rules import FreeText
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.raw_parser import RAW_STOP_IDS, RawParser
-from mlxoss.turns.choice import FinalTextGate, TurnChoice
+from mlxoss.turns.choice import FinalTextGate, PromptChoice, TurnChoice
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
 
@@ -46,7 +46,7 @@ async def _start(
     context: TurnContext, encoding: Encoding, request: TurnRequest, leave: Callable[[], None]
 ) -> Turn:
     engine, context_tokens = context.engine, context.context_tokens
-    grammar = await _to_grammar(context, request)
+    grammar = None if request.only_prompt else await _to_grammar(context, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     prompt_ids = await asyncio.to_thread(
         render_prompt,
@@ -59,20 +59,23 @@ async def _start(
         raise context.too_long(len(prompt_ids), request.prompt_param)
     generation_request = GenerationRequest(
         prompt_ids=tuple(prompt_ids),
-        max_tokens=min(request.max_tokens or left, left),
+        # The first token says that the prompt is computed.
+        max_tokens=1 if request.only_prompt else min(request.max_tokens or left, left),
         stop_ids=STOP_IDS,
-        sampling=request.sampling,
+        sampling=SamplingParams() if request.only_prompt else request.sampling,
         grammar=grammar,
         is_background=request.is_background,
+        cache_key=request.cache_key,
     )
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
+    kind = PromptChoice if request.only_prompt else TurnChoice
     generations = submit_all(engine, spread(generation_request, request.choices))
     return Turn(
         request.conversation,
         [prompt_ids],
         [
-            TurnChoice(
+            kind(
                 generation,
                 TurnParser(encoding, request.conversation.functions),
                 FinalTextGate(index, request.stops),

@@ -164,7 +164,7 @@ class ResponseRoutes(Routes):
         """The length of the prompt, to the token."""
         from mlxoss.api.responses.object import to_input_tokens
         from mlxoss.api.responses.request import parse_input_tokens_request
-        from mlxoss.turns.responses.start import count_input_tokens
+        from mlxoss.turns.responses.prompted import count_input_tokens
 
         request = parse_input_tokens_request(await read_json_object(http))
         return json_response(
