@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 
 from mlxoss.api.errors import invalid, unsupported
@@ -65,7 +66,7 @@ async def _start(
         sampling=SamplingParams() if request.only_prompt else request.sampling,
         grammar=grammar,
         is_background=request.is_background,
-        cache_key=request.cache_key,
+        cache_key=_to_short(request.cache_key),
     )
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
@@ -87,6 +88,11 @@ async def _start(
         context.limit_s,
         leave,
     )
+
+
+def _to_short(key: str | None) -> str | None:
+    """A client's key in a length of ours: it is remembered, and told to other ranks."""
+    return key and hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def check_choices(choices: int, context: TurnContext, param: str) -> None:

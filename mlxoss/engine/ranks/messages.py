@@ -63,6 +63,7 @@ class InsertSequence:
     cuts: tuple[int, ...]
     cached_tokens: int
     kept: Kept
+    cache_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
