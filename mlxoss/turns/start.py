@@ -58,6 +58,7 @@ async def _start(
     left = context_tokens - len(prompt_ids)
     if left < 1:
         raise context.too_long(len(prompt_ids), request.prompt_param)
+    context.warmer.note(encoding, prompt_ids)
     generation_request = GenerationRequest(
         prompt_ids=tuple(prompt_ids),
         # The first token says that the prompt is computed.

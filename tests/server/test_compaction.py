@@ -73,7 +73,9 @@ def test_a_long_conversation_is_summed_up_first(
     check(ResponseCompactionItem, response.output[0].model_dump(exclude_none=True))
     assert response.output_text == "Trolls turn to stone."
     prompt = last_prompt(encoding, backend)
-    assert SUMMARY in prompt and LONG in prompt and "Go on." in prompt
+    assert SUMMARY in prompt
+    assert LONG in prompt
+    assert "Go on." in prompt
     assert "under bridges" not in prompt
     first, second = prompts(backend)
     assert response.usage is not None
@@ -112,7 +114,8 @@ def test_its_events(server: Server) -> None:
     ]
     assert [event.get("output_index") for event in events[2:6]] == [0, 0, 0, 1]
     done = events[4]["item"]
-    assert done["encrypted_content"] and done["id"] == events[3]["item_id"]
+    assert done["encrypted_content"]
+    assert done["id"] == events[3]["item_id"]
     assert events[-1]["response"]["output"][0] == done
 
 
@@ -157,7 +160,8 @@ def test_not_stored_and_in_a_conversation(
     assert [item["type"] for item in items] == ["message"] * 3 + ["compaction", "message"]
     post(server, input="And then?", conversation=talk)
     prompt = last_prompt(encoding, backend)
-    assert SUMMARY in prompt and "under bridges" not in prompt
+    assert SUMMARY in prompt
+    assert "under bridges" not in prompt
 
 
 def test_in_a_tool_loop(encoding: Encoding, backend: ScriptedBackend, server: Server) -> None:
@@ -177,7 +181,8 @@ def test_a_call_after_it_comes_back_exactly(
     encoding: Encoding, backend: ScriptedBackend, server: Server
 ) -> None:
     asked = [*HISTORY, user("Weather")]
-    for fields in ({}, {"store": False}):
+    ways: Any = ({}, {"store": False})
+    for fields in ways:
         first = post(server, input=asked, tools=[WEATHER], **managed(), **fields)
         call = first["output"][-1]
         assert (first["output"][0]["type"], call["type"]) == ("compaction", "function_call")
@@ -207,7 +212,8 @@ def test_cancelled_in_either_turn(backend: ScriptedBackend, server: Server) -> N
         queued = post(server, input=HISTORY, background=True, **managed())
         until(lambda wanted=before + turns: len(backend.inserted) >= wanted)  # type: ignore[misc]
         done = ask(server, "POST", f"/v1/responses/{queued['id']}/cancel")
-        assert done.status == 200 and done.json["status"] == "cancelled"
+        assert done.status == 200
+        assert done.json["status"] == "cancelled"
         until(lambda: backend.active == 0)
         backend.step_s = 0.0
 
@@ -249,7 +255,8 @@ def test_what_is_wrong_is_told_before_anything_runs(
 ) -> None:
     wrong = {"type": "function", "name": "unknown"}
     status, error = refused(server, input=HISTORY, tool_choice=wrong, **managed())
-    assert status == 400 and error["param"].startswith("tool_choice")
+    assert status == 400
+    assert error["param"].startswith("tool_choice")
     status, error = refused(server, input="Hi", context_management=[{"type": "clear"}])
     assert (status, error["param"]) == (400, "context_management[0].type")
     assert backend.inserted == []

@@ -43,14 +43,14 @@ def test_it_answers_with_the_prompt_s_usage(
 
 
 def test_prewarming_goes_before_generating(backend: ScriptedBackend, serve: Serve) -> None:
-    options = {"prompt_cache_options": {"prewarm": True}}
+    options: Any = {"prompt_cache_options": {"prewarm": True}}
     assert post(serve(backend), **SAID, generate=True, **options)["output"] == []
 
 
 def test_what_was_computed_is_gone_on_from(backend: ScriptedBackend, serve: Serve) -> None:
     server = serve(backend)
     first = post(server, **SAID, generate=False)
-    more = {"input": [{"role": "user", "content": "More"}], "instructions": "Be brief."}
+    more: Any = {"input": [{"role": "user", "content": "More"}], "instructions": "Be brief."}
     post(server, **more, previous_response_id=first["id"])
     post(server, instructions="Be brief.", input=[*SAID["input"], *more["input"]])
     assert prompts(backend)[1] == prompts(backend)[2]
@@ -87,7 +87,7 @@ def test_as_codex_does_it(backend: ScriptedBackend, serve: Serve) -> None:
     server = serve(backend)
     for warmed, rest in ((SAID["input"], []), ([], SAID["input"])):
         with socket_to(server.port) as socket:
-            fields = {"instructions": "Be brief.", "store": False, "tools": []}
+            fields: Any = {"instructions": "Be brief.", "store": False, "tools": []}
             first = turn(socket, **fields, input=warmed, generate=False)["response"]
             assert (first["status"], first["output"]) == ("completed", [])
             second = turn(socket, **fields, input=rest, previous_response_id=first["id"])

@@ -109,7 +109,7 @@ class CacheOptions(StrictModel):
     prewarm: bool | None = None
 
 
-class ContextManagement(StrictModel):
+class CompactionWish(StrictModel):
     """One of ``context_management``: how a conversation that gets long becomes shorter."""
 
     type: Literal["compaction"]
@@ -186,7 +186,7 @@ class ResponsesRequest(PromptFields, SamplingFields):
     user: str | None = None
 
     prompt: Refused = None
-    context_management: Annotated[list[ContextManagement], Field(max_length=1)] | None = None
+    context_management: Annotated[list[CompactionWish], Field(max_length=1)] | None = None
     moderation: Refused = None
     prompt_cache_options: CacheOptions | None = None
     generate: bool | None = None
@@ -203,7 +203,7 @@ class ResponsesRequest(PromptFields, SamplingFields):
         return self.generate is False or bool(options and options.prewarm)
 
     @property
-    def compaction(self) -> ContextManagement | None:
+    def compaction(self) -> CompactionWish | None:
         """How the conversation is to be summed up where it is too long."""
         return self.context_management[0] if self.context_management else None
 

@@ -57,8 +57,8 @@ class RadixTree(Generic[R, S]):
     """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
 
     Those that are held go last, and before them those on the way to a prompt of ``claims``, or
-    beyond it, as far as they take half of ``limit_bytes`` at most. One on the way ``towards`` longer ids is progress: unless it is
-    held, it goes once there is one that is further on that way.
+    beyond it, as far as they take half of ``limit_bytes`` at most. One on the way ``towards``
+    longer ids is progress: unless it is held, it goes once there is one further on that way.
 
     A snapshot is the state after its last token and the runs of all its tokens; the runs of
     a common beginning are kept once. Not thread-safe.

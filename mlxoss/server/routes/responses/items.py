@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sanic import Request
 
 from mlxoss.api.openapi.endpoint import QueryParameter
+from mlxoss.server.http.query import read_query
 from mlxoss.store.values import Order, Page, PageRequest
 
 if TYPE_CHECKING:  # what shapes import is slow
@@ -26,12 +27,6 @@ PAGE = (
     ),
 )
 """The query of a list."""
-
-
-def read_query(http: Request) -> dict[str, str]:
-    """The query's values by name, empty ones too: they were sent."""
-    args = http.get_args(keep_blank_values=True)
-    return {name: str(args.get(name)) for name in args}
 
 
 def read_page_request(http: Request) -> PageRequest:
