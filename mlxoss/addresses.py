@@ -16,6 +16,8 @@ _REACHABLE = {
     "::": "::1",
 }
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -47,3 +49,19 @@ def to_netloc(host: str, port: int) -> str:
 def to_url(host: str, port: int, *, is_tls: bool = False) -> str:
     """How a client on this machine reaches a server that listens on ``host`` and ``port``."""
     return f"{'https' if is_tls else 'http'}://{to_netloc(reachable(host), port)}"
+
+
+def is_public(text: str) -> bool:
+    """Whether the address is one of the open internet: not of this machine, its network, a
+    provider's (CGNAT), and none that leads to such a one in IPv6's ways to IPv4.
+
+    Sources: IANA's special-purpose registries, by ``ipaddress``; RFC 6052 (NAT64), RFC 3056
+    (6to4), RFC 4380 (Teredo).
+    """
+    address = to_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(address.packed[-4:])))
+        if address.sixtofour or address.teredo or address.is_site_local:
+            return False
+    return address.is_global and not (address.is_multicast or address.is_reserved)

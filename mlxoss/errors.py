@@ -9,8 +9,9 @@
     ├── ServiceError             the service manager refused, or the set-up would not work
     ├── RequestError             this request cannot be served as asked
     │   ├── InvalidRequest       400, names the field
-    │   │   └── ContextLengthExceeded
-    │   │       └── MemoryExceeded
+    │   │   ├── ContextLengthExceeded
+    │   │   │   └── MemoryExceeded
+    │   │   └── FileUnreadable   an attached file that cannot be shown to the model
     │   ├── NotFound             404
     │   └── QueueFull            429, says when to try again
     │       └── TooManyOfKey     this key has as many requests in progress as it may
@@ -114,6 +115,24 @@ class MemoryExceeded(ContextLengthExceeded):
         )
         self.prompt_tokens = prompt_tokens
         self.most_tokens = most_tokens
+
+
+class FileUnreadable(InvalidRequest):
+    """An attached file cannot be shown to the model as text (HTTP 400).
+
+    ``reason`` is half a sentence about the file. Whoever reads a file knows not where it stands:
+    ``at`` says that.
+    """
+
+    def __init__(
+        self, reason: str, *, param: str | None = None, code: str = "invalid_value"
+    ) -> None:
+        super().__init__(f"Invalid '{param}': {reason}.", param=param, code=code)
+        self.reason = reason
+
+    def at(self, param: str) -> FileUnreadable:
+        """The same about the field ``param``."""
+        return FileUnreadable(self.reason, param=param, code=self.code or "invalid_value")
 
 
 class NotFound(RequestError):

@@ -18,7 +18,7 @@ from mlxoss.system.chip import chip_name, system_build
 from mlxoss.system.memory import machine_bytes
 
 TUNED_FILE = "tuned.json"
-TUNABLE = ("command_buffers", "fused_experts", "compiled_layers", "keep_warm")
+TUNABLE = ("command_buffers", "fused_experts", "compiled_layers", "plain_caches", "keep_warm")
 """Settings that change how fast it is and no token."""
 
 _WORDS = {

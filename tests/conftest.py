@@ -12,6 +12,7 @@ import pytest
 
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.support import leftovers
 
 # A busy machine makes nothing wrong.
@@ -90,6 +91,6 @@ def encoding() -> Encoding:
 
 
 @pytest.fixture(scope="session")
-def guards() -> GrammarCompiler:
-    """One for all: making the tokenizer takes seconds."""
-    return GrammarCompiler()
+def guards(encoding: Encoding) -> GrammarCompiler:
+    """One for all: making the tokenizer takes its time."""
+    return GrammarCompiler(lambda: make_guard_tokenizer(encoding))

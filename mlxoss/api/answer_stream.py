@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from mlxoss.api.answers import Error, PromptProgressReport
 from mlxoss.api.errors import HttpError
-from mlxoss.api.sse import COMMENT, DONE, encode_event
+from mlxoss.api.sse import COMMENT, DONE, MEDIA, encode_event
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import JsonMapping
 
@@ -33,9 +33,10 @@ class AnswerStream(ABC, Generic[EventT]):
 
     ``begin`` once, ``feed`` for every output of the turn, then ``finish`` or ``fail``. In silence,
     at any time, ``still_working``, or ``beat`` over HTTP, is sent before what is made after it.
-    ``headers`` are sent besides those of every stream.
+    ``media`` is what it is sent as, ``headers`` are sent besides those of every stream.
     """
 
+    media: ClassVar[str] = MEDIA
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def begin(self, usage: Usage) -> list[EventT]:

@@ -94,6 +94,12 @@ class MessagesError(TypedDict):
     request_id: str
 
 
+class OllamaError(TypedDict):
+    """The answer to a request that cannot be served as asked, or the last line of a stream."""
+
+    error: str
+
+
 class ModelObject(TypedDict):
     """The model that this server has."""
 

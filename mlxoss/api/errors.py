@@ -1,6 +1,6 @@
-"""The exception tree as HTTP, in OpenAI's and Anthropic's error shapes. The one place for it.
+"""The exception tree as HTTP, in the error shapes of OpenAI, Anthropic and Ollama.
 
-Beside it are the makers of errors that name a field.
+The one place for it. Beside it are the makers of errors that name a field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlxoss.errors import (
 )
 
 if TYPE_CHECKING:
-    from mlxoss.api.answers import Error, MessagesError, MessagesErrorType
+    from mlxoss.api.answers import Error, MessagesError, MessagesErrorType, OllamaError
 
 SERVER_FAILURE = "The server had an error while processing your request."
 """What a client reads when something broke that is not its fault; details go to the log."""
@@ -75,18 +75,27 @@ class HttpError:
     def to_messages_body(self, request_id: str) -> MessagesError:
         """The same in Anthropic's shape, which names no field but in the message."""
         other: MessagesErrorType = "invalid_request_error" if self.status < 500 else "api_error"
-        message = self.message
+        message = self._naming_message
         if self.prompt_excess is not None:
             # These are the words that clients look for before they shorten the conversation.
             tokens, most = self.prompt_excess
-            message = f"prompt is too long: {tokens} tokens > {most} maximum. {message}"
-        elif self.param is not None and self.param not in message:
-            message = f"{self.param}: {message}"
+            message = f"prompt is too long: {tokens} tokens > {most} maximum. {self.message}"
         return {
             "type": "error",
             "error": {"type": _MESSAGES_TYPES.get(self.status, other), "message": message},
             "request_id": request_id,
         }
+
+    @property
+    def ollama_body(self) -> OllamaError:
+        """The same in Ollama's shape, which has nothing but a message."""
+        return {"error": self._naming_message}
+
+    @property
+    def _naming_message(self) -> str:
+        if self.param is None or self.param in self.message:
+            return self.message
+        return f"{self.param}: {self.message}"
 
 
 class HttpRefusal(Exception):

@@ -81,6 +81,7 @@ class FinishedRequest(TypedDict):
 
     id: str
     endpoint: str
+    client: str
     status: int
     ended_at: float
     total_s: float
@@ -120,6 +121,28 @@ class RequestsReport(TypedDict):
     object: Literal["list"]
     data: list[FinishedRequest]
     running: list[RunningRequest]
+
+
+class UsageReport(TypedDict):
+    """What one client asked for and got by one API on a day in the server's local time; cached
+    tokens are of the input, reasoning tokens of the output.
+    """
+
+    day: str
+    client: str
+    endpoint: str
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class UsageReports(TypedDict):
+    """The last days' usage, sorted by day, client and API."""
+
+    object: Literal["list"]
+    data: list[UsageReport]
 
 
 class RankReport(TypedDict):

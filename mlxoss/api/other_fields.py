@@ -21,6 +21,7 @@ CHAT = "chat"
 COMPLETIONS = "completions"
 RESPONSES = "responses"
 MESSAGES = "messages"
+OLLAMA = "ollama"
 
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
 
@@ -64,7 +65,13 @@ _WHOLE = "nothing is kept of earlier turns here: send the whole conversation"
 _OWN_TURN = "the model begins its own answers, so a user speaks last"
 _SAMPLED = "this server does not choose tokens that way"
 _NO_STOPS = "the Responses API has no stop strings"
-_FORMATS = _named(chat="response_format", responses="text.format", messages="output_config.format")
+_ELSEWHERE = "only OpenAI's and Anthropic's endpoints take it"
+_FORMATS = _named(
+    chat="response_format",
+    responses="text.format",
+    messages="output_config.format",
+    ollama="format",
+)
 
 _MEANINGS = (
     Meaning(
@@ -82,17 +89,24 @@ _MEANINGS = (
             completions="max_tokens",
             responses="max_output_tokens",
             messages="max_tokens",
+            ollama="options.num_predict",
         ),
     ),
     Meaning(
         ("messages", "input", "prompt"),
-        here=_named(chat="messages", completions="prompt", responses="input", messages="messages"),
+        here=_named(
+            chat="messages",
+            completions="prompt",
+            responses="input",
+            messages="messages",
+            ollama="messages",
+        ),
     ),
     Meaning(
         ("instructions", "system", "system_prompt"),
         "write it into 'prompt'",
         {
-            CHAT: "here it is a message of the role 'system'",
+            **dict.fromkeys((CHAT, OLLAMA), "here it is a message of the role 'system'"),
             **_named(responses="instructions", messages="system"),
         },
     ),
@@ -109,32 +123,47 @@ _MEANINGS = (
         ("reasoning_effort", "reasoning", "thinking", "think"),
         _RAW,
         _named(
-            chat="reasoning_effort", responses="reasoning.effort", messages="output_config.effort"
+            chat="reasoning_effort",
+            responses="reasoning.effort",
+            messages="output_config.effort",
+            ollama="think",
         ),
         (True,),
     ),
     Meaning(
         ("verbosity",),
         "write it into 'prompt'",
-        {MESSAGES: "write it into 'system'", **_named(responses="text.verbosity")},
+        {
+            MESSAGES: "write it into 'system'",
+            OLLAMA: "write it into a message of the role 'system'",
+            **_named(responses="text.verbosity"),
+        },
     ),
     Meaning(
-        ("tools", "functions"), _RAW, _named(chat="tools", responses="tools", messages="tools")
+        ("tools", "functions"),
+        _RAW,
+        _named(chat="tools", responses="tools", messages="tools", ollama="tools"),
     ),
     Meaning(
         ("tool_choice", "function_call"),
         _RAW,
-        _named(chat="tool_choice", responses="tool_choice", messages="tool_choice"),
+        {
+            OLLAMA: _ELSEWHERE,
+            **_named(chat="tool_choice", responses="tool_choice", messages="tool_choice"),
+        },
         ("auto", "none"),
     ),
     Meaning(
         ("parallel_tool_calls", "disable_parallel_tool_use"),
         _RAW,
-        _named(
-            chat="parallel_tool_calls",
-            responses="parallel_tool_calls",
-            messages="tool_choice.disable_parallel_tool_use",
-        ),
+        {
+            OLLAMA: _ELSEWHERE,
+            **_named(
+                chat="parallel_tool_calls",
+                responses="parallel_tool_calls",
+                messages="tool_choice.disable_parallel_tool_use",
+            ),
+        },
         (True,),
     ),
     Meaning(("mcp_servers",), "this server connects to no others"),
@@ -142,7 +171,7 @@ _MEANINGS = (
     Meaning(
         ("stop", "stop_sequences"),
         _NO_STOPS,
-        _named(chat="stop", completions="stop", messages="stop_sequences"),
+        _named(chat="stop", completions="stop", messages="stop_sequences", ollama="options.stop"),
     ),
     Meaning(
         ("stop_token_ids",),
@@ -151,13 +180,19 @@ _MEANINGS = (
             CHAT: "give their text as 'stop'",
             COMPLETIONS: "give their text as 'stop'",
             MESSAGES: "give their text as 'stop_sequences'",
+            OLLAMA: "give their text as 'options.stop'",
         },
     ),
     Meaning(("n", "best_of"), "a request has one answer here", _named(chat="n"), (1,)),
     Meaning(
         ("logprobs", "prompt_logprobs", "n_probs"),
         "messages carry no log probabilities",
-        _named(chat="top_logprobs", completions="logprobs", responses="top_logprobs"),
+        _named(
+            chat="top_logprobs",
+            completions="logprobs",
+            responses="top_logprobs",
+            ollama="top_logprobs",
+        ),
     ),
     Meaning(
         ("previous_response_id", "conversation"), _WHOLE, _named(responses="previous_response_id")
@@ -176,8 +211,20 @@ _MEANINGS = (
     Meaning(("chat_template", "raw"), "a prompt is always of Harmony's form"),
     Meaning(("documents", "images"), "write into the messages what the model shall read"),
     Meaning(("min_tokens", "ignore_eos"), "the model ends its answer itself", nothing=(0,)),
-    Meaning(("repeat_penalty",), here=_everywhere("repetition_penalty"), nothing=(1, 1.0)),
-    Meaning(("bad_words", "allowed_token_ids"), here=_everywhere("logit_bias")),
+    Meaning(
+        ("repeat_penalty", "repetition_penalty"),
+        here={**_everywhere("repetition_penalty"), **_named(ollama="options.repeat_penalty")},
+        nothing=(1, 1.0),
+    ),
+    Meaning(
+        ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "seed"),
+        here={OLLAMA: "write it into 'options'"},
+    ),
+    Meaning(("logit_bias",), here={OLLAMA: _ELSEWHERE}),
+    Meaning(
+        ("bad_words", "allowed_token_ids"),
+        here={**_everywhere("logit_bias"), OLLAMA: _ELSEWHERE},
+    ),
     Meaning(
         (
             "use_beam_search",
@@ -191,7 +238,7 @@ _MEANINGS = (
         _SAMPLED,
         nothing=(0, 0.0),
     ),
-    Meaning(("typical_p", "length_penalty"), _SAMPLED, nothing=(1, 1.0)),
+    Meaning(("typical_p", "tfs_z", "length_penalty"), _SAMPLED, nothing=(1, 1.0)),
     Meaning(("options",), "write its fields beside 'model'"),
     Meaning(("extra_body",), "only the Python library takes it: write its fields beside 'model'"),
 )
@@ -206,12 +253,17 @@ def _by_word() -> Iterator[tuple[str, Meaning]]:
 _TABLE: Mapping[str, Meaning] = MappingProxyType(dict(_by_word()))
 
 
-def refuse_other_fields(value: JsonObject, api: str, known: type[StrictModel]) -> None:
+def refuse_other_fields(
+    value: JsonObject, api: str, known: type[StrictModel], *, within: str = ""
+) -> None:
     """Raise InvalidRequest for the first field of another API that would change the answer.
 
-    ``known`` is the whole request of ``api``: its own fields are looked at elsewhere.
+    ``known`` is the whole request of ``api``: its own fields are looked at elsewhere. A part of
+    one stands ``within`` a field.
     """
     for name, asked in value.items():
         meaning = _TABLE.get(name)
-        if meaning is not None and name not in known.model_fields and meaning.is_asked(asked):
-            raise unsupported(name, meaning.advice(api))
+        if meaning is None or name in known.model_fields or not meaning.is_asked(asked):
+            continue
+        if advice := meaning.advice(api):
+            raise unsupported(f"{within}{name}", advice)

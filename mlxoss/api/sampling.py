@@ -20,6 +20,9 @@ _SEED_BITS = 64
 
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+TopK = Annotated[int, Field(ge=-1)]
+MinP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+RepetitionPenalty = Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)]
 TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]
 
 
@@ -28,11 +31,11 @@ class SamplingFields(StrictModel):
 
     temperature: Temperature | None = None
     top_p: TopP | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     logit_bias: dict[TokenIdText, Bias] | None = None
     seed: int | None = None
     top_logprobs: TopLogprobs | None = None

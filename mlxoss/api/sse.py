@@ -9,6 +9,9 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from mlxoss.core import JsonMapping
 
+MEDIA = "text/event-stream; charset=utf-8"
+"""What they are sent as."""
+
 DONE = b"data: [DONE]\n\n"
 """What ends every stream of OpenAI's chat endpoint."""
 

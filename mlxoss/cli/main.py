@@ -16,13 +16,14 @@ from mlxoss.cli import config, control, intact, keys, logs, privacy, rank, serve
 from mlxoss.cli.bench import command as bench
 from mlxoss.cli.chat import command as chat
 from mlxoss.cli.cluster import command as cluster
-from mlxoss.cli.connect import codex
+from mlxoss.cli.connect import codex, launch
 from mlxoss.cli.connect import command as connect
 from mlxoss.cli.doctor import command as doctor
 from mlxoss.cli.models import command as models
 from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.cli.setup import commands as service
 from mlxoss.cli.status import command as status
+from mlxoss.cli.status import menubar, stats
 from mlxoss.cli.tune import command as tune
 from mlxoss.errors import ConfigError, MlxossError
 
@@ -44,11 +45,16 @@ def _add_status(to: typer.Typer) -> None:
     to.command("status", cls=QuickCommand, epilog=status.EPILOG)(status.status)
 
 
+def _add_menubar(to: typer.Typer) -> None:
+    to.command("menubar", cls=QuickCommand)(menubar.menubar)
+
+
 app = _make_app()
 app.command("serve", cls=QuickCommand, epilog=serve.EPILOG)(serve.serve)
 app.command("chat")(chat.chat)
 app.command("codex")(codex.codex)
 app.command("connect")(connect.connect)
+app.command("launch", context_settings=launch.RAW)(launch.launch)
 app.add_typer(models.app, name="models")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(keys.app, name="key")
@@ -62,6 +68,8 @@ app.command("restart")(service.restart)
 app.command("load")(control.load)
 app.command("unload")(control.unload)
 _add_status(app)
+app.command("stats")(stats.stats)
+_add_menubar(app)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
 app.command("tune", epilog=tune.EPILOG)(tune.tune)
@@ -94,12 +102,14 @@ def _app_for(arguments: list[str]) -> typer.Typer:
     """The app that runs these arguments.
 
     Typer makes the flags of every command before it runs one, which takes a quarter of the
-    time that ``status`` may take; so that one stands alone.
+    time that ``status`` may take; so that one stands alone, and ``menubar``, which is run every
+    few seconds.
     """
-    if arguments[:1] != ["status"]:
+    add = {"status": _add_status, "menubar": _add_menubar}.get("".join(arguments[:1]))
+    if add is None:
         return app
     alone = _make_app(completion=False)
-    _add_status(alone)
+    add(alone)
     alone.callback()(_global_options)
     return alone
 

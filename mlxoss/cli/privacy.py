@@ -19,6 +19,7 @@ _LAST = (
     "Nothing is sent anywhere. Only `mlxoss models pull` connects to another machine, "
     "for the model."
 )
+_FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ def privacy(as_json: _JSON = False) -> None:
     from mlxoss.cli.this_machine import command_env
 
     env = command_env()
-    found = list(_kept(read_config({}, env=env), env))
+    config = read_config({}, env=env)
+    found = list(_kept(config, env))
     if as_json:
         typer.echo(json.dumps([asdict(kept) for kept in found], indent=2))
         return
     for kept in found:
         typer.echo(_to_text(kept))
-    typer.echo(_LAST)
+    typer.echo(f"{_LAST} {_FETCHES}" if config.allow_fetch else _LAST)
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
@@ -61,7 +63,7 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     data, logs = paths.data_dir(env), paths.log_dir(env)
     database = data / DATABASE
     yield _make(
-        "responses, conversations, and the turns that called functions",
+        "responses, conversations, the turns that called functions, and tokens by day and client",
         [database.with_name(database.name + suffix) for suffix in SUFFIXES],
         _store_time(config),
         "mlxoss store clear",
@@ -113,6 +115,7 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
+    yield from _settings_of_clients(data)
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
     yield from _measured(data)
     yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
@@ -127,6 +130,14 @@ def _measured(data: Path) -> Iterator[Kept]:
     yield _make("what mlxoss tune measured", [tuned], _UNTIL_REMOVED, "mlxoss tune --reset")
 
 
+def _settings_of_clients(data: Path) -> Iterator[Kept]:
+    from mlxoss.cli.connect.records import RECORDS_FILE
+
+    if (file := data / RECORDS_FILE).exists():
+        what = "clients' settings before and after mlxoss connect, with the keys in them"
+        yield _make(what, [file], "until they are removed", "mlxoss connect NAME --remove")
+
+
 def _found_of_hosts(data: Path) -> Iterator[Kept]:
     from mlxoss.cluster.reach import REACH_FILE
 
@@ -137,6 +148,7 @@ def _found_of_hosts(data: Path) -> Iterator[Kept]:
 
 def _store_time(config: Config) -> str:
     from mlxoss.cli.printing import to_bytes
+    from mlxoss.store.usage import KEPT_DAYS
     from mlxoss.store.values import Bounds
 
     if config.responses_store == "off":
@@ -144,7 +156,8 @@ def _store_time(config: Config) -> str:
     days = Bounds().max_age_s / 86400
     return (
         f"{days:.0f} days after their last use; at most {config.responses_store_max_items} of "
-        f"each, {to_bytes(config.responses_store_max_bytes)} together"
+        f"each, {to_bytes(config.responses_store_max_bytes)} together; tokens (no words) "
+        f"{KEPT_DAYS} days"
     )
 
 

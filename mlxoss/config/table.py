@@ -188,6 +188,14 @@ class Config:
             "tokens; not among several hosts.",
         ),
     )
+    plain_caches: bool = field(
+        default=True,
+        metadata=_about(
+            Switch(),
+            "Keep a sequence that is alone without the masks and offsets of a batch: the same "
+            "tokens.",
+        ),
+    )
     command_buffers: str = field(
         default="auto",
         metadata=_about(
@@ -257,6 +265,12 @@ class Config:
     date: datetime.date | None = field(
         default=None,
         metadata=_about(Day(), "The day the model is told; else the current one."),
+    )
+    allow_fetch: bool = field(
+        default=False,
+        metadata=_about(
+            Switch(), "Read files by the addresses that requests name, public ones alone."
+        ),
     )
     responses_store: str = field(
         default="on",

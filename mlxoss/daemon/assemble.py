@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mlxoss.engine.prefix_cache.disk import DiskTier
     from mlxoss.engine.ranks.group import RankGroup
     from mlxoss.engine.ranks.values import Plan
+    from mlxoss.harmony.encoding import Encoding
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
 logger = logging.getLogger(__name__)
@@ -221,12 +222,13 @@ class _GrammarLoader:
         self._lock = threading.Lock()
         self._compiler: GrammarCompiler | None = None
 
-    def __call__(self) -> GrammarCompiler:
+    def __call__(self, encoding: Encoding) -> GrammarCompiler:
         from mlxoss.harmony.grammar.compiler import GrammarCompiler
+        from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 
         with self._lock:
             if self._compiler is None:
-                self._compiler = GrammarCompiler()
+                self._compiler = GrammarCompiler(lambda: make_guard_tokenizer(encoding))
             return self._compiler
 
 
@@ -248,10 +250,9 @@ def load_backend(
     Raises ``ModelError``, and ``RanksLost`` with others.
     """
     from mlxoss.engine.mlx.batch import MlxBackend
-    from mlxoss.engine.mlx.device import budget_bytes, check_device
+    from mlxoss.engine.mlx.device import budget_bytes, check_device, computes_on_metal
     from mlxoss.engine.mlx.last_logits import LastLogits
     from mlxoss.engine.mlx.memory import Budget, limit_reuse, make_room
-    from mlxoss.engine.mlx.metal import computes_on_metal
     from mlxoss.engine.prefix_cache.cache import PrefixCache
 
     wiring = choose_wiring_here(config.wired)
@@ -264,7 +265,12 @@ def load_backend(
         others.reach.try_them()
         files.note()
         return load_leading(
-            others.ranks, source, budget, config.max_batch, fused=config.fused_experts
+            others.ranks,
+            source,
+            budget,
+            config.max_batch,
+            fused=config.fused_experts,
+            plain_caches=config.plain_caches,
         )
     limit_reuse(budget.total_bytes)
     has_metal = computes_on_metal()
@@ -273,7 +279,7 @@ def load_backend(
     model = source.load(fp16=config.fp16, fused=config.fused_experts)
     limit_bytes = budget.spare_bytes()
     disk = _open_disk(source, model, config.snapshots_limit_bytes) if limit_bytes else None
-    network = LastLogits(model, compiled=config.compiled_layers)
+    network = LastLogits(model, compiled=config.compiled_layers, plain_caches=config.plain_caches)
     if has_metal:
         network.use_once(config.max_batch)
     backend = MlxBackend(

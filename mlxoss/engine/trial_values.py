@@ -19,6 +19,7 @@ class TrialOrder:
     command_buffers: str
     fused_experts: bool
     compiled_layers: bool
+    plain_caches: bool
     fp16: bool
     wired: str
     keep_warm: int = 0

@@ -12,8 +12,8 @@ USER = 1428
 """The one token of each role, as o200k_harmony encodes it."""
 
 APART_TOKENS = 512
-"""How far apart the boundaries are that only an edit far back would use: each one ends a chunk of
-the prefill, and chunks much shorter than this are slow."""
+"""How far apart the boundaries are that only an edit far back would use: the windows that each one
+keeps take as much memory as the keys and values of 128 tokens."""
 
 
 def find_boundaries(ids: Sequence[int], known: int = 0) -> list[int]:

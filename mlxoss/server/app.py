@@ -23,6 +23,7 @@ from mlxoss.server.routes.completions import CompletionRoutes
 from mlxoss.server.routes.document import DocumentRoutes
 from mlxoss.server.routes.messages import MessageRoutes
 from mlxoss.server.routes.models import ModelControlRoutes, ModelRoutes
+from mlxoss.server.routes.ollama import OllamaRoutes
 from mlxoss.server.routes.responses.conversations import ConversationRoutes
 from mlxoss.server.routes.responses.responses import ResponseRoutes, ResponseSocketRoutes
 from mlxoss.server.routing import Routes, add_routes
@@ -41,6 +42,7 @@ _ROUTES: tuple[type[Routes], ...] = (
     ConversationRoutes,
     ResponseSocketRoutes,
     ModelRoutes,
+    OllamaRoutes,
     HealthRoutes,
     DocumentRoutes,
     ModelControlRoutes,
@@ -109,14 +111,14 @@ def load_handlers(app: App) -> None:
     remove the files later.
     """
     for routes in app.ctx.routes:
-        routes.preload()
+        routes.preload_once()
 
 
 def _load(app: App, load_encoding: Callable[[], Encoding], served: ServedModel) -> Encoding:
     load_handlers(app)
     encoding = load_encoding()
     if served.load_grammars is not None:
-        served.load_grammars().load()
+        served.load_grammars(encoding).load()
     return encoding
 
 

@@ -154,6 +154,7 @@ async def stop_serving(serving: Serving, services: Services, *, drain_s: float) 
     except TimeoutError:
         logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
     await _wait_for_turns(services, _LAST_WORDS_S)
+    await services.usage.close()
     await services.storage.close()
     services.turns.awake.close()
     await _close_sockets(serving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import unquote
@@ -33,7 +34,7 @@ def serves(endpoint: Endpoint) -> Callable[[HandlerT], HandlerT]:
 
 
 class Routes:
-    """A group of endpoints. What their handlers import is imported when they are called.
+    """A group of endpoints. What their handlers need is loaded for the first request, or before.
 
     Pydantic and openai-harmony are half of the server's imports: not before it listens.
     """
@@ -42,9 +43,21 @@ class Routes:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._is_preloaded = type(self).preload is Routes.preload
 
     def preload(self) -> None:
         """Import and read all of it now, on another thread than the event loop's."""
+
+    def preload_once(self) -> None:
+        """``preload`` unless that was done. Any thread."""
+        if not self._is_preloaded:
+            self.preload()
+            self._is_preloaded = True
+
+    async def preloaded(self) -> None:
+        """Return once that was done; the event loop goes on meanwhile."""
+        if not self._is_preloaded:
+            await asyncio.to_thread(self.preload_once)
 
     def endpoints(self) -> Iterator[tuple[NamedEndpoint, Handler]]:
         """The endpoints of the group with their handlers, in the order of their declaration."""
@@ -64,7 +77,7 @@ def add_routes(app: App, routes: Routes) -> None:
             )
         else:
             app.add_route(
-                _with_plain_ids(handler),
+                _once_preloaded(routes, handler),
                 endpoint.path,
                 methods=list(endpoint.methods),
                 # So that the handler also watches whether the client leaves.
@@ -76,8 +89,9 @@ def add_routes(app: App, routes: Routes) -> None:
         routes.services.endpoints.append(named)
 
 
-def _with_plain_ids(handler: Handler) -> Handler:
+def _once_preloaded(routes: Routes, handler: Handler) -> Handler:
     async def handle(request: Request, **ids: str) -> HTTPResponse | None:
+        await routes.preloaded()
         # Clients choose the ids of items that they add: any text, percent-encoded in a path.
         return await handler(request, **{name: unquote(value) for name, value in ids.items()})
 

@@ -13,6 +13,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.status import EngineState
 from mlxoss.findings import DaemonProblem
 from mlxoss.server.storage import Storage
+from mlxoss.server.usage import UsageLog
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.request_log import RequestLog
 
@@ -39,11 +40,13 @@ class Services:
     heartbeat_s: float
     endpoints: list[NamedEndpoint] = field(default_factory=list)
     requests: RequestLog = field(init=False)
+    usage: UsageLog = field(init=False)
     started_at: float = field(init=False)
     storage: Storage = field(init=False)
 
     def __post_init__(self) -> None:
         self.requests = RequestLog(self.clock)
+        self.usage = UsageLog(self.requests, lambda: self.storage.turns.store)
         self.started_at = self.clock()
 
     def open(self, storage: Storage) -> None:

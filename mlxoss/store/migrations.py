@@ -120,10 +120,26 @@ _ITEMS = (
     END""",
 )
 
+# Numbers alone: of a client its name from a short list, or that of its key.
+_USAGE = (
+    """CREATE TABLE usage (
+        day TEXT NOT NULL,
+        client TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        PRIMARY KEY (day, client, endpoint)
+    ) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("001_responses", _RESPONSES),
     Migration("002_conversations", _CONVERSATIONS),
     Migration("003_items_and_turns", _ITEMS),
+    Migration("004_usage", _USAGE),
 )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from mlxoss.errors import StoreError
 from mlxoss.findings import DaemonProblem
-from mlxoss.store import contents, conversations, events, lookup, responses, retention
+from mlxoss.store import contents, conversations, events, lookup, responses, retention, usage
 from mlxoss.store.calendar import Calendar, steady_s
 from mlxoss.store.database import Database
 from mlxoss.store.lock import FileLock
@@ -35,6 +35,7 @@ from mlxoss.store.values import (
     StoredItem,
     StoredResponse,
     StoredTurn,
+    UsageRow,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -251,6 +252,17 @@ class Store:
         """All items, oldest first, with the turns that are whole; ``NotFound`` if not there."""
         return await self._database.read(lambda c: conversations.read_history(c, conversation_id))
 
+    # Usage
+
+    async def add_usage(self, rows: Sequence[UsageRow]) -> None:
+        """Add counts to those of their days. The death of the machine may take the last ones."""
+        await self._database.write(lambda c: usage.add(c, rows), durable=False)
+
+    async def usage(self, days: int) -> tuple[UsageRow, ...]:
+        """The counts of the last ``days`` days, today's among them."""
+        first = usage.first_day(self._clock(), days)
+        return await self._database.read(lambda c: usage.read(c, first))
+
     # The store itself
 
     async def sweep(self) -> None:
@@ -286,6 +298,7 @@ class Store:
             self._lock.release()
 
     def _expire(self, connection: sqlite3.Connection) -> bool:
+        usage.forget(connection, self._clock())
         return retention.expire(connection, self._bounds, self._clock())
 
     def _keep_bounds(self, connection: sqlite3.Connection, writing: Writing = _NOTHING) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -193,3 +194,39 @@ class Stats:
     conversations: int
     remembered_turns: int
     bytes: int
+
+
+class UsageKey(NamedTuple):
+    """What is counted together: a day in local time (``YYYY-MM-DD``), a client, an API."""
+
+    day: str
+    client: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Turns and their tokens; cached ones are of the input, reasoning of the output."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: TokenCounts) -> TokenCounts:
+        return TokenCounts(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """The counts of one day, client and API."""
+
+    key: UsageKey
+    counts: TokenCounts

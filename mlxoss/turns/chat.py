@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
+from mlxoss.api.answer_stream import AnswerStream, EventT
 from mlxoss.api.answers import Error
 from mlxoss.api.chat.answers import ChatCompletionChunk
 from mlxoss.api.chat.items import issued_call_ids
@@ -18,12 +20,28 @@ from mlxoss.turns.answer import CallKeeper, TurnAnswer
 from mlxoss.turns.context import Caller, TurnContext
 from mlxoss.turns.recall import CallMemory, recall_turns
 from mlxoss.turns.start import check_choices, start_turn
+from mlxoss.turns.turn import Turn
 
 
 async def start_chat(
     context: TurnContext, request: ChatRequest, caller: Caller
 ) -> TurnAnswer[ChatCompletionChunk | Error]:
     """The turn that answers ``request``. Raises what is to be answered instead."""
+    return await start_chat_as(context, request, caller, lambda stream, turn: stream)
+
+
+async def start_chat_as(
+    context: TurnContext,
+    request: ChatRequest,
+    caller: Caller,
+    speak: Callable[[ChatStream, Turn], AnswerStream[EventT]],
+    *,
+    make_call_id: Callable[[], str] = lambda: new_id("call_"),
+) -> TurnAnswer[EventT]:
+    """The same, told by what ``speak`` makes of chat completions' own stream.
+
+    ``make_call_id`` gives the id of the next call.
+    """
     encoding = await context.encoding.get()
     store = context.storage.store
     # On another thread: with thousands of messages it takes a while, and streams go on meanwhile.
@@ -34,8 +52,8 @@ async def start_chat(
     check_choices(turn_request.choices, context, "n")
     turn = await start_turn(context, encoding, turn_request, caller.key)
     turn.tells_progress = bool(request.return_progress)
-    memory = CallMemory(turn, store)
-    stream = _make_stream(request, context, encoding, memory)
+    memory = CallMemory(turn, store, make_call_id)
+    stream = speak(_make_stream(request, context, encoding, memory), turn)
     return TurnAnswer(context, encoding, turn, stream, CallKeeper(memory))
 
 

@@ -23,10 +23,12 @@ from mlxoss.turns.encoding_loader import EncodingLoader
 from mlxoss.turns.foreign_contents import ForeignContents
 from mlxoss.turns.key_limit import KeyLimit
 
-if TYPE_CHECKING:  # llguidance takes its time
+if TYPE_CHECKING:  # llguidance takes its time, and an HTTP client too
+    from mlxoss.documents.reader import FileReader
+    from mlxoss.harmony.encoding import Encoding
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
 
-LoadGrammars = Callable[[], "GrammarCompiler"]
+LoadGrammars = Callable[["Encoding"], "GrammarCompiler"]
 """Gives what compiles the requests' grammars, the same object each time, on any thread."""
 
 
@@ -83,6 +85,7 @@ class TurnContext:
     awake: Awake = field(init=False)
     warmer: PrefixWarmer = field(init=False)
     _idle_since: float = field(init=False)
+    _files: FileReader | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
@@ -101,6 +104,15 @@ class TurnContext:
     def model(self) -> ModelInfo:
         """What is known of the model."""
         return self.served.info
+
+    @property
+    def files(self) -> FileReader:
+        """What reads attached files; made when the first request comes."""
+        from mlxoss.documents.reader import FileReader
+
+        if self._files is None:
+            self._files = FileReader(may_fetch=self.config.allow_fetch)
+        return self._files
 
     @property
     def context_tokens(self) -> int:

@@ -27,7 +27,7 @@ async def start_message(
     turn_request = await asyncio.to_thread(to_turn_request, request, known)
     turn = await start_turn(context, encoding, turn_request, caller.key)
     turn.tells_progress = bool(request.return_progress)
-    memory = CallMemory(turn, context.storage.store, prefix="toolu_")
+    memory = CallMemory(turn, context.storage.store, lambda: new_id("toolu_"))
     stream = MessagesStream(
         MessageHeader(new_id("msg_"), context.model.name, caller.request_id),
         make_call_id=memory.make_call_id,

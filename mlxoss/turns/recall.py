@@ -26,14 +26,13 @@ import functools
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns
 from mlxoss.errors import StoreError
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.read_turn import read_turn
-from mlxoss.ids import new_id
 from mlxoss.store import values as kept
 from mlxoss.store.store import Store
 from mlxoss.turns.context import TurnContext
@@ -43,17 +42,17 @@ logger = logging.getLogger(__name__)
 
 
 class CallMemory:
-    """Remembers the turns of one request by their calls, whose ids begin with ``prefix``."""
+    """Remembers the turns of one request by their calls, whose ids ``make_id`` gives."""
 
-    def __init__(self, turn: Turn, store: Store, *, prefix: str = "call_") -> None:
-        self._prefix = prefix
+    def __init__(self, turn: Turn, store: Store, make_id: Callable[[], str]) -> None:
+        self._make_id = make_id
         self._turn = turn
         self._store = store
         self._call_ids: defaultdict[int, list[str]] = defaultdict(list)
 
     def make_call_id(self, index: int = 0) -> str:
-        """A fresh id for the next call of the choice ``index``."""
-        call_id = new_id(self._prefix)
+        """The id of the next call of the choice ``index``."""
+        call_id = self._make_id()
         self._call_ids[index].append(call_id)
         return call_id
 

@@ -40,7 +40,7 @@ class RequestRecord(NamedTuple):
     ``status`` is the answer's, or that of what broke it after it began; ``error`` says what
     that was. ``usage`` and ``wait_s`` are ``None`` where no turn began, ``ttft_s`` where no token
     came. ``ended_at`` is a Unix time in seconds. ``preview`` is raw text, for
-    ``debug_raw_preview_chars`` alone.
+    ``debug_raw_preview_chars`` alone. ``client`` is a short name of who asked.
     """
 
     id: str
@@ -53,6 +53,7 @@ class RequestRecord(NamedTuple):
     usage: Usage | None = None
     preview: str | None = None
     error: str | None = None
+    client: str = ""
 
     @property
     def decode_tokens_per_s(self) -> float | None:
@@ -94,9 +95,9 @@ class RequestLog:
         """Have ``observer`` told of every request that ends from here on."""
         self._observers.append(observer)
 
-    def begin(self, id_: str, endpoint: str) -> LoggedRequest:
-        """A request that begins now; ``endpoint`` is its method and path."""
-        return LoggedRequest(self, id_, endpoint)
+    def begin(self, id_: str, endpoint: str, client: str) -> LoggedRequest:
+        """A request that begins now; ``endpoint`` is its method and path, ``client`` who asks."""
+        return LoggedRequest(self, id_, endpoint, client)
 
     def end(self, record: RequestRecord) -> None:
         """A request ended: it is remembered, the oldest goes."""
@@ -132,9 +133,10 @@ class RequestLog:
 class LoggedRequest:
     """One request: writes its line and ends its record when the context ends, whatever ended it."""
 
-    def __init__(self, log: RequestLog, id_: str, endpoint: str) -> None:
+    def __init__(self, log: RequestLog, id_: str, endpoint: str, client: str) -> None:
         self.id = id_
         self.endpoint = endpoint
+        self._client = client
         self._log = log
         self._usage: Usage | None = None
         self._wait_s = 0.0
@@ -145,7 +147,7 @@ class LoggedRequest:
 
     def in_background(self) -> LoggedRequest:
         """The turn of this request, where that is answered before it."""
-        return LoggedRequest(self._log, self.id, f"{self.endpoint} background")
+        return LoggedRequest(self._log, self.id, f"{self.endpoint} background", self._client)
 
     def follow(self, turn: Turn) -> None:
         """``turn`` answers it."""
@@ -195,6 +197,7 @@ class LoggedRequest:
             usage=self._usage,
             preview=self._preview,
             error=None if cause is None else _reason(cause),
+            client=self._client,
         )
 
 

@@ -47,7 +47,7 @@ async def _start(
     context: TurnContext, encoding: Encoding, request: TurnRequest, leave: Callable[[], None]
 ) -> Turn:
     engine, context_tokens = context.engine, context.context_tokens
-    grammar = None if request.only_prompt else await _to_grammar(context, request)
+    grammar = None if request.only_prompt else await _to_grammar(context, encoding, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     prompt_ids = await asyncio.to_thread(
         render_prompt,
@@ -103,9 +103,11 @@ def check_choices(choices: int, context: TurnContext, param: str) -> None:
         raise invalid(param, f"this server runs at most {most} sequences at a time")
 
 
-async def _to_grammar(context: TurnContext, request: TurnRequest) -> Grammar | None:
+async def _to_grammar(
+    context: TurnContext, encoding: Encoding, request: TurnRequest
+) -> Grammar | None:
     if context.served.load_grammars is not None:
-        grammars = context.served.load_grammars()
+        grammars = context.served.load_grammars(encoding)
         return await asyncio.to_thread(grammars.compile, request.rules)
     for param in request.needs_grammar:
         raise unsupported(param, "this server was started with --guard off")

@@ -33,10 +33,11 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.sampling import LogitsProcessor, make_sampler
-from mlxoss.harmony.encoding import STOP_IDS, load_encoding
+from mlxoss.harmony.encoding import STOP_IDS, Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import GrammarMatcher
 from mlxoss.harmony.grammar.rules import CallRule, Json, TurnRules
+from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.harmony.walks import to_ids
 
@@ -162,8 +163,7 @@ def time_call(
     return seconds, count // streams
 
 
-def make_grammars(guards: GrammarCompiler) -> dict[str, Grammar | None]:
-    encoding = load_encoding()
+def make_grammars(guards: GrammarCompiler, encoding: Encoding) -> dict[str, Grammar | None]:
     return {
         name: None if guard is None else From(guards.compile(guard[0]), to_ids(encoding, guard[1]))
         for name, guard in GUARDS.items()
@@ -178,12 +178,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8])
     options = parser.parse_args()
-    guards = GrammarCompiler()
+    encoding = load_encoding()
+    guards = GrammarCompiler(lambda: make_guard_tokenizer(encoding))
     with tempfile.TemporaryDirectory() as folder:
         size = TinyModel(hidden=options.hidden, layers=options.layers)
         model = load_folder(write_checkpoint(Path(folder), size))
         for streams in options.streams:
-            report_steps(model, make_grammars(guards), streams, options)
+            report_steps(model, make_grammars(guards, encoding), streams, options)
             report_calls(model, guards, streams, options.rounds // 3)
             if streams > 1:
                 for known in (64, 4096):

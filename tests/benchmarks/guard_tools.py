@@ -27,14 +27,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxoss.cli.connect.codex import write_settings
 from mlxoss.cli.connect.facts import Served
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import Forced, Free, GrammarMatcher, Rule
+from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.clients import install
 from tests.clients.conftest import run_client
 from tests.support.clients.capture import Tools, declared_tools
+from tests.support.clients.codex import write_settings
 from tests.support.harmony.real_tools import (
     CODEX,
     COMMON,
@@ -83,7 +84,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=300, help="calls in each set, at least")
     parser.add_argument("--each", action="store_true", help="every server by itself too")
     options = parser.parse_args()
-    encoding, guards = load_encoding(), GrammarCompiler()
+    encoding = load_encoding()
+    guards = GrammarCompiler(lambda: make_guard_tokenizer(encoding))
     guards.load()
     noted = _noted()
     for name, tools in _sets(each=options.each):

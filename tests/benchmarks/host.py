@@ -5,12 +5,14 @@ that the graph is as long as the 20b's and the device has next to nothing to do.
 CPU time of the one thread that drives it, in blocks that take turns, ``--rounds`` times over;
 ratios are medians over the rounds, with the range of half of them. ``graph`` is the model's call,
 before anything is computed; ``rest`` is a step without that. ``rope`` is in both graphs: it is one
-operation on Metal, elsewhere a dozen.
+operation on Metal, elsewhere a dozen. Before that it counts the operations of one token's graph,
+in plain caches, in those of a batch, and for several rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import statistics
 import tempfile
 import time
@@ -28,6 +30,7 @@ from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.harmony.encoding import load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import TurnRules
+from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.benchmarks.guard import From
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.harmony.walks import to_ids
@@ -67,6 +70,16 @@ def graph_of(model: Callable[..., mx.array], make_cache: Callable[[], list[Any]]
     return run
 
 
+def operations_of(model: LastLogits, rows: int) -> int:
+    """In the graph of a step, of which compiled functions are told by their parts."""
+    caches = model.make_caches(rows)
+    for length in (200, 1, 1):
+        mx.eval(model(mx.full((rows, length), 5, mx.uint32), cache=caches))
+    text = io.StringIO()
+    mx.export_to_dot(text, model(mx.full((rows, 1), 5, mx.uint32), cache=caches))
+    return text.getvalue().count("shape=rectangle")
+
+
 def rope_of(model: Any) -> Block:
     """The rotary positions of one step's queries and keys."""
     attention = model.layers[0].self_attn
@@ -84,8 +97,10 @@ def stock_steps(model: Any) -> Block:
 def own_steps(model: Any, *, guarded: bool) -> Block:
     grammar = None
     if guarded:
-        header = to_ids(load_encoding(), "<|channel|>analysis<|message|>")
-        grammar = From(GrammarCompiler().compile(TurnRules()), header)
+        encoding = load_encoding()
+        header = to_ids(encoding, "<|channel|>analysis<|message|>")
+        guards = GrammarCompiler(lambda: make_guard_tokenizer(encoding))
+        grammar = From(guards.compile(TurnRules()), header)
     backend = MlxBackend(model)
     sampling = SamplingParams(temperature=0.0)
     backend.insert(0, GenerationRequest(PROMPT, LONG, frozenset(), sampling, grammar))
@@ -108,9 +123,17 @@ def main() -> None:
         write_checkpoint(Path(folder), SIZE)
         stock: Any = load_folder(Path(folder), fused=False)
         own: Any = load_folder(Path(folder))
+        in_batch = LastLogits(own, plain_caches=False)
+        for name, model, rows in (
+            ("one row", LastLogits(own), 1),
+            ("one row as a batch", in_batch, 1),
+            ("8 rows", in_batch, 8),
+        ):
+            print(f"{'operations, ' + name:<58}{operations_of(model, rows):6}")
         blocks = {
             "stock graph": graph_of(stock, stock.make_cache),
             "graph": graph_of(LastLogits(own), own.make_cache),
+            "graph in a batch's caches": graph_of(in_batch, lambda: in_batch.make_caches(1)),
             "rope": rope_of(stock),
             "stock step": stock_steps(stock),
             "step": own_steps(own, guarded=False),
@@ -124,6 +147,10 @@ def main() -> None:
     for name in names:
         print(f"{name:<58}{statistics.median(r[name] for r in rounds) * 1e3:6.2f} ms")
     show("graph, of mlx-lm's", [r["graph"] / r["stock graph"] for r in rounds])
+    show(
+        "graph, of that in a batch's caches",
+        [r["graph"] / r["graph in a batch's caches"] for r in rounds],
+    )
     others = [(r["graph"] - r["rope"]) / (r["stock graph"] - r["rope"]) for r in rounds]
     show("graph but for rotary positions, of mlx-lm's", others)
     rests = [(r["step"] - r["graph"]) / (r["stock step"] - r["stock graph"]) for r in rounds]

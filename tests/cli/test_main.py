@@ -18,6 +18,7 @@ COMMANDS = [
     *[(), ("serve",), ("chat",), ("models",), ("models", "pull"), ("models", "list")],
     *[("key",), ("key", "create"), ("key", "list"), ("key", "revoke")],
     *[("privacy",), ("store",), ("store", "clear"), ("cluster",), ("cluster", "check")],
+    *[("connect",), ("launch",), ("codex",)],
 ]
 HEAVY = {"mlx", "mlx_lm", "sanic", "openai_harmony", "huggingface_hub", "numpy", "rich"}
 

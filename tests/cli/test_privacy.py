@@ -87,6 +87,9 @@ def test_privacy_for_people(tmp_path: Path) -> None:
     assert "responses_store is off" in said
     assert "prefix_cache_disk is 0, or responses_store off" in said
     assert "mlxoss store clear" in said
+    assert "addresses" not in said
+    told = mlxoss(tmp_path, "privacy", env={"MLXOSS_ALLOW_FETCH": "on"}).stdout
+    assert "also asks the addresses of files that requests name" in told
 
 
 def test_what_was_found_of_a_groups_hosts_is_told_where_there_is_any(tmp_path: Path) -> None:

@@ -231,6 +231,7 @@ def test_a_candidate_with_other_tokens_is_not_kept_however_fast(
     assert tried(outcome.found) == {
         "compiled_layers off": None,
         "fused_experts off": "it says other tokens",
+        "plain_caches off": "nothing gained beyond the noise",
     }
     assert outcome.tuned is not None
     assert outcome.tuned.settings == {"compiled_layers": False}
@@ -293,7 +294,7 @@ def test_the_whole_command_beside_a_daemon(tmp_path: Path) -> None:
     assert said.count("unloaded") >= 1
     report = json.loads(done.stdout)
     names = [list(one["settings"]) for one in report["tried"]]
-    assert names[:2] == [["compiled_layers"], ["fused_experts"]]
+    assert names[:3] == [["compiled_layers"], ["fused_experts"], ["plain_caches"]]
     assert report["control"]["decode"] > 0 < report["control"]["prefill"]
     for one in report["tried"]:
         assert one["why"] != "it says other tokens"

@@ -10,7 +10,7 @@ import pytest
 
 from mlxoss.cli.tune.candidates import CONTROL, Candidate, Place, combine, find_candidates
 from mlxoss.cli.tune.judge import Judgement, drift_of, judge
-from mlxoss.cli.tune.search import search, to_lines
+from mlxoss.cli.tune.search import search, to_lines, trials_of
 from mlxoss.cli.tune.trials import TrialFailed
 from mlxoss.config import Config
 from mlxoss.engine.trial_values import TrialResult
@@ -124,6 +124,25 @@ def test_what_is_sooner_after_a_pause_is_kept_beside_what_is_faster() -> None:
     assert set(found.kept.candidate.changes) == {"a", "c"}
 
 
+@pytest.mark.parametrize("gain", [1.0, 1.3])
+def test_what_is_told_adds_up(gain: float) -> None:
+    """The bar is full when the last trial is done, winners measured once more among them."""
+    told: list[str] = []
+    total = trials_of(SETTINGS)
+
+    def tell(name: str, *, more: int = 0) -> None:
+        nonlocal total
+        total += more
+        assert len(told) < total
+        told.append(name)
+
+    def measure(candidate: Candidate) -> TrialResult:
+        return result(100 * gain if "a" in candidate.changes else 100.0)
+
+    assert (search(SETTINGS, measure, BUDGET, tell).kept is not None) == (gain > 1)
+    assert len(told) == total
+
+
 def test_a_machine_that_slows_down_is_met_by_all() -> None:
     """Each run is 2 % slower than the one before, as on a Mac that gets warm."""
     pace = iter(100 * 0.98**n for n in range(100))
@@ -147,7 +166,7 @@ def noisy(rng: random.Random, gains: dict[str, float], noise: float) -> Callable
     return measure
 
 
-def quietly(_: str) -> None:
+def quietly(_: str, *, more: int = 0) -> None:
     """Nobody watches."""
 
 
@@ -210,7 +229,12 @@ def test_a_candidate_that_fails_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("config", "weights", "place", "names"),
     [
-        (Config(), 12, Place(128 * GIB, {}, "linux"), ["compiled_layers off", "fused_experts off"]),
+        (
+            Config(),
+            12,
+            Place(128 * GIB, {}, "linux"),
+            ["compiled_layers off", "fused_experts off", "plain_caches off"],
+        ),
         (
             Config(),
             12,
@@ -220,6 +244,7 @@ def test_a_candidate_that_fails_is_left_out() -> None:
                 "command_buffers 1000/2000",
                 "compiled_layers off",
                 "fused_experts off",
+                "plain_caches off",
                 "keep_warm 60",
             ],
         ),
@@ -227,7 +252,7 @@ def test_a_candidate_that_fails_is_left_out() -> None:
             Config(),
             12,
             Place(16 * GIB, {}, "darwin"),
-            ["compiled_layers off", "fused_experts off", "keep_warm 60"],
+            ["compiled_layers off", "fused_experts off", "plain_caches off", "keep_warm 60"],
         ),
         (
             Config(),
@@ -240,13 +265,13 @@ def test_a_candidate_that_fails_is_left_out() -> None:
             Config(given=frozenset({"command_buffers", "compiled_layers", "keep_warm"})),
             12,
             Place(64 * GIB, {}, "darwin"),
-            ["fused_experts off"],
+            ["fused_experts off", "plain_caches off"],
         ),
         (
             Config(fused_experts=False),
             12,
             Place(64 * GIB, {}, "linux"),
-            ["compiled_layers off", "fused_experts on"],
+            ["compiled_layers off", "fused_experts on", "plain_caches off"],
         ),
     ],
 )

@@ -4,8 +4,9 @@ Each lies in a folder of its own below ``MLXOSS_CLIENTS``, or ``.clients`` besid
 first test that needs it puts it there, and later runs find it. On one slow machine:
 
 - light, always installed: ``node`` (55 MB, 7 s) and ``python`` (82 MB, 22 s)
-- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``claude`` (405 MB, 8 s),
-  ``codex`` (424 MB, 10 s), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
+- heavy: ``continue`` (81 MB, 4 s), ``llamaindex`` (163 MB, 18 s), ``pi`` (360 MB), ``opencode``
+  (354 MB), ``claude`` (405 MB, 8 s), ``codex`` (424 MB, 10 s), ``cline`` (434 MB), ``openclaw``
+  (840 MB), ``aider`` (690 MB, 90 s), only where ``MLXOSS_CLIENTS`` is set
 
 ``python -m tests.clients.install`` installs all of them. A test whose client cannot be had is
 skipped with the reason; where ``MLXOSS_CLIENTS`` is set it fails, unless the machine lacks Node
@@ -32,6 +33,8 @@ from pathlib import Path
 IS_ASKED_FOR = bool(os.environ.get("MLXOSS_CLIENTS"))
 FOLDER = Path(os.environ.get("MLXOSS_CLIENTS") or Path(__file__).parents[2] / ".clients").absolute()
 LIMIT_S = 280
+NODE = "node@24"
+"""For those that want a newer one than many machines have."""
 
 
 class Absent(Exception):
@@ -59,7 +62,10 @@ def _npm(folder: Path, packages: Sequence[str]) -> None:
     if not (npm := shutil.which("npm")) or not shutil.which("node"):
         raise Unsupported("Node and npm are not installed")
     quiet = ("--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
-    _run([npm, "install", *quiet, "--prefix", str(folder), *packages])
+    install = [npm, "install", *quiet, "--prefix", str(folder)]
+    if NODE in packages:  # some look at the Node that installs them
+        _run([*install, NODE])
+    _run([*install, *packages], bin_of(folder))
 
 
 def _program(command: str) -> Callable[[Path, Sequence[str]], None]:
@@ -69,7 +75,7 @@ def _program(command: str) -> Callable[[Path, Sequence[str]], None]:
         _npm(folder, packages)
         version = packages[0].rpartition("@")[2]
         try:
-            said = _run([folder / "node_modules/.bin" / command, "--version"])
+            said = _run([folder / "node_modules/.bin" / command, "--version"], bin_of(folder))
         except (Absent, OSError) as error:
             raise OtherVersion(f"{command} {version} does not run: {error}") from None
         if version not in said.split():
@@ -99,12 +105,17 @@ def _pip(folder: Path, packages: Sequence[str]) -> None:
     _run([str(folder / "bin/python"), "-m", "pip", "install", *quiet, *packages])
 
 
-def _run(command: Sequence[str | Path]) -> str:
+def bin_of(folder: Path) -> str:
+    """A PATH that begins with the programs that npm put there, which may be a Node of its own."""
+    return f"{folder / 'node_modules/.bin'}:{os.environ['PATH']}"
+
+
+def _run(command: Sequence[str | Path], path: str | None = None) -> str:
     """What it prints, run to its end; raises ``Absent`` with the last words of one that fails."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=LIMIT_S, check=False,
+            timeout=LIMIT_S, check=False, env=os.environ | ({"PATH": path} if path else {}),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Absent(f"{command[0]} took more than {LIMIT_S} s") from None
@@ -114,7 +125,7 @@ def _run(command: Sequence[str | Path]) -> str:
 
 
 CLIENTS = {
-    "node": Client(_npm, ("openai@6", "ai@6", "@ai-sdk/openai@3"), is_light=True),
+    "node": Client(_npm, ("openai@6", "ai@6", "@ai-sdk/openai@3", "ollama@0.6"), is_light=True),
     "python": Client(
         _pip_beside,
         ("openai-agents>=0.4,<1", "langchain-openai>=1,<2", "llm>=0.27,<1"),
@@ -124,6 +135,10 @@ CLIENTS = {
     "llamaindex": Client(_pip_beside, ("llama-index-llms-openai-like>=0.5,<1",)),
     "claude": Client(_program("claude"), ("@anthropic-ai/claude-code@2.1.332",)),
     "codex": Client(_program("codex"), ("@openai/codex@0.171.0",)),
+    "opencode": Client(_program("opencode"), ("opencode-ai@1.18.33",)),
+    "pi": Client(_program("pi"), ("@earendil-works/pi-coding-agent@1.6.0", NODE)),
+    "cline": Client(_program("cline"), ("cline@3.0.65",)),
+    "openclaw": Client(_program("openclaw"), ("openclaw@2026.9.6", NODE)),
     "aider": Client(_pip_alone, ("aider-chat>=0.86,<1",)),
 }
 

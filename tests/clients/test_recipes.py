@@ -63,3 +63,18 @@ def test_llm(client: Find, demo: Demo, tmp_path: Path) -> None:
     assert answer == "The weather in Paris: sunny, 21 degrees\n"
     schema = ("-m", "mlxoss", "-o", "temperature", "0", "--schema", "sum int")
     assert run(*schema, "What is 2 + 3?").startswith('{"sum":')
+
+
+def test_llm_by_its_file(client: Find, demo: Demo, tmp_path: Path) -> None:
+    """Beside a model of another server."""
+    llm, file = client("python") / "bin/llm", tmp_path / "extra-openai-models.yaml"
+    file.write_text("- model_id: other # c\n  model_name: m\n  api_base: http://127.0.0.1:1\n")
+    before = file.read_text()
+    own = {"LLM_USER_PATH": str(tmp_path)}
+    demo.mlxoss("connect", "llm", "--write", **own)
+    output([llm, "keys", "set", "mlxoss", "--value", demo.key], tmp_path, **own)
+    with demo.answering(CHAT):
+        assert output([llm, "-m", "mlxoss", "Hello!"], tmp_path, **own).strip()
+    assert "OpenAI Chat: other" in output([llm, "models"], tmp_path, **own)
+    demo.mlxoss("connect", "llm", "--remove", **own)
+    assert file.read_text() == before

@@ -34,7 +34,7 @@ from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.loader import ModelSource, load_folder
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.mlx.batch import LanguageModel
-from mlxoss.engine.mlx.metal import computes_on_metal
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.support.checkpoints import TinyModel, write_checkpoint, write_plain, write_quantised
 from tests.support.engine.harness import SMALL_VOCAB

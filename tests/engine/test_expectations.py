@@ -14,8 +14,8 @@ from mlxoss.config import Config
 from mlxoss.daemon.assemble import expect_tokens
 from mlxoss.engine.checkpoint.folder import read_any_checkpoint
 from mlxoss.engine.checkpoint.loader import load_folder, resolve_model
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.engine.mlx.memory import Budget, make_room
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.errors import ModelError
 from tests.support.formats import LAYOUTS, write
 

@@ -13,6 +13,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from mlxoss.engine.checkpoint.loader import load_folder
+from mlxoss.engine.mlx import forward
 from mlxoss.engine.mlx.forward import Forward
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache
@@ -151,6 +152,29 @@ def test_batches_of_several_rows_too(folder: Path) -> None:
     wanted = run(stock.model, batch_cache(stock, 3), 3)
     found = run(normed(model, forward), batch_cache(model, 3), 3)
     assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("length", [1, 3, 8, 9])
+def test_masks_that_metal_takes_as_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """A place for each head, where its attention would make a copy like that in each layer."""
+    model: Any = load_folder(folder)
+    lengths = (150, 1, length, length)
+    shared = list(run(Forward(model), batch_cache(model, 3), 3, lengths))
+    masks: list[mx.array] = []
+    attend = mx.fast.scaled_dot_product_attention
+
+    def watch(*values: mx.array, mask: mx.array, **options: Any) -> mx.array:
+        masks.append(mask)
+        return attend(*values, mask=mask, **options)
+
+    monkeypatch.setattr(forward, "computes_on_metal", lambda: True)
+    monkeypatch.setattr(mx.fast, "scaled_dot_product_attention", watch)
+    found = list(run(Forward(model), batch_cache(model, 3), 3, lengths))
+    assert all(mx.array_equal(own, other) for own, other in zip(found, shared, strict=True))
+    heads = model.args.num_attention_heads
+    assert {mask.shape[:-2] == (3, heads) for mask in masks[-2:]} == {length <= 8}
 
 
 def test_a_first_use_leaves_nothing_behind(tmp_path: Path) -> None:

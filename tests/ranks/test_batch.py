@@ -22,6 +22,10 @@ from tests.engine.test_batch import (
 from tests.engine.test_batch_sampling import (
     test_repetition_without_penalty_is_what_the_penalties_prevent,
 )
+from tests.engine.test_boundaries import (
+    test_prompts_in_one_batch_keep_their_own,
+    test_what_was_passed_when_its_request_was_cancelled_is_kept,
+)
 from tests.engine.test_given_up import (
     test_given_up_amid_others,
     test_inside_a_long_message_others_find_what_is_done,
@@ -42,10 +46,12 @@ __all__ = [
     "test_greedy_with_arrivals_and_departures_equals_mlx_lm",
     "test_inside_a_long_message_others_find_what_is_done",
     "test_one_token_and_stop_ids",
+    "test_prompts_in_one_batch_keep_their_own",
     "test_remove_in_prefill_and_decode",
     "test_repetition_without_penalty_is_what_the_penalties_prevent",
     "test_the_next_try_goes_on_where_this_one_ended",
     "test_warming_goes_on_where_it_was_interrupted",
+    "test_what_was_passed_when_its_request_was_cancelled_is_kept",
 ]
 
 if os.environ.get("TEST_RANKS") == "all":

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from llguidance import LLTokenizer
+
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
 from tests.support.server.harness import running
@@ -35,3 +38,25 @@ def test_health_says_unloaded_and_a_request_waits_for_the_model(encoding: Encodi
             assert all(backend.closed for backend in made)
             answer = server.client().chat.completions.create(model="m", messages=USER)
             assert answer.choices[0].message.content == "Hello!"
+
+
+def test_the_grammars_tokenizer_is_made_once_however_often_the_model_is_loaded(
+    encoding: Encoding, guards: GrammarCompiler
+) -> None:
+    made: list[LLTokenizer] = []
+
+    def make() -> LLTokenizer:
+        made.append(guards.load())
+        return made[-1]
+
+    def load() -> ScriptedBackend:
+        return ScriptedBackend(always(encoding, HELLO))
+
+    with running(load, lambda: encoding, guards=GrammarCompiler(make)) as server:
+        for effort in ("low", "medium"):
+            answer = server.client().chat.completions.create(
+                model="m", messages=USER, reasoning_effort=effort
+            )
+            assert answer.choices[0].message.content == "Hello!"
+            assert ask(server, "POST", "/mlxoss/unload").status == 200
+    assert len(made) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,9 @@ USER: Any = [{"role": "user", "content": "Hello!"}]
 
 
 Errors = Callable[[], list[str]]
+
+LAZY = "mlxoss.turns.completions"
+"""What nothing imports before completions are asked for."""
 
 
 def test_health_of_an_idle_server(serve: Serve) -> None:
@@ -92,6 +97,31 @@ def test_requests_wait_while_the_encoding_loads(encoding: Encoding) -> None:
         loaded.set()
         assert waiting.result().status == 200
         assert ask(server, "GET", "/health").json["status"] == "ok"
+
+
+def test_the_loop_goes_on_while_what_a_first_request_needs_is_imported(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that takes long to import stands for a slow disk."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, path: object, target: object = None) -> None:
+            if name == LAZY:
+                begun.set()
+                go.wait(120)
+
+    server = serve(HELLO)
+    monkeypatch.delitem(sys.modules, LAZY, raising=False)
+    monkeypatch.delattr("mlxoss.turns.completions", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Slow(), *sys.meta_path])
+    with ThreadPoolExecutor() as pool, set_at_last(go):
+        body = {"model": "m", "prompt": "Hello", "max_tokens": 1}
+        waiting = pool.submit(ask, server, "POST", "/v1/completions", body)
+        assert begun.wait(120)
+        assert ask(server, "GET", "/health").status == 200
+        go.set()
+        assert waiting.result().status == 200
 
 
 @pytest.mark.parametrize("broken", ["model", "encoding"])

@@ -171,7 +171,7 @@ def test_the_last_requests_are_told_without_words(serve: Serve) -> None:
 def test_they_need_a_key_and_the_page_s_files_do_not(serve: Serve, tmp_path: Path) -> None:
     server = serve(HELLO, folder=tmp_path)
     token = create_key(tmp_path, "laptop", 0)
-    for path in ("/metrics", "/mlxoss/requests"):
+    for path in ("/metrics", "/mlxoss/requests", "/mlxoss/usage"):
         assert ask(server, "GET", path).status == 401
         known = {"authorization": f"Bearer {token}"}
         assert ask(server, "GET", path, headers=known).status == 200

@@ -129,6 +129,27 @@ def test_answers_of_messages_and_completions(serve: Serve, encoding: Encoding) -
     assert contract.ask("POST", "/v1/completions", model="m").status == 400
 
 
+def test_answers_of_ollamas_door(serve: Serve, encoding: Encoding) -> None:
+    script = by_last_words(encoding, {"Weather": CALL, "Hello": HELLO})
+    contract = Contract(serve(ScriptedBackend(script)))
+    asked = {"role": "user", "content": "Weather?"}
+    requests: list[dict[str, Any]] = [
+        {"messages": [USER], "logprobs": True, "top_logprobs": 2},
+        {"messages": [USER], "think": False, "options": {"num_predict": 9}},
+        {"messages": [asked], "tools": TOOLS},
+        {"messages": []},
+    ]
+    for streamed in ({}, {"stream": False}):
+        for fields in requests:
+            assert contract.ask("POST", "/api/chat", model="m", **fields, **streamed).status == 200
+    assert contract.ask("POST", "/api/chat", model="m", messages=[5]).status == 400
+    assert contract.ask("POST", "/api/generate", model="m").status == 200
+    assert contract.ask("POST", "/api/generate", model="m", prompt="x").status == 400
+    assert contract.ask("POST", "/api/show", model="m").status == 200
+    for path in ("/api/tags", "/api/ps", "/api/version"):
+        assert contract.ask("GET", path).status == 200
+
+
 def test_answers_of_responses(contract: Contract) -> None:
     tools = [{"type": "function", **WEATHER}, {"type": "custom", "name": "sh"}]
     include = ["reasoning.encrypted_content", "message.output_text.logprobs"]

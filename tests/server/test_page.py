@@ -14,7 +14,7 @@ from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
 from tests.support.server.browser import Browser, Page, browsing, find_browser
-from tests.support.server.harness import DATE, MODEL, Server, set_at_last
+from tests.support.server.harness import DATE, MODEL, Server, chat_body, set_at_last
 from tests.support.server.scripts import HELLO, always, by_last_words, endless
 from tests.support.server.steps import Steps
 from tests.support.waiting import until
@@ -214,6 +214,22 @@ def test_words_are_shown_only_when_asked(browser: Browser, serve: Serve) -> None
     )
 
 
+def test_today_s_tokens_by_client(browser: Browser, serve: Serve) -> None:
+    server = serve(HELLO)
+    page = open_page(browser, server)
+    assert page.run("document.getElementById('unused').hidden") is False
+    say(page, "Hello!")
+    shows(page, "#today td", "browser|")
+    assert page.run("document.getElementById('unused').hidden") is True
+    for user_agent in ("curl/8.7.1", "curl/8.7.1"):
+        headers = {"user-agent": user_agent, "content-type": "application/json"}
+        body = chat_body(max_tokens=1)
+        assert ask(server, "POST", "/v1/chat/completions", body, headers).status == 200
+    shows(page, "#today td", "curl|")
+    assert count_of(page, "#today tr") == 2
+    check_quiet(page, server)
+
+
 @pytest.mark.parametrize("width", [400, 870, 1280])
 def test_nothing_is_cut_off(browser: Browser, serve: Serve, width: int) -> None:
     server = serve(HELLO)
@@ -222,6 +238,9 @@ def test_nothing_is_cut_off(browser: Browser, serve: Serve, width: int) -> None:
     page.call("Emulation.setDeviceMetricsOverride", **size)
     say(page, "Hello!" + "x" * 500)
     shows(page, ".note", "tokens/s")
+    shows(page, "#today td", "browser")
+    today = "document.querySelector('.today')"
+    assert page.run(f"{today}.scrollWidth <= {today}.clientWidth") is True
     shows(page, "#requests td", "200")
     assert page.run("document.documentElement.scrollWidth") == width
     tools = "document.querySelector('.tools')"

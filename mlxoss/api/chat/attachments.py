@@ -1,8 +1,11 @@
-"""Notes for what a chat's earlier messages and tools attach."""
+"""What a chat's messages attach: files to be read, notes for what earlier ones and tools attach."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from mlxoss.api.history.attachments import newest_from_user, put_notes
+from mlxoss.api.history.files import Attached, is_file
 from mlxoss.core import JsonObject
 
 _TOOLS = ("tool", "function")
@@ -18,13 +21,35 @@ def note_earlier(request: JsonObject) -> JsonObject:
     messages = request.get("messages")
     if not isinstance(messages, list):
         return request
-    newest = newest_from_user(messages)
-    noted: list[object] = []
-    for position, message in enumerate(messages):
-        behind_tool = position > 0 and _role(messages[position - 1]) in _TOOLS
-        is_refused = position == newest and not behind_tool
-        noted.append(message if is_refused else _with_notes(message))
+    refused = _refused(messages)
+    noted = [
+        message if position == refused else _with_notes(message)
+        for position, message in enumerate(messages)
+    ]
     return {**request, "messages": noted}
+
+
+def find_files(request: JsonObject) -> Iterator[Attached]:
+    """The files that users and tools sent, in a request that is not yet validated."""
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        return
+    refused = _refused(messages)
+    for position, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, list) or _role(message) not in ("user", *_TOOLS):
+            continue
+        for i, part in enumerate(content):
+            if is_file(part):
+                where = f"messages[{position}].content[{i}]"
+                yield Attached(part, where, position == refused, "text")
+
+
+def _refused(messages: Sequence[object]) -> int:
+    """Which message's attachments are not to be dropped; -1 for none."""
+    newest = newest_from_user(messages)
+    behind_tool = newest > 0 and _role(messages[newest - 1]) in _TOOLS
+    return -1 if behind_tool else newest
 
 
 def _with_notes(message: object) -> object:

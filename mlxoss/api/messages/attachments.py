@@ -1,9 +1,13 @@
-"""Notes for what Anthropic's earlier messages and tools' results attach, and for what other
-servers did."""
+"""What Anthropic's messages attach: files to be read, notes for what earlier ones and tools'
+results attach, and for what other servers did."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
+from mlxoss.api.errors import unsupported
 from mlxoss.api.history.attachments import newest_from_user, put_notes, put_texts
+from mlxoss.api.history.files import Attached, is_file
 from mlxoss.api.messages.records import put_record
 from mlxoss.core import JsonObject
 
@@ -17,13 +21,52 @@ def note_earlier(request: JsonObject) -> JsonObject:
     messages = request.get("messages")
     if not isinstance(messages, list):
         return request
-    newest = newest_from_user(messages)
-    noted: list[object] = []
-    for position, message in enumerate(messages):
-        here = messages[max(position - 1, 0) : position + 1]
-        is_refused = position == newest and not any(map(_holds_result, here))
-        noted.append(_with_notes(message, is_refused=is_refused))
+    refused = _refused(messages)
+    noted = [
+        _with_notes(message, is_refused=position == refused)
+        for position, message in enumerate(messages)
+    ]
     return {**request, "messages": noted}
+
+
+def find_files(request: JsonObject) -> Iterator[Attached]:
+    """The documents that users and tools sent, in a request that is not yet validated.
+
+    Raises InvalidRequest where the newest message wants citations, which nothing makes here; what
+    was wanted earlier is over.
+    """
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        return
+    refused = _refused(messages)
+    for position, message in enumerate(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content, where = message.get("content"), f"messages[{position}].content"
+            yield from _files(content, where, is_required=position == refused)
+
+
+def _files(content: object, where: str, *, is_required: bool) -> Iterator[Attached]:
+    for i, block in enumerate(content if isinstance(content, list) else ()):
+        place = f"{where}[{i}]"
+        if is_required and _wants_citations(block):
+            raise unsupported(f"{place}.citations", "this model marks no sources in its answers")
+        if _is_result(block):
+            yield from _files(block.get("content"), f"{place}.content", is_required=False)
+        elif is_file(block):
+            yield Attached(block, place, is_required, "text")
+
+
+def _wants_citations(block: object) -> bool:
+    wanted = block.get("citations") if isinstance(block, Mapping) else None
+    is_source = isinstance(block, Mapping) and block.get("type") in ("document", "search_result")
+    return is_source and isinstance(wanted, Mapping) and wanted.get("enabled") is True
+
+
+def _refused(messages: Sequence[object]) -> int:
+    """Which message's attachments are not to be dropped; -1 for none."""
+    newest = newest_from_user(messages)
+    here = messages[max(newest - 1, 0) : newest + 1]
+    return -1 if any(map(_holds_result, here)) else newest
 
 
 def _with_notes(message: object, *, is_refused: bool) -> object:

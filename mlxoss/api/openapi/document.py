@@ -1,7 +1,8 @@
 """The document of ``GET /openapi.json``, made of the endpoints as they are served.
 
 Source: the OpenAPI Specification 3.1. Events have no schema of their own there: the
-extension ``x-event-schema`` beside a ``text/event-stream`` is that of one event's data.
+extension ``x-event-schema`` beside a ``text/event-stream`` is that of one event's data, beside
+``application/x-ndjson`` that of a line.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class _Described:
             yield from filter(None, (shapes.answer, shapes.body, shapes.events))
 
     @property
-    def _error(self) -> type:
+    def _error(self) -> Shape:
         return (self._shapes and self._shapes.error) or Error
 
     def to_operation(self, schemas: Schemas, method: str) -> JsonObject:
@@ -148,7 +149,7 @@ class _Described:
         if endpoint.media is not None and is_own:
             answer["content"] = {endpoint.media: {"schema": {"type": "string"}}}
         if shapes is not None and shapes.events is not None and is_own:
-            answer["content"]["text/event-stream"] = {
+            answer["content"][shapes.events_media] = {
                 "x-event-schema": schemas.refer(shapes.events, self._error),
             }
         return answer

@@ -35,14 +35,15 @@ class Shapes(NamedTuple):
     """The types of what goes over an endpoint, as pydantic describes them.
 
     ``answer`` is that of the JSON that answers with each of its ``statuses``, ``body`` of the
-    request, ``events`` of an event where the answer is streamed, ``error`` of what is answered
-    with its errors (``None``: the error object of ``mlxoss.api.answers``).
+    request, ``events`` of an event where the answer is streamed as ``events_media``, ``error`` of
+    what is answered with its errors (``None``: the error object of ``mlxoss.api.answers``).
     """
 
     answer: type | TypeAliasType
     body: type | None = None
     events: type | TypeAliasType | None = None
-    error: type | None = None
+    error: type | TypeAliasType | None = None
+    events_media: str = "text/event-stream"
 
 
 class Endpoint(NamedTuple):

@@ -49,6 +49,15 @@ class InputText(TypedDict):
     text: str
 
 
+class InputFile(TypedDict):
+    """A file that was put in, as it came."""
+
+    type: Literal["input_file"]
+    filename: NotRequired[str]
+    file_data: NotRequired[str]
+    file_url: NotRequired[str]
+
+
 class OutputText(TypedDict):
     """Text that the model wrote."""
 
@@ -92,7 +101,7 @@ class MessageHead(TypedDict):
 class ListedMessage(MessageHead):
     """A message of any role."""
 
-    content: list[InputText | OutputText | Refusal]
+    content: list[InputText | InputFile | OutputText | Refusal]
 
 
 class ReasoningHead(TypedDict):
@@ -147,7 +156,7 @@ class ListedCallOutput(TypedDict):
     type: Literal["function_call_output", "custom_tool_call_output"]
     status: ItemStatus
     call_id: str
-    output: str | list[InputText]
+    output: str | list[InputText | InputFile]
 
 
 class ListedCompaction(TypedDict):
@@ -191,4 +200,4 @@ class ItemList(TypedDict):
     has_more: bool
 
 
-ListedPart = InputText | OutputText | Refusal | SummaryText | ReasoningText
+ListedPart = InputText | InputFile | OutputText | Refusal | SummaryText | ReasoningText

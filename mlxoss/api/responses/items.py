@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from mlxoss.api.history.files import INPUT_FILE
 from mlxoss.api.params import FunctionName
 from mlxoss.api.responses.item_answers import (
+    InputFile,
     InputText,
     ItemStatus,
     ListedCallOutput,
@@ -53,11 +55,15 @@ def _to_parts(value: Any) -> Any:
 
 
 class ItemPart(StrictModel):
-    """A part of a content or an output, of any type; ``parse_items`` takes the textual ones."""
+    """A part of a content or an output, of any type; ``parse_items`` takes the textual ones, and
+    files whose ``text`` was read."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
+    filename: str | None = None
+    file_data: str | None = None
+    file_url: str | None = None
 
     @property
     def said(self) -> str:
@@ -303,9 +309,18 @@ def join_parts(parts: Iterable[ItemPart]) -> str:
     return "\n".join(part.said for part in parts)
 
 
-def to_input_parts(parts: Iterable[ItemPart]) -> list[InputText]:
-    """Parts as what was put in."""
-    return [{"type": "input_text", "text": part.said} for part in parts]
+def to_input_parts(parts: Iterable[ItemPart]) -> list[InputText | InputFile]:
+    """Parts as what was put in; with a file goes what was read of it."""
+    return [
+        _to_file(part) if part.type == INPUT_FILE else {"type": "input_text", "text": part.said}
+        for part in parts
+    ]
+
+
+def _to_file(part: ItemPart) -> InputFile:
+    names = ("filename", "file_data", "file_url", "text")
+    told = {name: value for name in names if (value := getattr(part, name)) is not None}
+    return cast("InputFile", {"type": INPUT_FILE, **told})
 
 
 def _output_part(part: ItemPart) -> OutputText | Refusal:

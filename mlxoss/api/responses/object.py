@@ -27,6 +27,7 @@ from mlxoss.api.responses.answers import (
     TextSettings,
     UnknownHere,
 )
+from mlxoss.api.responses.attachments import without_texts
 from mlxoss.api.responses.item_answers import ItemList, ListedCompaction, ListedItem
 from mlxoss.api.responses.items import Item, outlives_compaction
 from mlxoss.api.responses.parse_items import MakeId
@@ -238,7 +239,9 @@ def to_compacted_items(
     Some stay as they are; ``summary``, which the model wrote of everything, is sealed in a
     compaction item behind them.
     """
-    kept: list[ListedItem] = [item.to_json() for item in items if outlives_compaction(item)]
+    kept: list[ListedItem] = [
+        without_texts(item.to_json()) for item in items if outlives_compaction(item)
+    ]
     compaction: ListedCompaction = {
         "id": make_id("cmp_"),
         "type": "compaction",

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from mlxoss.api.errors import invalid, missing
 from mlxoss.api.history.attachments import HOW_TO_GO_ON
+from mlxoss.api.history.files import INPUT_FILE
 from mlxoss.api.responses.attachments import note_earlier
 from mlxoss.api.responses.item_answers import RecordType
 from mlxoss.api.responses.items import (
@@ -84,7 +85,7 @@ def parse_items(
     """Validate items; those without an id get one, references become what they point at.
 
     Where a tool answered with an image, audio or a file, or an earlier message holds one, there
-    is a note from here on.
+    is a note from here on, but for files that were read (``attachments.find_files``).
     Raises InvalidRequest that names the item, or NotFound for a reference to nothing.
     ``field`` is what the list is called in the request.
     """
@@ -220,6 +221,8 @@ def _resolve(value: JsonMapping, location: Location, find: FindItem) -> Item:
 def _check_parts(parts: Sequence[ItemPart], location: Location) -> None:
     for position, part in enumerate(parts):
         param = to_param((*location, position))
+        if part.type == INPUT_FILE and part.text is not None:
+            continue
         if part.type in _TEXTUAL:
             if part.text is None:
                 raise missing(f"{param}.text")

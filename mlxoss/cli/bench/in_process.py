@@ -90,6 +90,6 @@ def load(source: ModelSource, rounds: int, tokens: int) -> LoadedModel:
     # All as the server does: else it would be held against another way of computing the model.
     network = source.load(fp16=config.fp16, fused=config.fused_experts)
     wire_weights(network, wiring)
-    model = LastLogits(network, compiled=config.compiled_layers)
+    model = LastLogits(network, compiled=config.compiled_layers, plain_caches=config.plain_caches)
     decode_rate(model, 1, prompt_tokens=8, tokens=2)
     return LoadedModel(model, rounds, tokens)

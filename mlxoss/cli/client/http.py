@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from mlxoss import paths
+from mlxoss import __version__, paths
 from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.options import read_config
 from mlxoss.cli.this_machine import command_env
@@ -87,7 +87,9 @@ class Server:
         return f" Then: export {self.key_variable}=KEY" if response.status == 401 else ""
 
     def _headers(self, content: str | None) -> dict[str, str]:
-        headers = {} if content is None else {"Content-Type": "application/json"}
+        headers = {"User-Agent": f"mlxoss/{__version__}"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         if self.key is not None:
             headers["Authorization"] = f"Bearer {self.key}"
         return headers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlxoss import paths
@@ -15,19 +17,29 @@ from mlxoss.demo import DEMO_NAME
 from mlxoss.service.health import Answered, probe
 
 _CONTEXT_TOKENS = 131_072
+_NO_KEY = "none"
+_SOME_KEY = "KEY"
+
+_ANSWER_PART = 8
+"""Of the context. Claude Code leaves up to 20,000 tokens by itself, and 3,000 more in any case:
+with a context that is not much longer it finds every prompt too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """A server for recipes. ``url`` has no ``/v1``; with ``needs_key`` every request needs one.
 
-    ``context_tokens`` is the model's own where the server is not there to tell.
+    ``context_tokens`` is the model's own where the server is not there to tell; ``secret`` is the
+    key that this shell has; ``is_up`` is whether it answered. It shows ``certificate``.
     """
 
     url: str
     model: str
     needs_key: bool
     context_tokens: int = _CONTEXT_TOKENS
+    secret: str | None = field(default=None, repr=False)
+    is_up: bool = False
+    certificate: Path | None = None
 
     @property
     def base(self) -> str:
@@ -37,7 +49,22 @@ class Served:
     @property
     def key(self) -> str:
         """The word in a recipe's shell for the key; any will do where none is needed."""
-        return f"${API_KEY_VARIABLE}" if self.needs_key else "none"
+        return f"${API_KEY_VARIABLE}" if self.needs_key else _NO_KEY
+
+    @property
+    def literal_key(self) -> str:
+        """The key itself; in what is only shown a word that stands for it."""
+        return (self.secret or _SOME_KEY) if self.needs_key else _NO_KEY
+
+    @property
+    def key_env(self) -> Mapping[str, str]:
+        """The variable of the key, for clients that read it."""
+        return {API_KEY_VARIABLE: self.literal_key}
+
+    @property
+    def answer_tokens(self) -> int:
+        """What a client is to leave of the context for an answer."""
+        return self.context_tokens // _ANSWER_PART
 
 
 def find_served() -> Served:
@@ -51,6 +78,9 @@ def find_served() -> Served:
         model if isinstance(model, str) else config.model or DEMO_NAME,
         needs_key=bool(read_keys(state)),
         context_tokens=context if isinstance(context, int) else _CONTEXT_TOKENS,
+        secret=os.environ.get(API_KEY_VARIABLE) or None,
+        is_up=bool(told),
+        certificate=config.tls_cert,
     )
 
 

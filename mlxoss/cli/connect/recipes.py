@@ -1,23 +1,28 @@
-"""What ``mlxoss connect`` prints: a recipe to a client. Pure text.
+"""What ``mlxoss connect`` prints: a recipe to a client.
 
-``@URL@``, ``@BASE@`` (with ``/v1``), ``@MODEL@`` and ``@CONTEXT@`` (tokens) stand for the server's,
+Of a client with files of settings it is what ``--write`` puts there. In the others ``@URL@``,
+``@BASE@`` (with ``/v1``), ``@PORT@``, ``@MODEL@`` and ``@CONTEXT@`` (tokens) are the server's,
 ``@ANSWER@`` for what a client is to leave of the context for an answer; ``@KEY@`` for the key in a
-shell, ``@PY_KEY@``, ``@JS_KEY@`` and ``@CONTINUE_KEY@`` for it there.
+shell, ``@PY_KEY@`` and ``@JS_KEY@`` for it there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from mlxoss.cli.connect.facts import Served
+from mlxoss.cli.connect.clients.by_hand import BY_HAND
+from mlxoss.cli.connect.clients.client import Account, Client
+from mlxoss.cli.connect.clients.table import CLIENTS
+from mlxoss.cli.connect.facts import Served
+from mlxoss.cli.printing import tilde
 
 _KEY_NOTE = "The server needs an API key: mlxoss key create NAME, then export MLXOSS_API_KEY=..."
-
-_ANSWER_PART = 8
-"""Of the context. Claude Code leaves up to 20,000 tokens by itself, and 3,000 more in any case:
-with a context that is not much longer it finds every prompt too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Recipe:
     """``about`` names the client, ``text`` is the recipe, ``mark`` begins a comment in it."""
 
     about: str
-    text: str
+    text: str | Callable[[Served], str]
     mark: str = "#"
 
 
@@ -36,13 +41,13 @@ def render_recipe(recipe: Recipe, served: Served) -> str:
         "@BASE@": served.base,
         "@MODEL@": served.model,
         "@CONTEXT@": str(served.context_tokens),
-        "@ANSWER@": str(served.context_tokens // _ANSWER_PART),
+        "@ANSWER@": str(served.answer_tokens),
+        "@PORT@": str(urlsplit(served.url).port or 443),
         "@KEY@": served.key,
         "@PY_KEY@": 'os.environ["MLXOSS_API_KEY"]' if served.needs_key else '"none"',
         "@JS_KEY@": "process.env.MLXOSS_API_KEY" if served.needs_key else '"none"',
-        "@CONTINUE_KEY@": "${{ secrets.MLXOSS_API_KEY }}" if served.needs_key else "none",
     }
-    text = recipe.text.strip("\n")
+    text = (recipe.text if isinstance(recipe.text, str) else recipe.text(served)).strip("\n")
     if "@PY_KEY@" in text and served.needs_key:
         text = f"import os\n\n{text}"
     for word, value in values.items():
@@ -50,7 +55,7 @@ def render_recipe(recipe: Recipe, served: Served) -> str:
     return f"{recipe.mark} {_KEY_NOTE}\n{text}" if served.needs_key else text
 
 
-RECIPES = {
+_WRITTEN_OUT = {
     "openai-python": Recipe(
         "OpenAI's SDK for Python",
         """
@@ -133,20 +138,6 @@ model = OpenAILike(
 print(model.complete("Hello!"))
 """,
     ),
-    "llm": Recipe(
-        "Simon Willison's llm",
-        """
-# pip install llm; these lines belong into extra-openai-models.yaml beside: llm logs path
-# Then: llm keys set mlxoss   (with "none" where no key is needed)
-#       llm -m mlxoss "Hello!"
-- model_id: mlxoss
-  model_name: "@MODEL@"
-  api_base: "@BASE@"
-  api_key_name: mlxoss
-  supports_tools: true
-  supports_schema: true
-""",
-    ),
     "aider": Recipe(
         "aider",
         """
@@ -155,47 +146,13 @@ export OPENAI_API_KEY=@KEY@
 aider --model "openai/@MODEL@" --no-show-model-warnings
 """,
     ),
-    "zed": Recipe(
-        "Zed: settings.json",
+    "open-webui": Recipe(
+        "Open WebUI",
         """
-// Zed takes the key from the variable MLXOSS_API_KEY, which must not be empty.
-{
-  "language_models": {
-    "openai_compatible": {
-      "mlxoss": {
-        "api_url": "@BASE@",
-        "available_models": [
-          {
-            "name": "@MODEL@",
-            "max_tokens": @CONTEXT@,
-            "reasoning_effort": "medium",
-            "capabilities": { "tools": true, "images": false, "interleaved_reasoning": true }
-          }
-        ]
-      }
-    }
-  }
-}
-""",
-        "//",
-    ),
-    "continue": Recipe(
-        "Continue: config.yaml",
-        """
-# Editors read a key from the line MLXOSS_API_KEY=... in ~/.continue/.env
-name: mlxoss
-version: 1.0.0
-schema: v1
-models:
-  - name: mlxoss
-    provider: openai
-    model: "@MODEL@"
-    apiBase: "@BASE@"
-    apiKey: "@CONTINUE_KEY@"
-    roles: [chat, edit, apply]
-    capabilities: [tool_use]
-    defaultCompletionOptions:
-      contextLength: @CONTEXT@
+# pip install open-webui; its own settings, once they are made, go before these variables
+export OPENAI_API_BASE_URL=@BASE@
+export OPENAI_API_KEY=@KEY@
+open-webui serve --host 127.0.0.1
 """,
     ),
     "claude": Recipe(
@@ -212,8 +169,44 @@ export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
 claude
 """,
     ),
-    "codex": Recipe(
-        "Codex CLI", "# Put the settings into Codex's config.toml:\nmlxoss codex --write"
-    ),
 }
+
+
+def this_account() -> Account:
+    """The account that this process runs in."""
+    return Account(Path.home(), os.environ, sys.platform)
+
+
+def settings_text(client: Client, name: str, served: Served) -> str:
+    """The files of a client as they are written where there are none, without the key."""
+    assert client.places is not None
+    mark, lines = _mark(client, served), []
+    for place in client.places(this_account(), replace(served, secret=None)):
+        part = place.part
+        text = next(part.form.propose("", part.wanted(part.form.read(""))))
+        lines += [f"{mark} {tilde(part.file)}", text]
+    command = f"{mark} Merged into what is there: mlxoss connect {name} --write"
+    notes = client.note.replace("@MODEL@", served.model).splitlines()
+    return "\n".join([command, *(f"{mark} {note}" for note in notes), *lines])
+
+
+def _mark(client: Client, served: Served) -> str:
+    assert client.places is not None
+    (first, *_) = client.places(this_account(), served)
+    return "//" if first.part.form.name == "JSON" else "#"
+
+
+def _made() -> dict[str, Recipe]:
+    """The recipes in the order in which they are listed."""
+    some = Served("http://127.0.0.1:1", "model", needs_key=False)
+    of_clients = {
+        name: _WRITTEN_OUT.get(name)
+        or Recipe(client.about, partial(settings_text, client, name), _mark(client, some))
+        for name, client in CLIENTS.items()
+    }
+    by_hand = {name: Recipe(about, text) for name, (about, _, text) in BY_HAND.items()}
+    return of_clients | by_hand | _WRITTEN_OUT
+
+
+RECIPES = _made()
 """By the names that are typed."""

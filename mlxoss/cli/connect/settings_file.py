@@ -16,51 +16,31 @@ change would be lost.
 
 from __future__ import annotations
 
-import json
+import glob
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from mlxoss.cli.connect.values import Change, InTheWay, Settings, is_same, make
 from mlxoss.errors import ConfigError
 from mlxoss.files import PRIVATE, make_file, replace_file
 
-Keys = tuple[str, ...]
-"""Where a value stands: the names of the tables around it, and its own."""
-
-Settings = dict[str, Any]
-"""What a file says, in plain values."""
-
 _BOM = b"\xef\xbb\xbf"
 _ATTEMPTS = 5
+_COPY = ".before-mlxoss-"
 
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Put a value there, in tables that are made if missing. It takes no table's place."""
-
-    keys: Keys
-    value: str | int | bool | list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Take away what stands there, if anything does."""
-
-    keys: Keys
-
-
-Change = Put | Drop
 
 Wanted = Callable[[Settings], Sequence[Change]]
 """The changes, by what the file says now. May raise ``ConfigError`` to refuse."""
 
 
 class Format(Protocol):
-    """How a file is written: TOML, JSON …"""
+    """How a file is written: TOML, JSON, YAML."""
 
     @property
     def name(self) -> str:
@@ -104,17 +84,21 @@ class Edited:
     backup: Path | None
 
 
-def edit_file(file: Path, form: Format, wanted: Wanted) -> Edited:
+def edit_file(
+    file: Path, form: Format, wanted: Wanted, note: Callable[[Draft], bool] | None = None
+) -> Edited:
     """Make the changes in ``file``, which is made (mode 0600) if missing.
 
-    Raises ``ConfigError`` for one that cannot be read, changed or written; it stays as it was.
+    ``note`` is told of what is about to be written, and says whether the old file is to be copied.
+    Raises ``ConfigError`` for a file that cannot be read, changed or written; it stays as it was.
     """
     for _ in range(_ATTEMPTS):
         draft = draft_edit(file, form, wanted)
         if not draft.is_change:
             return Edited(draft, None)
+        has_copy = note is None or note(draft)
         try:
-            return Edited(draft, _save(draft))
+            return Edited(draft, _save(draft, has_copy=has_copy))
         except _Changed:
             continue
         except OSError as error:
@@ -137,7 +121,7 @@ def draft_edit(file: Path, form: Format, wanted: Wanted) -> Draft:
         raise ConfigError(f"{file} is not {form.name} ({error}); mend it first.") from None
     changes = wanted(settings)
     _make(changes, after, file)
-    if old is not None and _is_same(settings, after):
+    if old is not None and is_same(settings, after):
         return Draft(file, target, old, old, settings)
     for proposed in form.propose(text.plain, changes):
         if _reads_as(proposed, form, after):
@@ -146,6 +130,37 @@ def draft_edit(file: Path, form: Format, wanted: Wanted) -> Draft:
         f"{file} is written in a way that mlxoss cannot change without risk, and is left as it is; "
         "write the settings into it by hand."
     )
+
+
+def put_back(draft: Draft, *, is_gone: bool, folders: Iterable[Path]) -> None:
+    """Replace the file by a text that it had, or remove it and those ``folders`` that are empty.
+
+    No copy is made. Raises as ``edit_file``.
+    """
+    try:
+        mode = _mode_to_have(draft)
+        if _read(draft.target) != draft.old:
+            raise ConfigError(f"{draft.file} is being changed by another program; try again.")
+        if not is_gone:
+            replace_file(draft.target, draft.new, mode=mode)
+            return
+        draft.target.unlink()
+    except OSError as error:
+        raise ConfigError(f"{draft.file} cannot be written: {error.strerror}.") from None
+    with suppress(OSError):  # one that is not empty, and those around it, stay
+        for folder in folders:
+            folder.rmdir()
+
+
+def missing_folders(file: Path) -> list[Path]:
+    """Those that have to be made for ``file``, the innermost first."""
+    around = [*file.parents, *Path(os.path.realpath(file)).parents]
+    return [folder for folder in around if not folder.exists()]
+
+
+def copies_of(file: Path) -> list[Path]:
+    """The copies of old files that stand beside ``file``."""
+    return sorted(file.parent.glob(f"{glob.escape(file.name)}{_COPY}*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,42 +198,27 @@ def _read(target: Path) -> bytes | None:
 
 def _make(changes: Sequence[Change], after: Settings, file: Path) -> None:
     """Make the changes in ``after``. Raises ``ConfigError`` where something else is in the way."""
-    for change in changes:
-        *tables, name = change.keys
-        at: Any = after
-        for depth, each in enumerate(tables, 1):
-            at = at.setdefault(each, {}) if isinstance(change, Put) else at.get(each, {})
-            if not isinstance(at, dict):
-                where = ".".join(tables[:depth])
-                raise ConfigError(f"{where} in {file} is not a table; mend it first.")
-        if isinstance(change, Drop):
-            at.pop(name, None)
-        elif isinstance(at.get(name), dict):
-            raise ConfigError(f"{'.'.join(change.keys)} in {file} is a table; mend it first.")
-        else:
-            at[name] = change.value
+    try:
+        make(changes, after)
+    except InTheWay as error:
+        where = ".".join(str(getattr(key, "value", key)) for key in error.keys)
+        raise ConfigError(f"{where} in {file} {error}; mend it first.") from None
 
 
 def _reads_as(text: str, form: Format, settings: Settings) -> bool:
     try:
-        return _is_same(form.read(text), settings)
+        return is_same(form.read(text), settings)
     except (ValueError, RecursionError):
         return False
 
 
-def _is_same(one: Settings, other: Settings) -> bool:
-    """Whether they say the same: true is not 1, and what is no number equals itself."""
-    first, second = (json.dumps(each, sort_keys=True, default=repr) for each in (one, other))
-    return first == second
-
-
-def _save(draft: Draft) -> Path | None:
+def _save(draft: Draft, *, has_copy: bool) -> Path | None:
     """Steps 4 and 5; returns where the copy is. If it raises, no copy is left."""
     mode = _mode_to_have(draft)
     if draft.old is None:
         for folder in (draft.file.parent, draft.target.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    backup = None if draft.old is None else _copy(draft.file, draft.old)
+    backup = _copy(draft.file, draft.old) if has_copy and draft.old is not None else None
     try:
         if _read(draft.target) != draft.old:
             raise _Changed
@@ -245,6 +245,6 @@ def _mode_to_have(draft: Draft) -> int:
 def _copy(file: Path, data: bytes) -> Path:
     """Put ``data`` beside ``file``, for its owner alone; earlier copies stay."""
     number = 1
-    while not make_file(name := file.with_name(f"{file.name}.before-mlxoss-{number}"), data):
+    while not make_file(name := file.with_name(f"{file.name}{_COPY}{number}"), data):
         number += 1
     return name

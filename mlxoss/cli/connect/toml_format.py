@@ -9,7 +9,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from mlxoss.cli.connect.settings_file import Change, Drop, Put, Settings
+from mlxoss.cli.connect.values import Change, Drop, Put, Settings
 
 _TRIPPED = (TOMLKitError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 

@@ -77,7 +77,7 @@ def _buffers(config: Config, weights_bytes: int, place: Place) -> Iterator[Candi
 
 
 def _switches(config: Config) -> Iterator[Candidate]:
-    for name in ("compiled_layers", "fused_experts"):
+    for name in ("compiled_layers", "fused_experts", "plain_caches"):
         if name not in config.given:
             yield Candidate({name: not getattr(config, name)})
 

@@ -10,8 +10,8 @@ import typer
 EPILOG = (
     "Each candidate is measured in a fresh process, several times in changing order: decoding with "
     "1 and 4 rows, a prompt of 2,000 tokens, the first token after a pause, memory at its peak. "
-    "One is kept if it says the same tokens and gains more than the noise. A minute or two for the "
-    "20b, several for the 120b. What is set in the configuration is never changed."
+    "One is kept if it says the same tokens and gains more than the noise. Some minutes, "
+    "more for the 120b: the bar tells. What is set in the configuration is never changed."
 )
 
 

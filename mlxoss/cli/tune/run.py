@@ -98,6 +98,7 @@ def tune(tuning: Tuning, *, anyway: bool, program: Sequence[str] = PROGRAM) -> T
         command_buffers=config.command_buffers,
         fused_experts=config.fused_experts,
         compiled_layers=config.compiled_layers,
+        plain_caches=config.plain_caches,
         fp16=config.fp16,
         wired=config.wired,
         keep_warm=config.keep_warm,

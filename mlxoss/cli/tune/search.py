@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mlxoss.cli.progress import Done
 from mlxoss.cli.tune.candidates import CONTROL, Candidate, combine
 from mlxoss.cli.tune.judge import DRIFT, RATES, Judgement, drift_of, judge, rate_of
 from mlxoss.cli.tune.trials import Measure, TrialFailed
@@ -16,8 +17,6 @@ from mlxoss.errors import MlxossError
 ROUNDS = 2
 MORE_ROUNDS = 3
 """Of the second stage, of the winners and the control alone: whoever was lucky meets it again."""
-
-Tell = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ class Searched:
 
 
 def search(
-    candidates: Sequence[Candidate], measure: Measure, budget_bytes: int, tell: Tell
+    candidates: Sequence[Candidate], measure: Measure, budget_bytes: int, tell: Done
 ) -> Searched:
     """Measure and judge. ``tell`` is called with what comes next.
 
@@ -77,7 +76,8 @@ def search(
     if again:
         new = [one for one in again if one not in tried]
         tried += new
-        _run([*again, control], MORE_ROUNDS, measure, tell)
+        known = [*again, control]
+        _run(known, MORE_ROUNDS, measure, tell, more=MORE_ROUNDS * len(known))
         _judge(control, again, budget_bytes)
     kept = max((one for one in again if _is_kept(one)), key=_score, default=None)
     return Searched(control, tried, kept, drift_of(control.runs))
@@ -88,13 +88,19 @@ def trials_of(candidates: Sequence[Candidate]) -> int:
     return ROUNDS * (1 + len(candidates))
 
 
-def _run(all_of_them: Sequence[Trials], rounds: int, measure: Measure, tell: Tell) -> None:
-    """Rounds in one order and then in the other; who fails once is left out from there on."""
+def _run(
+    all_of_them: Sequence[Trials], rounds: int, measure: Measure, tell: Done, *, more: int = 0
+) -> None:
+    """Rounds in one order and then in the other; who fails once is left out from there on.
+
+    ``more`` of these trials were not known of before.
+    """
     for number in range(rounds):
         for one in all_of_them if number % 2 == 0 else reversed(all_of_them):
             if one.failure is not None:
                 continue
-            tell(one.candidate.name)
+            tell(one.candidate.name, more=more)
+            more = 0
             try:
                 one.runs.append(measure(one.candidate))
             except TrialFailed as error:

@@ -19,9 +19,9 @@ from mlxoss.engine.checkpoint.config import ModelConfig
 from mlxoss.engine.checkpoint.folder import Checkpoint, read_any_checkpoint
 from mlxoss.engine.checkpoint.layout import Layout
 from mlxoss.engine.checkpoint.tensors import weight_files
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.engine.mlx.fuse import expect_interleaved, fuse_experts
 from mlxoss.engine.mlx.lm import gpt_oss
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import Network
 from mlxoss.errors import ModelError
 

@@ -25,14 +25,13 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_once
 from mlxoss.engine.mlx.decode import GuardedGenerator
-from mlxoss.engine.mlx.device import Spark
+from mlxoss.engine.mlx.device import Spark, computes_on_metal
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import StopSequences
 from mlxoss.engine.mlx.memory import give_back
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LanguageModel, Progress
-from mlxoss.engine.mlx.prefill_chunks import LEAST_TOKENS, PrefillChunks
+from mlxoss.engine.mlx.prefill_chunks import PrefillChunks, least_tokens
 from mlxoss.engine.mlx.sampling import (
     LogitsProcessor,
     Penalties,
@@ -85,7 +84,11 @@ class MlxBackend:
         self._vocab_size = int(model.args.vocab_size)
         self._max_batch = max_batch
         self._prefill_step_tokens = prefill_step_tokens
-        self._pace = PrefillChunks(prefill_step_tokens, most_pairs(has_metal=computes_on_metal()))
+        self._pace = PrefillChunks(
+            prefill_step_tokens,
+            most_pairs(has_metal=computes_on_metal()),
+            least_tokens(model.args.num_local_experts, model.args.num_experts_per_tok),
+        )
         self._room = room
         self._prefixes = prefixes or PrefixCache(limit_bytes=0)
         # MLX streams belong to the thread that made them.
@@ -136,9 +139,9 @@ class MlxBackend:
                 request.prompt_ids, self._model.make_cache, goes_on=goes_on
             )
             self._prefixes.release(row.held_ids)
-            row.find_cached(start.length)
-            (key,) = self._generator.insert_segments(
-                [start.segments],
+            row.begin(start.length, start.boundaries)
+            (key,) = self._generator.insert(
+                [list(request.prompt_ids[start.length :])],
                 max_tokens=[request.max_tokens],
                 caches=[start.caches],
                 all_tokens=[list(request.prompt_ids[: start.length])],
@@ -308,6 +311,7 @@ class MlxBackend:
             prefill_batch_size=self._max_batch,
             prefill_step_size=self._prefill_step_tokens,
             stream=self._stream,
+            plain_caches=self._model.plain_caches,
         )
 
     def _lengths(self, more: int) -> list[int]:
@@ -323,11 +327,9 @@ class MlxBackend:
         if not rows:
             return self._prefill_step_tokens
         known = max(row.known_tokens for row in rows)
-        left = self._generator.shortest_piece
         beside_decoding = len(self._rows) > len(rows)
         tokens = self._pace.chunk_tokens(len(rows), known, beside_decoding=beside_decoding)
-        if left is not None:
-            tokens = min(tokens, max(LEAST_TOKENS, left), self._generator.longest_piece)
+        tokens = self._pace.fit(tokens, self._generator.left_tokens)
         if computes_on_metal():
             tokens = tokens_at_once(tokens, len(rows), known + tokens, self._model.args)
         return tokens
@@ -358,7 +360,7 @@ class MlxBackend:
         return SequencePrefilled(row.uid, tokens)
 
     def _keep_snapshots(self, prompts: Sequence[Progress], responses: Sequence[Progress]) -> None:
-        """Keep what this step brought to a boundary or to an end, or far from the last one."""
+        """Keep what this step brought past a boundary or to an end, or far from the last one."""
         with mx.stream(self._stream):
             for prompt in prompts:
                 if not prompt.end_of_prompt:
@@ -370,14 +372,12 @@ class MlxBackend:
 
     def _keep_progress(self, prompt: Progress) -> None:
         row = self._rows[prompt.uid]
-        if prompt.end_of_segment:
-            towards = None
-        elif row.known_tokens - row.kept_tokens >= MOVING_TOKENS:
-            towards = row.request.prompt_ids
-        else:
-            return
-        row.kept_tokens = row.known_tokens
-        self._prefixes.keep(*self._generator.held(prompt.uid), towards)
+        ids, held = self._generator.held(prompt.uid)
+        for length in row.pass_boundaries():
+            self._prefixes.keep(ids[:length], held.at(length))
+        if row.known_tokens - row.kept_tokens >= MOVING_TOKENS:
+            row.kept_tokens = row.known_tokens
+            self._prefixes.keep(ids, held, towards=row.request.prompt_ids)
 
     def _give_up(self, key: int) -> None:
         """Keep what was prefilled of a prompt whose end was not reached: it may come again."""

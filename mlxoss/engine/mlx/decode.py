@@ -38,28 +38,34 @@ logits processors.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from mlxoss.engine.capacity import tokens_at_once
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.engine.mlx.lm import (
     BatchGenerator,
-    BatchKVCache,
     BatchRotatingKVCache,
     GenerationBatch,
     PromptProcessingBatch,
 )
 from mlxoss.engine.mlx.logit_mask import LogitMask
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LayerCache, Network, Progress
+from mlxoss.engine.mlx.row_caches import (
+    RowCaches,
+    SplitRowCaches,
+    start_row,
+    tokens_wide,
+)
 from mlxoss.engine.mlx.sequence import BatchRow, Highest
 from mlxoss.engine.mlx.wiring import mlx_lm_without_wiring
+from mlxoss.engine.prefix_cache.held import Held
 
 
-class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
+class GuardedGeneration(RowCaches, GenerationBatch):  # type: ignore[misc]
     """Sequences that decode. Every row's processors are a tuple of its ``BatchRow``."""
 
     _planned: list[list[int]] | None = None
@@ -84,7 +90,12 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
             *(row.sure for row in self._rows()), *(most - done - 1 for most, done in lefts)
         )
         if most > 0 and computes_on_metal():
-            most = tokens_at_once(1 + most, len(self.uids), _width(self), self.model.args) - 1
+            most = (
+                tokens_at_once(
+                    1 + most, len(self.uids), tokens_wide(self.prompt_cache), self.model.args
+                )
+                - 1
+            )
         return max(0, most)
 
     def take_due(self, uid: int) -> Progress | None:
@@ -103,6 +114,7 @@ class GuardedGeneration(GenerationBatch):  # type: ignore[misc]
         """Responses of one step: one per row, or one per row and id of the forced runs."""
         if not self.uids:
             return []
+        self.settle()
         runs = self.plan_runs() or [[] for _ in self.uids]
         self._planned = None
         ids, logprobs = self._run_step(runs)
@@ -259,23 +271,19 @@ def _put_in_order(caches: Sequence[LayerCache]) -> None:
             cache._temporal_order()
 
 
-def _width(batch: PromptProcessingBatch | GenerationBatch) -> int:
-    widths: list[int] = [c.size() for c in batch.prompt_cache if isinstance(c, BatchKVCache)]
-    return max(widths, default=0)
-
-
 def _padding(batch: PromptProcessingBatch | GenerationBatch) -> int:
     longest: int = max(map(len, batch.tokens), default=0)
-    return max(0, _width(batch) - longest)
+    return max(0, tokens_wide(batch.prompt_cache) - longest)
 
 
-class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
+class _Prompts(SplitRowCaches, PromptProcessingBatch):  # type: ignore[misc]
     """Prompts being prefilled; those that are done become a ``GuardedGeneration``."""
 
     last_chunk: tuple[int, float] | None = None
 
     def prompt(self, tokens: list[list[int]]) -> None:
         """Put the next chunk of each prompt into the caches."""
+        self.settle()
         _put_in_order(self.prompt_cache)
         began = time.perf_counter()
         super().prompt(tokens)
@@ -286,7 +294,7 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
     def generate(self, tokens: list[list[int]]) -> GuardedGeneration:
         if any(len(ids) > 1 for ids in tokens):
             self.prompt([ids[:-1] for ids in tokens])
-        return GuardedGeneration(
+        generation = GuardedGeneration(
             self.model,
             self.uids,
             mx.array([ids[-1] for ids in tokens], dtype=mx.uint32),
@@ -298,32 +306,34 @@ class _Prompts(PromptProcessingBatch):  # type: ignore[misc]
             self.stop_sequences,
             self.max_tokens,
         )
-
-
-class _Layers:
-    """One sequence's caches, each cut out of the batch's when it is its turn: never all at once."""
-
-    def __init__(self, caches: Sequence[LayerCache], index: int) -> None:
-        self._caches = caches
-        self._index = index
-
-    def __iter__(self) -> Iterator[LayerCache]:
-        return (cache.extract(self._index) for cache in self._caches)
+        generation.plain = self.plain
+        return generation
 
 
 class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
     """mlx-lm's ``BatchGenerator``; insert each sequence with its ``BatchRow`` as its processor.
 
-    It wires nothing: that is ``wiring``'s.
+    ``plain_caches`` is ``RowCaches.plain``. It wires nothing: that is ``wiring``'s.
     """
 
-    def __init__(self, model: Network, **options: Any) -> None:
+    def __init__(self, model: Network, *, plain_caches: bool = True, **options: Any) -> None:
         with mlx_lm_without_wiring():
             super().__init__(model, **options)
         self._prompt_batch = _Prompts.empty(
             model, self.sampler, prefill_step_size=self.prefill_step_size
         )
         self._generation_batch = GuardedGeneration.empty(model, self.sampler)
+        self._prompt_batch.plain = self._generation_batch.plain = plain_caches
+
+    def _make_batch(self, n: int) -> PromptProcessingBatch:
+        waiting = self._unprocessed_sequences
+        if n > 1 or not self._prompt_batch.plain:
+            return super()._make_batch(n)
+        before, caches, after = waiting[0][:3], waiting[0][3], waiting[0][4:]
+        waiting[0] = (*before, [], *after)  # of nothing mlx-lm makes no batch caches
+        batch = super()._make_batch(n)
+        batch.prompt_cache = start_row(caches)
+        return batch
 
     @property
     def decoding(self) -> GuardedGeneration:
@@ -337,35 +347,26 @@ class GuardedGenerator(BatchGenerator):  # type: ignore[misc]
         return max(_padding(batch) for batch in (self._prompt_batch, self._generation_batch))
 
     @property
-    def shortest_piece(self) -> int | None:
-        """How much of a prompt is left up to its end, or to where it is to be kept: the least."""
-        return min(self._pieces(), default=None)
-
-    @property
-    def longest_piece(self) -> int:
-        """The most, 0 if there is none."""
-        return max(self._pieces(), default=0)
-
-    def _pieces(self) -> list[int]:
+    def left_tokens(self) -> list[int]:
+        """How much of each prompt is left to prefill, where anything is."""
         pieces = [each[0] for each in self._currently_processing]
         pieces += [each[1] for each in self._unprocessed_sequences]
         # The last id of each is a piece of its own, and no part of any chunk.
         return [len(own[0]) for own in pieces if len(own) > 1]
 
-    def held(self, uid: int) -> tuple[tuple[int, ...], Iterable[LayerCache]]:
+    def held(self, uid: int) -> tuple[tuple[int, ...], Held]:
         """The ids that the caches of a sequence hold, and those caches, to be read at once."""
         ((stage, index),) = self._find_uids([uid]).values()
         if stage == 0:
             caches, tokens = self._unprocessed_sequences[index][3:5]
-            return tuple(tokens), caches
+            return tuple(tokens), Held(caches)
         batch = self._prompt_batch if stage == 1 else self._generation_batch
-        return tuple(batch.tokens[index]), _Layers(batch.prompt_cache, index)
+        return tuple(batch.tokens[index]), Held(batch.prompt_cache, index)
 
     def settle(self) -> None:
         """After a sequence left give its places back, layer by layer: never are all there twice."""
         for batch in (self._prompt_batch, self._generation_batch):
-            for cache in batch.prompt_cache:
-                mx.eval(cache.state)
+            batch.settle()
 
     def take_chunk(self) -> tuple[int, float] | None:
         """The prefill chunk since the last call: its tokens, padding included, and its seconds."""

@@ -15,6 +15,14 @@ from mlxoss.engine.capacity import device_bytes
 from mlxoss.errors import ModelError
 
 
+def computes_on_metal() -> bool:
+    """Whether the default device is Metal's: a Mac may be told to compute on its CPU.
+
+    ``mx.metal.is_available`` says no more than that MLX was built for it.
+    """
+    return mx.metal.is_available() and mx.default_device() == mx.Device(mx.gpu)
+
+
 def has_device() -> bool:
     """Whether the default device is there.
 

@@ -27,6 +27,7 @@ import numpy as np
 from mlx.nn.layers.linear import Linear as PlainLinear
 from mlx.nn.layers.quantized import QuantizedLinear
 
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.engine.mlx.fuse import by_expert, take_apart
 from mlxoss.engine.mlx.lm import (
     create_attention_mask,
@@ -42,6 +43,11 @@ _BOUNDED_LAYERS = 2
 """Of inputs of so many tokens, all rows together, at most twice so many layers are under way: what
 a layer leaves behind is free only once its command buffer is done, and with large command buffers
 that would be late."""
+
+_VECTOR_TOKENS = 8
+"""Up to so many tokens a row Metal's attention takes a mask of several rows as it is only if it has
+a place for each head; of another one each layer makes that for itself (MLX 0.32,
+``scaled_dot_product_attention.cpp``)."""
 
 Linear = Callable[[mx.array], mx.array]
 Heads = tuple[mx.array, mx.array, mx.array]
@@ -60,6 +66,7 @@ class Forward:
         layers = list(inner.layers)
         self._embed = inner.embed_tokens
         self._attentions = [_Attention(layer.self_attn) for layer in layers]
+        self._heads = int(layers[0].self_attn.sinks.shape[0])
         self._is_full = [kind == "full_attention" for kind in inner.layer_types]
         self._window, self._swa, self._full = inner.window_size, inner.swa_idx, inner.ga_idx
         entries, exits = [_Entry(layer) for layer in layers], [_Exit(layer) for layer in layers]
@@ -77,8 +84,8 @@ class Forward:
         """``cache``, one entry a layer, is updated in place."""
         x: mx.array = self._embed(inputs)
         caches = [None] * len(self._attentions) if cache is None else cache
-        full = create_attention_mask(x, caches[self._full])
-        sliding = create_attention_mask(x, caches[self._swa], window_size=self._window)
+        full = self._mask(x, caches[self._full])
+        sliding = self._mask(x, caches[self._swa], window_size=self._window)
         length = inputs.shape[1]
         is_short = length <= COMPILED_TOKENS
         is_bounded = not is_short and inputs.size >= _BOUNDED_TOKENS
@@ -95,6 +102,15 @@ class Forward:
             if is_bounded and index % _BOUNDED_LAYERS == _BOUNDED_LAYERS - 1:
                 behind = _bound(x, behind)
         return x
+
+    def _mask(self, x: mx.array, cache: LayerCache, **window: int) -> Any:
+        """What all layers of a kind are masked by."""
+        mask = create_attention_mask(x, cache, **window)
+        rows, length, _ = x.shape
+        is_array = isinstance(mask, mx.array)
+        if is_array and rows > 1 and length <= _VECTOR_TOKENS and computes_on_metal():
+            mask = mx.contiguous(mx.broadcast_to(mask, (rows, self._heads, *mask.shape[-2:])))
+        return mask
 
 
 def _bound(x: mx.array, behind: mx.array | None) -> mx.array:

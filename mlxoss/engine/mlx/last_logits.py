@@ -7,6 +7,7 @@ import mlx.core as mx
 from mlxoss.engine.mlx.forward import Forward
 from mlxoss.engine.mlx.lm import gpt_oss
 from mlxoss.engine.mlx.model import Caches, LanguageModel, LayerCache, Network
+from mlxoss.engine.mlx.row_caches import start_row
 
 _SHORT_PROMPT = 40
 """So long that its experts are sorted, as those of any prompt are."""
@@ -20,14 +21,18 @@ class LastLogits:
     Metal picks its kernels by how many and how long they are, and these round differently. Only
     the last position's are ever used, and the vocabulary is what an id costs most for.
 
-    ``compiled`` is as for ``Forward``, by which gpt-oss runs; another model runs as it is.
+    ``compiled`` is as for ``Forward``, by which gpt-oss runs; another model runs as it is. With
+    ``plain_caches`` a batch of one row has those (``row_caches``).
     """
 
     chooses = True
     """Whether what is chosen by its output counts."""
 
-    def __init__(self, model: LanguageModel, *, compiled: bool = True) -> None:
+    def __init__(
+        self, model: LanguageModel, *, compiled: bool = True, plain_caches: bool = True
+    ) -> None:
         self._model: Network = model
+        self.plain_caches = plain_caches
         self.args = model.args
         is_known = isinstance(model, gpt_oss.Model)
         self._forward = Forward(model, compiled=compiled) if is_known else None
@@ -53,7 +58,7 @@ class LastLogits:
         Metal makes each kernel at its first use, for which the first request would wait.
         """
         for count in (1, rows):
-            cache = self.make_cache()
+            cache = self.make_caches(count)
             ids = mx.zeros((count, _SHORT_PROMPT), dtype=mx.uint32)
             mx.eval(self(ids, cache=cache))
             mx.eval(self(ids[:, :1], cache=cache))
@@ -63,6 +68,13 @@ class LastLogits:
     def make_cache(self) -> Caches:
         """See ``Model``."""
         return self._model.make_cache()  # type: ignore[no-any-return]
+
+    def make_caches(self, rows: int) -> Caches:
+        """Empty caches as a batch of ``rows`` has them."""
+        caches = self.make_cache()
+        if rows == 1 and self.plain_caches:
+            return start_row(caches)
+        return [cache.merge([cache] * rows) for cache in caches]
 
     @property
     def network(self) -> Network:

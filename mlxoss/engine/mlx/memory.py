@@ -19,8 +19,8 @@ from mlxoss.engine.capacity import (
     spare_bytes,
     step_bytes,
 )
+from mlxoss.engine.mlx.device import computes_on_metal
 from mlxoss.engine.mlx.lm import RotatingKVCache
-from mlxoss.engine.mlx.metal import computes_on_metal
 from mlxoss.engine.mlx.model import LanguageModel
 from mlxoss.errors import ModelError
 

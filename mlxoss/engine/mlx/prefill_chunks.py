@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mlxoss.engine.mlx.fuse import SORTED_PAIRS
+
 BESIDE_DECODING_S = 0.2
 """What a chunk may add between two tokens of the sequences that decode."""
 
 ALONE_S = 1.0
 """What a chunk may take else: a request that comes, or is cancelled, waits for its end."""
 
-LEAST_TOKENS = 32
 _FIRST_TOKENS = 256
 _MOST_GROWTH = 2
+
+_SORTED_PAIRS_PER_EXPERT = 4
+"""From so many pairs of a token and an expert on for each expert MLX reads every expert once for
+all of its tokens; below it reads one anew for each pair (0.32, ``mlx/backend/metal/quantized.cpp``,
+``GatherQMM::eval_gpu``)."""
+
+
+def least_tokens(experts: int, chosen: int) -> int:
+    """Of a chunk for a model of so many ``experts`` a layer, ``chosen`` for each token: as many as
+    have it compute each expert once. 32 for gpt-oss-20b, 128 for the 120b."""
+    pairs = max(SORTED_PAIRS, _SORTED_PAIRS_PER_EXPERT * experts)
+    return -(-pairs // chosen)
 
 
 class PrefillChunks:
     """Measures chunks and says how long the next one is. Engine's thread.
 
     ``most_tokens`` bounds a chunk, all rows together, and ``most_pairs`` the pairs of a token of
-    it and one that it attends to, since these take memory.
+    it and one that it attends to, since these take memory. None is shorter than ``least_tokens``,
+    all rows together, but where less is left of a prompt.
     """
 
-    def __init__(self, most_tokens: int, most_pairs: int) -> None:
+    def __init__(self, most_tokens: int, most_pairs: int, least_tokens: int) -> None:
         self._most_tokens = most_tokens
         self._most_pairs = most_pairs
+        self._least_tokens = min(least_tokens, most_tokens)
         self._pass = PassTime()
         self._longest = 0
 
@@ -36,11 +53,26 @@ class PrefillChunks:
             tokens = self._pass.tokens_in(BESIDE_DECODING_S if beside_decoding else ALONE_S)
             tokens = min(tokens, _MOST_GROWTH * self._longest)
         tokens = min(tokens, self._most_tokens, self._most_pairs // (known + 1))
-        return max(min(LEAST_TOKENS, self._most_tokens), tokens) // max(1, rows) or 1
+        return max(self._least_tokens, tokens) // max(1, rows) or 1
+
+    def fit(self, tokens: int, left: Sequence[int]) -> int:
+        """Of ``tokens`` per row as many as prompts take of which so much is ``left``.
+
+        mlx-lm pads all prompts to the longest chunk, in places that only go with the next one that
+        is done: so none is much longer than the shortest. And what is left of a single prompt
+        afterwards is nothing or a chunk.
+        """
+        if not left:
+            return tokens
+        tokens = min(tokens, max(self._least_tokens, min(left)), max(left))
+        rest = max(left) - tokens
+        if len(left) == 1 and 0 < rest < self._least_tokens:
+            tokens = min(tokens, max(self._least_tokens, max(left) - self._least_tokens))
+        return tokens
 
     def measured(self, tokens: int, seconds: float) -> None:
         """A chunk of ``tokens``, all rows and their padding together, took so long."""
-        if tokens < min(LEAST_TOKENS, self._most_tokens):
+        if tokens < self._least_tokens:
             return  # a handful of tokens takes other ways through the device than a chunk
         self._pass.measured(tokens, seconds)
         self._longest = max(self._longest, tokens)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import mlx.core as mx
 
 from mlxoss.engine.capacity import PREFILL_TOKENS
-from mlxoss.engine.mlx.model import Model
+from mlxoss.engine.mlx.last_logits import LastLogits
+from mlxoss.engine.mlx.model import Caches
 
 _ROUNDS = 6
 _READ_BYTES = 1 << 30
@@ -48,24 +49,25 @@ def _fastest(compute: Callable[[], mx.array], given: mx.array) -> float:
     return min(times)
 
 
-def prefill_rate(model: Model, tokens: int) -> float:
+def prefill_rate(model: LastLogits, tokens: int) -> float:
     """Tokens per second of a prompt of ``tokens``, up to the first token after it."""
     began = time.perf_counter()
-    _prefill(model, model.make_cache(), _prompts(1, tokens))
+    _prefill(model, model.make_caches(1), _prompts(1, tokens))
     return tokens / (time.perf_counter() - began)
 
 
-def decode_rate(model: Model, rows: int, *, prompt_tokens: int, tokens: int) -> float:
+def decode_rate(model: LastLogits, rows: int, *, prompt_tokens: int, tokens: int) -> float:
     """Tokens per second in all of ``rows`` greedy sequences that decode together."""
     return Decoding(model, rows, prompt_tokens).run(tokens)
 
 
 class Decoding:
-    """``rows`` greedy sequences that decode together, behind prompts of ``prompt_tokens``."""
+    """``rows`` greedy sequences that decode together, behind prompts of ``prompt_tokens``, in the
+    caches that a batch has for them."""
 
-    def __init__(self, model: Model, rows: int, prompt_tokens: int) -> None:
+    def __init__(self, model: LastLogits, rows: int, prompt_tokens: int) -> None:
         self._model, self._rows = model, rows
-        self._cache = model.make_cache()
+        self._cache = model.make_caches(rows)
         self._latest = _prefill(model, self._cache, _prompts(rows, prompt_tokens))
         self._ids = [self._latest]
 
@@ -90,7 +92,7 @@ class Decoding:
         return found
 
 
-def _prefill(model: Model, cache: list[object], prompts: mx.array) -> mx.array:
+def _prefill(model: LastLogits, cache: Caches, prompts: mx.array) -> mx.array:
     """Run all of ``prompts`` (rows, n); the first tokens after them (rows, 1)."""
     for start in range(0, prompts.shape[1], PREFILL_TOKENS):
         logits = model(prompts[:, start : start + PREFILL_TOKENS], cache=cache)

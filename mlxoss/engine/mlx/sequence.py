@@ -62,11 +62,22 @@ class BatchRow:
         self.cached_tokens = 0
         self.prefilled_tokens = 0
         self.kept_tokens = 0
+        self._boundaries: list[int] = []
         self._said: list[int] = []
 
-    def find_cached(self, tokens: int) -> None:
-        """Its first ``tokens`` were kept from before."""
-        self.cached_tokens = self.kept_tokens = tokens
+    def begin(self, cached_tokens: int, boundaries: Sequence[int]) -> None:
+        """Its first ``cached_tokens`` were kept from before; later ``boundaries``, which ascend,
+        are where snapshots of its prompt are wanted."""
+        self.cached_tokens = self.kept_tokens = cached_tokens
+        self._boundaries = list(boundaries)
+
+    def pass_boundaries(self) -> list[int]:
+        """The boundaries among the tokens that became known since the last call: they are kept."""
+        known = self.known_tokens
+        passed = [length for length in self._boundaries if length <= known]
+        self._boundaries = self._boundaries[len(passed) :]
+        self.kept_tokens = max([self.kept_tokens, *passed])
+        return passed
 
     @property
     def known_tokens(self) -> int:

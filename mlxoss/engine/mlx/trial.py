@@ -65,7 +65,7 @@ def _load(order: TrialOrder) -> LastLogits:
     renew_wired(wiring)
     network = load_folder(Path(order.folder), fp16=order.fp16, fused=order.fused_experts)
     wire_weights(network, wiring)
-    return LastLogits(network, compiled=order.compiled_layers)
+    return LastLogits(network, compiled=order.compiled_layers, plain_caches=order.plain_caches)
 
 
 def _after_pause(decoding: Any, order: TrialOrder) -> float:

@@ -21,9 +21,8 @@ from mlxoss.engine.prefix_cache.disk_files import Arrays, Expected
 from mlxoss.engine.prefix_cache.snapshot import (
     Pairs,
     can_be_kept,
-    read_run,
+    read_snapshot,
     read_window_tokens,
-    read_windows,
 )
 
 LAYOUT = 2
@@ -68,7 +67,7 @@ def read_form(model: Model) -> Form | None:
     if not can_be_kept(caches):
         return None
     model(mx.array([[0]]), cache=caches)
-    run, windows = _parts(read_run(caches, 0)), _parts(read_windows(caches))
+    run, windows = map(_parts, read_snapshot(caches, 0))
     if not {dtype for _, _, dtype in (*run, *windows)} <= set(_TYPES):
         return None
     return Form(run, windows, read_window_tokens(caches))

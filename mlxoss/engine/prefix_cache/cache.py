@@ -8,7 +8,7 @@ leaves the window, so they cannot be rolled back: what they hold belongs to one 
 - A snapshot is the windows' state at one length, and the keys and values of the full layers of
   all tokens up to there. Those of a common beginning are kept once (``RadixTree``).
 - A prompt can begin only where a snapshot was taken. Where that is worth it has to be decided
-  while it is prefilled (``find_boundaries``: the ends of messages).
+  before it is prefilled (``find_boundaries``: the ends of messages).
 - A snapshot is used only for a prompt that begins with all of its ids. So nothing of one
   conversation shows in another, and text that was encoded in another way is not found.
 
@@ -16,10 +16,11 @@ The life of an entry:
 
 1. ``start`` finds the longest snapshot that the prompt begins with, at most up to its last token
    but one: the first new token is chosen by the last one's logits. The disk is asked for one that
-   is longer by ``STEP_TOKENS``. Caches are filled with it, and the rest of the prompt is cut at
-   its boundaries.
-2. ``keep`` is called at each boundary, and at the end of a turn that made calls or was cut. After
-   a final answer it is not: the next prompt leaves the reasoning out, so it would begin otherwise.
+   is longer by ``STEP_TOKENS``. Caches are filled with it, and the rest of the prompt is
+   prefilled in chunks, which do not end where its boundaries are.
+2. ``keep`` is called for each boundary once the chunk that it lies in is computed, with the caches
+   as they were there (``held``), and at the end of a turn that made calls or was cut. After a
+   final answer it is not: the next prompt leaves the reasoning out, so it would begin otherwise.
 3. That next prompt is computed ahead by ``advance``, bit by bit, while nothing runs. Its progress
    is one snapshot that moves along: what is kept on the way ``towards`` a prompt goes once there
    is one further on that way, and the tokens of both stay.
@@ -60,10 +61,8 @@ from mlxoss.engine.prefix_cache.snapshot import (
     Pairs,
     can_be_kept,
     fill_caches,
-    read_run,
-    read_windows,
-    run_bytes,
-    window_bytes,
+    read_snapshot,
+    snapshot_bytes,
 )
 from mlxoss.harmony.boundaries import find_boundaries
 
@@ -88,11 +87,11 @@ LAST_WRITES_S = 1.0
 @dataclass(frozen=True, slots=True)
 class Start:
     """How to prefill a prompt: ``caches`` hold its first ``length`` tokens (``None``: none), and
-    after each of ``segments``, which are the others, a snapshot is wanted."""
+    at each of ``boundaries``, which are longer and ascend, a snapshot is wanted."""
 
     length: int
     caches: Caches | None
-    segments: list[list[int]]
+    boundaries: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,8 @@ class PrefixCache:
         if caches is not None and not goes_on:
             self._hits += 1
             self._hit_tokens += length
-        return Start(length, caches, self._segments(ids, length))
+        boundaries = self._boundaries(ids, length) if self._limit_bytes else ()
+        return Start(length, caches, boundaries)
 
     def claim(self, key: str | None, ids: tuple[int, ...]) -> None:
         """The prompt ``ids`` came under a client's ``key``: other snapshots go before its own."""
@@ -298,9 +298,9 @@ class PrefixCache:
     ) -> None:
         covered = self._tree.covered(ids)
         # Asked first: what is too large would be copied as a whole only to be thrown away.
-        if self._tree.takes(ids, run_bytes(caches, covered), window_bytes(caches)):
-            run = read_run(caches, covered) if covered < len(ids) else None
-            self._tree.add(ids, run, read_windows(caches), towards)
+        if self._tree.takes(ids, *snapshot_bytes(caches, covered)):
+            run, windows = read_snapshot(caches, covered)
+            self._tree.add(ids, run if covered < len(ids) else None, windows, towards)
 
     def _count_others(self, ids: tuple[int, ...]) -> None:
         """A prompt came: is it the one that was given up last, or is that too long ago?"""
@@ -316,9 +316,3 @@ class PrefixCache:
         caches = make_caches()
         fill_caches(caches, found.length, found.runs, found.state)
         return caches
-
-    def _segments(self, ids: tuple[int, ...], known: int) -> list[list[int]]:
-        if self._limit_bytes == 0:
-            return [list(ids)]
-        cuts = [known, *self._boundaries(ids, known), len(ids)]
-        return [list(ids[a:b]) for a, b in itertools.pairwise(cuts)]

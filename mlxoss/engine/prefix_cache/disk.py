@@ -16,7 +16,7 @@ from mlxoss.engine.prefix_cache.disk_files import NOTHING, Arrays, Link, make_ke
 from mlxoss.engine.prefix_cache.disk_index import DiskIndex, Entry
 from mlxoss.engine.prefix_cache.disk_writer import DiskWriter, RemoveFiles, TouchFiles, WriteFile
 from mlxoss.engine.prefix_cache.radix_tree import Found
-from mlxoss.engine.prefix_cache.snapshot import Pairs, read_run, read_windows
+from mlxoss.engine.prefix_cache.snapshot import Pairs, read_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class DiskTier:
         nbytes = self._form.nbytes(len(ids), len(ids) - start) + _HEADER_BYTES
         fits = sum(entry.nbytes for entry in chain) + nbytes <= self.limit_bytes
         if fits and self._has_room(nbytes, until):
-            arrays = to_arrays(ids[start:], read_run(caches, start), read_windows(caches))
+            arrays = to_arrays(ids[start:], *read_snapshot(caches, start))
             self._write(ids, chain, nbytes, arrays)
 
     def _write(

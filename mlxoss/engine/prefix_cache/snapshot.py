@@ -33,10 +33,12 @@ class Pairs:
 
     def split(self, at: int) -> tuple[Pairs, Pairs]:
         """The first ``at`` tokens' and the others', each with memory of its own."""
-        return self._part(slice(0, at)), self._part(slice(at, None))
+        first, second = self._part(slice(0, at)), self._part(slice(at, None))
+        mx.eval(first.layers, second.layers)
+        return first, second
 
     def _part(self, tokens: slice) -> Pairs:
-        return Pairs(tuple(_copy(keys, values, tokens) for keys, values in self.layers))
+        return Pairs(tuple(_part(keys, values, tokens) for keys, values in self.layers))
 
 
 def can_be_kept(caches: Iterable[LayerCache]) -> bool:
@@ -44,37 +46,38 @@ def can_be_kept(caches: Iterable[LayerCache]) -> bool:
     return all(type(cache) in (KVCache, RotatingKVCache) for cache in caches)
 
 
-def read_run(caches: Iterable[LayerCache], start: int) -> Pairs:
-    """What full attention keeps of one sequence's tokens from ``start`` on."""
-    return Pairs(
-        tuple(
-            _copy(cache.keys, cache.values, slice(start, cache.offset))
-            for cache in caches
-            if isinstance(cache, KVCache)
-        )
-    )
+def read_snapshot(caches: Iterable[LayerCache], start: int) -> tuple[Pairs, Pairs]:
+    """What full attention keeps of one sequence's tokens from ``start`` on, and what the sliding
+    windows hold at its end, oldest token first.
+
+    Evaluated at once: each evaluation has the host wait for the device. Only what is kept is
+    copied, so the memory that it takes is ``snapshot_bytes``.
+    """
+    run: list[Pair] = []
+    windows: list[Pair] = []
+    for cache in caches:
+        if isinstance(cache, KVCache):
+            run.append(_part(cache.keys, cache.values, slice(start, cache.offset)))
+        else:
+            windows.append(_window(cache))
+    mx.eval(run, windows)
+    return Pairs(tuple(run)), Pairs(tuple(windows))
 
 
-def run_bytes(caches: Iterable[LayerCache], start: int) -> int:
-    """The size of ``read_run``, which is not computed for that."""
-    full = [cache for cache in caches if isinstance(cache, KVCache)]
-    return sum(_token_bytes(cache) * (cache.offset - start) for cache in full)
-
-
-def window_bytes(caches: Iterable[LayerCache]) -> int:
-    """The size of ``read_windows``, which is not computed for that."""
-    windows = [cache for cache in caches if isinstance(cache, RotatingKVCache)]
-    return sum(_token_bytes(cache) * cache.size() for cache in windows)
+def snapshot_bytes(caches: Iterable[LayerCache], start: int) -> tuple[int, int]:
+    """The sizes of ``read_snapshot``, which is not computed for that."""
+    run = windows = 0
+    for cache in caches:
+        if isinstance(cache, KVCache):
+            run += _token_bytes(cache) * (cache.offset - start)
+        else:
+            windows += _token_bytes(cache) * cache.size()
+    return run, windows
 
 
 def _token_bytes(cache: LayerCache) -> int:
     pair: int = cache.keys.nbytes + cache.values.nbytes
     return pair // int(cache.keys.shape[2])
-
-
-def read_windows(caches: Iterable[LayerCache]) -> Pairs:
-    """What the sliding windows hold at the end of one sequence, oldest token first."""
-    return Pairs(tuple(_window(cache) for cache in caches if isinstance(cache, RotatingKVCache)))
 
 
 def read_window_tokens(caches: Sequence[LayerCache]) -> int:
@@ -87,7 +90,7 @@ def read_window_tokens(caches: Sequence[LayerCache]) -> int:
 def _window(cache: LayerCache) -> Pair:
     # A prefill leaves a window longer than it should be until the next token.
     last = slice(-cache.size(), None)
-    return _copy(cache._temporal_order(cache.keys), cache._temporal_order(cache.values), last)
+    return _part(cache._temporal_order(cache.keys), cache._temporal_order(cache.values), last)
 
 
 def fill_caches(
@@ -95,7 +98,8 @@ def fill_caches(
 ) -> None:
     """Make new ``caches`` those of a sequence of ``length`` tokens; nothing is evaluated.
 
-    The arrays may be the snapshot's own: mlx-lm copies them when it forms a batch.
+    The memory may be the snapshot's own, the arrays are not: what a cache writes goes into its
+    array, and MLX copies memory that another one has too.
     """
     full = iter(zip(*(run.layers for run in runs), strict=True))
     ends = iter(windows.layers)
@@ -105,17 +109,15 @@ def fill_caches(
             cache.keys, cache.values = _joined(keys), _joined(values)
             cache.offset = length
         else:
-            cache.keys, cache.values = next(ends)
+            cache.keys, cache.values = (array[...] for array in next(ends))
             cache.offset = length
             cache._idx = cache.keys.shape[2]
 
 
 def _joined(parts: Sequence[mx.array]) -> mx.array:
-    return parts[0] if len(parts) == 1 else mx.concatenate(list(parts), axis=2)
+    return parts[0][...] if len(parts) == 1 else mx.concatenate(list(parts), axis=2)
 
 
-def _copy(keys: mx.array, values: mx.array, tokens: slice) -> Pair:
-    """One layer at a time: what a slice is cut from is a copy of the whole sequence."""
-    pair = mx.contiguous(keys[:, :, tokens]), mx.contiguous(values[:, :, tokens])
-    mx.eval(pair)
-    return pair
+def _part(keys: mx.array, values: mx.array, tokens: slice) -> Pair:
+    """A copy of a layer's keys and values of ``tokens``, not evaluated yet."""
+    return mx.contiguous(keys[:, :, tokens]), mx.contiguous(values[:, :, tokens])

@@ -57,8 +57,8 @@ class Following:
                 self._group = join(seat.backend, seat.rank, addresses, seat.rdma, seat.timeout_s)
             case LoadShard(fused):
                 return self._load(fused)
-            case Begin(max_batch, prefix_bytes):
-                self._begin(max_batch, prefix_bytes)
+            case Begin():
+                self._begin(message)
             case UnloadShard():
                 self._unload()
             case _:
@@ -106,7 +106,7 @@ class Following:
             return Failed(str(error), is_model=True)
         return loaded
 
-    def _begin(self, max_batch: int, prefix_bytes: int) -> None:
+    def _begin(self, begin: Begin) -> None:
         import mlx.core as mx
 
         from mlxoss.engine.mlx.batch import MlxBackend
@@ -114,11 +114,10 @@ class Following:
         from mlxoss.engine.ranks.logits import FollowingLogits
 
         # Rank 0 finds out what a sequence takes, for which it runs one token.
-        logits = FollowingLogits(self._model, self._group)
+        logits = FollowingLogits(self._model, self._group, plain_caches=begin.plain_caches)
         mx.eval(logits(mx.array([[0]]), cache=self._model.make_cache()))
-        self._backend = MlxBackend(
-            logits, max_batch=max_batch, prefixes=PrefixCache(prefix_bytes, lambda *_: self._cuts)
-        )
+        prefixes = PrefixCache(begin.prefix_bytes, lambda *_: self._cuts)
+        self._backend = MlxBackend(logits, max_batch=begin.max_batch, prefixes=prefixes)
         self._backend.wire(self._wiring)
 
     def _insert(self, message: InsertSequence) -> None:

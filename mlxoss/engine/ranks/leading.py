@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import mlx.core as mx
 
@@ -36,7 +37,13 @@ from mlxoss.harmony.boundaries import find_boundaries
 
 
 def load_leading(
-    ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int, *, fused: bool = True
+    ranks: RankGroup,
+    source: ModelSource,
+    budget: Budget,
+    max_batch: int,
+    *,
+    fused: bool = True,
+    plain_caches: bool = True,
 ) -> Backend:
     """Load the model on all ranks; what all of them have room for is what there is.
 
@@ -44,7 +51,7 @@ def load_leading(
     keeps its part. Raises ``ModelError`` and ``RanksLost``. The engine's thread.
     """
     try:
-        return _load(ranks, source, budget, max_batch, fused)
+        return _load(ranks, source, budget, Begin(max_batch, 0, plain_caches), fused)
     except RanksLost:
         raise
     except Exception:
@@ -53,7 +60,7 @@ def load_leading(
 
 
 def _load(
-    ranks: RankGroup, source: ModelSource, budget: Budget, max_batch: int, fused: bool
+    ranks: RankGroup, source: ModelSource, budget: Budget, begin: Begin, fused: bool
 ) -> Backend:
     check_backend(ranks.plan.backend)
     ranks.start()
@@ -68,13 +75,14 @@ def _load(
             )
     prefix_bytes = min(part.prefix_bytes for part in parts)
     total_bytes = mx.get_active_memory() + min(part.room_bytes for part in parts) - prefix_bytes
+    begin = replace(begin, prefix_bytes=prefix_bytes)
     with ranks.working():
-        ranks.tell(Begin(max_batch, prefix_bytes))
-        room = make_room(model, total_bytes, max_batch)
+        ranks.tell(begin)
+        room = make_room(model, total_bytes, begin.max_batch)
     cuts = Cuts()
     inner = MlxBackend(
-        LeadingLogits(model, ranks.group),
-        max_batch=max_batch,
+        LeadingLogits(model, ranks.group, plain_caches=begin.plain_caches),
+        max_batch=begin.max_batch,
         prefixes=PrefixCache(prefix_bytes, cuts),
         room=room,
     )

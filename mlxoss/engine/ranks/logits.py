@@ -11,8 +11,8 @@ from mlxoss.engine.mlx.model import Group, LanguageModel, LayerCache
 class LeadingLogits(LastLogits):
     """Rank 0's: it has the logits, and what it chooses is what all have chosen."""
 
-    def __init__(self, model: LanguageModel, group: Group) -> None:
-        super().__init__(model)
+    def __init__(self, model: LanguageModel, group: Group, *, plain_caches: bool = True) -> None:
+        super().__init__(model, plain_caches=plain_caches)
         self._group = group
 
     def agree(self, ids: mx.array, logits: mx.array) -> mx.array:

@@ -43,10 +43,13 @@ class LoadShard:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start a batch of at most ``max_batch``, and a prefix cache, and measure (``Measure``)."""
+    """Start a batch of at most ``max_batch``, and a prefix cache, and measure (``Measure``). A
+    row that is alone has ``plain_caches``, or not.
+    """
 
     max_batch: int
     prefix_bytes: int
+    plain_caches: bool = True
 
 
 @dataclass(frozen=True, slots=True)

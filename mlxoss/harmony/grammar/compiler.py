@@ -13,15 +13,13 @@ Theory of operation. What a request allows goes through four forms:
    the engine's thread when the sequence is admitted, and belongs to it.
 
 The order of threads: compiling takes up to half a second without the interpreter's lock, so it is
-called on a thread beside the event loop. The tokenizer, by which llguidance knows the vocabulary,
-takes 1.5 s and keeps the lock; it is made once, by whoever needs it first, normally while the model
-loads (``mlxoss.turns.encoding_loader``), and in two calls, between which the event loop gets its
-turn.
+called on a thread beside the event loop. The tokenizer, by which llguidance knows the vocabulary
+(``mlxoss.harmony.grammar.tokenizer``), takes 0.5 s and keeps the lock; it is made once, by whoever
+needs it first, normally while the model loads (``mlxoss.turns.encoding_loader``).
 """
 
 from __future__ import annotations
 
-import base64
 import logging
 import threading
 from collections import OrderedDict
@@ -30,19 +28,6 @@ from collections.abc import Callable, Mapping
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from mlxoss.errors import InvalidRequest
-from mlxoss.harmony.encoding import (
-    CALL,
-    CHANNEL,
-    CONSTRAIN,
-    END,
-    END_OF_TEXT,
-    FIRST_SPECIAL,
-    MESSAGE,
-    RETURN,
-    START,
-    VOCAB_SIZE,
-    read_vocabulary,
-)
 from mlxoss.harmony.grammar.matcher import GrammarMatcher
 from mlxoss.harmony.grammar.reasons import to_reason
 from mlxoss.harmony.grammar.relax import relax, to_key
@@ -54,54 +39,6 @@ logger = logging.getLogger(__name__)
 MOST_GRAMMARS = 64
 MOST_UNUSABLE = 1024
 """Schemas that are known not to compile, by tool."""
-
-_NAMES = {
-    START: "<|start|>",
-    END: "<|end|>",
-    MESSAGE: "<|message|>",
-    CHANNEL: "<|channel|>",
-    CONSTRAIN: "<|constrain|>",
-    RETURN: "<|return|>",
-    CALL: "<|call|>",
-}
-_LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
-_SUFFIX = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-_PATTERN = "|".join(
-    (
-        rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS[0]}]*[{_LETTERS[1]}]+{_SUFFIX}",
-        rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS[0]}]+[{_LETTERS[1]}]*{_SUFFIX}",
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
-        r"\s*[\r\n]+",
-        r"\s+(?!\S)",
-        r"\s+",
-    )
-)
-"""How o200k splits text before it looks for tokens (openai/tiktoken, ``openai_public.py``)."""
-
-
-def make_guard_tokenizer() -> LLTokenizer:
-    """The bundled vocabulary as llguidance takes it. About 1.5 s.
-
-    Raises ``ModelError`` for a vocabulary that is missing or damaged.
-    """
-    specials = {f"<|reserved_{id_}|>": id_ for id_ in range(FIRST_SPECIAL, VOCAB_SIZE)}
-    for id_, name in _NAMES.items():
-        del specials[f"<|reserved_{id_}|>"]
-        specials[name] = id_
-    lines = (line.split() for line in read_vocabulary().splitlines())
-    make: Callable[..., LLTokenizer] = LLTokenizer.from_tiktoken  # type: ignore[attr-defined]
-    whole = make(
-        encoder={base64.b64decode(token): int(rank) for token, rank in lines},
-        special_tokens=specials,
-        pattern=_PATTERN,
-        # Ends of turns are named in the grammar; this id never appears in one.
-        eos_token=END_OF_TEXT,
-        n_vocab=VOCAB_SIZE,
-        slices=[],
-    )
-    # In two calls: each keeps the interpreter's lock, and the event loop waits for it.
-    return whole.with_slices(LLTokenizer.general_slices())
 
 
 class TurnGrammar:
@@ -122,7 +59,7 @@ class GrammarCompiler:
     ``MOST_GRAMMARS`` compiled grammars are kept, by what they allow.
     """
 
-    def __init__(self, make_tokenizer: Callable[[], LLTokenizer] = make_guard_tokenizer) -> None:
+    def __init__(self, make_tokenizer: Callable[[], LLTokenizer]) -> None:
         self._make_tokenizer = make_tokenizer
         self._tokenizer: LLTokenizer | None = None
         self._loading = threading.Lock()

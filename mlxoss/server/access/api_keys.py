@@ -6,8 +6,9 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mlxoss.api_key_file import (
@@ -34,6 +35,7 @@ class _Known(NamedTuple):
     stamps: tuple[Stamp, Stamp] = (None, None)
     hashes: tuple[str, ...] = ()
     local: str | None = None
+    names: Mapping[str, str] = MappingProxyType({})
 
 
 class KnownCaller(NamedTuple):
@@ -69,6 +71,10 @@ class ApiKeys:
                 self.problem = error
             self._known = self._read(folder)
 
+    def name_of(self, key: str) -> str | None:
+        """What the key of this hash is called, while there is it."""
+        return self._known.names.get(key)
+
     @property
     def is_empty(self) -> bool:
         """Whether no key was made, or all were revoked."""
@@ -101,14 +107,14 @@ class ApiKeys:
             except StoreError as error:
                 logger.warning("the API keys of before stay in force: %s", error)
                 known = self._known
-                self._known = _Known(_stamps(self._folder), known.hashes, known.local)
+                self._known = known._replace(stamps=_stamps(self._folder))
         return self._known
 
     def _read(self, folder: Path) -> _Known:
         stamps = _stamps(folder)  # before the files: a change between is seen the next time
         local = None if self.problem else read_local_token(folder)
-        hashes = tuple(key.hash for key in read_keys(folder))
-        return _Known(stamps, hashes, hash_token(local) if local else None)
+        names = {key.hash: key.name for key in read_keys(folder)}
+        return _Known(stamps, tuple(names), hash_token(local) if local else None, names)
 
     def _note(self, key: str) -> None:
         self._uses[key] = self._clock()

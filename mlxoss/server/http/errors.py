@@ -19,11 +19,21 @@ from mlxoss.server.http.bodies import json_response
 from mlxoss.server.http.content_encoding import ACCEPTED, UNSUPPORTED_ENCODING
 
 if TYPE_CHECKING:
-    from mlxoss.api.answers import Error, MessagesError
+    from mlxoss.api.answers import Error, MessagesError, OllamaError
 
 logger = logging.getLogger(__name__)
 
 App = Sanic[Any, Any]
+
+OLLAMA = "/api/"
+"""What begins every path of Ollama's API, and no other one's."""
+
+OLLAMAS_PATHS = (
+    "Of Ollama's API this server has /api/chat, /api/generate (to load and unload the model), "
+    "/api/ps, /api/show, /api/tags and /api/version."
+)
+
+_MODELS = "/v1/models"
 
 _CODES = {408: "request_timeout", 413: "request_too_large"}
 
@@ -61,9 +71,9 @@ def to_error(request: Request, exception: BaseException) -> HttpError:
         case MlxossError():
             return to_http_error(exception)
         case NoRoute():
-            return HttpError(
-                404, f"Unknown URL ({request.method} {request.path}).", code="unknown_url"
-            )
+            more = f" {OLLAMAS_PATHS}" if speaks_ollama(request) else ""
+            message = f"Unknown URL ({request.method} {request.path}).{more}"
+            return HttpError(404, message, code="unknown_url")
         case MethodNotAllowed():
             return HttpError(
                 405,
@@ -80,19 +90,34 @@ def to_error(request: Request, exception: BaseException) -> HttpError:
             return to_http_error(exception)
 
 
-def to_body(request: Request, error: HttpError) -> Error | MessagesError:
+def to_body(request: Request, error: HttpError) -> Error | MessagesError | OllamaError:
     """The JSON of ``error``, in the shape that the endpoint's clients know."""
     if speaks_messages(request):
         return error.to_messages_body(request_id(request))
+    if speaks_ollama(request):
+        return error.ollama_body
     return error.body
 
 
 def speaks_messages(request: Request) -> bool:
     """Whether the request is for an endpoint of Anthropic's API, let in or not."""
+    path = plain_path(request)
+    if asks_as_anthropics(request) and (path == _MODELS or path.startswith(f"{_MODELS}/")):
+        return True
     return any(
-        named.endpoint.is_messages and named.endpoint.path == plain_path(request)
+        named.endpoint.is_messages and named.endpoint.path == path
         for named in request.app.ctx.services.endpoints
     )
+
+
+def asks_as_anthropics(request: Request) -> bool:
+    """Whether a client of Anthropic's asks, where others ask too."""
+    return "anthropic-version" in request.headers
+
+
+def speaks_ollama(request: Request) -> bool:
+    """Whether the request is for Ollama's API, whatever of it is served."""
+    return request.path.startswith(OLLAMA)
 
 
 def plain_path(request: Request) -> str:

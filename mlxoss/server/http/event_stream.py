@@ -1,4 +1,4 @@
-"""Writing server-sent events to one client."""
+"""Writing a stream's events to one client."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sanic import HTTPResponse, Request
 
+from mlxoss.api.sse import MEDIA
 from mlxoss.server.http.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventStream:
-    """An SSE answer, as a context: inside it, ``heartbeat_s`` of silence sends a ``beat``.
+    """A streamed answer, as a context: inside it, ``heartbeat_s`` of silence sends a ``beat``.
 
     Status and headers go out with the first byte, so that a failure before it
     can still be an ordinary answer: see ``has_begun``. What is sent goes out in the order in which
@@ -35,10 +36,12 @@ class EventStream:
         *,
         heartbeat_s: float,
         beat: Callable[[], bytes],
+        media: str = MEDIA,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> None:
         self._request = request
         self._make_beat = beat
+        self._media = media
         self._headers = {**_HEADERS, **headers}
         self._response: HTTPResponse | None = None
         self._writing = asyncio.Lock()
@@ -54,7 +57,7 @@ class EventStream:
         async with self._writing:
             if self._response is None:
                 self._response = await self._request.respond(
-                    headers=dict(self._headers), content_type="text/event-stream; charset=utf-8"
+                    headers=dict(self._headers), content_type=self._media
                 )
                 assert self._response is not None
             await self._response.send(data)

@@ -1,4 +1,4 @@
-"""The query of a request's address."""
+"""What a URL asks behind its path."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ def read_flag(http: Request, name: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise invalid(name, "it should be 'true' or 'false'")
     return text.lower() == "true"
+
+
+def read_list(http: Request, name: str) -> list[str]:
+    """All values of ``name``, also those that it has as ``name[]``, as Anthropic's clients send."""
+    args = http.get_args()
+    return [str(value) for key in (name, f"{name}[]") for value in args.getlist(key) or ()]

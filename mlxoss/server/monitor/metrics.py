@@ -86,6 +86,15 @@ class Metrics:
             name: Counter(f"mlxoss_{name}", text, registry=registry)
             for name, text in _TOKENS.items()
         }
+        self._of_clients = Counter(
+            "mlxoss_client_requests", "Turns, by who asked.", ("client",), registry=registry
+        )
+        self._tokens_of_clients = Counter(
+            "mlxoss_client_tokens",
+            "Tokens, by who asked; cached ones are of the prompt, reasoning of the completion.",
+            ("client", "kind"),
+            registry=registry,
+        )
         self._of_a_turn = {
             field: Histogram(f"mlxoss_{name}", text, buckets=buckets, registry=registry)
             for field, (name, text, buckets) in _OF_A_TURN.items()
@@ -99,8 +108,12 @@ class Metrics:
             if (value := getattr(record, field)) is not None:
                 histogram.observe(value)
         if record.usage is not None:
+            self._of_clients.labels(record.client).inc()
             for name, counter in self._tokens.items():
-                counter.inc(getattr(record.usage, name))
+                count = getattr(record.usage, name)
+                counter.inc(count)
+                kind = name.removesuffix("_tokens")
+                self._tokens_of_clients.labels(record.client, kind).inc(count)
 
     def render(self, store: Mapping[str, int] | None) -> bytes:
         """All of it in Prometheus's text format 0.0.4; ``store`` counts what is kept."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sanic import HTTPResponse, Request
 
-from mlxoss.api.openapi.endpoint import Endpoint, Shapes
+from mlxoss.api.errors import invalid
+from mlxoss.api.openapi.endpoint import Endpoint, QueryParameter, Shapes
+from mlxoss.core import JsonObject
 from mlxoss.server.http.bodies import json_response
 from mlxoss.server.monitor.store_counts import StoreCounts
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import Services
+from mlxoss.store.usage import KEPT_DAYS
+from mlxoss.store.values import UsageRow
 from mlxoss.turns.request_log import RequestRecord
 
 if TYPE_CHECKING:
@@ -26,6 +31,19 @@ def _requests() -> Shapes:
     from mlxoss.api.monitor import RequestsReport
 
     return Shapes(RequestsReport)
+
+
+def _usage() -> Shapes:
+    from mlxoss.api.monitor import UsageReports
+
+    return Shapes(UsageReports)
+
+
+_DAYS = QueryParameter(
+    "days",
+    "How many days, today's among them.",
+    {"type": "integer", "minimum": 1, "maximum": KEPT_DAYS, "default": 1},
+)
 
 
 class MonitorRoutes(Routes):
@@ -72,3 +90,29 @@ class MonitorRoutes(Routes):
         requests = self.services.requests
         running = requests.running(self.services.engine)
         return json_response({"object": "list", "data": requests.to_json(), "running": running})
+
+    @serves(
+        Endpoint(
+            "GET",
+            "/mlxoss/usage",
+            "Tokens by day and client.",
+            _usage,
+            query=(_DAYS,),
+        )
+    )
+    async def usage(self, http: Request) -> HTTPResponse:
+        """The last days, today last."""
+        rows = await self.services.usage.read(_read_days(http))
+        return json_response({"object": "list", "data": [to_json(row) for row in rows]})
+
+
+def to_json(row: UsageRow) -> JsonObject:
+    """The row as a report has it."""
+    return {**row.key._asdict(), **asdict(row.counts)}
+
+
+def _read_days(http: Request) -> int:
+    text = str(http.get_args(keep_blank_values=True).get("days", "1"))
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= KEPT_DAYS):
+        raise invalid("days", f"it should be a number from 1 to {KEPT_DAYS}")
+    return int(text)

@@ -28,8 +28,9 @@ class ChatRoutes(Routes):
     @serves(Endpoint("POST", "/v1/chat/completions", "Answer a chat.", _completion, errors=TURN))
     async def complete(self, http: Request) -> HTTPResponse | None:
         """Answer one request, in a stream or as a whole."""
+        from mlxoss.api.chat.attachments import find_files
         from mlxoss.api.chat.request import parse_chat_request
         from mlxoss.server.http.answer import answer_turn
         from mlxoss.turns.chat import start_chat
 
-        return await answer_turn(http, self.services, parse_chat_request, start_chat)
+        return await answer_turn(http, self.services, parse_chat_request, start_chat, find_files)

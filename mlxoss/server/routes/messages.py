@@ -47,11 +47,13 @@ class MessageRoutes(Routes):
     )
     async def create(self, http: Request) -> HTTPResponse | None:
         """Answer one request, in a stream or as a whole."""
+        from mlxoss.api.messages.attachments import find_files
         from mlxoss.api.messages.request import parse_messages_request
         from mlxoss.server.http.answer import answer_turn
         from mlxoss.turns.messages import start_message
 
-        return await answer_turn(http, self.services, parse_messages_request, start_message)
+        parse = parse_messages_request
+        return await answer_turn(http, self.services, parse, start_message, find_files)
 
     @serves(
         Endpoint(
@@ -65,9 +67,13 @@ class MessageRoutes(Routes):
     )
     async def count_tokens(self, http: Request) -> HTTPResponse:
         """The length of the prompt, to the token."""
+        from mlxoss.api.messages.attachments import find_files
         from mlxoss.api.messages.request import parse_count_tokens_request
+        from mlxoss.turns.files import read_files
         from mlxoss.turns.messages import count_tokens
 
-        request = parse_count_tokens_request(await read_json_object(http))
+        value = await read_json_object(http)
+        await read_files(self.services.turns, find_files(value))
+        request = parse_count_tokens_request(value)
         count = await count_tokens(self.services.turns, request)
         return json_response({"input_tokens": count})

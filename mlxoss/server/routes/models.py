@@ -9,11 +9,22 @@ from mlxoss.api.openapi.endpoint import Endpoint, QueryParameter, Shapes
 from mlxoss.core import JsonObject
 from mlxoss.errors import NotFound
 from mlxoss.server.http.bodies import json_response, refuse_body
-from mlxoss.server.http.query import read_flag
+from mlxoss.server.http.errors import asks_as_anthropics
+from mlxoss.server.http.query import read_flag, read_list, read_query
 from mlxoss.server.monitor.memory import read_memory
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import ServerStatus
 
+_ANTHROPICS = "Of the list that 'anthropic-version' asks for"
+_PAGE = (
+    QueryParameter("after_id", f"{_ANTHROPICS}: begin behind this model.", {"type": "string"}),
+    QueryParameter("before_id", f"{_ANTHROPICS}: end before this model.", {"type": "string"}),
+    QueryParameter(
+        "limit",
+        f"{_ANTHROPICS}: how many models.",
+        {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
+    ),
+)
 _WARM = QueryParameter(
     "warm",
     "Compute what most conversations begin with, too, and answer after that.",
@@ -22,15 +33,15 @@ _WARM = QueryParameter(
 
 
 def _models() -> Shapes:
-    from mlxoss.api.answers import ModelList
+    from mlxoss.api.messages.models import AnyError, AnyModelList
 
-    return Shapes(ModelList)
+    return Shapes(AnyModelList, error=AnyError)
 
 
 def _model() -> Shapes:
-    from mlxoss.api.answers import ModelObject
+    from mlxoss.api.messages.models import AnyError, AnyModel
 
-    return Shapes(ModelObject)
+    return Shapes(AnyModel, error=AnyError)
 
 
 def _control() -> Shapes:
@@ -40,15 +51,25 @@ def _control() -> Shapes:
 
 
 class ModelRoutes(Routes):
-    """The list of the one loaded model."""
+    """The list of the one loaded model, in the shape that the client knows."""
 
     group = "models"
 
-    @serves(Endpoint("GET", "/v1/models", "List models.", _models, has_head=True))
+    def preload(self) -> None:
+        """Import what Anthropic's clients need."""
+        from mlxoss.api.messages import models  # noqa: F401
+
+    @serves(Endpoint("GET", "/v1/models", "List models.", _models, query=_PAGE, has_head=True))
     async def list(self, http: Request) -> HTTPResponse:
         """It alone."""
-        services = self.services
-        return json_response(to_model_list(services.model, services.turns.context_tokens))
+        from mlxoss.api.messages import models
+
+        model, context_tokens = self.services.model, self.services.turns.context_tokens
+        is_there = models.is_on_page(model, read_query(http), read_list(http, "lifecycle"))
+        if not asks_as_anthropics(http):
+            return json_response(to_model_list(model, context_tokens))
+        told = [models.to_messages_model(model, context_tokens)] if is_there else []
+        return json_response(models.to_messages_models(told))
 
     @serves(
         Endpoint(
@@ -65,17 +86,20 @@ class ModelRoutes(Routes):
 
         None at all is the list with a slash behind it, which this path takes from that one.
         """
-        services = self.services
+        from mlxoss.api.messages.models import to_messages_model
+
+        model = self.services.model
         model_id = model_id.rstrip("/")
         if not model_id:
             return await self.list(http)
-        if model_id != services.model.name:
+        if model_id != model.name:
             raise NotFound(
-                f"The model '{model_id}' does not exist; this server has '{services.model.name}'.",
+                f"The model '{model_id}' does not exist; this server has '{model.name}'.",
                 param="model",
                 code="model_not_found",
             )
-        return json_response(to_model(services.model, services.turns.context_tokens))
+        tell = to_messages_model if asks_as_anthropics(http) else to_model
+        return json_response(tell(model, self.services.turns.context_tokens))
 
 
 class ModelControlRoutes(Routes):

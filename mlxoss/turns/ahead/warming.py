@@ -106,7 +106,9 @@ class PrefixWarmer:
     async def _warm_all(self) -> int:
         from mlxoss.harmony.head import redate, to_prompt
 
-        if self._ahead is None:
+        # Before the model is there it would have the vocabulary loaded in the way of others.
+        is_loaded = self._engine.status().state is EngineState.OK
+        if self._ahead is None or not is_loaded or not self._ahead.table.most_used():
             return 0
         encoding = await self._encoding.get()
         async with self._lock:

@@ -27,7 +27,7 @@ async def compact(
     encoding = await context.encoding.get()
     store = context.storage.store
     earlier = await load_context(store, PromptOrigin(request.previous_response_id), context.date)
-    own = await load_input(store, request.input or [], earlier)
+    own = await load_input(context, request.input or [], earlier)
     contents = to_contents(context, encoding, earlier, own)
     turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)
     turn = await start_turn(context, encoding, turn_request, caller.key)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlxoss.api.errors import invalid
+from mlxoss.api.responses.attachments import find_files
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.parse_items import parse_items, read_items, referenced_ids
@@ -14,6 +15,8 @@ from mlxoss.errors import NotFound
 from mlxoss.ids import new_id
 from mlxoss.store import values as kept
 from mlxoss.store.store import Store
+from mlxoss.turns.context import TurnContext
+from mlxoss.turns.files import read_files
 from mlxoss.turns.recall import turns_of_calls
 from mlxoss.turns.responses.kept import read_jsons
 
@@ -87,14 +90,20 @@ def _of_chain(links: Sequence[kept.ChainLink]) -> ConversationContext:
 
 
 async def load_input(
-    store: Store, values: Sequence[object], context: ConversationContext, *, name: str = "input"
+    context: TurnContext,
+    values: Sequence[object],
+    earlier: ConversationContext,
+    *,
+    name: str = "input",
 ) -> InputItems:
-    """Validate a request's items and look up what they point at.
+    """Validate a request's items, look up what they point at, and read their files.
 
     ``name`` is the field's. Raises InvalidRequest or NotFound that names the item.
     """
+    store = context.storage.store
+    await read_files(context, find_files(values, name))
     wanted = referenced_ids(values)
-    found = {item.id: item.to_json() for item in context.items if item.id in wanted}
+    found = {item.id: item.to_json() for item in earlier.items if item.id in wanted}
     history = await _find(store, [item_id for item_id in wanted if item_id not in found])
     found |= {value["id"]: value for value in read_jsons(history.items)}
     items = parse_items(values, make_id=new_id, find=found.get, field=name)

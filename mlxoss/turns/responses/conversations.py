@@ -23,7 +23,7 @@ async def read_new_items(
     """
     store = context.storage.store
     earlier = await load_context(store, PromptOrigin(conversation_id=conversation_id), context.date)
-    own = await load_input(store, values, earlier, name="items")
+    own = await load_input(context, values, earlier, name="items")
     check_items(earlier.items, own.items, field="items")
     return to_kept_items(own.items)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mlxoss.api.errors import HttpError
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject
+from mlxoss.api.responses.attachments import without_texts
 from mlxoss.api.responses.item_answers import ListedItem
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.object import to_failed, to_failed_event
@@ -39,8 +40,13 @@ def to_kept_events(events: Iterable[ResponseEvent]) -> tuple[kept.Event, ...]:
 
 
 def read_jsons(items: Sequence[kept.StoredItem]) -> list[ListedItem]:
-    """Kept items as JSON."""
+    """Kept items as JSON, with what was read of their files."""
     return [json.loads(item.json) for item in items]
+
+
+def read_listed(items: Sequence[kept.StoredItem]) -> list[ListedItem]:
+    """Kept items as clients see them."""
+    return [without_texts(item) for item in read_jsons(items)]
 
 
 def read_jsons_of_events(events: Sequence[kept.Event]) -> list[ResponseEvent]:

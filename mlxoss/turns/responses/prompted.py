@@ -44,7 +44,7 @@ async def load_prompt(
     origin = PromptOrigin(request.previous_response_id, request.conversation)
     storage = context.storage
     earlier = await load_context(storage.store, origin, context.date, local)
-    own = await load_input(storage.store, request.input or [], earlier)
+    own = await load_input(context, request.input or [], earlier)
     first_of_input = len(earlier.items)
     tools = read_tools(request.tools, (*earlier.items, *own.items), first_of_input=first_of_input)
     # A conversation keeps the items of responses that are not stored, but not their turns.

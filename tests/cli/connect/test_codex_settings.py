@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.cli.connect.codex import codex_changes, write_settings
+from mlxoss.cli.connect.clients.codex import codex_changes
 from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.settings_file import draft_edit
 from mlxoss.cli.connect.toml_format import Toml
 from tests.support.cli.runner import mlxoss
+from tests.support.clients.codex import write_settings
 
 OPEN = Served("http://127.0.0.1:8000", "some/model", needs_key=False, context_tokens=4096)
 LOCKED = Served("https://mac.local:1", 'odd"model', needs_key=True)

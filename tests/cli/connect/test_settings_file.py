@@ -11,16 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxoss.cli.connect.settings_file import (
-    Change,
-    Drop,
-    Edited,
-    Put,
-    Settings,
-    draft_edit,
-    edit_file,
-)
+from mlxoss.cli.connect.settings_file import Edited, draft_edit, edit_file
 from mlxoss.cli.connect.toml_format import Toml
+from mlxoss.cli.connect.values import Change, Drop, Put, Settings
 from mlxoss.errors import ConfigError
 
 CHANGES: Sequence[Change] = (Put(("a", "b"), "new"), Drop(("a", "old")), Drop(("none", "there")))

@@ -10,8 +10,10 @@ from typing import Any
 
 import tomlkit
 
-from mlxoss.cli.connect.codex import write_settings
+from mlxoss.cli.connect.clients.codex import codex_changes
 from mlxoss.cli.connect.facts import Served
+from mlxoss.cli.connect.settings_file import Edited, edit_file
+from mlxoss.cli.connect.toml_format import Toml
 from tests.clients.conftest import run_client
 from tests.support.server.harness import MODEL, Server
 
@@ -58,6 +60,11 @@ def run_codex(codex: Path, home: Path, *words: str, **env: str) -> Run:
                "--dangerously-bypass-approvals-and-sandbox", "--json", "-C", home / "work",
                *words]  # fmt: skip
     return Run(run_client(command, home, CODEX_HOME=str(home / "codex"), **env))
+
+
+def write_settings(file: Path, served: Served) -> Edited:
+    """Merge the settings into ``file``, of which no record is kept."""
+    return edit_file(file, Toml(), lambda _: codex_changes(served))
 
 
 def configure(home: Path, server: Server) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_lm.models.cache import BatchKVCache
+from mlx_lm.models.cache import BatchKVCache, KVCache
 
 from mlxoss.core import GenerationRequest, TokenOutput
 from mlxoss.engine.backend import (
@@ -249,6 +249,6 @@ class Measured:
 def _places(caches: Sequence[Any]) -> int:
     """All rows' together, in one layer of full attention."""
     for cache in caches:
-        if isinstance(cache, BatchKVCache) and cache.keys is not None:
+        if isinstance(cache, BatchKVCache | KVCache) and cache.keys is not None:
             return int(cache.keys.shape[0] * cache.keys.shape[2])
     return 0

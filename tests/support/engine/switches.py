@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlxoss.config.kinds import BufferSizes, Kind, OneOf, Switch
+from mlxoss.config.kinds import BufferSizes, Integer, Kind, OneOf, Switch
 from mlxoss.config.table import settings
 from mlxoss.tuned import TUNABLE
 
@@ -41,6 +41,8 @@ def _values(kind: Kind) -> Sequence[Any]:
             return (False, True)
         case BufferSizes():
             return ("mlx", "1000/400")
+        case Integer():  # keep_warm: seconds
+            return (0, 60)
         case OneOf(words=words):
             return sorted(words, key=lambda word: word != "off")
     raise AssertionError(f"which values of {kind} are to be tried?")

@@ -22,7 +22,9 @@ from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.checkpoint.watch import ModelFiles
 from mlxoss.engine.ranks.group import RankGroup
+from mlxoss.harmony.encoding import load_encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.support.engine.saying import Said, say_briefly, say_guarded, say_in_one_life
 from tests.support.engine.switches import all_off, all_on, to_name
 from tests.support.ranks.shared import make_plan
@@ -33,7 +35,9 @@ def say(backend: Backend, *, full: bool) -> Said:
     if not full:
         return say_briefly(backend)
     said, _ = say_in_one_life(backend)
-    return said | say_guarded(backend, GrammarCompiler())
+    return said | say_guarded(
+        backend, GrammarCompiler(lambda: make_guard_tokenizer(load_encoding()))
+    )
 
 
 def to_json(said: Said) -> Any:

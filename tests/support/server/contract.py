@@ -46,6 +46,10 @@ class Contract:
         if media.get("schema") == {"type": "string"}:
             assert answer.body.decode()
             return
+        if kind == "application/x-ndjson":
+            for line in answer.body.splitlines():
+                self.check_value(media["x-event-schema"], json.loads(line))
+            return
         *events, last = sse_payloads(answer.body)
         # Anthropic's streams end with an event of theirs.
         events += [] if last == b"[DONE]" else [last]

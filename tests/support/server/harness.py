@@ -96,7 +96,7 @@ def running(
         )
         app = create_app(
             config,
-            ServedModel(engine, model, None if guards is None else lambda: guards, ahead),
+            ServedModel(engine, model, None if guards is None else lambda encoding: guards, ahead),
             load_encoding,
             name=next(_names),
             heartbeat_s=heartbeat_s,

@@ -1,6 +1,6 @@
 // What the server does, second by second.
 
-import { $, KEY, bytes, count, make, rate, request, seconds } from "./parts.js";
+import { $, KEY, bytes, count, make, rate, request, seconds, short } from "./parts.js";
 
 const POLL_MS = 1000;
 const TREND_POINTS = 120;
@@ -69,7 +69,7 @@ function showRequests({ data, running }) {
 
 // A request that waits or runs: a prompt of 60,000 tokens is a bar and no silence.
 function toItem(each) {
-  const left = each.left_s === undefined ? "" : `, about ${seconds(Math.round(each.left_s))} left`;
+  const left = each.left_s >= 1 ? `, about ${seconds(Math.round(each.left_s))} left` : "";
   const what = make("span", "what", toBreakable(each.endpoint.replace(/^POST /, "")));
   const state = make("span", "state", each.state);
   if (each.state === "queued") {
@@ -122,6 +122,34 @@ function toWords(text) {
   return make("tr", "words", cell);
 }
 
+// Of one client all APIs together.
+function showToday(rows) {
+  const clients = new Map();
+  for (const { client, input_tokens, cached_tokens, output_tokens } of rows) {
+    const sums = clients.get(client) ?? [0, 0, 0];
+    const more = [input_tokens, cached_tokens, output_tokens];
+    clients.set(client, sums.map((sum, at) => sum + more[at]));
+  }
+  const lines = [...clients].sort(([, a], [, b]) => b[0] + b[2] - a[0] - a[2]);
+  $("unused").hidden = lines.length > 0;
+  $("today").replaceChildren(
+    ...lines.map(([client, sums]) => {
+      const cells = sums.map((sum) => make("td", "n", short(sum)));
+      return make("tr", "", make("td", "", client), ...cells);
+    }),
+  );
+}
+
+// They change when a request has ended, and at midnight.
+let counted;
+
+async function countToday(list) {
+  const state = `${list[0]?.id} ${list[0]?.ended_at} ${new Date().toDateString()}`;
+  if (state === counted) return;
+  showToday((await (await request("/mlxoss/usage")).json()).data);
+  counted = state;
+}
+
 function showStatus(status) {
   $("status").dataset.status = status;
   if ($("status").textContent !== status) $("status").textContent = status;
@@ -140,7 +168,9 @@ async function poll() {
     showStatus(health.status);
     if (isKnown) {
       showHealth(health);
-      showRequests(await (await request("/mlxoss/requests")).json());
+      const requests = await (await request("/mlxoss/requests")).json();
+      showRequests(requests);
+      await countToday(requests.data);
     }
   } catch {
     showStatus("offline");

@@ -22,6 +22,7 @@ export function request(path, options = {}) {
 // Figures
 
 const whole = new Intl.NumberFormat("en");
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const UNITS = ["B", "kB", "MB", "GB"];
 
 export function bytes(value) {
@@ -43,3 +44,4 @@ export function seconds(value) {
 
 export const rate = (value) => (value === undefined ? "–" : value.toFixed(value < 100 ? 1 : 0));
 export const count = (value) => (value === undefined ? "–" : whole.format(value));
+export const short = (value) => compact.format(value);

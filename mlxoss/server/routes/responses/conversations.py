@@ -167,9 +167,9 @@ class ConversationRoutes(Routes):
         self, http: Request, conversation_id: str, item_id: str
     ) -> HTTPResponse:
         """One of its items."""
-        from mlxoss.turns.responses.kept import read_jsons
+        from mlxoss.turns.responses.kept import read_listed
 
-        (item,) = read_jsons([await self._store.conversation_item(conversation_id, item_id)])
+        (item,) = read_listed([await self._store.conversation_item(conversation_id, item_id)])
         return json_response(item)
 
     @serves(Endpoint("DELETE", _ITEM, "Delete an item.", _conversation, errors=_GONE))

@@ -41,6 +41,6 @@ def read_page_request(http: Request) -> PageRequest:
 def to_page(page: Page) -> ItemList:
     """A page of items."""
     from mlxoss.api.responses.object import to_item_list
-    from mlxoss.turns.responses.kept import read_jsons
+    from mlxoss.turns.responses.kept import read_listed
 
-    return to_item_list(read_jsons(page.items), has_more=page.has_more)
+    return to_item_list(read_listed(page.items), has_more=page.has_more)

@@ -1,0 +1,1 @@
+"""The clients whose settings ``mlxoss connect`` knows, a file for each or for a few alike."""
