@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,17 @@ def test_a_wrong_flag_is_named(place: Place, query: str) -> None:
     with place.serve() as server:
         answer = ask(server, "POST", f"/mlxoss/load?{query}")
     assert (answer.status, answer.error["param"]) == (400, "warm")
+
+
+@pytest.mark.parametrize("head", [[7], [200_008, 7, 200_007], [200_008, 201_087, 200_007]])
+def test_what_no_prompt_begins_with_is_passed_over(place: Place, head: list[int]) -> None:
+    make_table(place.path, {(*head, *[7] * LEAST_TOKENS): 3}, time.time)
+    assert read(place.path, time.time)
+    with place.serve() as server:
+        assert warm_now(server) <= 1
+        for text in ("Hello!", "Good day!"):
+            say(server, text)
+        assert warm_now(server) >= 1
 
 
 Now = Callable[[], float]

@@ -104,8 +104,6 @@ class PrefixWarmer:
                 self._is_wanted.clear()
 
     async def _warm_all(self) -> int:
-        from mlxoss.harmony.head import redate, to_prompt
-
         # Before the model is there it would have the vocabulary loaded in the way of others.
         is_loaded = self._engine.status().state is EngineState.OK
         if self._ahead is None or not is_loaded or not self._ahead.table.most_used():
@@ -114,11 +112,20 @@ class PrefixWarmer:
         async with self._lock:
             done = 0
             for head_ids in self._ahead.table.most_used():
-                prompt_ids = to_prompt(redate(encoding, head_ids, self._today()))
-                done += self._has_room() and await self._warm(prompt_ids)
+                prompt_ids = self._to_prompt(encoding, head_ids)
+                done += bool(prompt_ids) and self._has_room() and await self._warm(prompt_ids)
         if done:
             logger.info("%d prefixes of prompts are computed ahead", done)
         return done
+
+    def _to_prompt(self, encoding: Encoding, head_ids: tuple[int, ...]) -> tuple[int, ...]:
+        """What has the head computed, as it is today; nothing where the file holds no such."""
+        from mlxoss.harmony.head import redate, to_prompt
+
+        try:
+            return to_prompt(redate(encoding, head_ids, self._today()))
+        except ValueError:
+            return ()
 
     async def _warm(self, prompt_ids: tuple[int, ...]) -> bool:
         engine = self._engine
