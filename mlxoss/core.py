@@ -96,7 +96,7 @@ class GenerationRequest:
     ``max_tokens`` is at least 1 and already cut to what the context leaves.
     Sampling stops after a token of ``stop_ids``; that token is delivered. ``grammar`` says what
     may be sampled; ``None`` allows everything. Nobody waits for one that ``is_background``: all
-    others go first.
+    others go first. What was computed for prompts of one ``cache_key`` is kept longer.
     """
 
     prompt_ids: tuple[int, ...]
@@ -105,6 +105,7 @@ class GenerationRequest:
     sampling: SamplingParams = SamplingParams()
     grammar: Grammar | None = None
     is_background: bool = False
+    cache_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ def snapshots_dir(env: Mapping[str, str] = os.environ) -> Path:
     return cache_dir(env) / "prefixes"
 
 
+def prefix_table(env: Mapping[str, str] = os.environ) -> Path:
+    """The file that says which prefixes are used most; it need not exist."""
+    return cache_dir(env) / "prefixes.json"
+
+
 def data_dir(env: Mapping[str, str] = os.environ) -> Path:
     """The folder for what cannot be made again. It exists on return (else ``ConfigError``)."""
     return make_private_folder(_folder(env, "data"))

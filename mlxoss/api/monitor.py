@@ -66,10 +66,11 @@ class AwakeReport(TypedDict):
 
 
 class ControlReport(TypedDict):
-    """What the model was brought to."""
+    """What the model was brought to; ``warmed`` prefixes are computed, where that was asked for."""
 
     status: Literal["ok", "unloaded"]
     memory: MemoryReport
+    warmed: NotRequired[int]
 
 
 class FinishedRequest(TypedDict):

@@ -20,7 +20,8 @@ class TurnRequest:
     With ``truncate`` a prompt that is too long loses its oldest items instead. With
     ``single_call`` an answer ends with its first call. ``rules`` say what an answer may hold;
     ``needs_grammar`` names the fields that nothing but a grammar can honour. Nobody waits for one
-    that ``is_background``.
+    that ``is_background``. With ``only_prompt`` the prompt is computed, and nothing is said.
+    ``cache_key`` is the client's name for prompts that begin alike.
     """
 
     conversation: Conversation
@@ -34,6 +35,8 @@ class TurnRequest:
     rules: TurnRules = field(default_factory=TurnRules)
     needs_grammar: tuple[str, ...] = ()
     is_background: bool = False
+    only_prompt: bool = False
+    cache_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,14 @@ class Usage:
     completion_tokens: int
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

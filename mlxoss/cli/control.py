@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +15,19 @@ _URL = Annotated[
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load(url: _URL = None, as_json: _JSON = False) -> None:
+_WARM = Annotated[
+    bool,
+    typer.Option("--warm", help="Compute what most conversations begin with, too, and wait."),
+]
+
+
+def load(url: _URL = None, warm: _WARM = False, as_json: _JSON = False) -> None:
     """Have the running server load its model now.
 
     Waits until it is there. It stays until --idle-unload minutes pass without a request, or
     until mlxoss unload.
     """
-    _run("load", url, as_json, "The model is loaded")
+    _run("load?warm=true" if warm else "load", url, as_json, "The model is loaded")
 
 
 def unload(url: _URL = None, as_json: _JSON = False) -> None:
@@ -42,7 +49,14 @@ def _run(name: str, url: str | None, as_json: bool, sentence: str) -> None:
         what = "1 request" if running == 1 else f"{running} requests"
         typer.echo(f"Waiting for {what} to finish ...", err=True)
     done = server.ask("POST", f"/mlxoss/{name}", patient=True)
-    typer.echo(json.dumps(done) if as_json else f"{sentence}; {_memory(health, done)}.")
+    said = [sentence, *_warmed(done), _memory(health, done)]
+    typer.echo(json.dumps(done) if as_json else f"{'; '.join(said)}.")
+
+
+def _warmed(done: Any) -> Iterator[str]:
+    if isinstance(done, dict) and "warmed" in done:
+        count = _number(done, "warmed")
+        yield f"{count} {'beginning' if count == 1 else 'beginnings'} of prompts computed ahead"
 
 
 def _number(report: Any, name: str) -> int:

@@ -80,6 +80,14 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
         "mlxoss store clear",
         words=True,
     )
+    table = paths.prefix_table(env)
+    yield _make(
+        "system prompts and tools that several conversations began with",
+        [table],
+        _table_time(config),
+        "mlxoss store clear",
+        words=True,
+    )
     lines = data / HISTORY_FILE
     yield _make(
         "what was typed in mlxoss chat",
@@ -165,6 +173,16 @@ def _snapshots_time(config: Config) -> str:
         f"{MAX_AGE_S / 86400:.0f} days after their last use, whatever a request's store says; at "
         f"most {to_bytes(config.snapshots_limit_bytes)}"
     )
+
+
+def _table_time(config: Config) -> str:
+    from mlxoss.turns.ahead.table import MOST_COUNTED
+
+    if not config.warms_prefixes:
+        return (
+            "not kept (warm_prefixes is off, or nothing else of prompts); the next start removes it"
+        )
+    return f"the {MOST_COUNTED} most used, whatever a request's store says"
 
 
 def _make(what: str, files: list[Path], how_long: str, remove: str, *, words: bool = False) -> Kept:

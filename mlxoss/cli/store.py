@@ -25,12 +25,14 @@ def clear(yes: _SURE = False) -> None:
 
     env = command_env()
     path, snapshots = paths.data_dir(env) / DATABASE, paths.snapshots_dir(env)
+    table = paths.prefix_table(env)
     if not yes:
         both = f"every response and conversation in {path}, every prompt in {snapshots}"
         typer.confirm(f"This removes {both}. Go on?", abort=True)
     typer.echo(f"removed {to_bytes(wipe(path))} of {path}")
     try:
         size = wipe_snapshots(snapshots)
+        table.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{snapshots} cannot be emptied: {error.strerror or error}.") from error
     typer.echo(f"removed {to_bytes(size)} of {snapshots}")

@@ -227,6 +227,14 @@ class Config:
             "none without a responses store.",
         ),
     )
+    warm_prefixes: str = field(
+        default="on",
+        metadata=_about(
+            OneOf("on", "off"),
+            "After a load, compute what most conversations begin with while nothing runs; never on "
+            "battery or in low power mode, nor without a prefix cache on the disk.",
+        ),
+    )
     idle_unload: int = field(
         default=30,
         metadata=_about(
@@ -312,6 +320,12 @@ class Config:
     def url(self) -> str:
         """How a client on this machine reaches the server that has these settings."""
         return to_url(self.host, self.port, is_tls=self.tls_cert is not None)
+
+    @property
+    def warms_prefixes(self) -> bool:
+        """Whether ``warm_prefixes`` is in force: what they are is kept on the disk too."""
+        has_cache = self.prefix_cache_bytes != 0 and self.snapshots_limit_bytes > 0
+        return self.warm_prefixes == "on" and has_cache
 
     @property
     def snapshots_limit_bytes(self) -> int:

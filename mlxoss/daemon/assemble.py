@@ -39,6 +39,8 @@ from mlxoss.server.http.file_limits import fit_connections, raise_file_limit, wa
 from mlxoss.server.lifecycle import run_server
 from mlxoss.server.storage import open_storage
 from mlxoss.service.spec import is_supervised
+from mlxoss.turns.ahead.table import PrefixTable
+from mlxoss.turns.ahead.warming import Ahead
 from mlxoss.turns.context import ServedModel
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def run(config: Config) -> int:
     # MLX is imported only when the model is loaded.
     announce_here(config.command_buffers, source.weights_bytes // (len(plan.hosts) if plan else 1))
     others = None if plan is None else _make_ranks(plan, source)
+    power = PowerWatch()
     engine = Engine(
         lambda: load_backend(source, files, config, others),
         max_batch=config.max_batch,
@@ -93,7 +96,7 @@ def run(config: Config) -> int:
         idling=Idling(
             unload_s=60.0 * config.idle_unload or None,
             keep_warm_s=config.keep_warm,
-            may_keep_warm=PowerWatch().is_full,
+            may_keep_warm=power.is_full,
         ),
     )
     if others is None:  # what other machines hold is known once they are there
@@ -105,7 +108,12 @@ def run(config: Config) -> int:
             checks.append(others.reach.problem)
         return run_server(
             config,
-            ServedModel(engine, source.info, load_grammars if config.guard == "on" else None),
+            ServedModel(
+                engine,
+                source.info,
+                load_grammars if config.guard == "on" else None,
+                _open_ahead(config, power),
+            ),
             lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),
             watch=upgrade.watch,
@@ -282,6 +290,18 @@ def load_backend(
     )
     backend.wire(wiring)
     return backend
+
+
+def _open_ahead(config: Config, power: PowerWatch) -> Ahead | None:
+    """What is computed before it is asked for; where that is off, what is known of it goes."""
+    try:
+        path = paths.prefix_table()
+        if config.warms_prefixes:
+            return Ahead(PrefixTable(path), power.is_full)
+        path.unlink(missing_ok=True)
+    except (OSError, ConfigError) as error:
+        logger.warning("no prefixes are computed ahead: %s", error)
+    return None
 
 
 def _open_disk(source: ModelSource, model: LanguageModel, limit_bytes: int) -> DiskTier | None:

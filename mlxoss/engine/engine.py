@@ -15,7 +15,17 @@ from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import explain_load_failure
 from mlxoss.engine.generation import MOST_UNREAD, Callers, Generation
 from mlxoss.engine.idling import FOR_EVER, Idling
-from mlxoss.engine.messages import Cancel, Close, Command, Delivery, Load, Submit, Unload, Warm
+from mlxoss.engine.messages import (
+    Cancel,
+    Close,
+    Command,
+    Delivery,
+    Load,
+    Submit,
+    Unload,
+    Warm,
+    WarmBit,
+)
 from mlxoss.engine.occupancy import Occupancy, QueuePlace
 from mlxoss.engine.progress import PromptProgress
 from mlxoss.engine.scheduler import Scheduler
@@ -63,6 +73,7 @@ class Engine:
         self._thread = threading.Thread(target=self._main, name="mlxoss-engine", daemon=True)
         self._uids = itertools.count()
         self._callers = Callers(self._occupancy)
+        self._bits: set[asyncio.Future[bool]] = set()
         self._phase = EnginePhase()
         self._error: str | None = None
         self._refused = 0
@@ -135,6 +146,29 @@ class Engine:
         if self._phase.now is EngineState.OK:
             self._commands.put(Warm(prompt_ids))
 
+    async def warm_bit(self, prompt_ids: tuple[int, ...]) -> bool:
+        """As ``warm``, a bit alone, and after what that was asked for; whether there is more to do.
+
+        Returns once it was computed, and False where the model is not there to do so.
+        """
+        if self._phase.now is not EngineState.OK:
+            return False
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._bits.add(done)
+
+        def answer(is_more: bool) -> None:
+            self._post(_settle, done, is_more)
+
+        self._commands.put(WarmBit(prompt_ids, answer))
+        try:
+            return await done
+        finally:
+            self._bits.discard(done)
+
+    async def next_load(self) -> None:
+        """Wait for the next time that the model is loaded. Raises ``ModelUnavailable``."""
+        await self._reach(EngineState.OK)
+
     async def load(self) -> None:
         """Have the model loaded; return once it is. Raises ``ModelUnavailable``.
 
@@ -200,7 +234,7 @@ class Engine:
         """
         if self._phase.now is not EngineState.CLOSED:
             self._phase.enter(EngineState.CLOSED)
-            self._callers.end_all(self._unavailable)
+            self._end_all()
             self._commands.put(Close())
         if self._thread.ident is not None:
             await self._exited.wait()
@@ -296,4 +330,15 @@ class Engine:
         self._error = why
         if self._phase.now is not EngineState.CLOSED:
             self._phase.enter(EngineState.FAILED)
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """Nothing is answered any more."""
         self._callers.end_all(self._unavailable)
+        for done in self._bits:
+            _settle(done, False)
+
+
+def _settle(done: asyncio.Future[bool], is_more: bool) -> None:
+    if not done.done():
+        done.set_result(is_more)

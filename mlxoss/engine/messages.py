@@ -33,6 +33,17 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmBit:
+    """Compute a bit of ``prompt_ids`` once, after all that ``Warm`` asked for.
+
+    ``answer`` is called on the engine's thread with whether there is more to do.
+    """
+
+    prompt_ids: tuple[int, ...]
+    answer: Callable[[bool], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Unload:
     """Return from ``Scheduler.run`` once no request runs or waits; or (not ``wanted``) do not."""
 
@@ -49,7 +60,7 @@ class Close:
     """Return from ``Scheduler.run``."""
 
 
-Command = Submit | Cancel | Warm | Unload | Load | Close
+Command = Submit | Cancel | Warm | WarmBit | Unload | Load | Close
 
 
 @dataclass(frozen=True, slots=True)

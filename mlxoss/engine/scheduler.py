@@ -68,6 +68,7 @@ from mlxoss.engine.messages import (
     Submit,
     Unload,
     Warm,
+    WarmBit,
 )
 from mlxoss.engine.occupancy import Occupancy, RateMeter
 from mlxoss.engine.waiting_queue import WaitingQueue
@@ -113,6 +114,7 @@ class Scheduler:
         self._waiting = WaitingQueue(max_batch)
         self._running: dict[int, GenerationRequest] = {}
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
+        self._bits: deque[WarmBit] = deque()
         self._outbox: list[Delivery] = []
 
     def run(self, backend: Backend) -> bool:
@@ -133,6 +135,8 @@ class Scheduler:
                 self._step(backend)
             elif self._to_warm:
                 self._warm(backend)
+            elif self._bits:
+                self._warm_bit(backend)
             self.prefix_cache = backend.prefix_cache
             self._send()
         self.prefix_cache = None
@@ -147,6 +151,8 @@ class Scheduler:
     def wait_for_request(self) -> bool:
         """Block until there is one, or ``Load``, with no backend; False for ``Close``."""
         self._to_warm.clear()
+        while self._bits:
+            self._bits.popleft().answer(False)
         is_wanted = False
         while not is_wanted and not self._waiting and not self._is_closed:
             match self._commands.get():
@@ -158,6 +164,8 @@ class Scheduler:
                     self._is_closed = True
                 case Load():
                     is_wanted = True
+                case WarmBit(_, answer):
+                    answer(False)
                 case Warm() | Unload():
                     pass  # what was kept is gone, and so is the model
         return not self._is_closed
@@ -167,7 +175,7 @@ class Scheduler:
 
         False ends ``run``.
         """
-        is_busy = self._running or self._waiting or self._to_warm
+        is_busy = self._running or self._waiting or self._to_warm or self._bits
         try:
             if not is_busy and not self._is_unloading:
                 command = self._wait(backend)
@@ -215,6 +223,8 @@ class Scheduler:
                 self._cancel(uid, backend)
             case Warm(prompt_ids):
                 self._to_warm.append(prompt_ids)
+            case WarmBit():
+                self._bits.append(command)
             case Unload(wanted):
                 self._is_unloading = wanted
             case Load():
@@ -305,12 +315,20 @@ class Scheduler:
     def _warm(self, backend: Backend) -> None:
         """Do a bit of the latest prompt: its user is the likeliest to come back."""
         prompt_ids = self._to_warm.pop()
+        if self._advance(prompt_ids, backend):
+            self._to_warm.append(prompt_ids)
+
+    def _warm_bit(self, backend: Backend) -> None:
+        bit = self._bits.popleft()
+        bit.answer(self._advance(bit.prompt_ids, backend))
+
+    def _advance(self, prompt_ids: tuple[int, ...], backend: Backend) -> bool:
         self._ran_at = self._clock()
         try:
-            if backend.warm(prompt_ids):
-                self._to_warm.append(prompt_ids)
+            return backend.warm(prompt_ids)
         except Exception as error:
             logger.warning("a prompt could not be computed ahead", exc_info=error)
+            return False
 
     def _lose_batch(self, error: Exception, backend: Backend) -> None:
         logger.error("a step failed; %d running requests end", len(self._running), exc_info=error)

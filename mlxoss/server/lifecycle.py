@@ -128,6 +128,7 @@ async def serve(
     if on_listening is not None:
         on_listening(*listeners[0].socket.getsockname()[:2])
     services.engine.start(loop, end.on_fatal)
+    beside.append(loop.create_task(services.turns.warmer.run()))
     loop.call_later(ENCODING_DELAY_S, services.turns.encoding.start)
     await end.event.wait()
     services.turns.is_stopping = True

@@ -73,6 +73,7 @@ class TurnAnswer(Generic[EventT]):
         self._encoding = encoding
         self._keeper = keeper
         self._has_begun = False
+        self._is_cancelled = False
 
     async def fold(self, log: LoggedRequest) -> JsonMapping:
         """The whole answer. Raises what broke it."""
@@ -135,6 +136,11 @@ class TurnAnswer(Generic[EventT]):
             return self.stream.finish(self.turn.usage)
         log.note_failure(failure)
         return self.stream.fail(to_told(failure, log.id), self.turn.usage)
+
+    def cancel(self) -> None:
+        """Take it back: iterating raises GenerationCancelled."""
+        self._is_cancelled = True
+        self.turn.close()
 
     def close(self, log: LoggedRequest) -> None:
         """Cancel the turn if it still runs, and note its counts."""

@@ -121,6 +121,14 @@ class TurnChoice:
         return [TurnOutput(self._gate.index, TurnEnd(reason, self._gate.hit))]
 
 
+class PromptChoice(TurnChoice):
+    """One of which only the prompt was wanted: it ends with its first token, which is not taken."""
+
+    def _take_one(self, token: TokenOutput) -> list[TurnOutput]:
+        self.has_ended = True
+        return []
+
+
 @dataclass(slots=True)
 class _Held:
     """A delta whose text is not out yet: all of it, or what is ``left`` to come."""

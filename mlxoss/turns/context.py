@@ -18,6 +18,7 @@ from mlxoss.core import ModelInfo
 from mlxoss.engine.engine import Engine
 from mlxoss.errors import ContextLengthExceeded, MemoryExceeded, ModelUnavailable
 from mlxoss.store.store import Store
+from mlxoss.turns.ahead.warming import Ahead, PrefixWarmer
 from mlxoss.turns.encoding_loader import EncodingLoader
 from mlxoss.turns.foreign_contents import ForeignContents
 from mlxoss.turns.key_limit import KeyLimit
@@ -34,12 +35,14 @@ LoadGrammars = Callable[["Encoding"], "GrammarCompiler"]
 class ServedModel(NamedTuple):
     """The model that is served: what runs it, and what is known of it before it is loaded.
 
-    Without ``load_grammars`` nothing holds its answers to their form.
+    Without ``load_grammars`` nothing holds its answers to their form, without ``ahead`` nothing is
+    computed before it is asked for.
     """
 
     engine: Engine
     info: ModelInfo
     load_grammars: LoadGrammars | None = None
+    ahead: Ahead | None = None
 
 
 class Caller(NamedTuple):
@@ -80,12 +83,14 @@ class TurnContext:
     storage: TurnStorage = field(init=False)
     key_limit: KeyLimit = field(init=False)
     awake: Awake = field(init=False)
+    warmer: PrefixWarmer = field(init=False)
     _idle_since: float = field(init=False)
     _files: FileReader | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
         self._idle_since = self.clock()
+        self.warmer = PrefixWarmer(engine, self.encoding, self.served.ahead, lambda: self.date)
         is_on = self.config.keep_awake == "on"
         self.awake = Awake(find_caffeinate(sys.platform, os.environ), is_on=is_on)
         self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 
 from mlxoss.api.errors import invalid, unsupported
@@ -16,7 +17,7 @@ from mlxoss.harmony.grammar.rules import FreeText
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.raw_parser import RAW_STOP_IDS, RawParser
-from mlxoss.turns.choice import FinalTextGate, TurnChoice
+from mlxoss.turns.choice import FinalTextGate, PromptChoice, TurnChoice
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
 
@@ -46,7 +47,7 @@ async def _start(
     context: TurnContext, encoding: Encoding, request: TurnRequest, leave: Callable[[], None]
 ) -> Turn:
     engine, context_tokens = context.engine, context.context_tokens
-    grammar = await _to_grammar(context, encoding, request)
+    grammar = None if request.only_prompt else await _to_grammar(context, encoding, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     prompt_ids = await asyncio.to_thread(
         render_prompt,
@@ -57,22 +58,26 @@ async def _start(
     left = context_tokens - len(prompt_ids)
     if left < 1:
         raise context.too_long(len(prompt_ids), request.prompt_param)
+    context.warmer.note(encoding, prompt_ids)
     generation_request = GenerationRequest(
         prompt_ids=tuple(prompt_ids),
-        max_tokens=min(request.max_tokens or left, left),
+        # The first token says that the prompt is computed.
+        max_tokens=1 if request.only_prompt else min(request.max_tokens or left, left),
         stop_ids=STOP_IDS,
-        sampling=request.sampling,
+        sampling=SamplingParams() if request.only_prompt else request.sampling,
         grammar=grammar,
         is_background=request.is_background,
+        cache_key=_to_short(request.cache_key),
     )
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
+    kind = PromptChoice if request.only_prompt else TurnChoice
     generations = submit_all(engine, spread(generation_request, request.choices))
     return Turn(
         request.conversation,
         [prompt_ids],
         [
-            TurnChoice(
+            kind(
                 generation,
                 TurnParser(encoding, request.conversation.functions),
                 FinalTextGate(index, request.stops),
@@ -84,6 +89,11 @@ async def _start(
         context.limit_s,
         leave,
     )
+
+
+def _to_short(key: str | None) -> str | None:
+    """A client's key in a length of ours: it is remembered, and told to other ranks."""
+    return key and hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def check_choices(choices: int, context: TurnContext, param: str) -> None:

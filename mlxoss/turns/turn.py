@@ -35,6 +35,7 @@ class Turn:
     ) -> None:
         self.conversation = conversation
         self.prompts = prompts
+        self.earlier = Usage(0, 0)
         self._choices = choices
         self._limit_s = limit_s
         self._on_close = on_close
@@ -105,10 +106,10 @@ class Turn:
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far."""
+        """Tokens so far, with those of an ``earlier`` turn that was needed for this one."""
         per_prompt = len(self._choices) // len(self.prompts)
         firsts = self._choices[::per_prompt]
-        return Usage(
+        return self.earlier + Usage(
             prompt_tokens=sum(len(ids) for ids in self.prompts),
             completion_tokens=sum(choice.tokens for choice in self._choices),
             reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),

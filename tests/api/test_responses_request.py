@@ -36,9 +36,21 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a conversation without an id": ({"conversation": {"name": "x"}}, "conversation"),
     "a template": ({"prompt": {"id": "pmpt_1"}}, "prompt"),
     "moderation": ({"moderation": {"model": "x"}}, "moderation"),
-    "context management": ({"context_management": [{"type": "compaction"}]}, "context_management"),
-    "no generation": ({"generate": False}, "generate"),
-    "prewarming": ({"prompt_cache_options": {"prewarm": True}}, "prompt_cache_options.prewarm"),
+    "other context management": (
+        {"context_management": [{"type": "truncation"}]},
+        "context_management[0].type",
+    ),
+    "no type of it": ({"context_management": [{}]}, "context_management[0].type"),
+    "it twice": ({"context_management": [{"type": "compaction"}] * 2}, "context_management"),
+    "no threshold": (
+        {"context_management": [{"type": "compaction", "compact_threshold": 0}]},
+        "context_management[0].compact_threshold",
+    ),
+    "a word as generate": ({"generate": "no"}, "generate"),
+    "a word as prewarm": (
+        {"prompt_cache_options": {"prewarm": "yes"}},
+        "prompt_cache_options.prewarm",
+    ),
     "a schema without a name": (
         {"text": {"format": {"type": "json_schema", "schema": {}}}},
         "text.format.name",

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 
 from tests.support.checkpoints import TinyModel, write_checkpoint
-from tests.support.cli.daemon import start_daemon
+from tests.support.cli.daemon import Daemon, start_daemon
 from tests.support.cli.runner import environment, mlxoss
 
 HIDDEN = 32
@@ -83,3 +85,38 @@ def test_no_server_is_one_sentence(tmp_path: Path, command: str) -> None:
     done = mlxoss(tmp_path, command, "--url", "http://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "mlxoss: No server at http://127.0.0.1:9; start it with: mlxoss serve\n"
+
+
+@pytest.mark.slow
+def test_load_warm_computes_what_conversations_begin_with(tmp_path: Path) -> None:
+    model = str(write_checkpoint(tmp_path / "tiny"))
+    rules: Any = {"role": "system", "content": "Be kind to trolls. " * 80}
+    table = tmp_path / "mlxoss" / "cache" / "prefixes.json"
+
+    def say(daemon: Daemon, text: str) -> int:
+        with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="x", timeout=300) as client:
+            messages: Any = [rules, {"role": "user", "content": text}]
+            said = client.chat.completions.create(model="m", messages=messages, max_tokens=2)
+        assert said.usage is not None
+        assert said.usage.prompt_tokens_details is not None
+        return said.usage.prompt_tokens_details.cached_tokens or 0
+
+    for number, flags in enumerate(
+        ([], ["--date", "2031-01-01"], ["--warm-prefixes", "off"]), start=1
+    ):
+        with start_daemon(tmp_path, "--model", model, *flags) as daemon:
+            daemon.wait_until_loaded()
+            done = mlxoss(tmp_path, "load", "--warm", "--url", str(daemon.url))
+            assert (done.returncode, done.stderr) == (0, "")
+            count = {1: "0 beginnings", 2: "1 beginning", 3: "0 beginnings"}[number]
+            assert f"The model is loaded; {count} of prompts computed ahead; " in done.stdout
+            cached = [say(daemon, text) for text in ("Hello!", "Good day!")]
+            assert (cached[0] > 300) == (number > 1)
+            assert table.exists() == (number < 3)
+            assert daemon.stop(signal.SIGTERM) == 0
+        if number == 1:
+            told = json.loads(mlxoss(tmp_path, "privacy", "--json").stdout)
+            (entry,) = [one for one in told if one["where"] == str(table)]
+            assert entry["words"]
+            assert entry["bytes"] == table.stat().st_size > 0
+    assert mlxoss(tmp_path, "store", "clear", "--yes").returncode == 0

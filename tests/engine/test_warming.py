@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -106,3 +107,56 @@ async def test_nothing_is_warmed_before_the_model_is_there_or_after_closing() ->
         await collect(running.engine.submit(make_request([5], max_tokens=1)))
     running.engine.warm((1,))
     assert backend.warmed == []
+
+
+async def test_a_bit_at_a_time_and_what_is_left_is_told() -> None:
+    backend = make_backend(warm_steps=3)
+    async with running_engine(lambda: backend) as running:
+        assert not await running.engine.warm_bit((1, 2))
+        await until(lambda: running.engine.status().state is EngineState.OK)
+        assert [await running.engine.warm_bit((1, 2)) for _ in range(3)] == [True, True, False]
+    assert backend.warmed == [(1, 2)] * 3
+
+
+async def test_bits_come_after_requests_and_what_they_leave() -> None:
+    backend = Watching(lambda request: range(10_000))
+    async with running_engine(lambda: backend) as running:
+        await until(lambda: running.engine.status().state is EngineState.OK)
+        backend.gate.clear()
+        generation = running.engine.submit(make_request([1], max_tokens=9))
+        await until(lambda: len(backend.inserted) == 1)
+        bit = asyncio.ensure_future(running.engine.warm_bit((3, 4)))
+        await asyncio.sleep(0)
+        running.engine.warm((1, 2))
+        backend.gate.set()
+        await collect(generation)
+        assert not await bit
+    assert backend.warmed == [(1, 2), (3, 4)]
+    assert backend.seen == [(1, 0), (1, 0)]
+
+
+async def test_a_bit_that_fails_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    backend = make_backend()
+    backend.warm_errors.append(ValueError("no such id"))
+    async with running_engine(lambda: backend) as running:
+        await until(lambda: running.engine.status().state is EngineState.OK)
+        assert not await running.engine.warm_bit((1,))
+    assert "could not be computed ahead" in caplog.text
+
+
+async def test_bits_are_answered_when_the_model_goes_and_when_all_ends() -> None:
+    backend = make_backend(warm_steps=1_000_000)
+    async with running_engine(lambda: backend) as running:
+        await until(lambda: running.engine.status().state is EngineState.OK)
+        for leave in (running.engine.unload, running.engine.close):
+            await running.engine.load()
+            backend.gate.clear()
+            generation = running.engine.submit(make_request([1], max_tokens=1))
+            await until(lambda: backend.active == 1)
+            leaving = asyncio.ensure_future(leave())
+            bit = asyncio.ensure_future(running.engine.warm_bit((1, 2)))
+            await asyncio.sleep(0)
+            generation.cancel()
+            backend.gate.set()
+            assert not await bit
+            await leaving

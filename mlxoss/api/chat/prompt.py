@@ -55,6 +55,7 @@ def to_turn_request(
             final_param=form.param,
         ),
         needs_grammar=needs_grammar(choice, declared, form.grammar_param),
+        cache_key=request.prompt_cache_key,
     )
 
 

@@ -86,6 +86,7 @@ class ChatRequest(AnswerFormFields, SamplingFields):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: StopField = None
     logprobs: bool | None = None
+    prompt_cache_key: str | None = None
 
     modalities: list[str] | None = None
     audio: Refused = None

@@ -282,6 +282,17 @@ Item = (
 )
 
 
+def outlives_compaction(item: Item) -> bool:
+    """Whether ``item`` stays beside a compaction that stands for it.
+
+    System, developer and user messages do, and so do the tools that a client added, which nothing
+    else tells of.
+    """
+    if isinstance(item, RecordItem):
+        return item.type == "additional_tools"
+    return isinstance(item, MessageItem) and item.role != "assistant"
+
+
 class ItemReference(StrictModel):
     """Stands for a kept item."""
 

@@ -22,6 +22,7 @@ from mlxoss.api.responses.items import (
     MessageItem,
     ReasoningItem,
     RecordItem,
+    outlives_compaction,
 )
 from mlxoss.api.responses.records import (
     SEALED_NOTE,
@@ -55,14 +56,18 @@ def to_conversation_items(
     """Leading system and developer text, if any, and everything after it.
 
     ``items`` follow ``history`` and have passed ``check_items``; ``tools`` are told at the items of
-    these ids. Of reasoning that ``seal`` did
+    these ids. The last compaction stands for what is before it and does not outlive one. Of
+    reasoning that ``seal`` did
     not make its text or summary is read, if it has any. Raises InvalidRequest, naming
     ``input[i]``, for a compaction that ``seal`` did not make.
     """
-    everything = [*history, *items]
+    given = [*history, *items]
+    places = _places_in_force(given)
+    everything = [given[place] for place in places]
     first = count_leading(everything)
     leading = [item.text for item in everything[:first] if isinstance(item, MessageItem)]
-    converter = _Converter(everything, first_of_input=len(history), seal=seal, tools=tools or {})
+    in_input = [place - len(history) for place in places]
+    converter = _Converter(everything, in_input=in_input, seal=seal, tools=tools or {})
     entries = [
         _Entry(everything[position], item)
         for position in range(first, len(everything))
@@ -84,6 +89,12 @@ def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
     )
 
 
+def _places_in_force(items: Sequence[Item]) -> list[int]:
+    compactions = (i for i, item in enumerate(items) if isinstance(item, CompactionItem))
+    last = max(compactions, default=0)
+    return [i for i, item in enumerate(items) if i >= last or outlives_compaction(item)]
+
+
 def _is_instruction(item: Item) -> bool:
     """Also what is not for the model: it may stand before or between them."""
     if isinstance(item, RecordItem):
@@ -92,18 +103,21 @@ def _is_instruction(item: Item) -> bool:
 
 
 class _Converter:
-    """Knows the whole conversation: what an item becomes depends on those around it."""
+    """Knows the whole conversation: what an item becomes depends on those around it.
+
+    ``in_input`` is where each stands in the request's input, negative before that.
+    """
 
     def __init__(
         self,
         everything: Sequence[Item],
         *,
-        first_of_input: int,
+        in_input: Sequence[int],
         seal: ContentSeal,
         tools: Mapping[Hashable, harmony.DeveloperText],
     ) -> None:
         self._everything = everything
-        self._first_of_input = first_of_input
+        self._in_input = in_input
         self._seal = seal
         self._tools = tools
         self._loops = ToolLoops(self._steps())
@@ -207,7 +221,7 @@ class _Converter:
                     yield CallResult(position, item.call_id, position, param, kind)
 
     def _param(self, position: int, name: str) -> str:
-        index = position - self._first_of_input
+        index = self._in_input[position]
         return f"input[{index}].{name}" if index >= 0 else "previous_response_id"
 
 

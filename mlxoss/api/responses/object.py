@@ -29,7 +29,7 @@ from mlxoss.api.responses.answers import (
 )
 from mlxoss.api.responses.attachments import without_texts
 from mlxoss.api.responses.item_answers import ItemList, ListedCompaction, ListedItem
-from mlxoss.api.responses.items import Item, MessageItem, RecordItem
+from mlxoss.api.responses.items import Item, outlives_compaction
 from mlxoss.api.responses.parse_items import MakeId
 from mlxoss.api.responses.request import FormatParam, ResponsesRequest, TextParam
 from mlxoss.api.responses.tools import ToolTable
@@ -231,23 +231,16 @@ def to_compaction(header: ResponseHeader, output: Sequence[ListedItem], usage: U
     }
 
 
-def _outlives_compaction(item: Item) -> bool:
-    if isinstance(item, RecordItem):
-        return item.type == "additional_tools"
-    return isinstance(item, MessageItem) and item.role != "assistant"
-
-
 def to_compacted_items(
     items: Sequence[Item], summary: str, *, seal: ContentSeal, make_id: MakeId
 ) -> list[ListedItem]:
     """The items that stand for ``items`` from now on.
 
-    System, developer and user messages stay as they are, and so do the tools that a client
-    added, which nothing else tells of; ``summary``, which the model wrote of everything, is
-    sealed in a compaction item behind them.
+    Some stay as they are; ``summary``, which the model wrote of everything, is sealed in a
+    compaction item behind them.
     """
     kept: list[ListedItem] = [
-        without_texts(item.to_json()) for item in items if _outlives_compaction(item)
+        without_texts(item.to_json()) for item in items if outlives_compaction(item)
     ]
     compaction: ListedCompaction = {
         "id": make_id("cmp_"),

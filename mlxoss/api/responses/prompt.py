@@ -97,10 +97,14 @@ def to_turn_request(
         ),
         needs_grammar=needs_grammar(choice, tools.calls, strict_param),
         is_background=bool(request.background),
+        only_prompt=request.only_prompt,
+        cache_key=request.prompt_cache_key,
     )
 
 
-def to_compaction_turn(request: CompactRequest, contents: PromptItems) -> TurnRequest:
+def to_compaction_turn(
+    request: CompactRequest | ResponsesRequest, contents: PromptItems
+) -> TurnRequest:
     """The turn whose final text is the summary of the conversation. Raises as above.
 
     The conversation's tools are not shown, so that the model can only write.
@@ -116,4 +120,11 @@ def to_compaction_turn(request: CompactRequest, contents: PromptItems) -> TurnRe
         instructions=_SEPARATOR.join(instructions) or None,
         effort=Effort.LOW,
     )
-    return TurnRequest(conversation, SamplingParams(), prompt_param="input", truncate=True)
+    return TurnRequest(
+        conversation,
+        SamplingParams(),
+        prompt_param="input",
+        truncate=True,
+        is_background=isinstance(request, ResponsesRequest) and bool(request.background),
+        cache_key=request.prompt_cache_key,
+    )

@@ -101,9 +101,19 @@ class StreamOptions(StrictModel):
 
 
 class CacheOptions(StrictModel):
-    """``prompt_cache_options``: what is cached is the server's own choice."""
+    """``prompt_cache_options``: what is cached is the server's own choice.
+
+    ``prewarm`` is ``generate: false`` by another name.
+    """
 
     prewarm: bool | None = None
+
+
+class CompactionWish(StrictModel):
+    """One of ``context_management``: how a conversation that gets long becomes shorter."""
+
+    type: Literal["compaction"]
+    compact_threshold: Annotated[int, Field(ge=1)] | None = None
 
 
 class PromptFields(StrictModel):
@@ -176,7 +186,7 @@ class ResponsesRequest(PromptFields, SamplingFields):
     user: str | None = None
 
     prompt: Refused = None
-    context_management: list[Any] | None = None
+    context_management: Annotated[list[CompactionWish], Field(max_length=1)] | None = None
     moderation: Refused = None
     prompt_cache_options: CacheOptions | None = None
     generate: bool | None = None
@@ -185,6 +195,17 @@ class ResponsesRequest(PromptFields, SamplingFields):
     def is_stored(self) -> bool:
         """Whether the response can be fetched and continued later."""
         return self.store is not False
+
+    @property
+    def only_prompt(self) -> bool:
+        """Whether the prompt is to be computed, and nothing to be said."""
+        options = self.prompt_cache_options
+        return self.generate is False or bool(options and options.prewarm)
+
+    @property
+    def compaction(self) -> CompactionWish | None:
+        """How the conversation is to be summed up where it is too long."""
+        return self.context_management[0] if self.context_management else None
 
     @property
     def wants_encrypted(self) -> bool:
@@ -224,16 +245,8 @@ def parse_responses_request(value: JsonObject) -> ResponsesRequest:
     ):
         if getattr(request, name) is not None:
             raise unsupported(name, reason)
-    if request.context_management:
-        raise unsupported(
-            "context_management", "call /v1/responses/compact when the context fills up"
-        )
     if request.return_progress and request.background:
         raise invalid("return_progress", "a background response keeps no events of it")
-    if request.generate is False:
-        raise unsupported("generate", "every response is generated")
-    if request.prompt_cache_options and request.prompt_cache_options.prewarm:
-        raise unsupported("prompt_cache_options.prewarm", "every response is generated")
     return request
 
 

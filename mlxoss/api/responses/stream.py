@@ -17,7 +17,7 @@ from mlxoss.api.answers import LogprobEntry, PromptProgressReport
 from mlxoss.api.errors import HttpError
 from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
-from mlxoss.api.responses.item_answers import ItemStatus, ListedItem, Phase
+from mlxoss.api.responses.item_answers import ItemStatus, ListedCompaction, ListedItem, Phase
 from mlxoss.api.responses.object import ResponseShape
 from mlxoss.api.responses.tools import ToolKind, ToolName
 from mlxoss.api.responses.writers import (
@@ -100,6 +100,7 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         self._writer: ItemWriter | None = None
         self._output: list[ListedItem] = []
         self._call_ids: list[str] = []
+        self._compaction: ListedCompaction | None = None
         self._end = TurnEndReason.RETURN
         self._response = shape.to_json(ResponseStatus.QUEUED)
 
@@ -133,6 +134,23 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
             events.append(self._lifecycle("created", ResponseStatus.IN_PROGRESS))
         self._is_created = self._is_in_progress = True
         return [*events, self._lifecycle("in_progress", ResponseStatus.IN_PROGRESS)]
+
+    def begin_compaction(self) -> list[ResponseEvent]:
+        """The events before a summary of the conversation, which stands before all items."""
+        item_id = self._setup.make_id("cmp_")
+        self._compaction = {"id": item_id, "type": "compaction", "encrypted_content": ""}
+        make = self._numbering.make
+        return [
+            make("output_item.added", output_index=0, item=self._compaction),
+            make("compaction.compacting", output_index=0, item_id=item_id),
+        ]
+
+    def end_compaction(self, content: str) -> list[ResponseEvent]:
+        """The event after it; ``content`` is the summary, sealed."""
+        assert self._compaction is not None
+        done: ListedCompaction = {**self._compaction, "encrypted_content": content}
+        self._output.append(done)
+        return [self._numbering.make("output_item.done", output_index=0, item=done)]
 
     def feed(self, output: TurnOutput) -> list[ResponseEvent]:
         """The events for ``output``; there is one choice."""

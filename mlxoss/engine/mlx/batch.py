@@ -130,6 +130,7 @@ class MlxBackend:
         wire_again()
         request = self.cut(request)
         paused = self._paused.pop(uid, None)
+        self._prefixes.claim(request.cache_key, request.prompt_ids)
         with mx.stream(self._stream):
             row = paused or self._make_row(uid, request)
             row.start(request)

@@ -30,6 +30,8 @@ The life of an entry:
    again, or ``PATIENCE`` others came. On the disk progress is a chain of links, of which
    none can go: there it costs a window state for each.
 5. A paused sequence's snapshot is held too (``hold``, ``release``): others go first.
+   Before them, and after all others, go those of the prompts that came last under a client's key
+   (``claim``).
 6. ``distrust`` forgets everything that was computed since the load, where an output was no number
    or a step failed.
 7. ``leave_memory`` has all of them be on the disk alone, for a model that is let go while idle.
@@ -52,6 +54,7 @@ import mlx.core as mx
 
 from mlxoss.engine.backend import PrefixCacheStatus
 from mlxoss.engine.mlx.model import Caches, Model
+from mlxoss.engine.prefix_cache.claims import Claims
 from mlxoss.engine.prefix_cache.disk import STEP_TOKENS, DiskTier, Layers
 from mlxoss.engine.prefix_cache.radix_tree import RadixTree
 from mlxoss.engine.prefix_cache.snapshot import (
@@ -116,7 +119,8 @@ class PrefixCache:
         boundaries: Boundaries = find_boundaries,
         disk: DiskTier | None = None,
     ) -> None:
-        self._tree: RadixTree[Pairs, Pairs] = RadixTree(limit_bytes)
+        self._claims = Claims()
+        self._tree: RadixTree[Pairs, Pairs] = RadixTree(limit_bytes, self._claims)
         self._limit_bytes = limit_bytes
         self._boundaries = boundaries
         self._disk = disk
@@ -160,6 +164,10 @@ class PrefixCache:
             self._hit_tokens += length
         boundaries = self._boundaries(ids, length) if self._limit_bytes else ()
         return Start(length, caches, boundaries)
+
+    def claim(self, key: str | None, ids: tuple[int, ...]) -> None:
+        """The prompt ``ids`` came under a client's ``key``: other snapshots go before its own."""
+        self._claims.note(key, ids)
 
     def keep(
         self, ids: tuple[int, ...], caches: Layers, towards: tuple[int, ...] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -56,15 +56,17 @@ class _Node(Generic[R, S]):
 class RadixTree(Generic[R, S]):
     """Snapshots by their tokens, at most ``limit_bytes`` of them, the least recently used go first.
 
-    Those that are held go last. One on the way ``towards`` longer ids is progress: unless it is
-    held, it goes once there is one that is further on that way.
+    Those that are held go last, and before them those on the way to a prompt of ``claims``, or
+    beyond it, as far as they take half of ``limit_bytes`` at most. One on the way ``towards``
+    longer ids is progress: unless it is held, it goes once there is one further on that way.
 
     A snapshot is the state after its last token and the runs of all its tokens; the runs of
     a common beginning are kept once. Not thread-safe.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, claims: Iterable[Sequence[int]] = ()) -> None:
         self.nbytes = 0
+        self._claims = claims
         self._limit_bytes = limit_bytes
         self._children: dict[int, _Node[R, S]] = {}
         self._recent: dict[_Node[R, S], None] = {}
@@ -143,9 +145,8 @@ class RadixTree(Generic[R, S]):
         for before in path:
             if before is not node and not before.is_held and _is_on_way(ids, before.towards):
                 self._drop(before)
-        while self.nbytes > self._limit_bytes:
-            first = next(iter(self._recent))
-            self._drop(next((node for node in self._recent if not node.is_held), first))
+        if self.nbytes > self._limit_bytes:
+            self._make_room(node)
 
     def ends(self) -> list[tuple[int, ...]]:
         """The snapshots that no other one goes on from, the most recently used first."""
@@ -156,6 +157,39 @@ class RadixTree(Generic[R, S]):
         self.nbytes = 0
         self._children.clear()
         self._recent.clear()
+
+    def _make_room(self, newest: _Node[R, S]) -> None:
+        claimed = {newest, *self._claimed()}
+        while self.nbytes > self._limit_bytes:
+            free = [node for node in self._recent if not node.is_held] or [*self._recent]
+            self._drop(next((node for node in free if node not in claimed), free[0]))
+
+    def _claimed(self) -> set[_Node[R, S]]:
+        """The ends of snapshots that go after others."""
+        found: set[_Node[R, S]] = set()
+        counted: set[_Node[R, S]] = set()
+        left = self._limit_bytes // 2
+        for ids in self._claims:
+            # The longest first: what the others share with it is needed anyway.
+            for node in reversed(self._beside(ids)):
+                runs = list(itertools.takewhile(lambda part: part not in counted, _up(node)))
+                nbytes = sum(part.run.nbytes for part in runs)
+                nbytes += 0 if node.state is None else node.state.nbytes
+                if node not in found and nbytes <= left:
+                    left -= nbytes
+                    counted.update(runs)
+                    found.add(node)
+        return found
+
+    def _beside(self, ids: Sequence[int]) -> list[_Node[R, S]]:
+        """The nodes that ``ids`` goes through, and those beyond, parents before their children."""
+        path, partly, beyond = self._walk(ids)
+        if _length(path) + beyond < len(ids):
+            return path
+        beyond_end = [partly] if partly is not None else path[-1:]
+        for node in beyond_end:  # which grows
+            beyond_end += node.children.values()
+        return [*path, *(node for node in beyond_end if node not in path)]
 
     def _node(self, ids: Sequence[int]) -> _Node[R, S] | None:
         """The node of the snapshot of exactly ``ids``."""
@@ -216,6 +250,12 @@ def _ids(node: _Node[R, S] | None) -> tuple[int, ...]:
         parts.append(node.ids)
         node = node.parent
     return tuple(itertools.chain.from_iterable(reversed(parts)))
+
+
+def _up(node: _Node[R, S] | None) -> Iterator[_Node[R, S]]:
+    while node is not None:
+        yield node
+        node = node.parent
 
 
 def _length(path: Sequence[_Node[R, S]]) -> int:

@@ -122,7 +122,11 @@ class Following:
 
     def _insert(self, message: InsertSequence) -> None:
         request = GenerationRequest(
-            message.prompt_ids, message.max_tokens, frozenset(message.stop_ids), GREEDY
+            message.prompt_ids,
+            message.max_tokens,
+            frozenset(message.stop_ids),
+            GREEDY,
+            cache_key=message.cache_key,
         )
         self._cuts = message.cuts
         cached_tokens = self._backend.insert(message.uid, request)

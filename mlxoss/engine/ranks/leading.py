@@ -144,6 +144,7 @@ class LeadingBackend:
                 cuts=self._cuts.latest,
                 cached_tokens=cached_tokens,
                 kept=read_kept(self._inner),
+                cache_key=request.cache_key,
             )
         )
         return cached_tokens

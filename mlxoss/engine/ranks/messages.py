@@ -66,6 +66,7 @@ class InsertSequence:
     cuts: tuple[int, ...]
     cached_tokens: int
     kept: Kept
+    cache_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

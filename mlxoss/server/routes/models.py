@@ -6,10 +6,11 @@ from sanic import HTTPResponse, Request
 
 from mlxoss.api.models import to_model, to_model_list
 from mlxoss.api.openapi.endpoint import Endpoint, QueryParameter, Shapes
+from mlxoss.core import JsonObject
 from mlxoss.errors import NotFound
 from mlxoss.server.http.bodies import json_response, refuse_body
 from mlxoss.server.http.errors import asks_as_anthropics
-from mlxoss.server.http.query import read_list, read_query
+from mlxoss.server.http.query import read_flag, read_list, read_query
 from mlxoss.server.monitor.memory import read_memory
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import ServerStatus
@@ -23,6 +24,11 @@ _PAGE = (
         f"{_ANTHROPICS}: how many models.",
         {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20},
     ),
+)
+_WARM = QueryParameter(
+    "warm",
+    "Compute what most conversations begin with, too, and answer after that.",
+    {"type": "boolean", "default": False},
 )
 
 
@@ -111,15 +117,20 @@ class ModelControlRoutes(Routes):
             "/mlxoss/load",
             "Load the model, and answer once it is there.",
             _control,
+            query=(_WARM,),
             is_slow=True,
         )
     )
     async def load(self, http: Request) -> HTTPResponse:
-        """Have it in memory."""
+        """Have it in memory; with ``warm``, and what most conversations begin with computed."""
+        is_warm = read_flag(http, "warm")
         await refuse_body(http)
         await self.services.engine.load()
         await self.services.turns.encoding.get()
-        return _done(ServerStatus.OK)
+        if not is_warm:
+            return _done({"status": ServerStatus.OK})
+        warmed = await self.services.turns.warmer.warm_now()
+        return _done({"status": ServerStatus.OK, "warmed": warmed})
 
     @serves(
         Endpoint(
@@ -134,8 +145,8 @@ class ModelControlRoutes(Routes):
         """Give its memory back."""
         await refuse_body(http)
         await self.services.engine.unload()
-        return _done(ServerStatus.UNLOADED)
+        return _done({"status": ServerStatus.UNLOADED})
 
 
-def _done(status: ServerStatus) -> HTTPResponse:
-    return json_response({"status": status, "memory": read_memory(model_is_loaded=True)})
+def _done(reached: JsonObject) -> HTTPResponse:
+    return json_response({**reached, "memory": read_memory(model_is_loaded=True)})

@@ -163,7 +163,7 @@ class BackgroundRun:
     async def cancel(self) -> None:
         """Take it back, and wait until the store knows. One that just ended stays as it is."""
         self._is_cancelled = True
-        self._run.answer.turn.close()
+        self._run.answer.cancel()
         assert self.task is not None
         await asyncio.shield(self.task)
 

@@ -9,16 +9,15 @@ from mlxoss.api.responses.answers import Compaction
 from mlxoss.api.responses.object import ResponseHeader, to_compacted_items, to_compaction
 from mlxoss.api.responses.prompt import to_compaction_turn
 from mlxoss.api.responses.request import CompactRequest
-from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
 from mlxoss.ids import new_id
 from mlxoss.turns.context import Caller, TurnContext
 from mlxoss.turns.end import close_turn
 from mlxoss.turns.recall import make_seal
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.context import PromptOrigin, load_context, load_input
-from mlxoss.turns.responses.start import to_contents
+from mlxoss.turns.responses.prompted import to_contents
+from mlxoss.turns.responses.summary import Summary
 from mlxoss.turns.start import start_turn
-from mlxoss.turns.turn import Turn
 
 
 async def compact(
@@ -32,27 +31,16 @@ async def compact(
     contents = to_contents(context, encoding, earlier, own)
     turn_request = await asyncio.to_thread(to_compaction_turn, request, contents)
     turn = await start_turn(context, encoding, turn_request, caller.key)
+    summary = Summary()
     try:
-        summary = await _final_text(turn, log)
+        async for outputs in turn:
+            log.note_tokens()
+            summary.add(outputs)
         usage = turn.usage
     finally:
         close_turn(turn, context, encoding, log)
     items = to_compacted_items(
-        (*earlier.items, *own.items), summary, seal=make_seal(context), make_id=new_id
+        (*earlier.items, *own.items), summary.text, seal=make_seal(context), make_id=new_id
     )
     header = ResponseHeader(new_id("resp_"), int(time.time()), context.model.name)
     return to_compaction(header, items, usage)
-
-
-async def _final_text(turn: Turn, log: LoggedRequest) -> str:
-    texts: list[str] = []
-    is_final = False
-    async for outputs in turn:
-        log.note_tokens()
-        for output in outputs:
-            match output.event:
-                case MessageStart() as start:
-                    is_final = start.channel is Channel.FINAL and start.recipient is None
-                case ContentDelta(text) if is_final:
-                    texts.append(text)
-    return "".join(texts)

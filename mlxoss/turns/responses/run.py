@@ -118,7 +118,8 @@ class ResponseKeeper:
 
     def _kept_turn(self) -> kept.StoredTurn:
         (token_ids,) = self.turn.token_ids
-        item_ids = tuple(item["id"] for item in self.stream.output)
+        written = (item for item in self.stream.output if item["type"] != "compaction")
+        item_ids = tuple(item["id"] for item in written)
         return kept.StoredTurn(tuple(token_ids), item_ids, self.stream.call_ids)
 
 

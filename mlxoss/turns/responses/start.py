@@ -7,41 +7,27 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from mlxoss.api.history.replay import ExactTurns
-from mlxoss.api.responses.items_to_prompt import issued_call_ids
+from mlxoss.api.responses.items import CompactionItem
 from mlxoss.api.responses.object import ResponseHeader, ResponseShape
-from mlxoss.api.responses.prompt import PromptItems, to_conversation, to_turn_request
-from mlxoss.api.responses.request import PromptFields, ResponsesRequest
+from mlxoss.api.responses.prompt import to_compaction_turn, to_turn_request
+from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream, StreamSetup
-from mlxoss.api.responses.tools import ToolTable, read_tools
+from mlxoss.api.responses.tools import ToolTable
+from mlxoss.api.tool_choice import read_tool_choice
+from mlxoss.api.turn_request import TurnRequest
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.harmony.prompt import render_prompt
 from mlxoss.ids import new_id
 from mlxoss.turns.answer import TurnAnswer
 from mlxoss.turns.context import Caller, TurnContext
-from mlxoss.turns.recall import make_seal, to_exact_turns, turns_of_calls
-from mlxoss.turns.responses.context import (
-    ConversationContext,
-    InputItems,
-    LocalResponse,
-    PromptOrigin,
-    load_context,
-    load_input,
-)
+from mlxoss.turns.recall import make_seal
+from mlxoss.turns.responses.compacting import CompactingAnswer
+from mlxoss.turns.responses.context import LocalResponse
+from mlxoss.turns.responses.prompted import Prompted, count_tokens, load_prompt, to_contents
 from mlxoss.turns.responses.run import ResponseKeeper, ResponseRun
 from mlxoss.turns.start import start_turn
+from mlxoss.turns.turn import Turn
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Prompted:
-    """A request with everything its prompt is made of."""
-
-    tools: ToolTable
-    context: ConversationContext
-    own: InputItems
-    contents: PromptItems
 
 
 async def start_response(
@@ -61,12 +47,9 @@ async def start_response(
         logger.info(
             "%s left out tools that this server does not have: %s", caller.request_id, kinds
         )
-    # On another thread: reading long exact turns back takes a while, and streams go on meanwhile.
-    turn_request = await asyncio.to_thread(
-        to_turn_request, request, prompted.tools, prompted.contents
-    )
-    turn = await start_turn(context, encoding, turn_request, caller.key)
-    turn.tells_progress = bool(request.return_progress)
+    starting = _Starting(context, encoding, request, caller)
+    is_too_long = await starting.is_too_long(prompted)
+    turn = await (starting.sum_up if is_too_long else starting.answer)(prompted)
     header = ResponseHeader(
         new_id("resp_"),
         int(time.time()),
@@ -80,54 +63,54 @@ async def start_response(
     keeper = ResponseKeeper(
         context.storage, request, header, prompted.context, prompted.own.items, turn, stream
     )
-    return ResponseRun(TurnAnswer(context, encoding, turn, stream, keeper), stream, keeper)
+    if not is_too_long:
+        return ResponseRun(TurnAnswer(context, encoding, turn, stream, keeper), stream, keeper)
+
+    async def go_on(item: CompactionItem) -> Turn:
+        own = replace(prompted.own, items=(*prompted.own.items, item))
+        contents = to_contents(context, encoding, prompted.context, own)
+        return await starting.answer(replace(prompted, own=own, contents=contents))
+
+    return ResponseRun(CompactingAnswer(context, encoding, keeper, go_on), stream, keeper)
 
 
-async def load_prompt(
-    context: TurnContext,
-    request: PromptFields,
-    encoding: Encoding,
-    local: LocalResponse | None = None,
-) -> Prompted:
-    """Look up what ``request`` goes on from. Raises InvalidRequest or NotFound."""
-    origin = PromptOrigin(request.previous_response_id, request.conversation)
-    storage = context.storage
-    earlier = await load_context(storage.store, origin, context.date, local)
-    own = await load_input(context, request.input or [], earlier)
-    first_of_input = len(earlier.items)
-    tools = read_tools(request.tools, (*earlier.items, *own.items), first_of_input=first_of_input)
-    # A conversation keeps the items of responses that are not stored, but not their turns.
-    with_calls = (*earlier.items, *own.items) if request.conversation else own.items
-    unstored = await turns_of_calls(storage.volatile, issued_call_ids(with_calls))
-    own = replace(own, turns=(*own.turns, *unstored))
-    return Prompted(tools, earlier, own, to_contents(context, encoding, earlier, own))
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """Starts the turns of one request. Its methods raise what is to be answered instead."""
 
+    context: TurnContext
+    encoding: Encoding
+    request: ResponsesRequest
+    caller: Caller
 
-def to_contents(
-    context: TurnContext, encoding: Encoding, earlier: ConversationContext, own: InputItems
-) -> PromptItems:
-    """The two together, as the prompt takes them."""
-    turns: ExactTurns = to_exact_turns(encoding, (*earlier.turns, *own.turns))
-    return PromptItems(
-        history=earlier.items,
-        items=own.items,
-        turns=turns,
-        seal=make_seal(context),
-        date=earlier.date,
-    )
+    async def is_too_long(self, prompted: Prompted) -> bool:
+        """Whether the conversation is to be summed up before it is answered."""
+        wanted = self.request.compaction
+        if wanted is None or self.request.only_prompt:
+            return False
+        most = wanted.compact_threshold or self.context.context_tokens * 3 // 4
+        return await count_tokens(self.encoding, self.request, prompted) > most
 
+    async def answer(self, prompted: Prompted) -> Turn:
+        """The turn that answers."""
+        # On another thread: reading long exact turns back takes a while, and streams go on.
+        return await self._start(
+            await asyncio.to_thread(
+                to_turn_request, self.request, prompted.tools, prompted.contents
+            )
+        )
 
-async def count_input_tokens(context: TurnContext, request: PromptFields) -> int:
-    """The length of the prompt, to the token. Raises as ``load_prompt``."""
-    encoding = await context.encoding.get()
-    prompted = await load_prompt(context, request, encoding)
-    # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
-    return await asyncio.to_thread(_prompt_tokens, encoding, request, prompted)
+    async def sum_up(self, prompted: Prompted) -> Turn:
+        """The turn that sums the conversation up; what is wrong with the request is told first."""
+        read_tool_choice(self.request.tool_choice, prompted.tools.calls)
+        return await self._start(
+            await asyncio.to_thread(to_compaction_turn, self.request, prompted.contents)
+        )
 
-
-def _prompt_tokens(encoding: Encoding, request: PromptFields, prompted: Prompted) -> int:
-    conversation = to_conversation(request, prompted.tools, prompted.contents)
-    return len(render_prompt(encoding, conversation))
+    async def _start(self, turn_request: TurnRequest) -> Turn:
+        turn = await start_turn(self.context, self.encoding, turn_request, self.caller.key)
+        turn.tells_progress = bool(self.request.return_progress)
+        return turn
 
 
 def _to_setup(

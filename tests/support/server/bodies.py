@@ -39,6 +39,8 @@ _SAMPLING: Any = {
 CHAT: Any = {
     **_SAMPLING,
     "model": "m",
+    "return_progress": False,
+    "prompt_cache_key": "k",
     "messages": [
         {"role": "system", "content": TEXT},
         {"role": "developer", "content": [{"type": "text", "text": TEXT}]},
@@ -98,6 +100,7 @@ CHAT: Any = {
 RESPONSES: Any = {
     **_SAMPLING,
     "model": "m",
+    "return_progress": False,
     "instructions": TEXT,
     "input": [
         {"role": "user", "content": TEXT},
@@ -167,7 +170,7 @@ RESPONSES: Any = {
     "safety_identifier": "s",
     "service_tier": "auto",
     "user": "u",
-    "context_management": [],
+    "context_management": [{"type": "compaction", "compact_threshold": 100_000}],
     "prompt_cache_options": {"prewarm": False},
     "generate": True,
 }
@@ -176,6 +179,7 @@ MESSAGES: Any = {
     **_SAMPLING,
     **_LASTING,
     "model": "m",
+    "return_progress": False,
     "system": [{"type": "text", "text": TEXT, **_LASTING}, {"type": "text", "text": TEXT}],
     "messages": [
         {"role": "user", "content": TEXT},
@@ -229,6 +233,7 @@ del MESSAGES["top_logprobs"]
 COMPLETIONS: Any = {
     **_SAMPLING,
     "model": "m",
+    "return_progress": False,
     "prompt": ["first", " ".join([TEXT] * 21)],
     "n": 1,
     "best_of": 1,

@@ -32,6 +32,7 @@ from mlxoss.server.http.listeners import open_listeners, start_listening
 from mlxoss.server.lifecycle import stop_serving
 from mlxoss.server.services import Services
 from mlxoss.server.storage import open_in_memory, open_storage
+from mlxoss.turns.ahead.warming import Ahead
 from mlxoss.turns.context import ServedModel
 from mlxoss.turns.recovery import recover
 from tests.support.http import Answer, ask
@@ -78,6 +79,7 @@ def running(
     guards: GrammarCompiler | None = None,
     folder: Path | None = None,
     idle_unload_s: float | None = None,
+    ahead: Ahead | None = None,
 ) -> Iterator[Server]:
     """Serve until the block ends, on a free port; ``folder`` is for what outlives that."""
     config = config or Config(date=DATE)
@@ -94,7 +96,7 @@ def running(
         )
         app = create_app(
             config,
-            ServedModel(engine, model, None if guards is None else lambda encoding: guards),
+            ServedModel(engine, model, None if guards is None else lambda encoding: guards, ahead),
             load_encoding,
             name=next(_names),
             heartbeat_s=heartbeat_s,
@@ -107,9 +109,11 @@ def running(
             await recover(services.turns.storage.store)
             serving = await start_listening(app, listeners)
             engine.start(loop, lambda error: None)
+            warming = loop.create_task(services.turns.warmer.run())
             port = listeners[0].socket.getsockname()[1]
             started.set_result(Server(port, services, loop, app))
             await end.wait()
+            warming.cancel()
             await stop_serving(serving, services, drain_s=drain_s)
 
     def run() -> None:

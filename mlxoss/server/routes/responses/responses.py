@@ -13,7 +13,7 @@ from mlxoss.api.sse import COMMENT, DONE, encode_named
 from mlxoss.errors import InvalidRequest
 from mlxoss.server.http.bodies import json_response, read_json_object
 from mlxoss.server.http.errors import to_error
-from mlxoss.server.http.query import read_query
+from mlxoss.server.http.query import read_flag, read_query
 from mlxoss.server.routes.responses.items import PAGE, read_page_request, to_page
 from mlxoss.server.routing import Routes, serves
 
@@ -165,7 +165,7 @@ class ResponseRoutes(Routes):
         """The length of the prompt, to the token."""
         from mlxoss.api.responses.object import to_input_tokens
         from mlxoss.api.responses.request import parse_input_tokens_request
-        from mlxoss.turns.responses.start import count_input_tokens
+        from mlxoss.turns.responses.prompted import count_input_tokens
 
         request = parse_input_tokens_request(await read_json_object(http))
         return json_response(
@@ -208,7 +208,7 @@ class ResponseRoutes(Routes):
         from mlxoss.turns.responses.kept import to_object
 
         after = _starting_after(http)
-        if _flag(http, "stream"):
+        if read_flag(http, "stream"):
             response = await self.services.turns.storage.store.get(response_id)
             if not response.background:
                 raise invalid("stream", "only background responses can be streamed again")
@@ -301,13 +301,6 @@ def _not_cancelled(kind: str) -> InvalidRequest:
         param="response_id",
         code="response_not_cancellable",
     )
-
-
-def _flag(http: Request, name: str) -> bool:
-    text = read_query(http).get(name, "false")
-    if text.lower() not in ("true", "false"):
-        raise invalid(name, "it should be 'true' or 'false'")
-    return text.lower() == "true"
 
 
 def _starting_after(http: Request) -> int:

@@ -1,0 +1,74 @@
+"""A response that sums its conversation up before it answers: ``context_management``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from mlxoss.api.responses.answers import ResponseEvent
+from mlxoss.api.responses.items import CompactionItem
+from mlxoss.api.responses.parse_items import read_items
+from mlxoss.api.responses.stream import ResponsesStream
+from mlxoss.errors import GenerationCancelled
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.turns.answer import TurnAnswer
+from mlxoss.turns.context import TurnContext
+from mlxoss.turns.recall import make_seal
+from mlxoss.turns.request_log import LoggedRequest
+from mlxoss.turns.responses.run import ResponseKeeper
+from mlxoss.turns.responses.summary import Summary
+from mlxoss.turns.running import to_report
+from mlxoss.turns.turn import Turn
+
+GoOn = Callable[[CompactionItem], Awaitable[Turn]]
+"""Starts the turn that answers the conversation once it is summed up."""
+
+
+class CompactingAnswer(TurnAnswer[ResponseEvent]):
+    """Two turns, one after the other: the first writes the summary, the second answers.
+
+    ``turn`` is the one that runs. Nothing but the compaction item is sent of the first, and both
+    are counted.
+    """
+
+    def __init__(
+        self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper, go_on: GoOn
+    ) -> None:
+        super().__init__(context, encoding, keeper.turn, keeper.stream, keeper)
+        self._compacted: ResponsesStream = keeper.stream
+        self._response = keeper
+        self._go_on = go_on
+
+    async def steps(self, log: LoggedRequest) -> AsyncGenerator[list[ResponseEvent], None]:
+        """See ``TurnAnswer``."""
+        log.follow(self.turn)
+        summary = Summary()
+        has_begun = False
+        async for outputs in self.turn:
+            if not outputs and self.turn.is_prefilling:
+                progress = to_report(self.turn.slowest.prompt)
+                yield [*self._begin(), *self._compacted.prompt_progress(progress)]
+                continue
+            log.note_tokens()
+            summary.add(outputs)
+            if not has_begun:
+                has_begun = True
+                yield [*self._begin(), *self._compacted.begin_compaction()]
+        yield self._compacted.end_compaction(make_seal(self._context).seal_compaction(summary.text))
+        await self._start_second()
+        async with aclosing(super().steps(log)) as steps:
+            async for events in steps:
+                yield events
+
+    async def _start_second(self) -> None:
+        first = self.turn
+        # First: its place, and its key's, are the second's.
+        self._context.recoveries.update(first.close())
+        (item,) = read_items(self._compacted.output)
+        assert isinstance(item, CompactionItem)
+        second = await self._go_on(item)
+        second.earlier = first.usage
+        if self._is_cancelled:
+            second.close()
+            raise GenerationCancelled("The response was cancelled.")
+        self.turn = self._response.turn = second
