@@ -245,7 +245,8 @@ class CompactionItem(_Item):
 
 
 class RecordItem(_Item):
-    """What another server did, or is told; kept and listed as it came.
+    """A call of a tool that the client runs or its output, or what another server did or is told;
+    kept and listed as it came.
 
     ``mlxoss.api.responses.records`` says what the model reads of it.
     """
@@ -271,15 +272,17 @@ class RecordItem(_Item):
         return cast("ListedRecord", {**self.fields, **item})
 
 
-Item = (
+TypedItem = (
     MessageItem
     | ReasoningItem
     | FunctionCallItem
     | CustomCallItem
     | CallOutputItem
     | CompactionItem
-    | RecordItem
 )
+"""Items whose fields are known and checked."""
+
+Item = TypedItem | RecordItem
 
 
 class ItemReference(StrictModel):

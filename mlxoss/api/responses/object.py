@@ -233,7 +233,7 @@ def to_compaction(header: ResponseHeader, output: Sequence[ListedItem], usage: U
 
 def _outlives_compaction(item: Item) -> bool:
     if isinstance(item, RecordItem):
-        return item.type == "additional_tools"
+        return item.type in ("additional_tools", "tool_search_output")
     return isinstance(item, MessageItem) and item.role != "assistant"
 
 
@@ -243,8 +243,8 @@ def to_compacted_items(
     """The items that stand for ``items`` from now on.
 
     System, developer and user messages stay as they are, and so do the tools that a client
-    added, which nothing else tells of; ``summary``, which the model wrote of everything, is
-    sealed in a compaction item behind them.
+    added or found, which nothing else tells of; ``summary``, which the model wrote of everything,
+    is sealed in a compaction item behind them.
     """
     kept: list[ListedItem] = [
         without_texts(item.to_json()) for item in items if _outlives_compaction(item)
