@@ -461,7 +461,7 @@ def test_openapi_describes_them(serve: Serve, encoding: Encoding) -> None:
 def forced(client: openai.OpenAI, tools: Sequence[Any], choice: Any) -> list[Any]:
     """Whole calls that a random model makes under the grammar, as items."""
     items: list[Any] = []
-    for seed in range(6):
+    for seed in range(3):
         response = client.responses.create(
             model="m",
             input="x",
@@ -477,6 +477,7 @@ def forced(client: openai.OpenAI, tools: Sequence[Any], choice: Any) -> list[Any
     return items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", ["type", "allowed", "required"])
 def test_the_grammar_holds_arguments_and_choices(
