@@ -16,7 +16,8 @@ from mlxoss.api.responses.client_run.calls import (
     to_shell_action,
 )
 from mlxoss.api.responses.client_run.declared import names_of_client_tools
-from mlxoss.api.responses.tools import read_tools
+from mlxoss.api.responses.parse_items import parse_items
+from mlxoss.api.responses.tools import ToolTable, read_tools
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import TurnRules
@@ -40,7 +41,12 @@ TAKEN: dict[str, list[Any]] = {
 }
 REFUSED: dict[str, list[Any]] = {
     "shell": [{}, {"commands": []}, {"commands": "ls"}, {"commands": ["ls"], "timeout_ms": 0}],
-    "local_shell": [{"command": "ls"}, {"command": ["ls"], "env": {"A": 1}}, {"command": []}],
+    "local_shell": [
+        {"command": "ls"},
+        {"command": ["ls"], "env": {"A": 1}},
+        {"command": []},
+        {"command": ["ls"], "env": {}},
+    ],
     "apply_patch": [
         {"type": "create_file", "path": "a"},
         {"type": "delete_file", "path": "a", "diff": "+b"},
@@ -102,3 +108,32 @@ def test_names_are_those_of_openai_unless_taken() -> None:
 def test_what_was_found_is_named_as_it_is_called() -> None:
     crm = {"type": "namespace", "name": "crm", "tools": [{"name": "find"}, {"name": "add"}]}
     assert to_found({"tools": [{"name": "now"}, crm]}) == "Found: now, crm__find, crm__add."
+
+
+def test_what_is_added_is_held_back_too_while_there_is_a_search() -> None:
+    late: Any = {"type": "function", "name": "late", "defer_loading": True}
+    added = {"type": "additional_tools", "id": "t1", "tools": [late, {"type": "shell"}]}
+    found = {"type": "tool_search_output", "id": "t2", "call_id": "s1", "tools": [late]}
+    said = {"type": "message", "id": "m1", "role": "user", "content": "Hi"}
+
+    def read(*items: Any, tools: Any = TOOLS[3:]) -> ToolTable:
+        return read_tools(tools, parse_items(items, make_id=str, find=lambda _: None))
+
+    table = read(added, said)
+    assert [tool.name for tool in table.functions] == ["tool_search", "shell"]
+    assert list(table.later) == []
+    table = read(added, said, found)
+    assert [tool.name for tool in table.later["t2"].tools] == ["late"]
+    assert [call.name for call in table.calls] == ["tool_search", "shell", "late"]
+    table = read(added, said, tools=None)
+    assert [tool.name for tool in table.functions] == ["late", "shell"]
+
+
+def test_held_tools_that_lead_are_shown_in_front() -> None:
+    late: Any = {"type": "function", "name": "late", "defer_loading": True}
+    found = {"type": "tool_search_output", "id": "t1", "call_id": "s1", "tools": [late]}
+    items = parse_items([found], make_id=str, find=lambda _: None)
+    table = read_tools([*TOOLS[3:], late], items)
+    assert [tool.name for tool in table.functions] == ["tool_search", "late"]
+    assert table.held == frozenset()
+    assert read_tools([*TOOLS[3:], late]).held == {"late"}

@@ -120,7 +120,7 @@ def test_the_agents_sdk(
 def test_codex_searches_its_tools(
     client: Find, encoding: Encoding, serve: Serve, tmp_path: Path
 ) -> None:
-    """With a catalog of the user's that lets this model search: those of MCP servers are held back."""
+    """With a user's catalog that lets this model search: MCP servers' tools are held back."""
     codex = client("codex")
     search = call("tool_search", {"query": "look a word up", "limit": 2})
     model = Steps(encoding, [search, call("mcp__words__look_up", {"word": "tree"})])

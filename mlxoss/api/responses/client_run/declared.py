@@ -127,6 +127,7 @@ _LOCAL_SHELL_ARGUMENTS = _object(
     env={
         "type": "object",
         "additionalProperties": {"type": "string"},
+        "minProperties": 1,
         "description": "Environment variables to set.",
     },
     timeout_ms=_TIMEOUT,
