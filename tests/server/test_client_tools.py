@@ -470,9 +470,8 @@ def forced(client: openai.OpenAI, tools: Sequence[Any], choice: Any) -> list[Any
             max_output_tokens=400,
             extra_body={"seed": seed},
         )
-        items += [
-            i for i in response.output if i.type.endswith("_call") and i.status == "completed"
-        ]
+        output: list[Any] = list(response.output)
+        items += [i for i in output if i.type.endswith("_call") and i.status == "completed"]
     assert items
     return items
 
