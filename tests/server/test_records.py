@@ -111,7 +111,7 @@ TOLD: dict[str, tuple[list[Any], list[str]]] = {
             },
             {"type": "local_shell_call_output", "id": "ls_1", "output": "one file"},
         ],
-        ["Ran the command: ls 'a b'\nIn the folder: /tmp", "one file"],
+        ['<|message|>{"command": ["ls", "a b"], "workdir": "/tmp"}<|call|>', "one file"],
     ),
     "the local shell as Codex has it": (
         [
@@ -122,7 +122,7 @@ TOLD: dict[str, tuple[list[Any], list[str]]] = {
             },
             {"type": "function_call_output", "call_id": "c1", "output": "one file"},
         ],
-        ["Ran the command: ls", "functions.local_shell to=assistant", "one file"],
+        ['{"command": ["ls"]}<|call|>', "functions.local_shell to=assistant", "one file"],
     ),
     "a shell": (
         [
@@ -136,7 +136,10 @@ TOLD: dict[str, tuple[list[Any], list[str]]] = {
                 ],
             },
         ],
-        ["Ran commands:\nls\npwd", "one\nExit code: 2\ntwo\noh\nIt took too long."],
+        [
+            '<|message|>{"commands": ["ls", "pwd"]}<|call|>',
+            "one\nExit code: 2\ntwo\noh\nIt took too long.",
+        ],
     ),
     "a patch": (
         [
@@ -147,7 +150,7 @@ TOLD: dict[str, tuple[list[Any], list[str]]] = {
             },
             {"type": "apply_patch_call_output", "call_id": "c1", "output": "Done."},
         ],
-        ["Patched a.py (update_file):\n+1", "Done."],
+        ['{"type": "update_file", "path": "a.py", "diff": "+1"}<|call|>', "Done."],
     ),
     "an MCP server": (
         [
@@ -226,8 +229,8 @@ BOOKKEEPING: list[Any] = [
     {"type": "mcp_list_tools", "server_label": "docs", "tools": [{"name": "find"}]},
     {"type": "mcp_approval_request", "name": "find", "arguments": "{}", "server_label": "docs"},
     {"type": "mcp_approval_response", "approval_request_id": "a", "approve": True},
-    {"type": "tool_search_call", "call_id": "s1", "execution": "client", "arguments": {"q": "x"}},
-    {"type": "tool_search_output", "call_id": "s1", "status": "completed", "tools": []},
+    {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {"q": "x"}},
+    {"type": "tool_search_output", "call_id": None, "status": "completed", "tools": []},
     {"type": "additional_tools", "role": "developer", "tools": []},
     {"type": "ghost_snapshot", "ghost_commit": {"id": "a"}},
 ]

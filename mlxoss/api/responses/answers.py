@@ -182,6 +182,9 @@ class EventFields(TypedDict, total=False):
     text: str
     arguments: str
     input: str
+    command: str
+    command_index: int
+    diff: str
     logprobs: list[EventTokenLogprob]
     message: str
     code: str | None

@@ -39,7 +39,7 @@ RecordType = Literal[
     "tool_search_output",
     "web_search_call",
 ]
-"""Items that this server never writes, but that conversations begun elsewhere hold."""
+"""Items of others' work: of the client's own tools, or left by conversations begun elsewhere."""
 
 
 class InputText(TypedDict):
@@ -169,7 +169,7 @@ class ListedCompaction(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class ListedRecord(TypedDict):
-    """What another server did, or is told, as it was put in."""
+    """A call of the client's own tools or its output, or what another server did or is told."""
 
     id: str
     type: RecordType

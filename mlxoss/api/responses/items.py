@@ -245,7 +245,8 @@ class CompactionItem(_Item):
 
 
 class RecordItem(_Item):
-    """What another server did, or is told; kept and listed as it came.
+    """A call of a tool that the client runs or its output, or what another server did or is told;
+    kept and listed as it came.
 
     ``mlxoss.api.responses.records`` says what the model reads of it.
     """
@@ -271,25 +272,27 @@ class RecordItem(_Item):
         return cast("ListedRecord", {**self.fields, **item})
 
 
-Item = (
+TypedItem = (
     MessageItem
     | ReasoningItem
     | FunctionCallItem
     | CustomCallItem
     | CallOutputItem
     | CompactionItem
-    | RecordItem
 )
+"""Items whose fields are known and checked."""
+
+Item = TypedItem | RecordItem
 
 
 def outlives_compaction(item: Item) -> bool:
     """Whether ``item`` stays beside a compaction that stands for it.
 
-    System, developer and user messages do, and so do the tools that a client added, which nothing
-    else tells of.
+    System, developer and user messages do, and so do the tools that a client added or found, which
+    nothing else tells of.
     """
     if isinstance(item, RecordItem):
-        return item.type == "additional_tools"
+        return item.type in ("additional_tools", "tool_search_output")
     return isinstance(item, MessageItem) and item.role != "assistant"
 
 

@@ -7,12 +7,20 @@ become an ``ExactTurn`` where that matters: after the last final answer.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns, is_blank, is_wordless
 from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.api.params import flatten
+from mlxoss.api.responses.client_run.calls import (
+    kind_of_call,
+    kind_of_output,
+    to_arguments,
+    to_found,
+)
+from mlxoss.api.responses.client_run.declared import ClientKind, names_of_client_tools
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -22,6 +30,7 @@ from mlxoss.api.responses.items import (
     MessageItem,
     ReasoningItem,
     RecordItem,
+    TypedItem,
     outlives_compaction,
 )
 from mlxoss.api.responses.records import (
@@ -38,6 +47,23 @@ _SUMMARY_HEADING = "Summary of the conversation so far:\n\n"
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsInItems:
+    """What items say of tools, beyond their own fields.
+
+    Functions are told ``later`` at the items of these ids; ``client_run`` are the model's names
+    of the tools that the client runs.
+    """
+
+    later: Mapping[Hashable, harmony.DeveloperText] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    client_run: Mapping[ClientKind, str] = field(default_factory=lambda: names_of_client_tools(()))
+
+
+_NO_TOOLS = ToolsInItems()
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """An API item and what it becomes."""
 
@@ -51,13 +77,12 @@ def to_conversation_items(
     *,
     seal: ContentSeal,
     turns: ExactTurns,
-    tools: Mapping[Hashable, harmony.DeveloperText] | None = None,
+    tools: ToolsInItems = _NO_TOOLS,
 ) -> tuple[str | None, tuple[harmony.Item, ...]]:
     """Leading system and developer text, if any, and everything after it.
 
-    ``items`` follow ``history`` and have passed ``check_items``; ``tools`` are told at the items of
-    these ids. The last compaction stands for what is before it and does not outlive one. Of
-    reasoning that ``seal`` did
+    ``items`` follow ``history`` and have passed ``check_items``. The last compaction stands for
+    what is before it and does not outlive one. Of reasoning that ``seal`` did
     not make its text or summary is read, if it has any. Raises InvalidRequest, naming
     ``input[i]``, for a compaction that ``seal`` did not make.
     """
@@ -67,11 +92,11 @@ def to_conversation_items(
     first = count_leading(everything)
     leading = [item.text for item in everything[:first] if isinstance(item, MessageItem)]
     in_input = [place - len(history) for place in places]
-    converter = _Converter(everything, in_input=in_input, seal=seal, tools=tools or {})
+    converter = _Converter(everything, in_input=in_input, seal=seal, tools=tools)
     entries = [
         _Entry(everything[position], item)
         for position in range(first, len(everything))
-        if (item := converter.convert(position)) is not None
+        for item in converter.convert(position)
     ]
     spliced = tuple(_splice(entries, turns))
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), spliced
@@ -84,9 +109,18 @@ def count_leading(items: Sequence[Item]) -> int:
 
 def issued_call_ids(items: Iterable[Item]) -> tuple[str, ...]:
     """The ids of the calls among ``items``, by which their exact turns may be known."""
-    return tuple(
-        item.call_id for item in items if isinstance(item, FunctionCallItem | CustomCallItem)
-    )
+    return tuple(call_id for item in items if (call_id := _issued_call_id(item)) is not None)
+
+
+def _issued_call_id(item: Item) -> str | None:
+    """The id of the call that ``item`` is, if it is one of the model's."""
+    match item:
+        case FunctionCallItem(call_id=call_id) | CustomCallItem(call_id=call_id):
+            return call_id
+        case RecordItem() if kind_of_call(item.type, item.fields):
+            return item.call_id
+        case _:
+            return None
 
 
 def _places_in_force(items: Sequence[Item]) -> list[int]:
@@ -98,7 +132,8 @@ def _places_in_force(items: Sequence[Item]) -> list[int]:
 def _is_instruction(item: Item) -> bool:
     """Also what is not for the model: it may stand before or between them."""
     if isinstance(item, RecordItem):
-        return item.type != "agent_message" and not is_record(item.type)
+        is_call = kind_of_call(item.type, item.fields) is not None
+        return item.type != "agent_message" and not is_call and not is_record(item.type)
     return isinstance(item, MessageItem) and item.role in ("system", "developer")
 
 
@@ -114,7 +149,7 @@ class _Converter:
         *,
         in_input: Sequence[int],
         seal: ContentSeal,
-        tools: Mapping[Hashable, harmony.DeveloperText],
+        tools: ToolsInItems,
     ) -> None:
         self._everything = everything
         self._in_input = in_input
@@ -124,8 +159,16 @@ class _Converter:
         self._before_call = self._find_before_call()
         self._last_final = max(filter(self._is_final, range(len(everything))), default=-1)
 
-    def convert(self, position: int) -> harmony.PlainItem | None:
-        match self._everything[position]:
+    def convert(self, position: int) -> tuple[harmony.PlainItem, ...]:
+        """What the item becomes: mostly one, of a search's output its answer and the tools."""
+        item = self._everything[position]
+        if isinstance(item, RecordItem):
+            return tuple(self._record(item, position))
+        one = self._convert(item, position)
+        return () if one is None else (one,)
+
+    def _convert(self, item: TypedItem, position: int) -> harmony.PlainItem | None:
+        match item:
             case MessageItem(role="user", text=text):
                 return harmony.UserText(text)
             case MessageItem(role="assistant", text=text):
@@ -143,25 +186,33 @@ class _Converter:
                 called = self._loops.names.get(position)
                 self._note_sealed(item.text)
                 return None if called is None else harmony.FunctionResult(called, item.text)
-            case RecordItem() as item:
-                return self._record(item)
             case CompactionItem(encrypted_content=content):
                 param = self._param(position, "encrypted_content")
                 summary = self._seal.open_compaction(content, param=param)
                 return harmony.UserText(_SUMMARY_HEADING + summary)
 
-    def _record(self, item: RecordItem) -> harmony.PlainItem | None:
-        """A text to the model, tools for it, or what a tool elsewhere did: what tools say is no
-        instruction."""
-        if item.id in self._tools:
-            return self._tools[item.id]
-        if item.type == "agent_message":
+    def _record(self, item: RecordItem, position: int) -> Iterator[harmony.PlainItem]:
+        """A call of the client's own tools or what it answered, tools for the model, a text to
+        it, or what a tool elsewhere did: what tools say is no instruction."""
+        kind = kind_of_call(item.type, item.fields)
+        if kind is not None:
+            arguments = to_arguments(kind, item.fields)
+            yield harmony.FunctionCall(self._tools.client_run[kind], arguments)
+        elif item.type == "agent_message":
             text = to_agent_text(item.fields)
             self._note_sealed(text)
-            return harmony.UserText(text)
-        record = to_record(item.type, item.fields)
-        name = to_tool_name(item.type)
-        return None if record is None else harmony.FunctionResult(name, record)
+            yield harmony.UserText(text)
+        elif (told := self._told(item, position)) is not None:
+            name = self._loops.names.get(position, to_tool_name(item.type))
+            yield harmony.FunctionResult(name, told)
+        if item.id in self._tools.later:
+            yield self._tools.later[item.id]
+
+    def _told(self, item: RecordItem, position: int) -> str | None:
+        if item.type == "tool_search_output":
+            # Without its call it is no answer, and brings tools alone.
+            return to_found(item.fields) if position in self._loops.names else None
+        return to_record(item.type, item.fields)
 
     def _note_sealed(self, text: str) -> None:
         if SEALED_NOTE in text:
@@ -198,8 +249,9 @@ class _Converter:
             match self._everything[position]:
                 case FunctionCallItem() | CustomCallItem():
                     is_before = True
-                case RecordItem(type=kind) if kind != "agent_message":
-                    is_before = is_before or is_record(kind)
+                case RecordItem(type=kind, fields=fields) if kind != "agent_message":
+                    is_call = kind_of_call(kind, fields) is not None
+                    is_before = is_before or is_call or is_record(kind)
                 case ReasoningItem() | MessageItem(role="assistant"):
                     pass
                 case _:
@@ -213,12 +265,26 @@ class _Converter:
                     name = flatten(item.name, item.namespace)
                     kind = "custom" if isinstance(item, CustomCallItem) else "function"
                     yield CallMade(position, item.call_id, name, kind)
-                case RecordItem(type=kind, call_id=str(call_id)):
-                    yield CallMade(position, call_id, to_tool_name(kind), "function")
+                case RecordItem():
+                    yield from self._steps_of_record(item, position)
                 case CallOutputItem():
                     kind = item.type.removesuffix("_call_output").removesuffix("_tool")
                     param = self._param(position, "call_id")
                     yield CallResult(position, item.call_id, position, param, kind)
+
+    def _steps_of_record(self, item: RecordItem, position: int) -> Iterator[CallMade | CallResult]:
+        """Calls and outputs of the client's tools belong together by their types too, so that
+        none is refused. Codex answers one of the local shell as one of a function."""
+        kind = kind_of_call(item.type, item.fields)
+        answers = kind_of_output(item.type)
+        if item.call_id is not None:
+            name = to_tool_name(item.type) if kind is None else self._tools.client_run[kind]
+            yield CallMade(position, item.call_id, name, "function")
+            if kind is not None:
+                yield CallMade(position, item.call_id, name, kind)
+                yield CallMade(position, item.id, name, kind)
+        elif answers is not None and isinstance(call_id := item.fields.get("call_id"), str):
+            yield CallResult(position, call_id, position, self._param(position, "call_id"), answers)
 
     def _param(self, position: int, name: str) -> str:
         index = self._in_input[position]
@@ -268,8 +334,11 @@ def _by_call(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.Exac
     for length, entry in enumerate(entries, start=1):
         if not isinstance(entry.item, harmony.TurnItem):
             return None
-        if isinstance(entry.source, FunctionCallItem | CustomCallItem):
-            calls.append(entry.source.call_id)
+        if isinstance(entry.item, harmony.FunctionCall):
+            call_id = _issued_call_id(entry.source)
+            if call_id is None:
+                return None
+            calls.append(call_id)
             record = turns.by_call(calls[0])
             if record is None:
                 return None

@@ -61,6 +61,19 @@ _TYPES: MappingProxyType[str, _Type] = MappingProxyType(
         **{kind: _Type(RecordItem, _RECORD) for kind in get_args(RecordType)},
     }
 )
+_IS_COMPLETED = MappingProxyType({"status": "completed"})
+_UNLESS_SAID: MappingProxyType[str, JsonMapping] = MappingProxyType(
+    {
+        "shell_call": {**_IS_COMPLETED, "environment": None},
+        "shell_call_output": {**_IS_COMPLETED, "max_output_length": None},
+        "local_shell_call": _IS_COMPLETED,
+        "apply_patch_call": _IS_COMPLETED,
+        "apply_patch_call_output": _IS_COMPLETED,
+        "tool_search_call": {**_IS_COMPLETED, "call_id": None},
+        "tool_search_output": {**_IS_COMPLETED, "call_id": None},
+    }
+)
+"""What OpenAI lists of items of the client's tools, though clients need not say it."""
 _NAMED_BY_ITS_CALL = "local_shell_call_output"
 """Its ``id`` is that of the call, where another item has it."""
 _MARK = "context_compaction"
@@ -162,7 +175,8 @@ def _parse(value: Any, location: Location, make_id: MakeId, find: FindItem) -> I
         raise invalid(f"{param}.type", f"items of type {kind!r} are not supported")
     if kind == _NAMED_BY_ITS_CALL:
         value = _with_own_id(value)
-    fields = {**value, "type": kind, "id": value.get("id") or make_id(known.prefix)}
+    unsaid = {k: v for k, v in _UNLESS_SAID.get(kind, {}).items() if value.get(k) is None}
+    fields = {**value, **unsaid, "type": kind, "id": value.get("id") or make_id(known.prefix)}
     item = validate(known.model, fields, location)
     if isinstance(item, RecordItem):
         _check_record(item, location)

@@ -10,7 +10,7 @@ from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.params import to_verbosity_line
 from mlxoss.api.responses.items import Item
-from mlxoss.api.responses.items_to_prompt import to_conversation_items
+from mlxoss.api.responses.items_to_prompt import ToolsInItems, to_conversation_items
 from mlxoss.api.responses.parse_items import check_items
 from mlxoss.api.responses.request import CompactRequest, PromptFields, ResponsesRequest
 from mlxoss.api.responses.tools import ToolTable
@@ -59,7 +59,7 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
         contents.items,
         seal=contents.seal,
         turns=contents.turns,
-        tools=None if is_without else tools.later,
+        tools=ToolsInItems({} if is_without else tools.later, tools.client_run),
     )
     verbosity = to_verbosity_line(request.text.verbosity if request.text else None)
     instructions = [text for text in (request.instructions, leading, verbosity) if text]
@@ -80,7 +80,7 @@ def to_turn_request(
 
     Raises as :func:`to_conversation` and ``read_tool_choice``.
     """
-    choice = read_tool_choice(request.tool_choice, tools.calls)
+    choice = read_tool_choice(request.tool_choice, tools.calls, tools.others)
     strict_param = "text.format.strict" if request.is_strict else None
     return TurnRequest(
         conversation=to_conversation(request, tools, contents),

@@ -1,6 +1,7 @@
-"""What items say that tell of another server's work: searches, shells, MCP servers, …
+"""What items say that tell of others' work: searches, shells, MCP servers, …
 
-This server ran none of it, and cannot; the model is told in short what was done and found.
+This server ran none of it: another server did, or the client. The model is told in short what was
+done and found.
 Shapes come from OpenAI's API reference (responses, input items) and from Codex. They are not
 validated: what is not as expected is not told.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -95,34 +95,21 @@ def _file_search(fields: Fields) -> Iterator[str]:
         yield f"{_text(result.get('filename'))}: {_text(result.get('text'))}"
 
 
-def _local_shell(fields: Fields) -> Iterator[str]:
-    action = _object(fields.get("action"))
-    command = action.get("command")
-    words = [_text(word) for word in _list(command)]
-    yield f"Ran the command: {shlex.join(words) if words else _text(command)}"
-    if folder := _text(action.get("working_directory")):
-        yield f"In the folder: {folder}"
-
-
-def _shell(fields: Fields) -> Iterator[str]:
-    yield "Ran commands:"
-    yield from map(_text, _list(_object(fields.get("action")).get("commands")))
-
-
 def _shell_output(fields: Fields) -> Iterator[str]:
     for part in map(_object, _list(fields.get("output"))):
-        yield _text(part.get("stdout"))
-        yield _text(part.get("stderr"))
+        said = [_text(part.get(name)).rstrip("\n") for name in ("stdout", "stderr")]
+        yield from said
         outcome = _object(part.get("outcome"))
         code = outcome.get("exit_code")
-        if code or outcome.get("type") == "timeout":
+        is_silent = code is not None and not any(said)
+        if code or is_silent or outcome.get("type") == "timeout":
             yield "It took too long." if code is None else f"Exit code: {code}"
 
 
-def _patch(fields: Fields) -> Iterator[str]:
-    operation = _object(fields.get("operation"))
-    yield f"Patched {_text(operation.get('path'))} ({_text(operation.get('type'))}):"
-    yield _text(operation.get("diff"))
+def _patch_output(fields: Fields) -> Iterator[str]:
+    said = list(_output(fields))
+    is_silent = not any(said) and fields.get("status") not in _FAILED
+    yield from ["Done."] if is_silent else said
 
 
 def _computer(fields: Fields) -> Iterator[str]:
@@ -164,12 +151,9 @@ _TELLERS: MappingProxyType[str, Callable[[Fields], Iterator[str]]] = MappingProx
     {
         "web_search_call": _web_search,
         "file_search_call": _file_search,
-        "local_shell_call": _local_shell,
         "local_shell_call_output": _output,
-        "shell_call": _shell,
         "shell_call_output": _shell_output,
-        "apply_patch_call": _patch,
-        "apply_patch_call_output": _output,
+        "apply_patch_call_output": _patch_output,
         "computer_call": _computer,
         "computer_call_output": _output,
         "code_interpreter_call": _code,

@@ -23,7 +23,7 @@ from mlxoss.api.params import (
     to_effort,
 )
 from mlxoss.api.responses.items import InputItem
-from mlxoss.api.responses.tools import ToolParam
+from mlxoss.api.responses.tool_params import ToolParam
 from mlxoss.api.sampling import SamplingFields, check_sampling
 from mlxoss.api.validation import StrictModel, validate
 from mlxoss.core import Effort, JsonObject

@@ -2,8 +2,8 @@
 
 Each message of the turn is an output item of its own: analysis a reasoning item, a
 preamble a message in the phase ``commentary``, the final answer one in ``final_answer``,
-a call a ``function_call`` or ``custom_tool_call``. An unstreamed answer is the response
-of the last event.
+a call a ``function_call``, ``custom_tool_call`` or the item of a tool that the client runs. An
+unstreamed answer is the response of the last event.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ from mlxoss.api.answers import LogprobEntry, PromptProgressReport
 from mlxoss.api.errors import HttpError
 from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
+from mlxoss.api.responses.client_run.writers import (
+    LocalShellCallWriter,
+    PatchCallWriter,
+    ShellCallWriter,
+    ToolSearchCallWriter,
+)
 from mlxoss.api.responses.item_answers import ItemStatus, ListedCompaction, ListedItem, Phase
 from mlxoss.api.responses.object import ResponseShape
 from mlxoss.api.responses.tools import ToolKind, ToolName
 from mlxoss.api.responses.writers import (
+    CallWriter,
     CustomCallWriter,
     FunctionCallWriter,
     ItemWriter,
@@ -43,6 +50,18 @@ from mlxoss.harmony.events import (
 
 PROMPT_PROGRESS = "mlxoss.prompt_progress"
 
+_CALLS: MappingProxyType[ToolKind, tuple[str, type[CallWriter]]] = MappingProxyType(
+    {
+        ToolKind.FUNCTION: ("fc_", FunctionCallWriter),
+        ToolKind.CUSTOM: ("ctc_", CustomCallWriter),
+        ToolKind.SHELL: ("sh_", ShellCallWriter),
+        ToolKind.LOCAL_SHELL: ("lsh_", LocalShellCallWriter),
+        ToolKind.APPLY_PATCH: ("apc_", PatchCallWriter),
+        ToolKind.TOOL_SEARCH: ("tsc_", ToolSearchCallWriter),
+    }
+)
+"""By what is called: how the ids of its items begin, and what writes them."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSetup:
@@ -52,7 +71,8 @@ class StreamSetup:
     ``clock`` Unix seconds; ``token_bytes`` a token's bytes. ``seal`` makes encrypted
     contents (``None``: reasoning items have none). With ``has_summary`` reasoning items
     carry their text as a summary too, with ``has_logprobs`` messages their tokens' log
-    probabilities.
+    probabilities. ``max_tool_calls`` is how many calls of OpenAI's tools are given out: further
+    ones are ignored, those of functions do not count.
     """
 
     tools: Mapping[str, ToolName]
@@ -62,6 +82,7 @@ class StreamSetup:
     seal: Callable[[Reasoning], str] | None = None
     has_summary: bool = False
     has_logprobs: bool = False
+    max_tool_calls: int | None = None
 
 
 class ResponseFold:
@@ -101,6 +122,7 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         self._output: list[ListedItem] = []
         self._call_ids: list[str] = []
         self._compaction: ListedCompaction | None = None
+        self._client_calls = 0
         self._end = TurnEndReason.RETURN
         self._response = shape.to_json(ResponseStatus.QUEUED)
 
@@ -157,6 +179,8 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         match output.event:
             case MessageStart() as event:
                 # Reasoning and preambles without a single token are no items.
+                if self._is_ignored(event):
+                    return []
                 is_answer = event.recipient is not None or event.channel is Channel.FINAL
                 self._waiting = None if is_answer else event
                 return self._open(event) if is_answer else []
@@ -232,14 +256,7 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
     def _make_writer(self, start: MessageStart) -> ItemWriter:
         index, make_id = len(self._output), self._setup.make_id
         if start.recipient is not None:
-            unknown = ToolName(ToolKind.FUNCTION, start.recipient)
-            name = self._setup.tools.get(start.recipient, unknown)
-            is_custom = name.kind is ToolKind.CUSTOM
-            item_id = make_id("ctc_" if is_custom else "fc_")
-            call_id = make_id("call_")
-            self._call_ids.append(call_id)
-            writer = CustomCallWriter if is_custom else FunctionCallWriter
-            return writer(self._numbering, index, item_id, call_id=call_id, name=name)
+            return self._make_call_writer(start.recipient)
         if start.is_reasoning:
             return ReasoningWriter(
                 self._numbering,
@@ -250,6 +267,23 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
             )
         phase: Phase = "final_answer" if start.channel is Channel.FINAL else "commentary"
         return MessageWriter(self._numbering, index, make_id("msg_"), phase=phase)
+
+    def _make_call_writer(self, recipient: str) -> ItemWriter:
+        unknown = ToolName(ToolKind.FUNCTION, recipient)
+        name = self._setup.tools.get(recipient, unknown)
+        prefix, writer = _CALLS[name.kind]
+        item_id, call_id = self._setup.make_id(prefix), self._setup.make_id("call_")
+        self._call_ids.append(call_id)
+        return writer(self._numbering, len(self._output), item_id, call_id=call_id, name=name)
+
+    def _is_ignored(self, start: MessageStart) -> bool:
+        """Whether a call is one of OpenAI's tools too many: it is no item, and not told."""
+        name = self._setup.tools.get(start.recipient or "")
+        if name is None or not name.kind.is_client_run:
+            return False
+        self._client_calls += 1
+        most = self._setup.max_tool_calls
+        return most is not None and self._client_calls > most
 
     def _add(self, delta: ContentDelta, logprob: TokenLogprob | None) -> list[ResponseEvent]:
         events: list[ResponseEvent] = []

@@ -1,89 +1,69 @@
 """The tools of a Responses request, and the names under which the model knows them.
 
 ``function`` and ``custom`` tools are shown as functions; those of a ``namespace`` get
-one flat name (``crm__lookup``) that is taken apart again on the call. Tools that
-OpenAI runs itself (``web_search``, ``image_generation``, …) cannot be served by a text
+one flat name (``crm__lookup``) that is taken apart again on the call. Tools of OpenAI's that
+the client runs (``shell``, ``apply_patch``, …) are functions too (``client_run/declared.py``).
+Those that OpenAI runs itself (``web_search``, ``image_generation``, …) cannot be served by a text
 model: they are left out and named in ``ToolTable.dropped``.
+
+With a search of the client's, what is declared with ``defer_loading`` waits until a
+``tool_search_output`` brings it; else nothing could, and it is shown as the others are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from mlxoss.api.errors import invalid, missing
 from mlxoss.api.history.tool_course import Added, CallableTool, ToolStep, follow_tools
-from mlxoss.api.params import FunctionName, flatten
+from mlxoss.api.params import flatten
+from mlxoss.api.responses.client_run.declared import (
+    CLIENT_KINDS,
+    ClientKind,
+    ClientTool,
+    names_of_client_tools,
+    read_client_tool,
+)
 from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.api.responses.items_to_prompt import count_leading
+from mlxoss.api.responses.tool_params import (
+    CustomFormat,
+    CustomToolParam,
+    FunctionToolParam,
+    NamespaceParam,
+)
+from mlxoss.api.tool_choice import OtherTools
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
-from mlxoss.api.validation import StrictModel, read_later, to_param, validate
+from mlxoss.api.validation import to_param, validate
 from mlxoss.core import JsonObject
 from mlxoss.harmony.conversation import DeveloperText, FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
 
 Location = tuple[int | str, ...]
 
-_ADDING = frozenset({"additional_tools", "tool_search_output"})
+_FOUND = "tool_search_output"
+_ADDING = frozenset({"additional_tools", _FOUND})
 """Items that give the model tools in the middle of a conversation."""
-
-
-class FunctionToolParam(StrictModel):
-    """A declared function; with ``strict`` its arguments follow ``parameters``."""
-
-    type: Literal["function"]
-    name: FunctionName
-    description: str | None = None
-    parameters: JsonObject | None = None
-    strict: bool | None = None
-
-
-class CustomFormat(StrictModel):
-    """What a custom tool's input looks like; a grammar is shown to the model."""
-
-    type: Literal["text", "grammar"]
-    syntax: Literal["lark", "regex"] | None = None
-    definition: str | None = None
-
-
-class CustomToolParam(StrictModel):
-    """A tool whose input is free text."""
-
-    type: Literal["custom"]
-    name: FunctionName
-    description: str | None = None
-    format: CustomFormat | None = None
-
-
-class NamespaceParam(StrictModel):
-    """A group of tools."""
-
-    type: Literal["namespace"]
-    name: FunctionName
-    description: str | None = None
-    tools: list[Annotated[Any, read_later(FunctionToolParam | CustomToolParam)]]
-
-
-class HostedToolParam(StrictModel):
-    """A tool that OpenAI runs itself: left out."""
-
-    type: str
-
-
-ToolParam = Annotated[
-    Any, read_later(FunctionToolParam | CustomToolParam | NamespaceParam | HostedToolParam)
-]
-"""A declared tool: ``read_tools`` reads it."""
 
 
 class ToolKind(Enum):
     """How a call of the tool is given to the client."""
 
-    FUNCTION = auto()
-    CUSTOM = auto()
+    FUNCTION = "function"
+    CUSTOM = "custom"
+    SHELL = "shell"
+    LOCAL_SHELL = "local_shell"
+    APPLY_PATCH = "apply_patch"
+    TOOL_SEARCH = "tool_search"
+
+    @property
+    def is_client_run(self) -> bool:
+        """Whether it is one of OpenAI's that the client runs."""
+        return self.value in CLIENT_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +87,9 @@ class ToolTable:
     ``functions`` are shown to the model in front, ``later`` the others behind the items of these
     ids; ``calls`` say what it may write to them, ``names`` by their names what they are to the
     client; ``public`` is the response's ``tools``;
-    ``dropped`` are the types of the tools that were left out, in order.
+    ``dropped`` are the types of the tools that were left out, in order. ``client_run`` are the
+    names by which the model knows those tools, declared or not; ``held`` are functions that no
+    search has brought yet.
     """
 
     functions: tuple[FunctionTool, ...] = ()
@@ -116,6 +98,14 @@ class ToolTable:
     names: Mapping[str, ToolName] = field(default_factory=lambda: MappingProxyType({}))
     public: tuple[JsonObject, ...] = ()
     dropped: tuple[str, ...] = ()
+    client_run: Mapping[ClientKind, str] = field(default_factory=lambda: names_of_client_tools(()))
+    held: frozenset[str] = frozenset()
+
+    @property
+    def others(self) -> OtherTools:
+        """What ``tool_choice`` may name besides functions that can be called."""
+        kinds = {tool.kind: name for name, tool in self.names.items() if tool.kind.is_client_run}
+        return OtherTools({kind.value: name for kind, name in kinds.items()}, self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +114,18 @@ class _Entry:
     name: ToolName
     tool: FunctionTool
     call: CallRule
+    is_deferred: bool = False
 
     @property
     def callable(self) -> CallableTool:
         return CallableTool(self.tool, self.call)
+
+    def renamed(self, name: str) -> _Entry:
+        """The same, called by ``name``."""
+        if name == self.tool.name:
+            return self
+        tool, call = replace(self.tool, name=name), replace(self.call, name=name)
+        return replace(self, name=replace(self.name, name=name), tool=tool, call=call)
 
 
 def read_tools(
@@ -139,17 +137,23 @@ def read_tools(
     does so in front, the rest where it stands. The request's own begin at ``first_of_input``.
     """
     entries, public, dropped = _read(tools or (), ("tools",))
-    declared = _by_name(entries)
-    added = [_entries_of(item, position - first_of_input) for position, item in enumerate(items)]
-    front = count_leading(items)
+    read = (_entries_of(item, position - first_of_input) for position, item in enumerate(items))
+    client_run, (entries, *added) = _name_client_tools([entries, *read])
+    declared, front = _by_name(entries), count_leading(items)
+    if _has_search([entries, *added]):
+        added = [_at_once(one, item) for one, item in zip(added, items, strict=True)]
+        held = _held(declared, added[:front])
+    else:
+        held = {}
     leading = _latest(added[:front], declared)
     steps = (
         ToolStep(item.id, [Added(entry.callable) for entry in brought])
         for item, brought in zip(items[front:], added[front:], strict=True)
     )
     course = follow_tools(
-        [entry.callable for entry in declared.values()],
+        [entry.callable for name, entry in declared.items() if name not in held],
         steps,
+        deferred=[entry.callable for entry in held.values()],
         leading=[entry.callable for entry in leading.values()],
     )
     every = declared | _latest(added, declared)
@@ -160,6 +164,8 @@ def read_tools(
         names=MappingProxyType({name: entry.name for name, entry in every.items()}),
         public=tuple(public),
         dropped=tuple(dropped),
+        client_run=client_run,
+        held=frozenset(held).difference(call.name for call in course.calls),
     )
 
 
@@ -172,11 +178,43 @@ def check_added_tools(item: RecordItem, location: Location) -> None:
         _read(tools or (), (*location, "tools"))
 
 
+def _name_client_tools(
+    lists: Sequence[Sequence[_Entry]],
+) -> tuple[Mapping[ClientKind, str], list[list[_Entry]]]:
+    """The names of the client's tools among all the others', and the ``lists`` with them."""
+    every = [entry for entries in lists for entry in entries]
+    taken = {entry.tool.name for entry in every if not entry.name.kind.is_client_run}
+    names = names_of_client_tools(taken)
+    by_kind = {ToolKind(kind): name for kind, name in names.items()}
+    return names, [
+        [entry.renamed(by_kind.get(entry.name.kind, entry.tool.name)) for entry in entries]
+        for entries in lists
+    ]
+
+
+def _has_search(lists: Sequence[Sequence[_Entry]]) -> bool:
+    return any(entry.name.kind is ToolKind.TOOL_SEARCH for one in lists for entry in one)
+
+
+def _at_once(entries: Sequence[_Entry], item: Item) -> list[_Entry]:
+    """Those that ``item`` brings: what a search found is not held back any more."""
+    return [entry for entry in entries if item.type == _FOUND or not entry.is_deferred]
+
+
+def _held(declared: Mapping[str, _Entry], leading: Sequence[Sequence[_Entry]]) -> dict[str, _Entry]:
+    """Those ``declared`` that are held back, and that nothing in front brings."""
+    brought = {entry.tool.name for entries in leading for entry in entries}
+    return {
+        name: entry for name, entry in declared.items() if entry.is_deferred and name not in brought
+    }
+
+
 def _by_name(entries: Sequence[_Entry]) -> dict[str, _Entry]:
     found: dict[str, _Entry] = {}
     for entry in entries:
         if entry.tool.name in found:
-            param = to_param((*entry.location, "name"))
+            field = "type" if entry.name.kind.is_client_run else "name"
+            param = to_param((*entry.location, field))
             raise invalid(param, f"the tool '{entry.tool.name}' is declared twice")
         found[entry.tool.name] = entry
     return found
@@ -216,6 +254,9 @@ def _read(
                 parts = list(_read_namespace(group, location))
                 entries += [entry for entry, _ in parts]
                 public.append(_public_namespace(group, [shown for _, shown in parts]))
+            case kind if kind in CLIENT_KINDS and (tool := read_client_tool(value, location)):
+                entries.append(_entry_of_client_tool(tool, location))
+                public.append(tool.public)
             case other:
                 dropped.append(other)
     return entries, public, dropped
@@ -232,6 +273,11 @@ def _type_of(value: Any, location: Location) -> str:
     return kind
 
 
+def _entry_of_client_tool(tool: ClientTool, location: Location) -> _Entry:
+    read = tool.named(tool.kind, location)
+    return _Entry(location, ToolName(ToolKind(tool.kind), tool.kind), read.shown, read.rule)
+
+
 def _read_tool(
     value: Any, location: Location, namespace: str | None = None
 ) -> tuple[_Entry, JsonObject]:
@@ -246,13 +292,15 @@ def _read_tool(
                 strict=function.strict,
                 param=to_param((*location, "parameters")),
             )
-            return _Entry(location, name, tool, call), _public_function(function)
+            entry = _Entry(location, name, tool, call, bool(function.defer_loading))
+            return entry, _public_function(function)
         case "custom":
             custom = validate(CustomToolParam, value, location)
             name = ToolName(ToolKind.CUSTOM, custom.name, namespace)
             tool = FunctionTool(name.flat, _describe(custom, location), {"type": "string"})
             call = _custom_call(name.flat, custom.format, location)
-            return _Entry(location, name, tool, call), custom.model_dump(exclude_none=True)
+            entry = _Entry(location, name, tool, call, bool(custom.defer_loading))
+            return entry, custom.model_dump(exclude_none=True)
         case other:
             param = to_param((*location, "type"))
             raise invalid(param, f"a namespace cannot hold a tool of type '{other}'")
@@ -293,13 +341,18 @@ def _describe(tool: CustomToolParam, location: Location) -> str:
 
 
 def _public_function(function: FunctionToolParam) -> JsonObject:
-    return {
+    shown: JsonObject = {
         "type": "function",
         "name": function.name,
         "description": function.description,
         "parameters": function.parameters,
         "strict": bool(function.strict),
     }
+    return (
+        shown
+        if function.defer_loading is None
+        else shown | {"defer_loading": function.defer_loading}
+    )
 
 
 def _public_namespace(group: NamespaceParam, tools: list[JsonObject]) -> JsonObject:

@@ -226,7 +226,7 @@ class ReasoningWriter(ItemWriter):
         return {"type": "summary_text", "text": self._text}
 
 
-class _CallWriter(ItemWriter):
+class CallWriter(ItemWriter):
     """A call, of whichever kind."""
 
     def __init__(
@@ -237,7 +237,7 @@ class _CallWriter(ItemWriter):
         self._name = name
 
 
-class FunctionCallWriter(_CallWriter):
+class FunctionCallWriter(CallWriter):
     """A call of a function."""
 
     def to_item(self, status: ItemStatus) -> ListedFunctionCall:
@@ -261,7 +261,7 @@ class FunctionCallWriter(_CallWriter):
         yield self._make("function_call_arguments.done", arguments=self._text)
 
 
-class CustomCallWriter(_CallWriter):
+class CustomCallWriter(CallWriter):
     """A call of a custom tool."""
 
     def to_item(self, status: ItemStatus) -> ListedCustomCall:

@@ -118,6 +118,7 @@ def _to_setup(
 ) -> StreamSetup:
     return StreamSetup(
         tools=tools.names,
+        max_tool_calls=request.max_tool_calls,
         make_id=new_id,
         clock=time.time,
         token_bytes=encoding.token_bytes,

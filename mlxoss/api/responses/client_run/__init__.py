@@ -1,0 +1,1 @@
+"""Tools that OpenAI names and that the client runs: how they are shown, and their items."""
