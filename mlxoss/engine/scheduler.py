@@ -199,7 +199,10 @@ class Scheduler:
             case Deed.REST:
                 backend.rest()
             case Deed.LET_GO:
-                backend.let_go()
+                try:
+                    backend.let_go()
+                except Exception as error:  # an idle service goes on
+                    logger.warning("the weights could not be let go", exc_info=error)
             case Deed.KEEP_WARM if self._idling.may_keep_warm():
                 try:
                     backend.keep_warm()

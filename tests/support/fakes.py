@@ -45,8 +45,8 @@ class ScriptedBackend:
     without them the first step prefills it all. A prompt takes ``warm_steps`` to warm. The
     sequences share ``most_tokens``, each as long as the longest; with ``held_tokens`` they share
     those, each with what it holds. ``inserted``, ``removed``, ``warmed``, ``rested``, ``let_gone``,
-    ``ticks``, ``rebuilt`` and ``closed`` record what was asked. ``tick_errors`` are raised, one per
-    call of ``keep_warm``.
+    ``ticks``, ``rebuilt`` and ``closed`` record what was asked. ``tick_errors`` and
+    ``let_go_errors`` are raised, one per call of ``keep_warm`` and ``let_go``.
     """
 
     script: Script
@@ -68,6 +68,7 @@ class ScriptedBackend:
     let_gone: int = 0
     ticks: int = 0
     tick_errors: list[Exception] = field(default_factory=list)
+    let_go_errors: list[Exception] = field(default_factory=list)
     rebuilt: int = 0
     closed: bool = False
     most_at_once: int = 0
@@ -148,6 +149,8 @@ class ScriptedBackend:
 
     def let_go(self) -> None:
         self.let_gone += 1
+        if self.let_go_errors:
+            raise self.let_go_errors.pop(0)
 
     def keep_warm(self) -> None:
         if self.tick_errors:

@@ -260,7 +260,10 @@ class MlxBackend:
         with mx.stream(self._stream):
             can = self._prefixes.leave_memory(self._model.make_cache)
         if can:
-            give_back()  # the snapshots too: what is still there would be wired next time
+            # What is still there would be wired next time: log probabilities of the last step too.
+            self._generator = self._make_generator()
+            self._spark = Spark()
+            give_back()
             let_go()
 
     def keep_warm(self) -> None:
