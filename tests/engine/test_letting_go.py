@@ -98,6 +98,7 @@ def test_nor_is_anything_of_the_last_steps_there(
     run_batch(backend, [make_request(text(20, seed), 4, top) for seed in range(3)])
     backend.keep_warm()
     backend.let_go()
+    backend.keep_warm()  # which may be asked for longer than the weights stay
     assert mx.get_active_memory() - alone < model.args.vocab_size * 4
     outcome, again = run_batch(backend, [make_request(text(20), 4, top)] * 2)
     assert outcome == again
