@@ -250,7 +250,7 @@ def test_rows_at_random(model: LanguageModel) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
-    both = Both(model, seed)
+    both = Both(model, seed, chunks=(1, 5, 40, 200))
     for uid in range(8):
         length = rng.choice([1, 2, 5, 60, 127, 128, 129, 250])
         sampling = rng.choice([GREEDY, DRAWN])
