@@ -205,7 +205,7 @@ class Scheduler:
                     backend.let_go()
                 except Exception as error:  # an idle service goes on
                     logger.warning("the weights could not be let go", exc_info=error)
-            case Deed.KEEP_WARM if self._idling.may_keep_warm():
+            case Deed.KEEP_WARM if self._idling.keep_warm_s and self._idling.may_keep_warm():
                 try:
                     backend.keep_warm()
                 except Exception as error:  # what it is for is no reason to end
