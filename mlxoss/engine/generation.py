@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from mlxoss.core import TokenOutput
 from mlxoss.engine.backend import SequenceOutput, SequencePrefilled
-from mlxoss.engine.messages import Admitted, Delivery, Ended
+from mlxoss.engine.messages import Admitted, Delivery, Ended, WentOn
 from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.progress import PromptProgress
 from mlxoss.errors import ClientTooSlow, GenerationCancelled, MlxossError
@@ -97,6 +97,12 @@ class Generation:
         self.prompt.admit(cached_tokens)
         self._go_on()
 
+    def resume(self, known_tokens: int) -> None:
+        """After a pause it begins anew, but for the first ``known_tokens`` (the engine's side of
+        this object)."""
+        if not self._has_begun:
+            self.prompt.resume(known_tokens)
+
     def prefill(self, tokens: int) -> None:
         """So many more tokens of the prompt are computed (the engine's side of this object)."""
         if not self._has_begun:  # else it paused, and computes its own tokens again
@@ -161,6 +167,8 @@ class Callers:
             match delivery:
                 case Admitted(_, wait_s, cached_tokens):
                     generation.admit(wait_s, cached_tokens)
+                case WentOn(_, known_tokens):
+                    generation.resume(known_tokens)
                 case SequencePrefilled(_, tokens):
                     generation.prefill(tokens)
                 case SequenceOutput(uid, token):

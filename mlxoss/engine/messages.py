@@ -73,6 +73,15 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class WentOn:
+    """A sequence that paused has a slot again, and the first ``known_tokens`` of its tokens need no
+    computing."""
+
+    uid: int
+    known_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The sequence failed; ``error`` is for its caller."""
 
@@ -80,5 +89,5 @@ class Ended:
     error: MlxossError
 
 
-Delivery = Admitted | SequencePrefilled | SequenceOutput | Ended
+Delivery = Admitted | WentOn | SequencePrefilled | SequenceOutput | Ended
 Deliver = Callable[[Sequence[Delivery]], None]

@@ -11,8 +11,8 @@ class PromptProgress:
     """One prompt's way into the KV cache. The event loop's thread.
 
     Of its ``prompt_tokens`` the first ``cached_tokens`` needed no computing. Times are those of
-    ``clock``, in seconds. A sequence that paused in its prefill computes some of it again: that
-    counts once.
+    ``clock``, in seconds. A sequence that paused in its prefill may compute some of it again:
+    that counts once, and is left to do until then.
     """
 
     prompt_tokens: int
@@ -28,6 +28,10 @@ class PromptProgress:
         self.cached_tokens = cached_tokens
         self.is_admitted = True
         self._began_at = self._latest_at = self.clock()
+
+    def resume(self, known_tokens: int) -> None:
+        """It goes on after a pause, with so many in the cache."""
+        self._computed = max(0, known_tokens - self.cached_tokens)
 
     def add(self, tokens: int) -> None:
         """So many more are computed."""

@@ -29,8 +29,9 @@ How a pause goes:
    grammar's place, its random numbers) the backend keeps.
 3. The request goes back to the head of its queue, its prompt now being all tokens so far. Nobody
    of its kind that came later is admitted before it.
-4. ``Backend.insert`` has it go on. It is no second admission: its caller is told nothing, and has
-   seen a break at most. If the prefix cache had to give the snapshot up it is computed anew.
+4. ``Backend.insert`` has it go on. It is no second admission: its caller has seen a break at most,
+   and is told how much of a prompt is left. If the prefix cache had to give the snapshot up it is
+   computed anew.
 
 While the model is to be unloaded only paused sequences are admitted, so that this ends. A failed
 step ends all that ran; what is paused can still go on.
@@ -69,6 +70,7 @@ from mlxoss.engine.messages import (
     Unload,
     Warm,
     WarmBit,
+    WentOn,
 )
 from mlxoss.engine.occupancy import Occupancy, RateMeter
 from mlxoss.engine.waiting_queue import WaitingQueue
@@ -207,8 +209,11 @@ class Scheduler:
             case Deed.REST:
                 backend.rest()
             case Deed.LET_GO:
-                backend.let_go()
-            case Deed.KEEP_WARM if self._idling.may_keep_warm():
+                try:
+                    backend.let_go()
+                except Exception as error:  # an idle service goes on
+                    logger.warning("the weights could not be let go", exc_info=error)
+            case Deed.KEEP_WARM if self._idling.keep_warm_s and self._idling.may_keep_warm():
                 try:
                     backend.keep_warm()
                 except Exception as error:  # what it is for is no reason to end
@@ -254,15 +259,16 @@ class Scheduler:
             self._waiting.drop(uid)
             wait_s = self._occupancy.admit(uid)
             try:
-                cached_tokens = backend.insert(uid, request)
+                known_tokens = backend.insert(uid, request)
             except Exception as error:  # noqa: BLE001 - any failure is this request's alone
                 self._fail(uid, error)
                 continue
             self._running[uid] = request
             if was_paused:
                 self._occupancy.go_on(uid)
+                self._outbox.append(WentOn(uid, known_tokens))
             else:
-                self._outbox.append(Admitted(uid, wait_s, cached_tokens))
+                self._outbox.append(Admitted(uid, wait_s, known_tokens))
 
     def _make_room(self, backend: Backend) -> None:
         """Have the youngest pause until the next step fits; the oldest always goes on."""

@@ -10,11 +10,12 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
+from mlxoss.core import SamplingParams
 from mlxoss.engine.counters import read_mlx_memory
 from mlxoss.engine.idling import Idling
 from mlxoss.engine.mlx.batch import LanguageModel, MlxBackend
 from mlxoss.engine.wiring import Wiring, let_go_bytes, note_wired, wired_bytes
-from tests.support.engine.harness import collect, make_request, running_engine, until
+from tests.support.engine.harness import collect, make_request, run_batch, running_engine, until
 from tests.support.engine.metal import Sets, stand_in_metal
 from tests.support.engine.place import Place
 from tests.support.engine.prefixes import MARK, check_cold, make_backend, run_one, text
@@ -86,6 +87,24 @@ def test_snapshots_leave_the_memory_and_are_found_on_the_disk(
     assert backend.prefix_cache.disk_hits == 1
 
 
+def test_nor_is_anything_of_the_last_steps_there(
+    metal: Sets, backend: MlxBackend, model: LanguageModel
+) -> None:
+    """Neither log probabilities, a row of the vocabulary each, nor what keeps the GPU warm."""
+    run_one(backend, make_request([1, 2, 3]))
+    backend.let_go()
+    alone = mx.get_active_memory()
+    top = SamplingParams(temperature=0.0, top_logprobs=1)
+    run_batch(backend, [make_request(text(20, seed), 4, top) for seed in range(3)])
+    backend.keep_warm()
+    backend.let_go()
+    backend.keep_warm()  # which may be asked for longer than the weights stay
+    assert mx.get_active_memory() - alone < model.args.vocab_size * 4
+    outcome, again = run_batch(backend, [make_request(text(20), 4, top)] * 2)
+    assert outcome == again
+    check_cold(model, make_request(text(20), 4), outcome.ids)
+
+
 def test_without_a_disk_what_prompts_have_in_common_is_worth_more(
     metal: Sets, model: LanguageModel
 ) -> None:
@@ -136,6 +155,17 @@ def test_a_model_that_was_let_go_may_leave(
     assert metal.limits[1:] == [0]
     backend.close()
     assert (metal.limits[1:], wired_bytes()) == ([0], None)
+
+
+async def test_where_that_fails_the_service_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    backend = ScriptedBackend(lambda request: range(10_000), let_go_errors=[OSError("lost")])
+    async with running_engine(lambda: backend, idling=Idling(let_go_s=SOON_S)) as running:
+        await until(lambda: backend.let_gone == 1)
+        outcome = await collect(running.engine.submit(make_request([1], max_tokens=3)))
+        assert outcome.ids == [0, 1, 2]
+        await until(lambda: backend.let_gone == 2)
+    assert caplog.text.count("the weights could not be let go") == 1
+    assert running.fatal == []
 
 
 async def test_it_goes_once_in_a_long_pause_and_never_before_it() -> None:

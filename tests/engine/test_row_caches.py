@@ -193,6 +193,16 @@ def test_a_short_row_beside_a_long_one_waits_until_it_fills_its_window(
     assert 0 < len([shape for shape in plain if shape == (1, 1)]) < len(alone) - 50
 
 
+def test_chunks_of_one_token_beyond_the_window(model: LanguageModel) -> None:
+    both = Both(model, chunks=[130])
+    both.insert(0, request(140, 3))
+    both.step()
+    for play in both.plays:
+        play.chunks = [1]
+    assert both.check() == both.shapes
+    assert both.shapes.count((1, 1)) > 9
+
+
 def test_rows_that_leave_while_they_are_prefilled(model: LanguageModel) -> None:
     both = Both(model, chunks=[60])
     for uid, length in enumerate((300, 280, 90)):
@@ -240,7 +250,7 @@ def test_rows_at_random(model: LanguageModel) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
     rng = random.Random(seed)
-    both = Both(model, seed)
+    both = Both(model, seed, chunks=(1, 5, 40, 200))
     for uid in range(8):
         length = rng.choice([1, 2, 5, 60, 127, 128, 129, 250])
         sampling = rng.choice([GREEDY, DRAWN])

@@ -44,9 +44,10 @@ class ScriptedBackend:
     A step prefills ``chunk_tokens`` of a prompt, of which ``cached_tokens`` were there before;
     without them the first step prefills it all. A prompt takes ``warm_steps`` to warm. The
     sequences share ``most_tokens``, each as long as the longest; with ``held_tokens`` they share
-    those, each with what it holds. ``inserted``, ``removed``, ``warmed``, ``rested``, ``let_gone``,
-    ``ticks``, ``rebuilt`` and ``closed`` record what was asked. ``tick_errors`` are raised, one per
-    call of ``keep_warm``.
+    those, each with what it holds; one that ``forgets`` prefills anew after a pause. ``inserted``,
+    ``removed``, ``warmed``, ``rested``, ``let_gone``, ``ticks``, ``rebuilt`` and ``closed`` record
+    what was asked. ``tick_errors`` and ``let_go_errors`` are raised, one per call of ``keep_warm``
+    and ``let_go``.
     """
 
     script: Script
@@ -64,10 +65,12 @@ class ScriptedBackend:
     cached_tokens: int = 0
     most_tokens: int | None = None
     held_tokens: int | None = None
+    forgets: bool = False
     rested: int = 0
     let_gone: int = 0
     ticks: int = 0
     tick_errors: list[Exception] = field(default_factory=list)
+    let_go_errors: list[Exception] = field(default_factory=list)
     rebuilt: int = 0
     closed: bool = False
     most_at_once: int = 0
@@ -101,9 +104,11 @@ class ScriptedBackend:
         self.threads.add(threading.current_thread().name)
         self.inserted.append(request)
         paused = self._paused.pop(uid, None)
-        self._replays[uid] = paused or _Replay(request, list(self.script(request)))
+        if paused is not None and self.forgets:
+            paused.prefilled = 0
+        replay = self._replays[uid] = paused or _Replay(request, list(self.script(request)))
         self.most_at_once = max(self.most_at_once, len(self._replays))
-        return self.cached_tokens
+        return self.cached_tokens + replay.prefilled
 
     def remove(self, uid: int) -> None:
         self.removed.append(uid)
@@ -148,6 +153,8 @@ class ScriptedBackend:
 
     def let_go(self) -> None:
         self.let_gone += 1
+        if self.let_go_errors:
+            raise self.let_go_errors.pop(0)
 
     def keep_warm(self) -> None:
         if self.tick_errors:

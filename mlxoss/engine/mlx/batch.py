@@ -25,7 +25,7 @@ from mlxoss.engine.backend import (
 )
 from mlxoss.engine.capacity import PREFILL_TOKENS, Room, most_pairs, tokens_at_once
 from mlxoss.engine.mlx.decode import GuardedGenerator
-from mlxoss.engine.mlx.device import Spark, computes_on_metal
+from mlxoss.engine.mlx.device import computes_on_metal, spark
 from mlxoss.engine.mlx.grammar_cursor import GrammarCursor
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import StopSequences
@@ -97,7 +97,6 @@ class MlxBackend:
         self._prefilling: set[int] = set()
         self._paused: dict[int, BatchRow] = {}
         self._samplers = Samplers(entropy)
-        self._spark = Spark()
         self._generator = self._make_generator()
 
     def wire(self, wiring: Wiring) -> None:
@@ -261,13 +260,15 @@ class MlxBackend:
         with mx.stream(self._stream):
             can = self._prefixes.leave_memory(self._model.make_cache)
         if can:
-            give_back()  # the snapshots too: what is still there would be wired next time
+            # What is still there would be wired next time: log probabilities of the last step too.
+            self._generator = self._make_generator()
+            give_back()
             let_go()
 
     def keep_warm(self) -> None:
         """See ``Backend``."""
         with mx.stream(self._stream):
-            self._spark()
+            spark()
 
     def rebuild(self) -> None:
         """See ``Backend``."""

@@ -284,7 +284,8 @@ class _Prompts(SplitRowCaches, PromptProcessingBatch):  # type: ignore[misc]
     def prompt(self, tokens: list[list[int]]) -> None:
         """Put the next chunk of each prompt into the caches."""
         self.settle()
-        _put_in_order(self.prompt_cache)
+        if any(len(ids) > 1 for ids in tokens):
+            _put_in_order(self.prompt_cache)
         began = time.perf_counter()
         super().prompt(tokens)
         if tokens:

@@ -56,6 +56,19 @@ def budget_bytes() -> int:
     return device_bytes() if recommended is None else recommended
 
 
+_SPARK_SIDE = 256
+
+
+def spark() -> None:
+    """Have the device compute a small product, and wait for it: a fraction of a millisecond.
+
+    A GPU that has nothing to do slows down, and the next token waits. Nothing of it stays in
+    memory: what is there when weights are wired again would be wired in their place.
+    """
+    factor = mx.ones((_SPARK_SIDE, _SPARK_SIDE), mx.float16)
+    mx.eval(factor @ factor)
+
+
 def main() -> None:
     """Print it as one line of JSON."""
     there = has_device()
@@ -65,22 +78,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-_SPARK_SIDE = 256
-
-
-class Spark:
-    """A moment's work: a small product. A GPU that has none slows down, and the next token waits.
-
-    The thread's that uses it first. Nothing is allocated before that.
-    """
-
-    def __init__(self) -> None:
-        self._factor: mx.array | None = None
-
-    def __call__(self) -> None:
-        """Compute it, and wait for it: a fraction of a millisecond on a GPU."""
-        if self._factor is None:
-            self._factor = mx.ones((_SPARK_SIDE, _SPARK_SIDE), mx.float16)
-        mx.eval(self._factor @ self._factor)

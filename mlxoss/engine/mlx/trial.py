@@ -70,9 +70,9 @@ def _load(order: TrialOrder) -> LastLogits:
 
 def _after_pause(decoding: Any, order: TrialOrder) -> float:
     """Seconds of the first step after a pause, in which the GPU may be kept warm."""
-    from mlxoss.engine.mlx.device import Spark
+    from mlxoss.engine.mlx.device import spark
 
-    spark, end = Spark(), time.monotonic() + order.pause_s
+    end = time.monotonic() + order.pause_s
     while (left_s := end - time.monotonic()) > 0:
         time.sleep(min(TICK_S, left_s) if order.keep_warm else left_s)
         if order.keep_warm:

@@ -130,7 +130,7 @@ WRONG: list[tuple[Format, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("form", "text"), WRONG, ids=repr)
+@pytest.mark.parametrize(("form", "text"), WRONG, ids=lambda each: getattr(each, "name", each))
 def test_what_is_no_such_text_is_refused(form: Format, text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"is not {form.name}"):
         changed(form, text, CHANGES, tmp_path / "settings")
