@@ -18,6 +18,15 @@ _REACHABLE = {
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20"),
+    )
+)
+"""What older releases of Python take for public: the IETF's own network, where one cloud has its
+metadata (192.0.0.192); 6to4's relays; documentation. And the address of Azure's host."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -64,4 +73,6 @@ def is_public(text: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(address.packed[-4:])))
         if address.sixtofour or address.teredo or address.is_site_local:
             return False
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved)

@@ -20,6 +20,11 @@ _TEXTUAL = frozenset(
     f"application/{name}"
     for name in ("json", "xml", "javascript", "x-javascript", "yaml", "x-yaml", "toml", "sql")
 ) | {"application/x-sh", "application/x-python", "application/rtf", "application/x-ndjson"}
+_NO_CHARSETS = frozenset(
+    ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem")
+)
+"""Python's own, which it has beside charsets. Punycode's time grows with the square of a text."""
+
 _TEXTUAL_ENDS = ("+json", "+xml", "+yaml")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -117,7 +122,8 @@ def _charset(media_type: str | None) -> str:
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         found = None
-    if found is None or not getattr(found, "_is_text_encoding", True):
+    is_text = found is not None and getattr(found, "_is_text_encoding", True)
+    if found is None or not is_text or found.name.replace("-", "_") in _NO_CHARSETS:
         raise FileUnreadable(f"nothing is known of its charset {name[:40]!a}")
     return name
 

@@ -111,6 +111,9 @@ class Fetching:
             raw.close()
             raise
         self._socket = raw
+        if self._is_late:  # told so before there was a connection to end
+            raw.close()
+            raise TimeoutError
         connection = http.client.HTTPConnection(target.host, target.port, timeout=_STEP_S)
         connection.default_port = _PORTS[target.parts.scheme]
         connection.sock = raw

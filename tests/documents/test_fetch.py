@@ -46,7 +46,8 @@ def test_public_addresses(address: str) -> None:
         *("::", "::1", "fe80::1", "fe80::1%lo", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1"),
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1"),
         *("64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
-        "2001:db8::1",
+        *("2001:db8::1", "3fff::1", "192.0.0.192", "64:ff9b::c000:c0", "168.63.129.16"),
+        "192.88.99.1",
     ],
 )
 def test_addresses_that_are_not(address: str) -> None:
@@ -204,3 +205,13 @@ def test_one_that_says_nothing_is_left_when_told_to(internet: Internet) -> None:
         finally:
             may_end.set()
             stopping.join()
+
+
+def test_one_that_was_stopped_asks_nothing_any_more(internet: Internet) -> None:
+    """Told so while a name was looked up, when there was no connection to end yet."""
+    fetching = Fetching(f"http://{NAME}/")
+    fetching.stop()
+    expected = pytest.raises(FileUnreadable, match="too long")
+    with internet.site(NAME, give(b"words")) as seen, expected:
+        fetching.fetch()
+    assert seen == []

@@ -116,6 +116,7 @@ BAD = {
     "no text at all": (b"a\0b", "application/octet-stream", "no text"),
     "another charset": (b"\xff\xfeabc\xd8", "text/plain; charset=utf-8", "no text in"),
     "an unknown charset": (b"a", "text/plain; charset=utf-5", "charset 'utf-5'"),
+    "no charset": (b"a", "text/plain; charset=Punycode", "charset 'punycode'"),
     "too long": (b"a" * 70_000, "text/plain", "more than 65536 characters"),
 }
 

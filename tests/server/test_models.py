@@ -50,6 +50,7 @@ def test_it_tells_what_messages_can_do(client: anthropic.Anthropic) -> None:
     assert told is not None
     assert told.thinking.types.adaptive.supported
     assert not told.image_input.supported
+    assert told.pdf_input.supported
     for kind in ("adaptive", "enabled", "disabled", "between_tools"):
         fields = {"budget_tokens": 2000} if kind == "enabled" else {}
         thinking = {"type": kind, **fields}

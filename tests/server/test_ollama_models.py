@@ -74,6 +74,14 @@ def test_the_model_goes_and_comes(
     assert len(client.ps().models) == 1
 
 
+def test_a_word_that_is_no_duration_unloads_nothing(talking: Server, client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="Invalid 'keep_alive': "):
+        client.generate("m", keep_alive="s")
+    for duration in ("1h0m", "-1m", "1.5s", ""):
+        assert client.generate("m", keep_alive=duration).done_reason == "load"
+    assert len(client.ps().models) == 1
+
+
 def test_who_leaves_when_idle_is_said(serve: Serve) -> None:
     server = serve(HELLO, config=Config(date=DATE, idle_unload=30))
     (model,) = ollama_client(server).ps().models

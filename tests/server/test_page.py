@@ -282,6 +282,9 @@ def test_a_long_prompt_is_a_bar(browser: Browser, serve: Serve, encoding: Encodi
         steps.go()
         shows(page, "#underway progress + .far", "37 of ")
         assert page.run("document.querySelector('#underway progress').value") == 37
+        estimates = "[0.2, 2.4, 89, 151].map(parts.estimate).join(', ')"
+        told = page.run(f"import('/mlxoss/parts.js').then(parts => {estimates})")
+        assert told == "about 1 s, about 2 s, about 89 s, about 3 min"
         steps.set()
         shows(page, ".message.assistant .text", "Hello, w")
         until(lambda: page.run("document.getElementById('now').hidden") is True)

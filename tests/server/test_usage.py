@@ -169,7 +169,7 @@ def test_where_nothing_is_kept_they_end_with_the_process(
     assert not (tmp_path / "responses.db").exists()
 
 
-@pytest.mark.parametrize("days", ["0", "401", "-1", "", "x", "1.5", "9" * 5000])
+@pytest.mark.parametrize("days", ["0", "401", "-1", "", "x", "1.5", "9" * 5000, "000000001999"])
 def test_days_are_a_number(days: str, serve: Serve) -> None:
     answer = ask(serve(HELLO), "GET", f"/mlxoss/usage?days={days}")
     assert (answer.status, answer.error["param"]) == (400, "days")

@@ -204,7 +204,7 @@ def _capabilities() -> MessagesModelCapabilities:
             "max": no,
         },
         "image_input": no,
-        "pdf_input": no,
+        "pdf_input": yes,
         "server_tools": {"supported": False, "code_execution": no, "web_search": no},
         "structured_outputs": yes,
         "thinking": {

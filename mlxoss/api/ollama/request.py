@@ -5,13 +5,14 @@ Sources: Ollama's API reference (chat, generate, show) and the types of its clie
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from mlxoss.api.chat.tools import FunctionDefinition
 from mlxoss.api.common import StopField
-from mlxoss.api.errors import missing, unsupported
+from mlxoss.api.errors import invalid, missing, unsupported
 from mlxoss.api.other_fields import OLLAMA, refuse_other_fields
 from mlxoss.api.params import EffortWord, FunctionName, Temperature, TopLogprobs, TopP
 from mlxoss.api.sampling import MinP, Penalty, RepetitionPenalty, TopK
@@ -22,6 +23,9 @@ _PENALTIES = {"repeat_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0
 """The penalties, and the values that ask for nothing."""
 
 _WHOLE_ANSWER = -1
+
+_DURATION = re.compile(r"([+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+))?", re.ASCII)
+"""Source: Go's ``time.ParseDuration``, by which Ollama reads it; empty it says nothing."""
 
 IsStream = Annotated[
     bool,
@@ -118,6 +122,8 @@ class OllamaShowRequest(StrictModel):
 def parse_ollama_chat(value: JsonObject) -> OllamaChatRequest:
     """Validate a chat. Raises InvalidRequest for the first field that cannot be honoured."""
     refuse_other_fields(value, OLLAMA, OllamaChatRequest)
+    _check_format(value.get("format"))
+    _check_keep_alive(value.get("keep_alive"))
     options: Any = value.get("options")
     if isinstance(options, dict):
         refuse_other_fields(options, OLLAMA, OllamaOptions, within="options.")
@@ -129,6 +135,7 @@ def parse_ollama_chat(value: JsonObject) -> OllamaChatRequest:
 
 def parse_ollama_generate(value: JsonObject) -> OllamaGenerateRequest:
     """Validate what loads or unloads the model. Raises InvalidRequest for a prompt."""
+    _check_keep_alive(value.get("keep_alive"))
     request = validate(OllamaGenerateRequest, value)
     if request.prompt:
         raise unsupported(
@@ -148,8 +155,21 @@ def parse_ollama_show(value: JsonObject) -> OllamaShowRequest:
 def asks_to_unload(keep_alive: KeepAlive | None) -> bool:
     """Whether the model is to leave the memory at once: 0 in any unit."""
     if isinstance(keep_alive, str):
-        return bool(keep_alive) and not keep_alive.strip("0.nuµmsh")
+        return bool(keep_alive) and not re.search("[1-9]", keep_alive)
     return keep_alive == 0
+
+
+def _check_format(value: object) -> None:
+    """Types of unions have names of their own in validation's errors; here is the field's."""
+    if not (value in (None, "", "json") or isinstance(value, dict)):
+        raise invalid("format", "it should be 'json' or a JSON schema")
+
+
+def _check_keep_alive(value: object) -> None:
+    is_word = isinstance(value, str) and _DURATION.fullmatch(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (value is None or is_word or is_number):
+        raise invalid("keep_alive", "it should be a number of seconds, or a duration as '5m'")
 
 
 def _check_penalties(options: OllamaOptions) -> None:

@@ -13,7 +13,7 @@ from mlxoss.cli.connect.clients.client import Client, SettingsPlace
 from mlxoss.cli.connect.clients.table import CLIENTS
 from mlxoss.cli.connect.facts import Served
 from mlxoss.cli.connect.recipes import this_account
-from mlxoss.cli.connect.settings_file import Draft, Edited, draft_edit
+from mlxoss.cli.connect.settings_file import Draft, Edited, check_writable, draft_edit
 from mlxoss.cli.connect.undo import remove_part, write_part
 from mlxoss.cli.this_machine import command_env
 from mlxoss.config import API_KEY_VARIABLE
@@ -42,7 +42,7 @@ def write(name: str, served: Served) -> None:
         )
     places = places_of(client, served)
     for place in places:
-        draft_edit(place.part.file, place.part.form, place.part.wanted)
+        check_writable(draft_edit(place.part.file, place.part.form, place.part.wanted))
     for place in places:
         tell_written(write_part(place.part, state_folder()))
     if client.note:
@@ -58,6 +58,8 @@ def remove(name: str, served: Served) -> None:
     """
     places = places_of(client_with_files(name), served)[::-1]
     drafts = [remove_part(place.part, state_folder(), is_dry=True).draft for place in places]
+    for draft in drafts:
+        check_writable(draft)
     if not any(draft.is_change for draft in drafts if draft.old is not None):
         typer.echo(f"{name} is not connected.")
     for place in places:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlxoss.addresses import LOOPBACK, LOOPBACK_ADDRESSES
 from mlxoss.cli.client.http import connect
 from mlxoss.cli.connect.clients.by_hand import BY_HAND
 from mlxoss.cli.connect.clients.client import Account, Client, SettingsPlace
@@ -111,8 +112,17 @@ def _ask(served: Served, key: str) -> str:
 
 
 def _is_of(url: str, served: Served) -> bool:
-    theirs, ours = urlsplit(url), urlsplit(served.url)
-    return (theirs.scheme, theirs.netloc) == (ours.scheme, ours.netloc)
+    try:
+        return _origin(url) == _origin(served.url)
+    except ValueError:  # what is no address
+        return False
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port; all names of this machine for itself are one."""
+    parts = urlsplit(url)
+    host = LOOPBACK if parts.hostname in LOOPBACK_ADDRESSES else parts.hostname
+    return parts.scheme, host, parts.port
 
 
 def _has_app(apps: Sequence[str], account: Account) -> bool:

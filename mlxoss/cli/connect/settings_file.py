@@ -230,6 +230,12 @@ def _save(draft: Draft, *, has_copy: bool) -> Path | None:
     return backup
 
 
+def check_writable(draft: Draft) -> None:
+    """Raise ``ConfigError`` where it is clear that the file could not be replaced."""
+    if draft.is_change:
+        _mode_to_have(draft)
+
+
 def _mode_to_have(draft: Draft) -> int:
     """That of the old file. Raises ``ConfigError`` for one that is not its caller's to replace."""
     if draft.old is None:

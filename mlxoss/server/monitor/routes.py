@@ -39,6 +39,7 @@ def _usage() -> Shapes:
     return Shapes(UsageReports)
 
 
+_MOST_DIGITS = 3
 _DAYS = QueryParameter(
     "days",
     "How many days, today's among them.",
@@ -113,6 +114,7 @@ def to_json(row: UsageRow) -> JsonObject:
 
 def _read_days(http: Request) -> int:
     text = str(http.get_args(keep_blank_values=True).get("days", "1"))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= KEPT_DAYS):
+    days = int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else 0
+    if not 1 <= days <= KEPT_DAYS:
         raise invalid("days", f"it should be a number from 1 to {KEPT_DAYS}")
-    return int(text)
+    return days

@@ -310,6 +310,20 @@ def test_nothing_is_written_if_one_file_of_several_cannot_be(home: Path) -> None
     assert tree(home) == before
 
 
+@pytest.mark.parametrize("name", ["models.json", "settings.json"])
+def test_nothing_is_changed_if_one_file_of_several_is_read_only(home: Path, name: str) -> None:
+    settle(home, "pi")
+    file = home / ".pi/agent" / name
+    for change in (connections.write, connections.remove):
+        before = tree(home)
+        file.chmod(0o400)
+        with pytest.raises(ConfigError, match=rf"{name} is read-only"):
+            change("pi", OPEN)
+        assert tree(home) == before
+        file.chmod(0o600)
+        connections.write("pi", OPEN)
+
+
 def test_a_key_is_in_a_file_only_where_the_client_takes_none_else(home: Path) -> None:
     for name in NAMES:
         connections.write(name, LOCKED)

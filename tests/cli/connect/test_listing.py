@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_the_address_is_compared(tmp_path: Path, server: Server) -> None:
     assert line_of("zed", command(tmp_path, server)) == f"connected to {server.url}/v1"
     elsewhere = line_of("zed", command(tmp_path, None))
     assert elsewhere == f"connected to {server.url}/v1, which is not this server"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_ours"),
+    [
+        *(("http://localhost:8000/v1", True), ("http://[::1]:8000/v1", True)),
+        *(("https://localhost:8000/v1", False), ("http://localhost:8001/v1", False)),
+        *(("http://[1/v1", False), ("http://localhost:port/v1", False)),
+    ],
+)
+def test_this_machine_has_several_names(tmp_path: Path, url: str, is_ours: bool) -> None:
+    """An address that somebody typed in; also one that is none."""
+    file = tmp_path / ".config/crush/crush.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"providers": {"mlxoss": {"base_url": url}}}))
+    served = Served("http://127.0.0.1:8000", "m", needs_key=False)
+    text = "\n".join(listed(Account(tmp_path, {"PATH": "/nowhere"}, "linux"), served))
+    others = f"connected to {url}, which is not this server"
+    assert line_of("crush", text) == (f"connected to {served.base}" if is_ours else others)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

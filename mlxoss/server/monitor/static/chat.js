@@ -1,6 +1,6 @@
 // A chat with the model. What it writes becomes text nodes, never markup.
 
-import { $, count, make, rate, request, seconds } from "./parts.js";
+import { $, count, estimate, make, rate, request, seconds } from "./parts.js";
 
 // A bit of Markdown: fenced blocks, `code` and **bold**; all else is as it was written.
 
@@ -59,7 +59,7 @@ class Answer {
     const left = (spent / 1000) * (total - processed) / Math.max(processed - cache, 1);
     if (spent / 1000 + left < 1) return;
     this.note.textContent =
-      `prompt: ${count(processed)} of ${count(total)} tokens, about ${seconds(Math.ceil(left))} left`;
+      `prompt: ${count(processed)} of ${count(total)} tokens, ${estimate(left)} left`;
   }
 
   show() {

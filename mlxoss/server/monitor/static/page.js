@@ -1,6 +1,6 @@
 // What the server does, second by second.
 
-import { $, KEY, bytes, count, make, rate, request, seconds, short } from "./parts.js";
+import { $, KEY, bytes, count, estimate, make, rate, request, seconds, short } from "./parts.js";
 
 const POLL_MS = 1000;
 const TREND_POINTS = 120;
@@ -69,7 +69,7 @@ function showRequests({ data, running }) {
 
 // A request that waits or runs: a prompt of 60,000 tokens is a bar and no silence.
 function toItem(each) {
-  const left = each.left_s >= 1 ? `, about ${seconds(Math.round(each.left_s))} left` : "";
+  const left = each.left_s >= 1 ? `, ${estimate(each.left_s)} left` : "";
   const what = make("span", "what", toBreakable(each.endpoint.replace(/^POST /, "")));
   const state = make("span", "state", each.state);
   if (each.state === "queued") {

@@ -42,6 +42,10 @@ export function seconds(value) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+// How long something may take yet, no finer than anybody can tell.
+export const estimate = (value) =>
+  value < 90 ? `about ${Math.max(1, Math.round(value))} s` : `about ${Math.round(value / 60)} min`;
+
 export const rate = (value) => (value === undefined ? "–" : value.toFixed(value < 100 ? 1 : 0));
 export const count = (value) => (value === undefined ? "–" : whole.format(value));
 export const short = (value) => compact.format(value);
