@@ -60,7 +60,7 @@ def to_bytes(count: int) -> str:
 
 
 def to_estimate(seconds: float) -> str:
-    """How long something may take yet, no finer than anybody can tell."""
+    """How long something may take, no finer than anybody can tell."""
     if seconds < 90:
-        return f"about {max(1, round(seconds))} s left"
-    return f"about {round(seconds / 60)} min left"
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"

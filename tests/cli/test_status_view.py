@@ -105,7 +105,7 @@ def test_prompts_on_their_way_are_told_of() -> None:
     shown = " ".join(screen(view(running=running)).split())
     assert (
         "prefill 12,000 of 60,000 tokens (20%), 4,000 of them cached, 451 tok/s, about 2 min left "
-        "queued 1,200 tokens, place 1, about 12 s left "
+        "queued 1,200 tokens, place 1, may begin in about 12 s "
         "queued 9 tokens, place 2 "
         "prefill 12,000 of 60,000 tokens (20%) and 1 more speed" in shown
     )

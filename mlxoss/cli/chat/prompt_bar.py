@@ -36,4 +36,4 @@ def to_bar(piece: ProgressPiece, left_s: float) -> str:
     """One line of at most 80 columns."""
     full = round(_CELLS * piece.done / max(piece.total, 1))
     bar = "\u2588" * full + "\u2591" * (_CELLS - full)
-    return f"prompt {bar} {piece.done:,} of {piece.total:,} tokens, {to_estimate(left_s)}"
+    return f"prompt {bar} {piece.done:,} of {piece.total:,} tokens, {to_estimate(left_s)} left"

@@ -24,13 +24,14 @@ def _to_row(each: object) -> tuple[str, str] | None:
     if not isinstance(each, Mapping):
         return None
     left_s = each.get("left_s")
-    left = f", {to_estimate(left_s)}" if isinstance(left_s, (int, float)) else ""
+    estimate = to_estimate(left_s) if isinstance(left_s, (int, float)) else ""
     match each.get("state"):
         case "prefill":
-            return "prefill", _prefill(each) + left
+            return "prefill", _prefill(each) + (f", {estimate} left" if estimate else "")
         case "queued":
             tokens = f"{_number(each, 'prompt_tokens'):,.0f} tokens"
-            return "queued", f"{tokens}, place {each.get('place')}{left}"
+            begins = f", may begin in {estimate}" if estimate else ""
+            return "queued", f"{tokens}, place {each.get('place')}{begins}"
     return None
 
 

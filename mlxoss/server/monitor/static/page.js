@@ -73,7 +73,8 @@ function toItem(each) {
   const what = make("span", "what", toBreakable(each.endpoint.replace(/^POST /, "")));
   const state = make("span", "state", each.state);
   if (each.state === "queued") {
-    const place = `${count(each.prompt_tokens)} tokens, place ${each.place}${left}`;
+    const begins = each.left_s >= 1 ? `, may begin in ${estimate(each.left_s)}` : "";
+    const place = `${count(each.prompt_tokens)} tokens, place ${each.place}${begins}`;
     return make("li", "", what, state, make("span", "far", place));
   }
   if (each.state === "decode") {
