@@ -200,7 +200,7 @@ def test_shells_complete_names(tmp_path: Path, shell: str) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("mlxoss st", ["start", "stop", "status", "store"]),
+        ("mlxoss st", ["start", "stop", "status", "stats", "store"]),
         ("mlxoss chat --ef", ["--effort"]),
         ("mlxoss chat --effort ", ["low", "medium", "high"]),
         ("mlxoss serve --guard ", ["on", "off"]),
