@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def test_each_process_that_inherits_it_computes_there(mlx: Path, folder: Path, d
     assert done.stdout == f"{device}\n", done.stderr
 
 
+@pytest.mark.skipif(
+    Path(sysconfig.get_path("stdlib"), "sitecustomize.py").exists(),
+    reason="this Python has a sitecustomize of its own, as Debian's does, which goes first",
+)
 def test_a_version_beside_an_environment_that_computes_there_does_so_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
