@@ -102,6 +102,6 @@ def _become(program: str, made: Launch, arguments: Sequence[str]) -> None:
     env = {name: text for name, text in os.environ.items() if name not in made.without}
     words = [program, *made.words, *arguments]
     try:
-        os.execve(program, words, env | dict(made.env))  # noqa: S606 (no shell is meant)
+        os.execve(program, words, env | dict(made.env))  # noqa: S606  # nosec B606
     except OSError as error:
         raise MlxossError(f"{program} cannot be run: {error.strerror}.") from None
