@@ -14,6 +14,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.grammar.rules import FreeText
+from mlxoss.harmony.head import read_head  # noqa: F401 (``Warming.note`` has it of here)
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.raw_parser import RAW_STOP_IDS, RawParser

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
@@ -26,8 +28,10 @@ def test_in_chunks_from_snapshots_and_after_forced_runs(
     cached = check_each(reference, backend, POSITIONS)
     assert all(length >= nearest(p) for p, length in zip(POSITIONS, cached, strict=True))
     for first, last in ((90, 130), (400, 500), (4090, 4097)):
-        # Without log probabilities its ids go through the model together.
-        backend.insert(0, follow(reference, guards, first, last - 1, GREEDY))
+        # Without log probabilities its ids go through the model together. It ends amid what the
+        # grammar leaves no choice about: all of it is the text's own.
+        request = follow(reference, guards, first, last + 2, GREEDY)
+        backend.insert(0, replace(request, max_tokens=last - 1 - first))
         drain(backend, [0])
         assert check_each(reference, backend, [last]) == [last]
 
