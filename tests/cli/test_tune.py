@@ -281,11 +281,19 @@ def test_trials_have_the_service_s_variables_of_mlx_and_not_the_shell_s(
 
 @pytest.mark.slow
 def test_the_whole_command_beside_a_daemon(tmp_path: Path) -> None:
-    """The daemon's model goes meanwhile and comes back, and what was found is used then or not."""
+    """The daemon's model goes meanwhile and comes back, and what was found is used then or not.
+
+    Of the settings that there are on a CPU two are set, and so not tried: each takes a minute.
+    """
     model = write_checkpoint(tmp_path / "tiny", TinyModel(hidden=16))
     with start_daemon(tmp_path, "--model", str(model)) as daemon:
         daemon.wait_until_loaded()
-        env = {"MLXOSS_PORT": str(daemon.url).rpartition(":")[2], "MLXOSS_MODEL": str(model)}
+        env = {
+            "MLXOSS_PORT": str(daemon.url).rpartition(":")[2],
+            "MLXOSS_MODEL": str(model),
+            "MLXOSS_COMPILED_LAYERS": "true",
+            "MLXOSS_PLAIN_CACHES": "true",
+        }
         done = mlxoss(tmp_path, "tune", "--json", "--anyway", env=env)
         assert (done.returncode, done.stderr) == (0, "")
         assert daemon.health()["status"] == "ok"
@@ -294,7 +302,7 @@ def test_the_whole_command_beside_a_daemon(tmp_path: Path) -> None:
     assert said.count("unloaded") >= 1
     report = json.loads(done.stdout)
     names = [list(one["settings"]) for one in report["tried"]]
-    assert names[:3] == [["compiled_layers"], ["fused_experts"], ["plain_caches"]]
+    assert names == [["fused_experts"]]
     assert report["control"]["decode"] > 0 < report["control"]["prefill"]
     for one in report["tried"]:
         assert one["why"] != "it says other tokens"
