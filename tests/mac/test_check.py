@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,36 @@ def test_each_script_is_sound_shell_of_any_unix(script: Path) -> None:
         done = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
         assert done.stderr == ""
     assert GNU_ONLY.findall(text) == []
+
+
+def programs_in(script: Path) -> list[str]:
+    """The Python in a check: what it hands to the interpreter, or writes into a file for it."""
+    found = re.findall(
+        r"^[^\n#]*(?:\$PYTHON|/python|\.py)[^\n]*<<'END'[^\n]*\n(.*?)^END$",
+        script.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    return [str(text) for text in found]
+
+
+@pytest.mark.parametrize("topic", sorted(TOPICS))
+def test_what_a_check_imports_of_us_is_there(topic: str) -> None:
+    for text in programs_in(MAC / "checks" / f"{topic}.sh"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mlxoss"):
+                missing = [each.name for each in node.names if not is_in(node.module, each.name)]
+                assert missing == [], node.module
+
+
+def is_in(module: str | None, name: str) -> bool:
+    """Whether ``name`` can be imported from ``module``, of which it may be a module itself."""
+    found = importlib.import_module(str(module))
+    is_package = hasattr(found, "__path__")
+    return hasattr(found, name) or (is_package and find_spec(f"{module}.{name}") is not None)
+
+
+def test_the_programs_in_checks_are_found() -> None:
+    assert sum(len(programs_in(MAC / "checks" / f"{topic}.sh")) for topic in TOPICS) > 15
 
 
 @pytest.mark.parametrize("topic", sorted(TOPICS))

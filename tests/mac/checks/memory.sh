@@ -36,7 +36,7 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from mlxoss.system_memory import held_bytes, machine_bytes
+from mlxoss.system.memory import held_bytes, machine_bytes
 
 folder, total, pid = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 told = json.loads((folder / "health").read_text())["memory"]

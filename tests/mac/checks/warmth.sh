@@ -21,7 +21,7 @@ import mlx.nn as nn
 
 from mlxoss.daemon.power import power_problem
 from mlxoss.engine.idling import TICK_S
-from mlxoss.engine.mlx.device import Spark
+from mlxoss.engine.mlx.device import spark
 from mlxoss.engine.mlx.wiring import let_go, unwire, wire_again, wire_weights
 from mlxoss.engine.wiring import Wiring, renew_wired
 
@@ -44,11 +44,11 @@ def use(arrays: list) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def pause(seconds: float, spark: Spark | None) -> None:
+def pause(seconds: float, is_kept_warm: bool) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(TICK_S, left))
-        if spark is not None:
+        if is_kept_warm:
             spark()
 
 
@@ -74,9 +74,9 @@ print(f"wired by the system, GB: before {before:.2f}, 1.07 GB of weights {during
       f"{gone:.2f}, again {again:.2f}")
 print(f"to wire again {took:.1f} ms, then to read the weights {first:.1f} ms, once more {warm:.1f}")
 
-spark, found = Spark(), {"left alone": [], "kept warm": []}
+found = {"left alone": [], "kept warm": []}
 for _ in range(5):
-    for name, each in (("left alone", None), ("kept warm", spark)):
+    for name, each in (("left alone", False), ("kept warm", True)):
         pause(3, each)
         found[name].append(use(pieces[:4]))
 told = ", ".join(f"{name} {sorted(times)[2]:.1f} ms" for name, times in found.items())
