@@ -119,8 +119,7 @@ class TurnAnswer(Generic[EventT]):
         log.follow(self.turn)
         async for outputs in self.turn:
             if not outputs and self.turn.is_prefilling:
-                progress = to_report(self.turn.slowest.prompt)
-                yield [*self._begin(), *self.stream.prompt_progress(progress)]
+                yield self._tell_progress()
                 continue
             log.note_tokens()
             events = self._begin()
@@ -151,6 +150,11 @@ class TurnAnswer(Generic[EventT]):
             return []
         self._has_begun = True
         return self.stream.begin(self.turn.usage)
+
+    def _tell_progress(self) -> list[EventT]:
+        """How far the prompt is."""
+        progress = to_report(self.turn.slowest.prompt)
+        return [*self._begin(), *self.stream.prompt_progress(progress)]
 
     def _is_taken_back(self, error: Exception) -> bool:
         return isinstance(error, GenerationCancelled) and self.turn.is_closed

@@ -12,12 +12,14 @@ from mlxoss.api.turn_request import RawRequest, TurnRequest
 from mlxoss.core import GenerationRequest, Grammar, SamplingParams
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.generation import Generation
+from mlxoss.harmony.conversation import Conversation
 from mlxoss.harmony.encoding import STOP_IDS, Encoding
 from mlxoss.harmony.grammar.rules import FreeText
-from mlxoss.harmony.head import read_head  # noqa: F401 (``Warming.note`` has it of here)
+from mlxoss.harmony.head import Head, read_head
 from mlxoss.harmony.parser import TurnParser
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.harmony.raw_parser import RAW_STOP_IDS, RawParser
+from mlxoss.turns.ahead.table import MOST_TOKENS
 from mlxoss.turns.choice import FinalTextGate, PromptChoice, TurnChoice
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
@@ -50,16 +52,17 @@ async def _start(
     engine, context_tokens = context.engine, context.context_tokens
     grammar = None if request.only_prompt else await _to_grammar(context, encoding, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
-    prompt_ids = await asyncio.to_thread(
-        render_prompt,
+    prompt_ids, head = await asyncio.to_thread(
+        _render,
         encoding,
         request.conversation,
-        most_tokens=_most_prompt_tokens(request, context_tokens) if request.truncate else None,
+        _most_prompt_tokens(request, context_tokens) if request.truncate else None,
+        is_counted=context.warmer.is_on,
     )
     left = context_tokens - len(prompt_ids)
     if left < 1:
         raise context.too_long(len(prompt_ids), request.prompt_param)
-    context.warmer.note(encoding, prompt_ids)
+    context.warmer.count(head)
     generation_request = GenerationRequest(
         prompt_ids=tuple(prompt_ids),
         # The first token says that the prompt is computed.
@@ -90,6 +93,14 @@ async def _start(
         context.limit_s,
         leave,
     )
+
+
+def _render(
+    encoding: Encoding, conversation: Conversation, most_tokens: int | None, *, is_counted: bool
+) -> tuple[list[int], Head | None]:
+    """The prompt, and what it begins with, where that is counted."""
+    prompt_ids = render_prompt(encoding, conversation, most_tokens=most_tokens)
+    return prompt_ids, read_head(encoding, prompt_ids, MOST_TOKENS) if is_counted else None
 
 
 def _to_short(key: str | None) -> str | None:

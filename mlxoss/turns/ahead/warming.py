@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import datetime
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlxoss.engine.engine import Engine
 from mlxoss.engine.status import EngineState
 from mlxoss.errors import ModelUnavailable
-from mlxoss.turns.ahead.table import MOST_TOKENS, PrefixTable
+from mlxoss.turns.ahead.table import PrefixTable
 from mlxoss.turns.encoding_loader import EncodingLoader
 
 if TYPE_CHECKING:  # openai-harmony takes longer to import than all of the server
     from mlxoss.harmony.encoding import Encoding
+    from mlxoss.harmony.head import Head
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +67,10 @@ class PrefixWarmer:
         """Whether anything is computed ahead."""
         return self._ahead is not None
 
-    def note(self, encoding: Encoding, prompt_ids: Sequence[int]) -> None:
-        """A turn has this prompt."""
-        from mlxoss.harmony.head import read_head
-
-        if self._ahead is not None:
-            head = read_head(encoding, prompt_ids, MOST_TOKENS)
-            if head is not None:
-                self._ahead.table.count(head.ids, head.opening)
+    def count(self, head: Head | None) -> None:
+        """A turn's prompt begins with ``head``, if it has one."""
+        if self._ahead is not None and head is not None:
+            self._ahead.table.count(head.ids, head.opening)
 
     async def run(self) -> None:
         """Compute them after every load, until the engine ends."""

@@ -17,7 +17,6 @@ from mlxoss.turns.recall import make_seal
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.run import ResponseKeeper
 from mlxoss.turns.responses.summary import Summary
-from mlxoss.turns.running import to_report
 from mlxoss.turns.turn import Turn
 
 GoOn = Callable[[CompactionItem], Awaitable[Turn]]
@@ -46,8 +45,7 @@ class CompactingAnswer(TurnAnswer[ResponseEvent]):
         has_begun = False
         async for outputs in self.turn:
             if not outputs and self.turn.is_prefilling:
-                progress = to_report(self.turn.slowest.prompt)
-                yield [*self._begin(), *self._compacted.prompt_progress(progress)]
+                yield self._tell_progress()
                 continue
             log.note_tokens()
             summary.add(outputs)
