@@ -18,7 +18,6 @@ class PromptProgress:
     prompt_tokens: int
     clock: Callable[[], float]
     cached_tokens: int = 0
-    is_admitted: bool = False
     _computed: int = field(default=0, init=False)
     _began_at: float = field(default=0.0, init=False)
     _latest_at: float = field(default=0.0, init=False)
@@ -26,7 +25,6 @@ class PromptProgress:
     def admit(self, cached_tokens: int) -> None:
         """Its prefill begins."""
         self.cached_tokens = cached_tokens
-        self.is_admitted = True
         self._began_at = self._latest_at = self.clock()
 
     def resume(self, known_tokens: int) -> None:

@@ -90,12 +90,8 @@ class GuardedGeneration(RowCaches, GenerationBatch):  # type: ignore[misc]
             *(row.sure for row in self._rows()), *(most - done - 1 for most, done in lefts)
         )
         if most > 0 and computes_on_metal():
-            most = (
-                tokens_at_once(
-                    1 + most, len(self.uids), tokens_wide(self.prompt_cache), self.model.args
-                )
-                - 1
-            )
+            known = tokens_wide(self.prompt_cache)
+            most = tokens_at_once(1 + most, len(self.uids), known, self.model.args) - 1
         return max(0, most)
 
     def take_due(self, uid: int) -> Progress | None:

@@ -25,7 +25,7 @@ layer was made of is let go by then: never are all layers there twice, however m
 buffer holds. Admission counts one (``SequenceBytes.grow``). Not at once: what is read of a row that
 ended holds all of the batch, until the step is over.
 
-Whoever reads a plain cache gets it as it is (``read_row``), and must have read it before the next
+Whoever reads a row (``Held``) gets a plain cache as it is, and must have read it before the next
 step. What a snapshot fills caches with stays the snapshot's (``prefix_cache/snapshot.py``).
 
 Lengths alone decide, so all ranks go the same way.
@@ -43,6 +43,7 @@ import mlx.core as mx
 
 from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache, RotatingKVCache
 from mlxoss.engine.mlx.model import Caches, LayerCache
+from mlxoss.engine.prefix_cache.held import Held
 
 _PLAIN = (KVCache, RotatingKVCache)
 
@@ -84,7 +85,7 @@ class RowCaches:
 
     def extract_cache(self, index: int) -> Caches:
         """The caches of one row, to be read before the next step."""
-        return [read_row(cache, index) for cache in self.prompt_cache]
+        return list(Held(self.prompt_cache, index))
 
 
 class SplitRowCaches(RowCaches):
@@ -163,11 +164,6 @@ def _is_padded(cache: LayerCache, length: int) -> bool:
     if type(cache) is BatchRotatingKVCache and cache.rotated:
         return bool(length < cache.max_size)
     return type(cache) in (BatchKVCache, BatchRotatingKVCache) and bool(length < cache._idx)
-
-
-def read_row(cache: LayerCache, index: int) -> LayerCache:
-    """A row's plain cache, to be read before the next step: it may be the very one that runs."""
-    return cache if type(cache) in _PLAIN else cache.extract(index)
 
 
 def tokens_wide(caches: Sequence[LayerCache]) -> int:
