@@ -7,7 +7,7 @@ looks into them. Token ids are Harmony's. Times are Unix seconds.
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -230,3 +230,7 @@ class UsageRow:
 
     key: UsageKey
     counts: TokenCounts
+
+    def to_json(self) -> dict[str, str | int]:
+        """The row as reports have it."""
+        return {**self.key._asdict(), **asdict(self.counts)}

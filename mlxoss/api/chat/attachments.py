@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from mlxoss.api.history.attachments import newest_from_user, put_notes
+from mlxoss.api.history.attachments import newest_required, put_notes
 from mlxoss.api.history.files import Attached, is_file
 from mlxoss.core import JsonObject
 
@@ -21,7 +21,7 @@ def note_earlier(request: JsonObject) -> JsonObject:
     messages = request.get("messages")
     if not isinstance(messages, list):
         return request
-    refused = _refused(messages)
+    refused = newest_required(messages, _is_answer)
     noted = [
         message if position == refused else _with_notes(message)
         for position, message in enumerate(messages)
@@ -34,7 +34,7 @@ def find_files(request: JsonObject) -> Iterator[Attached]:
     messages = request.get("messages")
     if not isinstance(messages, list):
         return
-    refused = _refused(messages)
+    refused = newest_required(messages, _is_answer)
     for position, message in enumerate(messages):
         content = message.get("content") if isinstance(message, dict) else None
         if not isinstance(content, list) or _role(message) not in ("user", *_TOOLS):
@@ -45,11 +45,9 @@ def find_files(request: JsonObject) -> Iterator[Attached]:
                 yield Attached(part, where, position == refused, "text")
 
 
-def _refused(messages: Sequence[object]) -> int:
-    """Which message's attachments are not to be dropped; -1 for none."""
-    newest = newest_from_user(messages)
-    behind_tool = newest > 0 and _role(messages[newest - 1]) in _TOOLS
-    return -1 if behind_tool else newest
+def _is_answer(message: object) -> bool:
+    """Whether a tool answered it."""
+    return _role(message) in _TOOLS
 
 
 def _with_notes(message: object) -> object:

@@ -7,7 +7,7 @@ is not for us to drop: that stays as it is, and is refused by those who read the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from mlxoss.core import JsonMapping
@@ -80,9 +80,15 @@ def put_texts(parts: object, kind: str = "text") -> object:
     return _replaced(parts, kind, with_notes=False)
 
 
-def newest_from_user(messages: Sequence[object]) -> int:
-    """Where the last message of a user is, -1 if there is none."""
-    return max((i for i, message in enumerate(messages) if is_from_user(message)), default=-1)
+def newest_required(messages: Sequence[object], is_result: Callable[[object], bool]) -> int:
+    """Where the last message of a user is, whose attachments are not to be dropped.
+
+    -1 if there is none, and where that one or the one before it is what a tool answered
+    (``is_result``): clients put there what a tool showed.
+    """
+    newest = max((i for i, message in enumerate(messages) if is_from_user(message)), default=-1)
+    here = messages[max(newest - 1, 0) : newest + 1]
+    return -1 if any(map(is_result, here)) else newest
 
 
 def is_from_user(message: object) -> bool:

@@ -3,10 +3,10 @@ results attach, and for what other servers did."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from mlxoss.api.errors import unsupported
-from mlxoss.api.history.attachments import newest_from_user, put_notes, put_texts
+from mlxoss.api.history.attachments import newest_required, put_notes, put_texts
 from mlxoss.api.history.files import Attached, is_file
 from mlxoss.api.messages.records import put_record
 from mlxoss.core import JsonObject
@@ -21,7 +21,7 @@ def note_earlier(request: JsonObject) -> JsonObject:
     messages = request.get("messages")
     if not isinstance(messages, list):
         return request
-    refused = _refused(messages)
+    refused = newest_required(messages, _holds_result)
     noted = [
         _with_notes(message, is_refused=position == refused)
         for position, message in enumerate(messages)
@@ -38,7 +38,7 @@ def find_files(request: JsonObject) -> Iterator[Attached]:
     messages = request.get("messages")
     if not isinstance(messages, list):
         return
-    refused = _refused(messages)
+    refused = newest_required(messages, _holds_result)
     for position, message in enumerate(messages):
         if isinstance(message, dict) and message.get("role") == "user":
             content, where = message.get("content"), f"messages[{position}].content"
@@ -60,13 +60,6 @@ def _wants_citations(block: object) -> bool:
     wanted = block.get("citations") if isinstance(block, Mapping) else None
     is_source = isinstance(block, Mapping) and block.get("type") in ("document", "search_result")
     return is_source and isinstance(wanted, Mapping) and wanted.get("enabled") is True
-
-
-def _refused(messages: Sequence[object]) -> int:
-    """Which message's attachments are not to be dropped; -1 for none."""
-    newest = newest_from_user(messages)
-    here = messages[max(newest - 1, 0) : newest + 1]
-    return -1 if any(map(_holds_result, here)) else newest
 
 
 def _with_notes(message: object, *, is_refused: bool) -> object:

@@ -12,6 +12,7 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from mlxoss.api.answers import Error, MessagesError, ModelList, ModelObject, SchemaExtra
 from mlxoss.api.errors import invalid
+from mlxoss.api.query import read_number
 from mlxoss.api.times import to_rfc3339
 from mlxoss.core import ModelInfo
 
@@ -153,9 +154,7 @@ def is_on_page(model: ModelInfo, query: Mapping[str, str], stages: Collection[st
     It is on all but those behind it and before it, and those that want other ``stages`` of a
     model's life. Raises InvalidRequest that names the key.
     """
-    limit = query.get("limit", "20")
-    if not (limit.isascii() and limit.isdecimal() and int(limit[:9]) in _LIMITS):
-        raise invalid("limit", "it should be a number from 1 to 1000")
+    read_number(query, "limit", _LIMITS, default=20)
     cursors = [name for name in _CURSORS if query.get(name)]
     for name in cursors:
         if query[name] != model.name:

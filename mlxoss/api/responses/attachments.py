@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from mlxoss.api.history.attachments import is_from_user, newest_from_user, put_notes, to_note
+from mlxoss.api.history.attachments import is_from_user, newest_required, put_notes, to_note
 from mlxoss.api.history.files import INPUT_FILE, Attached
 from mlxoss.api.responses.item_answers import ListedItem
 from mlxoss.api.responses.records import read_sealed
@@ -22,7 +22,7 @@ def note_earlier(values: Sequence[object]) -> list[object]:
     Those of the user's newest message stay, unless it stands right behind a tool's output:
     clients put there what a tool showed.
     """
-    refused = _refused(values)
+    refused = newest_required(values, _is_output)
     readable = map(_with_plain_text, values)
     return [
         value if position == refused else _with_notes(value)
@@ -35,7 +35,7 @@ def find_files(values: Sequence[object], field: str) -> Iterator[Attached]:
 
     What a client says to be the text of any is taken away.
     """
-    refused = _refused(values)
+    refused = newest_required(values, _is_output)
     for position, value in enumerate(values):
         if not isinstance(value, Mapping):
             continue
@@ -63,12 +63,6 @@ def without_texts(item: ListedItem) -> ListedItem:
         for part in parts
     ]
     return cast("ListedItem", {**item, name: shown})
-
-
-def _refused(values: Sequence[object]) -> int:
-    """Which item's attachments are not to be dropped; -1 for none."""
-    newest = newest_from_user(values)
-    return -1 if newest > 0 and _is_output(values[newest - 1]) else newest
 
 
 def _with_plain_text(value: object) -> object:

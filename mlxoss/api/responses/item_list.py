@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlxoss.api.errors import invalid
+from mlxoss.api.query import read_number
 
 _LIMITS = range(1, 101)
 
@@ -24,10 +25,8 @@ def parse_page_query(query: Mapping[str, str]) -> PageQuery:
 
     Raises InvalidRequest that names the key.
     """
-    limit = query.get("limit", "20")
-    if not (limit.isascii() and limit.isdecimal() and int(limit[:9]) in _LIMITS):
-        raise invalid("limit", "it should be a number from 1 to 100")
+    limit = read_number(query, "limit", _LIMITS, default=20)
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise invalid("order", "it should be 'asc' or 'desc'")
-    return PageQuery(query.get("after"), int(limit), order == "asc")
+    return PageQuery(query.get("after"), limit, order == "asc")

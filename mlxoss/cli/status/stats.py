@@ -76,7 +76,6 @@ def _ask(days: int, url: str | None) -> list[Any]:
 def _read_kept(days: int) -> list[Any] | None:
     """What the database of a server that is not there holds; ``None`` where there is none."""
     import time
-    from dataclasses import asdict
 
     from mlxoss import paths
     from mlxoss.cli.this_machine import command_env
@@ -87,7 +86,7 @@ def _read_kept(days: int) -> list[Any] | None:
     if not database.exists():
         return None
     rows = read_file(database, first_day(time.time(), days))
-    return [{**row.key._asdict(), **asdict(row.counts)} for row in rows]
+    return [row.to_json() for row in rows]
 
 
 def _add(one: list[int], other: list[int]) -> list[int]:

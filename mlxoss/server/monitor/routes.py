@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sanic import HTTPResponse, Request
 
-from mlxoss.api.errors import invalid
 from mlxoss.api.openapi.endpoint import Endpoint, QueryParameter, Shapes
-from mlxoss.core import JsonObject
+from mlxoss.api.query import read_number
 from mlxoss.server.http.bodies import json_response
+from mlxoss.server.http.query import read_query
 from mlxoss.server.monitor.store_counts import StoreCounts
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import Services
 from mlxoss.store.usage import KEPT_DAYS
-from mlxoss.store.values import UsageRow
 from mlxoss.turns.request_log import RequestRecord
 
 if TYPE_CHECKING:
@@ -39,7 +37,6 @@ def _usage() -> Shapes:
     return Shapes(UsageReports)
 
 
-_MOST_DIGITS = 3
 _DAYS = QueryParameter(
     "days",
     "How many days, today's among them.",
@@ -103,18 +100,6 @@ class MonitorRoutes(Routes):
     )
     async def usage(self, http: Request) -> HTTPResponse:
         """The last days, today last."""
-        rows = await self.services.usage.read(_read_days(http))
-        return json_response({"object": "list", "data": [to_json(row) for row in rows]})
-
-
-def to_json(row: UsageRow) -> JsonObject:
-    """The row as a report has it."""
-    return {**row.key._asdict(), **asdict(row.counts)}
-
-
-def _read_days(http: Request) -> int:
-    text = str(http.get_args(keep_blank_values=True).get("days", "1"))
-    days = int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else 0
-    if not 1 <= days <= KEPT_DAYS:
-        raise invalid("days", f"it should be a number from 1 to {KEPT_DAYS}")
-    return days
+        days = read_number(read_query(http), "days", range(1, KEPT_DAYS + 1), default=1)
+        rows = await self.services.usage.read(days)
+        return json_response({"object": "list", "data": [row.to_json() for row in rows]})
