@@ -52,16 +52,21 @@ def privacy(as_json: _JSON = False) -> None:
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     from mlxoss import paths
-    from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
-    from mlxoss.cli.chat.session import HISTORY_FILE, HISTORY_LINES
-    from mlxoss.cli.options import config_file
-    from mlxoss.daemon.supervised import SERVICE_LOG, default_log
-    from mlxoss.last_exit import FILE_NAME
-    from mlxoss.server.storage import DATABASE, KEY_FILE
+
+    yield from _said_to_the_server(config, env)
+    yield from _typed(env)
+    yield from _logged(config, env)
+    yield from _of_the_daemon(env)
+    yield from _measured(paths.data_dir(env))
+    yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
+
+
+def _said_to_the_server(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
+    from mlxoss import paths
+    from mlxoss.server.storage import DATABASE
     from mlxoss.store.aside import SUFFIXES, find_aside
 
-    data, logs = paths.data_dir(env), paths.log_dir(env)
-    database = data / DATABASE
+    database = paths.data_dir(env) / DATABASE
     yield _make(
         "responses, conversations, the turns that called functions, and tokens by day and client",
         [database.with_name(database.name + suffix) for suffix in SUFFIXES],
@@ -80,22 +85,29 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
         "mlxoss store clear",
         words=True,
     )
-    table = paths.prefix_table(env)
     yield _make(
         "system prompts and tools that several conversations began with",
-        [table],
+        [paths.prefix_table(env)],
         _table_time(config),
         "mlxoss store clear",
         words=True,
     )
-    lines = data / HISTORY_FILE
-    yield _make(
-        "what was typed in mlxoss chat",
-        [lines],
-        f"the last {HISTORY_LINES} lines",
-        f"rm {lines}",
-        words=True,
-    )
+
+
+def _typed(env: Mapping[str, str]) -> Iterator[Kept]:
+    from mlxoss import paths
+    from mlxoss.cli.chat.session import HISTORY_FILE, HISTORY_LINES
+
+    lines = paths.data_dir(env) / HISTORY_FILE
+    how_long = f"the last {HISTORY_LINES} lines"
+    yield _make("what was typed in mlxoss chat", [lines], how_long, f"rm {lines}", words=True)
+
+
+def _logged(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
+    from mlxoss import paths
+    from mlxoss.daemon.supervised import SERVICE_LOG, default_log
+
+    logs = paths.log_dir(env)
     log = config.log_file or default_log(logs)
     rotated = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, 5))]
     yield _make(
@@ -105,6 +117,16 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
         f"rm {logs}/*",
         words=config.debug_raw_preview_chars > 0,
     )
+
+
+def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
+    from mlxoss import paths
+    from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
+    from mlxoss.cli.options import config_file
+    from mlxoss.last_exit import FILE_NAME
+    from mlxoss.server.storage import KEY_FILE
+
+    data = paths.data_dir(env)
     yield _make("the key of sealed contents", [data / KEY_FILE], _UNTIL_REMOVED, "rm")
     yield _make(
         "names and hashes of API keys, and when they were used",
@@ -117,8 +139,6 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     yield from _found_of_hosts(data)
     yield from _settings_of_clients(data)
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
-    yield from _measured(data)
-    yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
 
 
 def _measured(data: Path) -> Iterator[Kept]:

@@ -82,14 +82,7 @@ class Machine:
 
     def ask(self, config: Config, timeout_s: float = 0.15) -> Health:
         """Ask the daemon how it is."""
-        token = read_local_token(self.state)
-        return probe(
-            config.host,
-            config.port,
-            timeout_s=timeout_s,
-            token=token,
-            certificate=config.tls_cert,
-        )
+        return ask_daemon(config, self.state, timeout_s)
 
     def wait_ready(self, config: Config, limit_s: float = 60.0) -> ServiceReady | ServiceNotReady:
         """Wait until the service answers or will not."""
@@ -99,6 +92,17 @@ class Machine:
             self.last_exit,
             limit_s=limit_s,
         )
+
+
+def ask_daemon(config: Config, state: Path, timeout_s: float) -> Health:
+    """Ask the daemon of these settings how it is, by the token in the folder ``state``."""
+    return probe(
+        config.host,
+        config.port,
+        timeout_s=timeout_s,
+        token=read_local_token(state),
+        certificate=config.tls_cert,
+    )
 
 
 def this_machine() -> Machine:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlxoss import paths
-from mlxoss.api_key_file import read_keys, read_local_token
+from mlxoss.api_key_file import read_keys
 from mlxoss.cli.options import read_config
-from mlxoss.cli.this_machine import command_env
+from mlxoss.cli.this_machine import ask_daemon, command_env
 from mlxoss.config import API_KEY_VARIABLE, Config
 from mlxoss.core import JsonMapping
 from mlxoss.demo import DEMO_NAME
-from mlxoss.service.health import Answered, probe
+from mlxoss.service.health import Answered
 
 _CONTEXT_TOKENS = 131_072
 _NO_KEY = "none"
@@ -86,11 +86,5 @@ def find_served() -> Served:
 
 def _ask(config: Config, state: Path) -> JsonMapping:
     """What the running server says of itself; nothing if none runs."""
-    answer = probe(
-        config.host,
-        config.port,
-        timeout_s=1.0,
-        token=read_local_token(state),
-        certificate=config.tls_cert,
-    )
+    answer = ask_daemon(config, state, timeout_s=1.0)
     return answer.document if isinstance(answer, Answered) else {}

@@ -108,17 +108,12 @@ def _menu(plugin: str) -> list[str]:
 
 def _look() -> tuple[Health, Config, bool]:
     from mlxoss import paths
-    from mlxoss.api_key_file import read_local_token
     from mlxoss.cli.options import read_config
-    from mlxoss.cli.this_machine import command_env, installed_machine
-    from mlxoss.service.health import probe
+    from mlxoss.cli.this_machine import ask_daemon, command_env, installed_machine
 
     env = command_env()
     config = read_config({}, env=env)
-    token = read_local_token(paths.data_dir(env))
-    health = probe(
-        config.host, config.port, timeout_s=_PATIENCE_S, token=token, certificate=config.tls_cert
-    )
+    health = ask_daemon(config, paths.data_dir(env), _PATIENCE_S)
     return health, config, installed_machine() is not None
 
 

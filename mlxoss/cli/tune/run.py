@@ -14,7 +14,7 @@ from mlxoss.api_key_file import read_local_token
 from mlxoss.cli.client.http import Server
 from mlxoss.cli.options import read_config
 from mlxoss.cli.progress import progress
-from mlxoss.cli.this_machine import installed_machine, look_where_it_looks
+from mlxoss.cli.this_machine import ask_daemon, installed_machine, look_where_it_looks
 from mlxoss.cli.tune.candidates import Candidate, Place, find_candidates
 from mlxoss.cli.tune.search import Searched, search, trials_of
 from mlxoss.cli.tune.service import Beside, without_model
@@ -27,7 +27,7 @@ from mlxoss.engine.checkpoint.folder import read_revision
 from mlxoss.engine.checkpoint.loader import ModelSource, resolve_model
 from mlxoss.engine.trial_values import TrialOrder
 from mlxoss.errors import MlxossError, ServiceError
-from mlxoss.service.health import Health, Refused, probe
+from mlxoss.service.health import Health, Refused
 from mlxoss.system.memory import machine_bytes
 from mlxoss.tuned import Tuned, tuned_for, write_tuned
 
@@ -135,11 +135,9 @@ def _alone(tuning: Tuning) -> Iterator[Beside]:
 
 
 def _ask(tuning: Tuning) -> Health:
-    config = tuning.config
-    if not config.port:
+    if not tuning.config.port:
         return Refused("no port is set")
-    token = read_local_token(tuning.data)
-    return probe(config.host, config.port, timeout_s=3.0, token=token, certificate=config.tls_cert)
+    return ask_daemon(tuning.config, tuning.data, timeout_s=3.0)
 
 
 def _keep(tuning: Tuning, found: Searched, revision: str) -> Tuned:
