@@ -11,8 +11,8 @@ import pytest
 from mlxoss.api.history.files import FileSource
 from mlxoss.documents.reader import FileReader
 from mlxoss.errors import FileUnreadable
+from tests.support.clock import Clock
 from tests.support.internet import Internet, give
-from tests.support.store.samples import Clock
 
 URL = "http://files.example/a.txt"
 BY_URL = FileSource("file_url", "a.txt", url=URL)

@@ -3,18 +3,11 @@ from __future__ import annotations
 import pytest
 
 from mlxoss.engine.occupancy import Occupancy, QueuePlace, RateMeter
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def test_places_are_slots_and_queue_together() -> None:
-    occupancy = Occupancy(slots=1, places=2, clock=Clock())
+    occupancy = Occupancy(slots=1, places=2, clock=Clock(1000.0))
     assert [occupancy.enter(uid) for uid in range(4)] == [True, True, True, False]
     occupancy.leave(1)
     assert occupancy.enter(4)
@@ -22,7 +15,7 @@ def test_places_are_slots_and_queue_together() -> None:
 
 
 def test_counts_and_waits() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     occupancy = Occupancy(slots=2, places=2, clock=clock)
     occupancy.enter(0)
     clock.now += 3
@@ -38,7 +31,7 @@ def test_counts_and_waits() -> None:
 
 
 def test_a_sequence_that_left_is_not_admitted() -> None:
-    occupancy = Occupancy(slots=1, places=1, clock=Clock())
+    occupancy = Occupancy(slots=1, places=1, clock=Clock(1000.0))
     occupancy.enter(0)
     occupancy.leave(0)
     assert occupancy.admit(0) == 0.0
@@ -46,7 +39,7 @@ def test_a_sequence_that_left_is_not_admitted() -> None:
 
 
 def test_a_place_in_the_queue_and_when_it_is_due() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     occupancy = Occupancy(slots=1, places=4, clock=clock)
     for uid in range(4):
         assert occupancy.enter(uid, is_background=uid == 1)
@@ -70,7 +63,7 @@ def test_a_place_in_the_queue_and_when_it_is_due() -> None:
     ("run_s", "expected_s"), [(None, 1), (0.5, 1), (20.0, 5), (21.0, 6), (10_000.0, 60)]
 )
 def test_retry_after_follows_how_long_requests_run(run_s: float | None, expected_s: int) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     occupancy = Occupancy(slots=4, places=0, clock=clock)
     if run_s is not None:
         occupancy.enter(0)
@@ -81,7 +74,7 @@ def test_retry_after_follows_how_long_requests_run(run_s: float | None, expected
 
 
 def test_rate_over_the_time_that_passed_then_over_a_minute() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     meter = RateMeter(clock)
     assert meter.per_second() == 0.0
     meter.add(30)
@@ -97,7 +90,7 @@ def test_rate_over_the_time_that_passed_then_over_a_minute() -> None:
 
 
 def test_rate_forgets_seconds_of_earlier_minutes() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     meter = RateMeter(clock)
     meter.add(600)
     clock.now += 60

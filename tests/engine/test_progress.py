@@ -11,20 +11,13 @@ from mlxoss.engine.messages import Close, Command, Delivery, Submit, WentOn
 from mlxoss.engine.occupancy import Occupancy
 from mlxoss.engine.progress import PromptProgress
 from mlxoss.engine.scheduler import Scheduler
+from tests.support.clock import Clock
 from tests.support.engine.harness import make_request
 from tests.support.fakes import ScriptedBackend
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_rate_and_estimate_are_of_what_was_computed() -> None:
-    clock = Clock()
+    clock = Clock(50.0)
     prompt = PromptProgress(1000, clock)
     assert (prompt.done_tokens, prompt.tokens_per_s, prompt.left_s) == (0, None, None)
     clock.now += 7  # it waits
@@ -41,7 +34,7 @@ def test_rate_and_estimate_are_of_what_was_computed() -> None:
 
 
 def test_what_is_computed_twice_counts_once() -> None:
-    prompt = PromptProgress(100, Clock())
+    prompt = PromptProgress(100, Clock(50.0))
     prompt.admit(0)
     for _ in range(3):
         prompt.add(60)
@@ -54,7 +47,7 @@ def test_a_prefill_that_paused_is_as_far_as_it_is(*, forgets: bool) -> None:
         lambda request: range(100), chunk_tokens=10, held_tokens=64, forgets=forgets
     )
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    clock = Clock()
+    clock = Clock(50.0)
     occupancy = Occupancy(slots=2, places=2, clock=clock)
     callers = Callers(occupancy)
     prompts = [PromptProgress(length, clock) for length in (10, 50)]

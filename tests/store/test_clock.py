@@ -8,7 +8,8 @@ from pathlib import Path
 from mlxoss.store.calendar import DOUBT_S
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, StoredConversation
-from tests.support.store.samples import Clock, opened, sample
+from tests.support.clock import Clock
+from tests.support.store.samples import opened, sample
 
 DAY_S = 86_400.0
 

@@ -11,7 +11,8 @@ import pytest
 from mlxoss.errors import InvalidRequest, NotFound
 from mlxoss.store.store import Store
 from mlxoss.store.values import Order, Page, PageRequest, Status, StoredConversation
-from tests.support.store.samples import TODAY, Clock, assert_sound, item, opened, sample
+from tests.support.clock import Clock
+from tests.support.store.samples import TODAY, assert_sound, item, opened, sample
 
 EMPTY = StoredConversation("conv_1", 1_000_000, '{"topic":"x"}')
 ALL = PageRequest(limit=100, order=Order.ASC)

@@ -10,7 +10,8 @@ import pytest
 
 from mlxoss.errors import NotFound
 from mlxoss.store.values import Event, Failure, Status, StoredResponse
-from tests.support.store.samples import Clock, assert_sound, opened, sample
+from tests.support.clock import Clock
+from tests.support.store.samples import assert_sound, opened, sample
 
 RUNNING = sample("a", status=Status.IN_PROGRESS)
 

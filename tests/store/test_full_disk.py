@@ -16,7 +16,8 @@ from mlxoss.store.file import connect_reader, connect_writer, prepare_file
 from mlxoss.store.migrations import MIGRATIONS
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Event, Status, StoredTurn
-from tests.support.store.samples import Clock, assert_sound, sample
+from tests.support.clock import Clock
+from tests.support.store.samples import assert_sound, sample
 
 ROOT = Path(__file__).parents[2]
 TEXT = "text " * 2_000

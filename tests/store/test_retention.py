@@ -13,7 +13,8 @@ import pytest
 from mlxoss.errors import NotFound, StoreFull
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Status, StoredConversation, StoredTurn
-from tests.support.store.samples import Clock, assert_sound, item, opened, sample
+from tests.support.clock import Clock
+from tests.support.store.samples import assert_sound, item, opened, sample
 
 DAY_S = 24 * 3600
 TEXT = "secret " * 2_000

@@ -11,7 +11,8 @@ from mlxoss.store.file import connect_writer, prepare_file
 from mlxoss.store.migrations import MIGRATIONS
 from mlxoss.store.usage import KEPT_DAYS, first_day, read_file
 from mlxoss.store.values import TokenCounts, UsageKey, UsageRow
-from tests.support.store.samples import Clock, opened, sample
+from tests.support.clock import Clock
+from tests.support.store.samples import opened, sample
 
 DAY_S = 86_400.0
 NOW = 20_000 * DAY_S + DAY_S / 2

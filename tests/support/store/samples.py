@@ -7,24 +7,14 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlxoss.store.opening import open_memory_store, open_store
 from mlxoss.store.store import Store
 from mlxoss.store.values import Bounds, Status, StoredItem, StoredResponse, StoredTurn
+from tests.support.clock import Clock
 
 TODAY = datetime.date(2026, 1, 2)
-
-
-@dataclass
-class Clock:
-    """A clock that goes only when it is told to."""
-
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager
