@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlxoss.core import Effort
+from mlxoss.harmony.events import Channel
 
 JsonSchema = Mapping[str, Any] | bool
 
@@ -19,6 +20,24 @@ class FunctionTool:
     name: str
     description: str | None = None
     parameters: JsonSchema | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A tool that gpt-oss was trained with; the system message shows it, not the developer's.
+
+    ``name`` is ``python``, which is called by text, or ``browser``, which is called by the names of
+    its ``tools`` (``browser.search``) with JSON. ``description`` stands under its heading.
+    """
+
+    name: str
+    description: str
+    tools: tuple[FunctionTool, ...] = ()
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """What a call of it may be sent to."""
+        return tuple(f"{self.name}.{tool.name}" for tool in self.tools) or (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +115,32 @@ class FunctionResult:
     output: str
 
 
-TurnItem = Reasoning | Preamble | FinalText | FunctionCall
+@dataclass(frozen=True, slots=True)
+class BuiltinCall:
+    """An earlier call of a built-in tool: code for ``python``, JSON for ``browser.*``, verbatim.
+
+    As reasoning it is rendered only while its loop has no final yet.
+    """
+
+    recipient: str
+    text: str
+    channel: Channel = Channel.ANALYSIS
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinResult:
+    """What a built-in tool answered, on the channel of its call. Dropped along with it.
+
+    ``token_ids`` are the very ids of the text as it was computed, when they are known.
+    """
+
+    author: str
+    text: str
+    channel: Channel = Channel.ANALYSIS
+    token_ids: tuple[int, ...] | None = None
+
+
+TurnItem = Reasoning | Preamble | FinalText | FunctionCall | BuiltinCall
 """What an assistant turn consists of."""
 
 
@@ -114,7 +158,7 @@ class ExactTurn:
     items: tuple[TurnItem, ...]
 
 
-PlainItem = DeveloperText | UserText | FunctionResult | TurnItem
+PlainItem = DeveloperText | UserText | FunctionResult | BuiltinResult | TurnItem
 Item = PlainItem | ExactTurn
 
 
@@ -123,7 +167,7 @@ class Conversation:
     """Everything a prompt is made of.
 
     ``instructions`` is the leading system and developer text, joined; ``tools`` are those that
-    may be called from the beginning;
+    may be called from the beginning; ``builtins`` those of the model's own that this server runs;
     ``date`` is the conversation's, so that its prefix stays the same next day.
     """
 
@@ -133,6 +177,7 @@ class Conversation:
     tools: tuple[FunctionTool, ...] = ()
     response_format: ResponseFormat | None = None
     effort: Effort = Effort.MEDIUM
+    builtins: tuple[Builtin, ...] = ()
 
     @property
     def functions(self) -> tuple[str, ...]:

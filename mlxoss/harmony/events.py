@@ -38,15 +38,19 @@ class MessageStart:
     ``recipient`` is the bare name of a declared function (without
     ``functions.``) when the message is a call, whatever its channel; else
     ``None``. Commentary without a recipient is a preamble: text for the user.
+    ``builtin`` is the recipient of a call of a built-in tool (``python``, ``browser.search``);
+    then ``recipient`` is ``None``.
     """
 
     channel: Channel
     recipient: str | None = None
+    builtin: str | None = None
 
     @property
     def is_reasoning(self) -> bool:
         """Whether the text is the model's own reasoning, not meant for the user."""
-        return self.channel is Channel.ANALYSIS and self.recipient is None
+        is_call = self.recipient is not None or self.builtin is not None
+        return self.channel is Channel.ANALYSIS and not is_call
 
 
 @dataclass(frozen=True, slots=True)
