@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mlxoss.harmony.conversation import JsonSchema
 
+WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
+"""Between JSON's tokens, at most once in each place: compact or indented, but never endless."""
+
 
 @dataclass(frozen=True, slots=True)
 class FreeText:
