@@ -28,11 +28,11 @@ _RECIPIENT = re.compile(r"to\s*=\s*([^\s<{(]*)")
 _LEADING_RECIPIENTS = re.compile(rf"(?:\s*{_RECIPIENT.pattern})*")
 _FUNCTION = re.compile(r"functions\.[^\s<{(]+")
 _CONTENT_TYPE = re.compile(r"\s*(?:json|code|text|python)\b(?=\s*(?:\Z|[{\[]))")
+_CODE = re.compile(r"\s*code\b")
+"""The type of what goes to a built-in tool, whatever follows: code begins with anything."""
 _CONSTRAINT = re.compile(r"\s*[\w.+/-]*")
 _ONE_WORD = re.compile(r"\s*\w[\w./-]*\s*")
 _GLUED = ("json", "code", "commentary", "analysis", "final")
-
-
 _FUNCTIONS = "functions."
 
 
@@ -175,8 +175,10 @@ class _Reader:
             self._read_words(text)
         self._settle_recipient()
         text = "".join(self._rest)
-        if match := _CONTENT_TYPE.match(text):
-            text = text[match.end() :]
+        match = _CONTENT_TYPE.match(text)
+        if match is None and self._header.builtin is not None:
+            match = _CODE.match(text)
+        text = text[match.end() :] if match else text
         self._header.text = text.strip() if self._is_closed else text.lstrip()
         return self._header
 
