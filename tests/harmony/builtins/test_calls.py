@@ -53,10 +53,13 @@ def test_what_the_model_writes_needs_no_recovery_wherever_it_is_cut(
     assert not any(read(encoding, ids[:count])[1] for count in range(len(ids) + 1))
 
 
-@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
+OTHERS = {
+    name: case for name, case in ALL.items() if not any(word in case.turn for word in MENTIONS)
+}
+
+
+@pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
 def test_other_turns_are_what_they_were(encoding: Encoding, case: Case) -> None:
-    if any(mention in case.turn for mention in MENTIONS):
-        pytest.skip("it calls one")
     turn, parser = parse(encoding, encode_turn(encoding, case.turn), builtins=BUILTINS)
     assert [(message.start, message.text) for message in turn.messages] == list(case.messages)
     assert parser.recoveries == case.recoveries
@@ -118,6 +121,4 @@ def test_turns_are_read_back(encoding: Encoding, written: str) -> None:
 
 def test_a_turn_is_read_back_without_built_ins_as_before(encoding: Encoding) -> None:
     ids = encode_turn(encoding, "<|channel|>analysis to=python code<|message|>1<|call|>")
-    assert read_turn(encoding, ids, []).items == (
-        Reasoning("1", tuple(encoding.encode_text("1"))),
-    )
+    assert read_turn(encoding, ids, []).items == (Reasoning("1", tuple(encoding.encode_text("1"))),)
