@@ -47,4 +47,6 @@ def _bodies(builtin: Builtin) -> tuple[Body, ...]:
 
 
 def _arguments(parameters: JsonSchema | None) -> Body:
-    return any_order(parameters) if isinstance(parameters, Mapping) else ANY_OBJECT
+    if isinstance(parameters, Mapping) and parameters.get("properties"):
+        return any_order(parameters)
+    return ANY_OBJECT

@@ -15,14 +15,15 @@ from mlxoss.harmony.grammar.rules import WHITESPACE, Lark
 
 
 def any_order(schema: JsonMapping) -> Lark:
-    """An object of ``schema``'s properties, each by its own schema, and of no others.
+    """An object of ``schema``'s properties, of which it has some, and of no others.
 
-    One of the required ones is there, the first; whether one comes twice nothing tells.
+    Each follows its own schema. Of the required ones the first has to be there; nothing keeps one
+    from coming twice, though not for ever.
     """
     names = list(schema["properties"])
     required = next(iter(schema.get("required", ())), None)
     rules = [f"member_{index}" for index in range(len(names))]
-    more = f"{{0,{len(names) - 1}}}"
+    more = f"{{0,{len(names)}}}"
     if required is None:
         members = f"(member (comma member){more})?"
     else:
