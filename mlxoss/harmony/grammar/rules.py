@@ -92,5 +92,7 @@ class TurnRules:
     def bodies(self) -> Iterator[tuple[str, Body]]:
         """Every body with the request's field that it is from."""
         yield self.final_param, self.final
-        for call in (*self.calls, *self.builtins):
+        for call in self.calls:
             yield call.param, call.body
+        for builtin in self.builtins:
+            yield builtin.param, builtin.body
