@@ -112,11 +112,14 @@ class Header:
         return self.recipient is not None or self.builtin is not None
 
     def start(self) -> MessageStart:
-        """The message that it begins: on the usual channel of its kind if it names none."""
+        """The message that it begins: on the usual channel of its kind if it names none.
+
+        A built-in tool's call is never on ``final``: nothing of it is meant for the user.
+        """
         if self.builtin is not None:
-            is_final = self.channel in (None, Channel.FINAL)
-            channel = Channel.ANALYSIS if is_final else self.channel
-            return MessageStart(channel or Channel.ANALYSIS, builtin=self.builtin)
+            is_on_commentary = self.channel is Channel.COMMENTARY
+            channel = Channel.COMMENTARY if is_on_commentary else Channel.ANALYSIS
+            return MessageStart(channel, builtin=self.builtin)
         absent = Channel.FINAL if self.recipient is None else Channel.COMMENTARY
         return MessageStart(self.channel or absent, self.recipient)
 
@@ -267,7 +270,8 @@ class _Reader:
         """
         function = _known_name(word, self._names.functions)
         builtin = _known_name(word, self._names.builtins)
-        if builtin is not None and (function is None or not word.startswith(_FUNCTIONS)):
+        is_same = function == builtin and _FUNCTIONS not in word
+        if builtin is not None and (function is None or is_same):
             self._header.builtin, official = builtin, builtin
         elif function is not None:
             self._header.recipient, official = function, f"{_FUNCTIONS}{function}"

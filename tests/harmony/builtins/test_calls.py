@@ -88,6 +88,12 @@ def test_without_the_function_its_name_is_the_built_in_s(encoding: Encoding) -> 
     assert parser.recoveries == {"recipient_form": 1}
 
 
+def test_a_function_s_whole_name_is_nearer_than_a_glued_one(encoding: Encoding) -> None:
+    ids = encode_turn(encoding, "<|channel|>commentary to=pythoncode<|message|>{}<|call|>")
+    turn, _ = parse(encoding, ids, functions=["pythoncode"], builtins=BUILTINS)
+    assert turn.messages[0].start == call("pythoncode")
+
+
 def test_code_is_no_reasoning(encoding: Encoding) -> None:
     turn = TURNS["reasoning, then code"].turn
     _, parser = parse(encoding, encode_turn(encoding, turn), builtins=BUILTINS)

@@ -89,6 +89,12 @@ ODD = {
         CALL,
         {R.RECIPIENT_FORM: 1},
     ),
+    "a function of the same name, quoted": Case(
+        "<|channel|>commentary to='functions.python'<|message|>{}<|call|>",
+        ((call("python"), "{}"),),
+        CALL,
+        {R.RECIPIENT_FORM: 1},
+    ),
     "in the namespace of functions": Case(
         "<|channel|>analysis to=functions.browser.open code<|message|>{}<|call|>",
         ((builtin("browser.open"), "{}"),),
