@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.client._transport import ReadStream, WriteStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, jsonrpc_message_adapter
@@ -28,7 +29,7 @@ _CLOSED = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStre
 _INHERITED = ("LANG", "LC_ALL", "TMPDIR")
 
 Incoming = SessionMessage | Exception
-Streams = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[SessionMessage]]
+Streams = tuple[ReadStream[Incoming], WriteStream[SessionMessage]]
 
 
 class Tail:
@@ -38,11 +39,13 @@ class Tail:
         self._kept = bytearray()
 
     def add(self, data: bytes) -> None:
+        """Keep ``data``, and let go of what is too old."""
         self._kept += data
         del self._kept[:-TAIL_BYTES]
 
     @property
     def text(self) -> str:
+        """What is kept."""
         return self._kept.decode(errors="replace").strip()
 
 
@@ -50,11 +53,13 @@ class Tail:
 async def run_command(
     server: CommandServer, limits: McpLimits, tail: Tail, ending: Ending
 ) -> AsyncIterator[Streams]:
-    """The program's messages, as the SDK wants them. Raises ``Ended`` where it cannot be started."""
+    """The program's messages, as the SDK wants them. Raises ``Ended`` where there are none."""
     process = await _start(server)
     inside, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, outside = anyio.create_memory_object_stream[SessionMessage](0)
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_Reader(process.stdout, limits, ending).run, inside)
         tasks.start_soon(_write, outside, process.stdin)

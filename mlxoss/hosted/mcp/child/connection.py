@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
+import httpx2
 from anyio.streams.memory import MemoryObjectSendStream
 from mcp import Client
 from mcp.client import Transport
+from mcp.client._transport import ReadStream
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
@@ -50,9 +52,7 @@ class Connection:
         if isinstance(server, CommandServer):
             return run_command(server, limits, self.tail, self.ending)
         if server.kind == "sse":
-            return sse_client(
-                server.url, httpx_client_factory=lambda **_: make_client(server, limits)
-            )
+            return sse_client(server.url, httpx_client_factory=_Clients(server, limits))
         client = await stack.enter_async_context(make_client(server, limits))
         return streamable_http_client(
             server.url, http_client=client, max_sse_event_size=limits.message_bytes
@@ -69,7 +69,9 @@ class Connection:
                 incoming.close()
                 tasks.cancel_scope.cancel()
 
-    async def _pass_on(self, read, inside: MemoryObjectSendStream[Incoming]) -> None:
+    async def _pass_on(
+        self, read: ReadStream[Incoming], inside: MemoryObjectSendStream[Incoming]
+    ) -> None:
         try:
             async with inside:
                 async for item in read:
@@ -85,3 +87,19 @@ class Connection:
             return item
         message = item.message.model_copy(update={"result": self.sieve.page(result)})
         return SessionMessage(message, metadata=item.metadata)
+
+
+class _Clients:
+    """What the SDK makes its HTTP clients with; times and headers are ours."""
+
+    def __init__(self, server: AddressServer, limits: McpLimits) -> None:
+        self._server = server
+        self._limits = limits
+
+    def __call__(
+        self,
+        headers: dict[str, str] | None = None,
+        timeout: httpx2.Timeout | None = None,
+        auth: httpx2.Auth | None = None,
+    ) -> httpx2.AsyncClient:
+        return make_client(self._server, self._limits)

@@ -6,6 +6,7 @@ import json
 
 from mcp_types import (
     AudioContent,
+    BlobResourceContents,
     CallToolResult,
     ContentBlock,
     EmbeddedResource,
@@ -45,10 +46,11 @@ def _to_text(block: ContentBlock) -> str:
             return f"[Resource {block.name}: {block.uri}]"
         case EmbeddedResource(resource=TextResourceContents() as resource):
             return f"[Resource {resource.uri}]\n{resource.text}"
-        case EmbeddedResource():
-            kind = block.resource.mime_type or "of unknown type"
-            size = _size(block.resource.blob)
-            return f"[Resource {block.resource.uri}, {kind}, {size}: not shown]"
+        case EmbeddedResource(resource=BlobResourceContents() as resource):
+            kind = resource.mime_type or "of unknown type"
+            return f"[Resource {resource.uri}, {kind}, {_size(resource.blob)}: not shown]"
+        case _:
+            return "[Content of a kind that is not shown]"
 
 
 def _size(base64: str) -> str:

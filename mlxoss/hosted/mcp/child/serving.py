@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Any
 
 from mcp import Client
@@ -85,7 +86,10 @@ class Serving:
                 continue
             task = asyncio.create_task(self._do(number, frame))
             self._running[number] = task
-            task.add_done_callback(lambda _, number=number: self._running.pop(number, None))
+            task.add_done_callback(partial(self._forget, number))
+
+    def _forget(self, number: int, _: asyncio.Task[None]) -> None:
+        del self._running[number]
 
     async def _do(self, number: int, frame: dict[str, Any]) -> None:
         exchange = Exchange()
@@ -108,7 +112,7 @@ class Serving:
 
 
 _NOT_FOUND = 404
-"""What a server answers that has forgotten its session (MCP, Streamable HTTP, session management)."""
+"""What a server answers that has forgotten its session (MCP, "Session Management")."""
 
 
 def _describe(client: Client) -> dict[str, Any]:
