@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from mlxoss.cli.cluster.hosts import UNSET
@@ -118,10 +117,14 @@ def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
 
 
 def _mcp(machine: Machine) -> Iterator[Check]:
+    try:
+        if machine.config().tool_mcp == "off":
+            return
+    except ConfigError:  # told already
+        return
     from mlxoss.hosted.mcp.checks import check_mcp
 
-    with suppress(ConfigError):  # told already
-        yield from check_mcp(machine.config(), machine.env)
+    yield from check_mcp(machine.env)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""What ``mlxoss doctor`` says of MCP servers. Starts and asks none: ``mlxoss mcp check`` does."""
+"""What ``mlxoss doctor`` says of enabled MCP servers. Starts and asks none: ``mlxoss mcp check`` does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlxoss import paths
-from mlxoss.config import Config
 from mlxoss.findings import Check, Level
 from mlxoss.hosted.mcp.programs import find_command
 from mlxoss.hosted.mcp.server import CommandServer
@@ -16,13 +15,11 @@ from mlxoss.hosted.mcp.settings_file import read_mcp_file
 _NAME = "mcp"
 
 
-def check_mcp(config: Config, env: Mapping[str, str]) -> Iterator[Check]:
+def check_mcp(env: Mapping[str, str]) -> Iterator[Check]:
     """Whether the file can be read, is its owner's alone, and its commands are there.
 
-    ``env`` are the daemon's variables. Nothing where the servers are not enabled.
+    ``env`` are the daemon's variables.
     """
-    if config.tool_mcp == "off":
-        return
     path = paths.mcp_file(env)
     file = read_mcp_file(path, env)
     for problem in file.problems:

@@ -1,7 +1,7 @@
 """Variables in ``mcp.json``, as the clients that share its format write them.
 
-Sources: what Claude Code says of ``.mcp.json`` (``${VAR}``, ``${VAR:-default}``), Cursor and VS Code
-of ``mcp.json`` (``${env:VAR}``, ``${userHome}``).
+Sources: what Claude Code says of ``.mcp.json`` (``${VAR}``, ``${VAR:-default}``), and Cursor and
+VS Code of ``mcp.json`` (``${env:VAR}``, ``${userHome}``).
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class _Reading:
             if label in self.servers:
                 raise ValueError("stands twice")
             if not LABEL.fullmatch(label):
-                raise ValueError("must be a letter, and up to 63 of A-Z, a-z, 0-9, _ and -")
+                raise ValueError("must be named by a letter and up to 63 of A-Z, a-z, 0-9, _ and -")
             server = _Entry(label, entry, self._env)
             if not server.is_disabled:
                 self.servers[label] = server.to_server()

@@ -23,7 +23,7 @@ from mlxoss.hosted.mcp.child.failures import Ending
 from mlxoss.hosted.mcp.child.http import make_client
 from mlxoss.hosted.mcp.child.sieve import Sieve
 from mlxoss.hosted.mcp.limits import McpLimits
-from mlxoss.hosted.mcp.server import CommandServer, McpServer
+from mlxoss.hosted.mcp.server import AddressServer, CommandServer, McpServer
 
 
 class Connection:
