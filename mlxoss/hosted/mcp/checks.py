@@ -1,4 +1,7 @@
-"""What ``mlxoss doctor`` says of enabled MCP servers. Starts and asks none: ``mlxoss mcp check`` does."""
+"""What ``mlxoss doctor`` says of MCP servers that are enabled, without starting or asking any.
+
+``mlxoss mcp check`` does.
+"""
 
 from __future__ import annotations
 
