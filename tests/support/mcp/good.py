@@ -87,7 +87,8 @@ def main(kind: str, token: str = "") -> None:
     make = server.sse_app if kind == "sse" else server.streamable_http_app
     app: App = make(transport_security=security)
     listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
     config = uvicorn.Config(guarded(app, token) if token else app, log_level="critical")
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -28,7 +28,12 @@ TOOLS: dict[str, list[Any]] = {
         {"name": "huge_schema", "inputSchema": {**OBJECT, "enum": ["x" * 100_000]}},
         {"name": 7, "inputSchema": OBJECT},
         "no tool",
-        {**FINE, "outputSchema": {"type": "nonsense", "$ref": "http://127.0.0.1/x"}, "icons": 7},
+        {
+            **FINE,
+            "name": "lax",
+            "outputSchema": {"type": "nonsense", "$ref": "http://127.0.0.1/x"},
+            "icons": 7,
+        },
         FINE,
     ],
     "descriptions": [
@@ -54,9 +59,13 @@ def deep(levels: int) -> dict[str, Any]:
     return schema
 
 
-def say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+def write(text: str) -> None:
+    sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def say(message: dict[str, Any]) -> None:
+    write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
 
 
 def hang() -> None:
@@ -90,7 +99,7 @@ class Hostile:
 
     def say(self, request: dict[str, Any], result: Any) -> None:
         if self.what == "noise":
-            print("Debug: loading", "x" * 1000, '{"jsonrpc": "2.0"}', "[1]", "\x00\xff", sep="\n")
+            write("\n".join(["Debug: loading", "x" * 1000, '{"jsonrpc": "2.0"}', "[1]", "\0", ""]))
             say({"method": "notifications/message", "params": {"level": "info", "data": "hello"}})
         say({"id": request["id"], "result": result})
 
@@ -122,7 +131,14 @@ class Hostile:
             case "huge":
                 self.say(request, {"content": [{"type": "text", "text": "z" * MANY}]})
             case "no-json":
-                print("{no json", flush=True)
+                write("{no json\n")
+            case "stubborn":
+                self.stay()
+            case _:
+                self.lie(request)
+
+    def lie(self, request: dict[str, Any]) -> None:
+        match self.what:
             case "wrong":
                 self.say(request, {"content": [{"type": "hologram"}]})
             case "error":
@@ -131,12 +147,10 @@ class Hostile:
             case "echo":
                 said = f"{os.environ['API_TOKEN']} {os.environ['FOLDER']}"
                 self.say(request, {"content": [{"type": "text", "text": said}]})
-            case "stubborn":
-                self.stay(request)
             case _:
                 self.say(request, {"content": [{"type": "text", "text": "done"}]})
 
-    def stay(self, request: dict[str, Any]) -> None:
+    def stay(self) -> None:
         """Nothing but a kill ends it, or what it has started."""
         words = [sys.executable, "-c", "import signal, time\n" + _STUBBORN]
         other = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -152,7 +166,8 @@ _STUBBORN = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep({FOREVER
 
 def main(what: str, file: str = "") -> None:
     hostile = Hostile(what, file)
-    print("hostile server is", what, os.environ.get("API_TOKEN", ""), file=sys.stderr, flush=True)
+    sys.stderr.write(f"hostile server is {what} {os.environ.get('API_TOKEN', '')}\n")
+    sys.stderr.flush()
     if what == "exits":
         sys.exit(1)
     for line in sys.stdin:

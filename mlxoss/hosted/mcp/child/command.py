@@ -6,6 +6,7 @@ at once from outside. Lines that are no messages are dropped: many programs prin
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -137,8 +138,9 @@ class _Reader:
         if len(line) > self._limits.message_bytes:
             return
         try:
-            message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-        except ValueError:
+            # Python's own reader takes deeper nesting than Pydantic's: the sieve judges that.
+            message = jsonrpc_message_adapter.validate_python(json.loads(line), by_name=False)
+        except (ValueError, RecursionError):
             return
         if not isinstance(message, JSONRPCNotification):
             self._noise = 0

@@ -41,6 +41,9 @@ class Ending:
     reason: str = ""
 
 
+_CLOSED = "Connection closed"
+"""The SDK's words; their code is one that servers use for anything (JSON-RPC 2.0, 5.1)."""
+
 exchanges: ContextVar[Exchange] = ContextVar("exchanges")
 """The SDK sends a request in the context of who asked for it."""
 
@@ -61,8 +64,8 @@ def explain(
         match cause:
             case Ended():
                 return {"kind": PROTOCOL, "message": f"The server {cause}.", "code": None}
-            case MCPError(code=code) if code == CONNECTION_CLOSED:
-                return {"kind": PROTOCOL, "message": "The server went away.", "code": code}
+            case MCPError(code=code) if code == CONNECTION_CLOSED and cause.message == _CLOSED:
+                return {"kind": PROTOCOL, "message": "The server went away.", "code": None}
             case MCPError(code=code):
                 return {"kind": PROTOCOL, "message": _said(cause.message, limits), "code": code}
             case ValidationError():
