@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from mcp import MCPError
-from mcp_types import CONNECTION_CLOSED
+from mcp_types import CONNECTION_CLOSED, PARSE_ERROR
 from pydantic import ValidationError
 
 from mlxoss.hosted.mcp.limits import McpLimits
@@ -41,6 +41,10 @@ class Ending:
     reason: str = ""
 
 
+_FORM = "The server's answer does not have the protocol's form."
+_NO_JSON = "Failed to parse"
+"""How the SDK begins what it says in the server's place."""
+
 _CLOSED = "Connection closed"
 """The SDK's words; their code is one that servers use for anything (JSON-RPC 2.0, 5.1)."""
 
@@ -66,11 +70,12 @@ def explain(
                 return {"kind": PROTOCOL, "message": f"The server {cause}.", "code": None}
             case MCPError(code=code) if code == CONNECTION_CLOSED and cause.message == _CLOSED:
                 return {"kind": PROTOCOL, "message": "The server went away.", "code": None}
+            case MCPError(code=code) if code == PARSE_ERROR and cause.message.startswith(_NO_JSON):
+                return {"kind": PROTOCOL, "message": _FORM, "code": code}
             case MCPError(code=code):
                 return {"kind": PROTOCOL, "message": _said(cause.message, limits), "code": code}
             case ValidationError():
-                message = "The server's answer does not have the protocol's form."
-                return {"kind": PROTOCOL, "message": message, "code": None}
+                return {"kind": PROTOCOL, "message": _FORM, "code": None}
     name = type(error).__name__
     return {"kind": PROTOCOL, "message": f"The server cannot be used ({name}).", "code": None}
 

@@ -53,7 +53,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         """The answer, or one of ours that says nothing."""
         exchange = exchanges.get(Exchange())
         try:
-            response = await self._ask(request)
+            response = await self._ask(request, exchange)
         except (_Refused, httpx2.TransportError) as error:
             reason = error if isinstance(error, _Refused) else f"cannot be reached ({_name(error)})"
             exchange.reason, exchange.status = f"The server {reason}.", None
@@ -65,7 +65,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         """Close its connections."""
         await self._inner.aclose()
 
-    async def _ask(self, request: httpx2.Request) -> httpx2.Response:
+    async def _ask(self, request: httpx2.Request, exchange: Exchange) -> httpx2.Response:
         if self._is_public_only:
             request = await _pinned(request)
         response = await self._inner.handle_async_request(request)
@@ -78,7 +78,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             response.status_code,
             headers=response.headers,
-            stream=_Bounded(response.stream, most),
+            stream=_Bounded(response.stream, most, exchange),
             extensions=response.extensions,
         )
 
@@ -86,9 +86,10 @@ class _Transport(httpx2.AsyncBaseTransport):
 class _Bounded(httpx2.AsyncByteStream):
     """A body that fails in a way that costs its own request alone."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, most_bytes: int) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, most_bytes: int, exchange: Exchange) -> None:
         self._inner = inner
         self._left = most_bytes
+        self._exchange = exchange
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The body's pieces. Raises ``StreamError``, which the SDK answers the request with."""
@@ -96,10 +97,14 @@ class _Bounded(httpx2.AsyncByteStream):
             async for piece in self._inner:
                 self._left -= len(piece)
                 if self._left < 0:
-                    raise httpx2.StreamError("the answer is too long")
+                    raise self._fail("is too long")
                 yield piece
         except httpx2.TransportError as error:
-            raise httpx2.StreamError(f"the answer broke off ({_name(error)})") from None
+            raise self._fail(f"broke off ({_name(error)})") from None
+
+    def _fail(self, what: str) -> httpx2.StreamError:
+        self._exchange.reason, self._exchange.status = f"The server's answer {what}.", None
+        return httpx2.StreamError(what)
 
     async def aclose(self) -> None:
         """Close the body."""
