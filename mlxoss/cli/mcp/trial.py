@@ -14,7 +14,7 @@ from mlxoss.cli.printing import LEVEL_COLOURS
 from mlxoss.errors import ConfigError
 from mlxoss.findings import Level
 from mlxoss.hosted.mcp.limits import McpLimits
-from mlxoss.hosted.mcp.link import Link, LinkFailed
+from mlxoss.hosted.mcp.link import LinkFailed, McpLink
 from mlxoss.hosted.mcp.server import McpServer
 
 _SHOWN_LINES = 5
@@ -63,9 +63,9 @@ async def _try_all(servers: list[McpServer]) -> list[Trial]:
 
 
 async def _try(server: McpServer) -> Trial:
-    link: Link | None = None
+    link: McpLink | None = None
     try:
-        link = await Link.start(server, McpLimits())
+        link = await McpLink.start(server, McpLimits())
         about = await link.connect()
         answer = await link.list_tools()
     except LinkFailed as error:

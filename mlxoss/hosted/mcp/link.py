@@ -42,8 +42,8 @@ class LinkFailed(Exception):
         self.is_stale = is_stale
 
 
-class Link:
-    """One process and its connection; made by ``Link.start``, and no use once ``is_over``."""
+class McpLink:
+    """One process and its connection; made by ``McpLink.start``, and no use once ``is_over``."""
 
     def __init__(
         self, server: McpServer, limits: McpLimits, process: asyncio.subprocess.Process
@@ -63,7 +63,7 @@ class Link:
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, server: McpServer, limits: McpLimits) -> Link:
+    async def start(cls, server: McpServer, limits: McpLimits) -> McpLink:
         """Start the process, which begins to connect. Raises ``LinkFailed``."""
         pipe = asyncio.subprocess.PIPE
         none = asyncio.subprocess.DEVNULL

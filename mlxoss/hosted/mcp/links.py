@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from mlxoss.hosted.mcp.limits import McpLimits
-from mlxoss.hosted.mcp.link import Answer, Link, LinkFailed
+from mlxoss.hosted.mcp.link import Answer, LinkFailed, McpLink
 from mlxoss.hosted.mcp.server import McpServer
 from mlxoss.outcomes import McpFailure
 
-Operation = Callable[[Link], Awaitable[Answer]]
+Operation = Callable[[McpLink], Awaitable[Answer]]
 
 
 class Links:
@@ -18,8 +18,8 @@ class Links:
 
     def __init__(self, limits: McpLimits) -> None:
         self._limits = limits
-        self._links: dict[McpServer, Link] = {}
-        self._timers: dict[Link, asyncio.TimerHandle] = {}
+        self._links: dict[McpServer, McpLink] = {}
+        self._timers: dict[McpLink, asyncio.TimerHandle] = {}
         self._starting = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -53,7 +53,7 @@ class Links:
         finally:
             self._let_rest(server, link)
 
-    def _let_rest(self, server: McpServer, link: Link) -> None:
+    def _let_rest(self, server: McpServer, link: McpLink) -> None:
         """It may end once it is not used for long; at once, where it is no use any more."""
         if link.is_over and not link.running:
             if self._links.get(server) is link:
@@ -63,7 +63,7 @@ class Links:
             later = asyncio.get_running_loop().call_later
             self._timers[link] = later(self._limits.idle_s, self._drop, server)
 
-    async def _find(self, server: McpServer) -> Link:
+    async def _find(self, server: McpServer) -> McpLink:
         async with self._starting:
             link = self._links.pop(server, None)
             if link is not None and not link.is_over:
@@ -72,7 +72,7 @@ class Links:
             if self._is_closed:
                 raise LinkFailed(_failed("This server is stopping."))
             self._make_room(server)
-            link = self._links[server] = await Link.start(server, self._limits)
+            link = self._links[server] = await McpLink.start(server, self._limits)
             return link
 
     def _make_room(self, server: McpServer) -> None:
@@ -90,7 +90,7 @@ class Links:
         if link is not None:
             self._end(link)
 
-    def _end(self, link: Link) -> None:
+    def _end(self, link: McpLink) -> None:
         if timer := self._timers.pop(link, None):
             timer.cancel()
         task = link.end()

@@ -15,7 +15,7 @@ from mlxoss.config import Config
 from mlxoss.files import Stamp, stamp
 from mlxoss.hosted.mcp.limits import McpLimits
 from mlxoss.hosted.mcp.link import Answer, LinkFailed
-from mlxoss.hosted.mcp.links import Links
+from mlxoss.hosted.mcp.links import Links, Operation
 from mlxoss.hosted.mcp.server import AddressServer, McpServer
 from mlxoss.hosted.mcp.settings_file import McpFile, read_mcp_file
 from mlxoss.hosted.tools import McpServers
@@ -39,6 +39,7 @@ class _Servers:
         self._path = path
         self._allows_addresses = allows_addresses
         self._links = Links(limits)
+        self._by_address = Links(limits)  # so that these take no place from those
         self._stamp: Stamp = None
         self._file = McpFile()
 
@@ -55,7 +56,7 @@ class _Servers:
     async def list_tools(self, server: McpServerRef) -> McpToolList:
         """What it offers, or why it offers nothing."""
         try:
-            answer = await self._links.run(self._find(server), lambda link: link.list_tools())
+            answer = await self._run(server, lambda link: link.list_tools())
         except LinkFailed as error:
             logger.info("MCP server %s: %s", server.label, error.failure.kind)
             return McpToolList(failure=error.failure)
@@ -65,7 +66,7 @@ class _Servers:
         """The tool's answer, or why there is none: both are text for the model."""
         try:
             given = _to_object(arguments)
-            answer = await self._links.run(self._find(server), lambda link: link.call(tool, given))
+            answer = await self._run(server, lambda link: link.call(tool, given))
         except LinkFailed as error:
             return McpOutcome(f"Error: {error.failure.message}", failure=error.failure)
         return McpOutcome(answer["text"], answer["output"])
@@ -73,11 +74,16 @@ class _Servers:
     async def close(self) -> None:
         """End the processes."""
         await self._links.close()
+        await self._by_address.close()
+
+    async def _run(self, server: McpServerRef, operation: Operation) -> Answer:
+        links = self._links if server.url is None else self._by_address
+        return await links.run(self._find(server), operation)
 
     def _find(self, server: McpServerRef) -> McpServer:
         """Raises ``LinkFailed``."""
         if server.url is not None:
-            return self._by_address(server, server.url)
+            return self._at(server, server.url)
         found = self._configured().get(server.label)
         if found is None:
             raise _refused(f"This server has no MCP server '{server.label}'.")
@@ -85,7 +91,7 @@ class _Servers:
             raise _refused("Headers go with the address of a server, and with no other.")
         return found
 
-    def _by_address(self, server: McpServerRef, url: str) -> AddressServer:
+    def _at(self, server: McpServerRef, url: str) -> AddressServer:
         if not self._allows_addresses:
             raise _refused("This server asks no MCP servers by their address (mcp_addresses).")
         try:

@@ -42,11 +42,11 @@ async def _serve(descriptor: int) -> None:
     # The SDK takes a second to import.
     from mlxoss.hosted.mcp.child.connection import Connection
     from mlxoss.hosted.mcp.child.redact import Redactor
-    from mlxoss.hosted.mcp.child.serving import Answers, Serving
+    from mlxoss.hosted.mcp.child.serving import Answers, Relay
 
     server = from_message(hello["server"])
     connection = Connection(server, McpLimits(**hello["limits"]))
-    await Serving(connection, Answers(descriptor, Redactor(server.secrets))).run(reader)
+    await Relay(connection, Answers(descriptor, Redactor(server.secrets))).run(reader)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, jsonrpc_message_adapter
 
-from mlxoss.hosted.mcp.child.failures import Ended, Ending
+from mlxoss.hosted.mcp.child.failures import Ending, ServerGone
 from mlxoss.hosted.mcp.limits import McpLimits
 from mlxoss.hosted.mcp.programs import find_command, search_path
 from mlxoss.hosted.mcp.server import CommandServer
@@ -54,7 +54,7 @@ class Tail:
 async def run_command(
     server: CommandServer, limits: McpLimits, tail: Tail, ending: Ending
 ) -> AsyncIterator[Streams]:
-    """The program's messages, as the SDK wants them. Raises ``Ended`` where there are none."""
+    """The program's messages, as the SDK wants them. Raises ``ServerGone`` where there are none."""
     process = await _start(server)
     inside, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, outside = anyio.create_memory_object_stream[SessionMessage](0)
@@ -81,11 +81,11 @@ async def _start(server: CommandServer) -> Process:
     env["PATH"] = search_path(env)
     program = find_command(server.command, env, server.cwd)
     if program is None:
-        raise Ended(f"has a command that is not found, {server.command!r}")
+        raise ServerGone(f"has a command that is not found, {server.command!r}")
     try:
         return await anyio.open_process([program, *server.args], env=env, cwd=server.cwd)
     except OSError as error:
-        raise Ended(f"cannot be started: {error.strerror}") from None
+        raise ServerGone(f"cannot be started: {error.strerror}") from None
 
 
 async def _end(process: Process) -> None:

@@ -52,7 +52,7 @@ exchanges: ContextVar[Exchange] = ContextVar("exchanges")
 """The SDK sends a request in the context of who asked for it."""
 
 
-class Ended(Exception):
+class ServerGone(Exception):
     """The server cannot be started or went away; the message is half a sentence about it."""
 
 
@@ -66,7 +66,7 @@ def explain(
         return {"kind": PROTOCOL, "message": f"The server {ending.reason}.", "code": None}
     for cause in _causes(error):
         match cause:
-            case Ended():
+            case ServerGone():
                 return {"kind": PROTOCOL, "message": f"The server {cause}.", "code": None}
             case MCPError(code=code) if code == CONNECTION_CLOSED and cause.message == _CLOSED:
                 return {"kind": PROTOCOL, "message": "The server went away.", "code": None}

@@ -36,7 +36,7 @@ class Answers:
             left = left[os.write(self._descriptor, left) :]
 
 
-class Serving:
+class Relay:
     """One connection, from its first message to its end."""
 
     def __init__(self, connection: Connection, answers: Answers) -> None:
