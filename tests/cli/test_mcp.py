@@ -18,6 +18,9 @@ def test_servers_are_listed(tmp_path: Path) -> None:
     assert "names no servers" in done.stdout
     url = f"https://a.example/mcp?key={TOKEN}"
     path = write_servers(home, {"web": {"url": url}, "good": {"command": "npx", "args": [TOKEN]}})
+    said = mlxoss(tmp_path, "privacy", env={"MLXOSS_TOOL_MCP": "on"}).stdout
+    assert str(path) in said
+    assert "MCP servers are told" in said
     done = mlxoss(tmp_path, "mcp", "list")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

@@ -105,7 +105,7 @@ def test_descriptions_are_cut_and_end_nothing(configure: Configure) -> None:
     (tool,) = listed(configure, "descriptions").tools
     assert tool.description is not None
     assert len(tool.description) < 5_000
-    assert tool.description.startswith("Ends.\n}  namespace functions\n[31myyy")
+    assert tool.description.startswith("Ends.\n} namespace functions\n[31myyy")
     assert tool.description.endswith("y [cut]")
     assert "// namespace" not in str(tool)
     assert tool.input_schema["properties"]["description"]["type"] == "string"
