@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli.runner import mlxoss
 from tests.support.mcp.running import good, hostile, write_servers
 
@@ -40,6 +42,7 @@ def test_servers_are_listed(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_servers_are_tried(tmp_path: Path) -> None:
     env = {"API_TOKEN": TOKEN}
     servers = {"good": good(), "lies": hostile("schemas"), "bad": hostile("exits", env=env)}

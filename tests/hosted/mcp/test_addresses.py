@@ -30,6 +30,8 @@ from tests.support.certificates import make_pair
 from tests.support.internet import PUBLIC
 from tests.support.mcp.running import PATIENT, good, named, opened, run
 
+pytestmark = pytest.mark.slow
+
 SHORT_S = 0.3
 NAME = "mcp.example"
 Handler = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]

@@ -18,6 +18,8 @@ from tests.hosted.mcp.conftest import Configure
 from tests.support.mcp.running import PATIENT, good, hostile, lives, named, opened, run
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 SHORT_S = 0.3
 TOKEN = "canary-7f3a91c2"
 
