@@ -20,6 +20,9 @@ _LAST = (
     "for the model."
 )
 _FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
+_CALLS = (
+    "With tool_mcp or mcp_addresses MCP servers are told what the model calls their tools with."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,15 @@ def privacy(as_json: _JSON = False) -> None:
         return
     for kept in found:
         typer.echo(_to_text(kept))
-    typer.echo(f"{_LAST} {_FETCHES}" if config.allow_fetch else _LAST)
+    typer.echo(" ".join(_told_of_sending(config)))
+
+
+def _told_of_sending(config: Config) -> Iterator[str]:
+    yield _LAST
+    if config.allow_fetch:
+        yield _FETCHES
+    if "on" in (config.tool_mcp, config.mcp_addresses):
+        yield _CALLS
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
@@ -124,6 +135,7 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
     from mlxoss.cli.options import config_file
     from mlxoss.last_exit import FILE_NAME
+    from mlxoss.paths import mcp_file
     from mlxoss.server.storage import KEY_FILE
 
     data = paths.data_dir(env)
@@ -138,6 +150,8 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
     yield from _settings_of_clients(data)
+    if (servers := mcp_file(env)).exists():
+        yield _make("MCP servers and their secrets", [servers], _UNTIL_REMOVED, "rm")
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
 
 

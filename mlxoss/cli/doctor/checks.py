@@ -54,7 +54,12 @@ def examine(*, speed: bool = False) -> list[Check]:
     look_where_it_looks(machine.env)
     program, system = _program(), read_system()
     checks = [*check_system(system), check_program(program)]
-    checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
+    checks += [
+        *_settings(machine),
+        *_hosts(machine),
+        *_model(machine, view, system),
+        *_mcp(machine),
+    ]
     checks += _service(machine, view, program, shell)
     if speed:
         checks.append(check_speed(machine, view))
@@ -109,6 +114,17 @@ def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
         yield check_memory(_own_bytes(config, source.folder), limit, system.total_bytes)
     yield check_wired(config.wired, system, told.get("wired_bytes"), told.get("let_go_bytes", 0))
     yield check_tuned(config, source, machine.state)
+
+
+def _mcp(machine: Machine) -> Iterator[Check]:
+    try:
+        if machine.config().tool_mcp == "off":
+            return
+    except ConfigError:  # told already
+        return
+    from mlxoss.hosted.mcp.checks import check_mcp
+
+    yield from check_mcp(machine.env)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:
