@@ -1,0 +1,105 @@
+"""A server that says what a test has for it, as the commands ask one; and its stream's events.
+
+Source: OpenAI's types of the events of responses; ``mlxoss.prompt_progress`` is this project's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+DONE = b"data: [DONE]\n\n"
+
+
+class ScriptedServer(ThreadingHTTPServer):
+    """Answers every ``POST`` with ``answer``, ``GET`` with ``health``; keeps what it was asked."""
+
+    def __init__(self, answer: bytes, status: int, health: Mapping[str, Any]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer = answer
+        self.status = status
+        self.health = json.dumps(health).encode()
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ScriptedServer
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer(200, self.server.health)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((self.path, json.loads(body)))
+        self._answer(self.server.status, self.server.answer)
+
+    def _answer(self, status: int, answer: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for start in range(0, len(answer), 7):  # cuts lines and characters apart
+            piece = answer[start : start + 7]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+
+@contextlib.contextmanager
+def serve(
+    answer: bytes, status: int = 200, health: Mapping[str, Any] | None = None
+) -> Iterator[ScriptedServer]:
+    server = ScriptedServer(answer, status, health or {})
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def event(kind: str, **fields: object) -> bytes:
+    """An event of ``kind``, as it is sent."""
+    data = json.dumps({"type": kind, **fields}, ensure_ascii=False)
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def reasoned(text: str) -> bytes:
+    """A piece of reasoning."""
+    return event("response.reasoning_text.delta", item_id="rs_1", delta=text)
+
+
+def said(text: str) -> bytes:
+    """A piece of the answer."""
+    return event("response.output_text.delta", item_id="msg_1", delta=text)
+
+
+def item_done(item: Mapping[str, Any]) -> bytes:
+    """An item is whole."""
+    return event("response.output_item.done", item=item)
+
+
+def ended(*output: Mapping[str, Any], reason: str | None = None) -> bytes:
+    """The last event, with the whole ``output``; ``reason`` says why it is incomplete."""
+    status = "incomplete" if reason else "completed"
+    details = {"reason": reason} if reason else None
+    response = {"status": status, "output": output, "incomplete_details": details, "error": None}
+    return event(f"response.{status}", response=response) + DONE
+
+
+def failed(message: str) -> bytes:
+    """The last event of a response that broke."""
+    error = {"code": "server_error", "message": message}
+    return event("response.failed", response={"status": "failed", "error": error, "output": []})
