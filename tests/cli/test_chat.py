@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mlxoss.config import Config
-from tests.support.cli.runner import environment, mlxoss
-from tests.support.cli.scripted_server import DONE, ended, event, failed, reasoned, said, serve
+from tests.support.cli.runner import environment, mlxoss, on_a_terminal
+from tests.support.cli.scripted_server import serve
+from tests.support.server.response_events import DONE, ended, event, failed, reasoned, said
 
 ANSWER = b"".join(
     (
@@ -176,23 +174,3 @@ def test_a_bad_url_is_wrong_usage(tmp_path: Path, url: str) -> None:
 )
 def test_how_a_client_reaches_a_host(host: str, url: str) -> None:
     assert Config(host=host, port=80).url == url
-
-
-def on_a_terminal(home: Path, arguments: list[str], env: dict[str, str]) -> str:
-    """What ``mlxoss`` shows on a terminal of its own."""
-    own, its = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlxoss", *arguments],
-        env=environment(home, env),
-        stdin=its,
-        stdout=its,
-        stderr=its,
-    )
-    os.close(its)
-    shown = b""
-    with contextlib.suppress(OSError):  # Linux ends a terminal with EIO
-        while piece := os.read(own, 4096):
-            shown += piece
-    os.close(own)
-    assert process.wait(300) == 0
-    return shown.decode().replace("\r\n", "\n")

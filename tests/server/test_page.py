@@ -101,7 +101,7 @@ def test_a_message_is_answered(browser: Browser, serve: Serve, encoding: Encodin
     prompt = encoding.decode(backend.inserted[1].prompt_ids)
     assert "Hello, wörld" in prompt
     assert "They greet me" not in prompt
-    shows(page, "#requests td", "/v1/chat/completions")
+    shows(page, "#requests td", "/v1/responses")
     until(lambda: count_of(page, "#requests tr") == 2)
     shows(page, "#running", "0 of 8")
     page.run("document.getElementById('fresh').click()")

@@ -40,7 +40,7 @@ def _web(item: _Item) -> CallPiece:
             return CallPiece("looked for", asked, is_failed=is_failed)
         case _:
             hits = action.get("sources")
-            answer = "" if hits is None else f"{len(hits)} pages"
+            answer = "" if hits is None else f"{len(hits)} page{'' if len(hits) == 1 else 's'}"
             return CallPiece("searched", action.get("query") or "", answer, is_failed=is_failed)
 
 

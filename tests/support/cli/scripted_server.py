@@ -1,7 +1,4 @@
-"""A server that says what a test has for it, as the commands ask one; and its stream's events.
-
-Source: OpenAI's types of the events of responses; ``mlxoss.prompt_progress`` is this project's.
-"""
+"""A server that says what a test has for it, as the commands ask one."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-DONE = b"data: [DONE]\n\n"
 
 
 class ScriptedServer(ThreadingHTTPServer):
@@ -68,38 +63,3 @@ def serve(
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def event(kind: str, **fields: object) -> bytes:
-    """An event of ``kind``, as it is sent."""
-    data = json.dumps({"type": kind, **fields}, ensure_ascii=False)
-    return f"event: {kind}\ndata: {data}\n\n".encode()
-
-
-def reasoned(text: str) -> bytes:
-    """A piece of reasoning."""
-    return event("response.reasoning_text.delta", item_id="rs_1", delta=text)
-
-
-def said(text: str) -> bytes:
-    """A piece of the answer."""
-    return event("response.output_text.delta", item_id="msg_1", delta=text)
-
-
-def item_done(item: Mapping[str, Any]) -> bytes:
-    """An item is whole."""
-    return event("response.output_item.done", item=item)
-
-
-def ended(*output: Mapping[str, Any], reason: str | None = None) -> bytes:
-    """The last event, with the whole ``output``; ``reason`` says why it is incomplete."""
-    status = "incomplete" if reason else "completed"
-    details = {"reason": reason} if reason else None
-    response = {"status": status, "output": output, "incomplete_details": details, "error": None}
-    return event(f"response.{status}", response=response) + DONE
-
-
-def failed(message: str) -> bytes:
-    """The last event of a response that broke."""
-    error = {"code": "server_error", "message": message}
-    return event("response.failed", response={"status": "failed", "error": error, "output": []})

@@ -31,7 +31,24 @@ function showHealth(health) {
   $("prefix").value = cache.limit_bytes ? cache.bytes / cache.limit_bytes : 0;
   showSlots(health.active_requests, health.max_active_requests);
   showTrend(health.decode_tokens_per_s);
+  showTools(health.tools ?? {});
   showProblems(health);
+}
+
+// What is enabled, and what was done with it.
+function showTools({ python, browser, mcp = [], calls = {} }) {
+  const isOffered = Boolean(python || browser);
+  const enabled = [...(python ? ["python"] : []), ...(browser ? ["browser"] : []), ...mcp];
+  $("tooling").hidden = !isOffered;
+  $("leaves").hidden = !browser;
+  $("toolbox").hidden = !enabled.length && !Object.keys(calls).length;
+  const rows = [...new Set([...enabled, ...Object.keys(calls)])].flatMap((name) => {
+    const { calls: number = 0, seconds: spent = 0, failures = 0 } = calls[name] ?? {};
+    const failed = failures ? ` · ${count(failures)} failed` : "";
+    const text = number ? `${count(number)} · ${seconds(spent)}${failed}` : "none";
+    return [make("dt", "", name), make("dd", "", text)];
+  });
+  $("called").replaceChildren(...rows);
 }
 
 function showSlots(busy, all) {
