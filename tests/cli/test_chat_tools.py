@@ -31,7 +31,9 @@ PAGE = "https://example.org/a"
 SEARCH = web_call(type="search", query="tides", sources=[{"type": "url", "url": PAGE}])
 OPEN = web_call(type="open_page", url=PAGE)
 FIND = web_call(type="find_in_page", pattern="spring tide", url=PAGE)
-TEXT = "It is high at noon 【1†L2】."
+LINK = f"([example.org]({PAGE}))"
+TEXT = f"🌊 It is high at noon {LINK}."
+MARKED = "🌊 It is high at noon [1]."
 ANSWER = b"".join(
     (
         reasoned("A product."),
@@ -39,7 +41,7 @@ ANSWER = b"".join(
         run_web(2, SEARCH),
         run_web(3, OPEN),
         run_web(4, FIND),
-        answered(5, TEXT, citation(TEXT, "【1†L2】", "Tides\x1b[2J of\nOslo", PAGE)),
+        answered(5, TEXT, citation(TEXT, LINK, "Tides\x1b[2J of\nOslo", PAGE)),
     )
 )
 
@@ -60,7 +62,7 @@ def test_a_line_tells_of_each_call_and_sources_stand_below(tmp_path: Path) -> No
         f"opened: {PAGE}\n"
         f"looked for: 'spring tide' in {PAGE}\n"
         "\n"
-        f"{TEXT}\n"
+        f"{MARKED}\n"
         "\n"
         f"[1] Tides[2J of Oslo {PAGE}\n"
     )
@@ -82,7 +84,7 @@ def test_the_answer_alone_has_its_sources(tmp_path: Path) -> None:
         arguments = ["chat", "Hello", "--hide-reasoning", "--url", server.url]
         shown = on_a_terminal(tmp_path, arguments, {"NO_COLOR": "1"})
         piped = mlxoss(tmp_path, "chat", "Hello", "--url", server.url)
-    assert shown == f"{TEXT}\n\n[1] Tides[2J of Oslo {PAGE}\n"
+    assert shown == f"{MARKED}\n\n[1] Tides[2J of Oslo {PAGE}\n"
     assert piped.stdout == f"{TEXT}\n"
     assert piped.stderr == f"[1] Tides[2J of Oslo {PAGE}\n"
 
@@ -104,11 +106,18 @@ def test_a_plot_is_a_file(tmp_path: Path) -> None:
 
 
 def test_only_pages_are_sources_with_an_address(tmp_path: Path) -> None:
-    text = "See [a] and [b] and [a]."
-    cited = [citation(text, "[a]", "A", "javascript:alert(1)"), citation(text, "[b]", "", PAGE)]
-    with serve(answered(0, text, *cited, cited[0])) as server:
+    text = "See ([a](x)) and ([b](y)), not ([c](z))."
+    cited = [
+        citation(text, "([a](x))", "A", "javascript:alert(1)"),
+        citation(text, "([b](y))", "", PAGE),
+        citation(text, ".", "A", "javascript:alert(1)") | {"start_index": 10**9, "end_index": -4},
+    ]
+    with serve(answered(0, text, *cited)) as server:
         done = mlxoss(tmp_path, "chat", "hi", "--url", server.url)
+        shown = on_a_terminal(tmp_path, ["chat", "hi", "--url", server.url], {"NO_COLOR": "1"})
+    assert done.stdout == f"{text}\n"
     assert done.stderr == f"[1] A\n[2] {PAGE}\n"
+    assert shown == f"See [1] and [2], not ([c](z)).\n\n{done.stderr}"
 
 
 def test_tools_can_be_left_out(tmp_path: Path) -> None:

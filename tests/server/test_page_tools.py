@@ -69,11 +69,11 @@ def test_what_was_searched_opened_and_run_is_folded(browser: Browser, serve: Ser
     page = open_page(browser, server)
     shows(page, "#model", "tiny/gpt-oss")
     search = web_call(type="search", query="tides", sources=[source(PAGE)])
-    text = "Noon 🎉【1†L2】, then `x`.\n\nAgain 【1†L2-L5】【2†L1】."
+    text = "Noon 🎉 ([a](b)), then `x`.\n\nAgain ([a](c)) ([b](c))."
     cited = (
-        citation(text, "【1†L2】", "Tides of Oslo", PAGE),
-        citation(text, "【1†L2-L5】", "Tides of Oslo", PAGE),
-        citation(text, "【2†L1】", "", "http://b.example/"),
+        citation(text, "([a](b))", "Tides of Oslo", PAGE),
+        citation(text, "([a](c))", "Tides of Oslo", PAGE),
+        citation(text, "([b](c))", "", "http://b.example/"),
     )
     answer = (
         reasoning(0, "I look.")
@@ -92,7 +92,7 @@ def test_what_was_searched_opened_and_run_is_folded(browser: Browser, serve: Ser
     assert page.run("[...document.querySelectorAll('details')].some(each => each.open)") is False
     assert text_of(page, ".call pre") == "x = 6\nx * 7|42"
     assert text_of(page, ".call ol li") == PAGE
-    assert text_of(page, ".text") == "Noon 🎉1, then x.Again 12."
+    assert text_of(page, ".text") == "Noon 🎉1, then x.Again12."
     assert text_of(page, ".text sup a") == "1|1|2"
     assert text_of(page, ".sources li") == "Tides of Oslo example.org|http://b.example/ b.example"
     drawn = "document.querySelector('.plot')"
@@ -123,7 +123,7 @@ def test_what_tools_say_is_text(browser: Browser, serve: Serve) -> None:
     shows(page, ".sources", MARKUP)
     assert count_of(page, ".message img, .message script, .message a, .message iframe") == 0
     assert text_of(page, ".call.failed summary") == "Ran Python (failed) 1"
-    assert f"See {MARKUP} 1 " in text_of(page, ".text")
+    assert f"See {MARKUP}1 " in text_of(page, ".text")
     assert MARKUP in text_of(page, ".call pre")
     assert count_of(page, ".call") == 7
     check_quiet(page, server)
@@ -133,14 +133,15 @@ def test_a_talk_goes_on_with_what_its_tools_did(browser: Browser, serve: Serve) 
     server = serve(HELLO)
     page = open_page(browser, server)
     until(lambda: page.run("document.getElementById('tooling').hidden") is True)
-    tools = {"python": True, "browser": "searxng", "mcp": ["oslo"], "calls": {
+    calls = {
         "python": {"calls": 1200, "seconds": 3.5, "failures": 2},
-        "oslo": {"calls": 1, "seconds": 61, "failures": 0},
-    }}  # fmt: skip
+        "browser.open": {"calls": 1, "seconds": 61, "failures": 0},
+    }
+    tools = {"python": True, "browser": "searxng", "mcp": ["oslo"], "calls": calls}
     first = reasoning(0, "Hm.") + run_python(1, python_call("1", "1", PLOT)) + answered(2, "One.")
     broken = run_python(0, python_call("2", "2")) + failed("it broke")
     script_answers(page, [first, broken, answered(0, "Three.")], {"tools": tools})
-    shows(page, "#called", "python1,200 · 3.50 s · 2 failedbrowsernoneoslo1 · 61 s")
+    shows(page, "#called", "python1,200 · 3.50 s · 2 failedbrowser.open1 · 61 smcpnone")
     assert page.run("document.getElementById('tooling').hidden") is False
     assert page.run("document.getElementById('leaves').hidden") is False
     for words, shown in (("A", "One."), ("B", "it broke"), ("C", "Three.")):

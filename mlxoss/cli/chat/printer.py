@@ -113,10 +113,10 @@ class Printer:
                     self._gap = _AFTER_REASONING
             case CallPiece():
                 self._show_call(piece)
-            case ContentPiece(text):
+            case ContentPiece(text, marked):
                 self._write(self._notes, self._gap)
                 self._gap = ""
-                self._write(self._out, self._styled(text))
+                self._write(self._out, self._styled(text if marked is None else marked, text))
                 self._last = text
             case EndPiece():
                 self._show_end(piece)
@@ -164,9 +164,9 @@ class Printer:
     def _dimmed(self, text: str) -> str:
         return f"{_DIM}{text}{_PLAIN}" if self._dim else text
 
-    def _styled(self, text: str) -> str:
+    def _styled(self, text: str, as_it_is: str) -> str:
         if not self._out.isatty():
-            return text
+            return as_it_is
         return self._markdown.feed(shown(text)) if self._markdown else shown(text)
 
     def _write(self, stream: TextIO, text: str) -> None:

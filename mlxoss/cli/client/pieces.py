@@ -54,9 +54,10 @@ class CallPiece:
 
 @dataclass(frozen=True, slots=True)
 class ContentPiece:
-    """A piece of the answer."""
+    """A piece of the answer; ``marked`` has numbers of sources for links, if there are any."""
 
     text: str
+    marked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from mlxoss.cli.client.calls import read_call
+from mlxoss.cli.client.citations import CitedAnswer
 from mlxoss.cli.client.http import Server
 from mlxoss.cli.client.pieces import (
-    ContentPiece,
     EndPiece,
     Piece,
     ProgressPiece,
@@ -88,22 +88,29 @@ class _Reader:
 
     def __init__(self) -> None:
         self.has_ended = False
+        self._answer = CitedAnswer()
         self._is_preamble = False
         self._code = ""
 
     def read(self, event: Any) -> Iterator[Piece]:
         """The pieces that ``event`` brings; ``MlxossError`` where it tells of a failure."""
-        kind = event.get("type")
+        match event.get("type"):
+            case "response.output_text.delta" if not self._is_preamble:
+                yield from self._answer.add(event["delta"])
+            case "response.output_text.annotation.added":
+                self._answer.cite(event["annotation"])
+            case kind:
+                yield from self._answer.flush()
+                yield from self._read_other(kind, event)
+
+    def _read_other(self, kind: str, event: Any) -> Iterator[Piece]:
         match kind:
             case "mlxoss.prompt_progress":
                 yield _to_progress(event["prompt_progress"])
             case "response.output_item.added":
                 self._is_preamble = event["item"].get("phase") == "commentary"
-            case "response.reasoning_text.delta":
+            case "response.reasoning_text.delta" | "response.output_text.delta":
                 yield ReasoningPiece(event["delta"])
-            case "response.output_text.delta":
-                text = event["delta"]
-                yield ReasoningPiece(text) if self._is_preamble else ContentPiece(text)
             case "response.code_interpreter_call_code.done":
                 self._code = event["code"]
             case _ if kind in _RUNNING:
@@ -112,13 +119,13 @@ class _Reader:
             case "response.output_item.done":
                 yield from read_call(event["item"])
             case _:
-                yield from self._read_end(event)
+                yield from self._read_end(kind, event)
 
-    def _read_end(self, event: Any) -> Iterator[Piece]:
-        match event.get("type"):
+    def _read_end(self, kind: str, event: Any) -> Iterator[Piece]:
+        match kind:
             case "response.completed" | "response.incomplete":
                 self.has_ended = True
-                yield _to_end(event["response"])
+                yield _to_end(event["response"], self._answer.sources)
             case "response.failed":
                 raise _failed(event["response"].get("error"))
             case "error":
@@ -134,14 +141,10 @@ def _failed(error: Mapping[str, Any] | None) -> MlxossError:
     return MlxossError(f"The server failed: {(error or {}).get('message')}")
 
 
-def _to_end(response: Mapping[str, Any]) -> EndPiece:
-    output = response["output"]
+def _to_end(response: Mapping[str, Any], sources: tuple[Source, ...]) -> EndPiece:
     details = response.get("incomplete_details") or {}
-    return EndPiece(
-        tuple(map(_to_input, output)),
-        tuple(dict.fromkeys(_sources(output))),
-        is_cut=details.get("reason") == "max_output_tokens",
-    )
+    is_cut = details.get("reason") == "max_output_tokens"
+    return EndPiece(tuple(map(_to_input, response["output"])), sources, is_cut=is_cut)
 
 
 def _to_input(item: JsonObject) -> JsonObject:
@@ -150,11 +153,3 @@ def _to_input(item: JsonObject) -> JsonObject:
         return item
     outputs = [each for each in item.get("outputs") or () if each["type"] == "logs"]
     return {**item, "outputs": outputs}
-
-
-def _sources(output: Sequence[Mapping[str, Any]]) -> Iterator[Source]:
-    for item in output:
-        for part in item.get("content") or () if item["type"] == "message" else ():
-            for each in part.get("annotations") or ():
-                if each["type"] == "url_citation":
-                    yield Source(each["title"], each["url"])

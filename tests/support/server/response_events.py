@@ -6,7 +6,7 @@ Source: OpenAI's types of the items and events of responses.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 DONE = b"data: [DONE]\n\n"
@@ -114,7 +114,7 @@ def run_web(at: int, item: Mapping[str, Any]) -> bytes:
 
 
 def citation(text: str, mark: str, title: str, url: str) -> dict[str, Any]:
-    """What ``mark`` in ``text`` cites."""
+    """What ``mark``, where it is in ``text`` first, cites."""
     start = text.index(mark)
     end = start + len(mark)
     return {
@@ -138,13 +138,26 @@ def answered(at: int, text: str, *citations: Mapping[str, Any]) -> bytes:
         "status": "completed",
         "content": [part],
     }
-    kind = "response.output_text"
     return b"".join(
         (
             added(at, {**item, "content": [], "status": "in_progress"}),
-            *(event(f"{kind}.delta", **own, delta=each) for each in text),
-            *(event(f"{kind}.annotation.added", **own, annotation=each) for each in citations),
+            *_deltas(own, text, citations),
             item_done(item, at),
             ended(item),
         )
     )
+
+
+def _deltas(
+    own: Mapping[str, Any], text: str, citations: Sequence[Mapping[str, Any]]
+) -> Iterator[bytes]:
+    """Each character by itself, but what is cited whole, with its citation behind it."""
+    kind, at = "response.output_text", 0
+    for number, each in enumerate(citations):
+        start, end = each["start_index"], each["end_index"]
+        if at <= start < end <= len(text):
+            yield from (event(f"{kind}.delta", **own, delta=char) for char in text[at:start])
+            yield event(f"{kind}.delta", **own, delta=text[start:end])
+            at = end
+        yield event(f"{kind}.annotation.added", **own, annotation=each, annotation_index=number)
+    yield from (event(f"{kind}.delta", **own, delta=char) for char in text[at:])

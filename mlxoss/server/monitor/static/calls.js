@@ -192,7 +192,7 @@ export class Citations {
     const pieces = [];
     for (const { from, to, number } of this.spans) {
       if (from < at || to < from || to > points.length) continue;
-      pieces.push(points.slice(at, from).join(""), `\uE000${number}\uE001`);
+      pieces.push(points.slice(at, from).join("").replace(/ $/, ""), `\uE000${number}\uE001`);
       at = to;
     }
     return pieces.join("") + points.slice(at).join("");

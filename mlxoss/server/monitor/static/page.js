@@ -35,20 +35,23 @@ function showHealth(health) {
   showProblems(health);
 }
 
-// What is enabled, and what was done with it.
+// What is enabled, and what was done with it: the browser's functions are counted one by one.
 function showTools({ python, browser, mcp = [], calls = {} }) {
-  const isOffered = Boolean(python || browser);
-  const enabled = [...(python ? ["python"] : []), ...(browser ? ["browser"] : []), ...mcp];
-  $("tooling").hidden = !isOffered;
+  const enabled = Object.entries({ python, browser, mcp: mcp.length }).filter(([, is]) => is);
+  $("tooling").hidden = !python && !browser;
   $("leaves").hidden = !browser;
-  $("toolbox").hidden = !enabled.length && !Object.keys(calls).length;
-  const rows = [...new Set([...enabled, ...Object.keys(calls)])].flatMap((name) => {
-    const { calls: number = 0, seconds: spent = 0, failures = 0 } = calls[name] ?? {};
-    const failed = failures ? ` · ${count(failures)} failed` : "";
-    const text = number ? `${count(number)} · ${seconds(spent)}${failed}` : "none";
-    return [make("dt", "", name), make("dd", "", text)];
+  $("toolbox").hidden = !enabled.length;
+  const rows = enabled.flatMap(([tool]) => {
+    const own = Object.entries(calls).filter(([name]) => name.split(".")[0] === tool);
+    return (own.length ? own : [[tool, { calls: 0 }]]).flatMap(toToolRow);
   });
   $("called").replaceChildren(...rows);
+}
+
+function toToolRow([name, { calls, seconds: spent, failures }]) {
+  const failed = failures ? ` · ${count(failures)} failed` : "";
+  const text = calls ? `${count(calls)} · ${seconds(spent)}${failed}` : "none";
+  return [make("dt", "", name), make("dd", "", text)];
 }
 
 function showSlots(busy, all) {
