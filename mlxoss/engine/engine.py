@@ -133,9 +133,7 @@ class Engine:
             raise self._full()
         return HeldPlace(number, self._submit_held, self._occupancy.let_go)
 
-    def _submit_held(
-        self, place: int, request: GenerationRequest, *, is_next: bool
-    ) -> Generation:
+    def _submit_held(self, place: int, request: GenerationRequest, *, is_next: bool) -> Generation:
         if self._phase.now.is_final:
             raise self._unavailable()
         uid, is_background = next(self._uids), request.is_background

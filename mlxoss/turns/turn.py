@@ -9,17 +9,18 @@ from collections.abc import Callable, Sequence
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenOutput
 from mlxoss.engine.generation import Generation
-from mlxoss.errors import GenerationCancelled, TurnTimedOut
+from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.turns.choice import TurnChoice
+from mlxoss.turns.limits.time_limit import TimeLimit
 
 
 class Turn:
     """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
 
     Iterating yields lists of outputs: what a step brought, of all choices, or as much of it as
-    ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut
-    ``limit_s`` from now; then the other choices are lost too. ``conversation`` is what it
+    ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut at the
+    end of ``limit``; then the other choices are lost too. ``conversation`` is what it
     answers, ``None`` if it goes on from raw prompts. ``prompts`` are token ids; all have as many
     choices, one prompt's after the other's. ``close`` calls ``on_close``, which does nothing when
     called again. Belongs to the event loop's thread.
@@ -30,18 +31,18 @@ class Turn:
         conversation: Conversation | None,
         prompts: Sequence[Sequence[int]],
         choices: Sequence[TurnChoice],
-        limit_s: float | None = None,
+        limit: TimeLimit,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.conversation = conversation
         self.prompts = prompts
         self.earlier = Usage(0, 0)
         self._choices = choices
-        self._limit_s = limit_s
+        self._limit = limit
         self._on_close = on_close
         self._is_over = False
         self.is_closed = False
-        self._timer = limit_s and asyncio.get_running_loop().call_later(limit_s, self._time_out)
+        self._timer = limit.call_at_end(self._time_out)
         self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], TurnChoice] = {}
 
     def __aiter__(self) -> Turn:
@@ -53,11 +54,7 @@ class Turn:
         except GenerationCancelled:
             if not self._is_over:
                 raise
-            message = (
-                f"The answer was not complete after {self._limit_s:.0f} s, the most that this "
-                "server gives one (its setting request_timeout)."
-            )
-            raise TurnTimedOut(message) from None
+            raise self._limit.make_error() from None
 
     def _time_out(self) -> None:
         self._is_over = True
