@@ -24,8 +24,8 @@ class Occupancy:
     """Every open sequence, waiting or running, by its uid. Any thread may call any method.
 
     A sequence enters as waiting, may be admitted, pause and go on, and leaves once; unknown uids
-    are ignored. One that is paused neither waits nor runs, but keeps its place. A held place is taken
-    whether a sequence of it is there or not.
+    are ignored. One that is paused neither waits nor runs, but keeps its place. A held place is
+    taken whether a sequence of it is there or not.
     ``clock`` gives seconds that never go back.
     """
 

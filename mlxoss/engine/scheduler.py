@@ -34,8 +34,8 @@ How a pause goes:
    and is told how much of a prompt is left. If the prefix cache had to give the snapshot up it is
    computed anew.
 
-A request that runs tools between its rounds holds a place and no slot while they run. Its next round
-waits behind who is paused and before all others of its kind.
+A request that runs tools between its rounds holds a place and no slot while they run. Its next
+round waits behind who is paused and before all others of its kind.
 
 While the model is to be unloaded only paused sequences are admitted, so that this ends. A failed
 step ends all that ran; what is paused can still go on.

@@ -71,7 +71,7 @@ class Prepared:
         choices = [
             kind(
                 generation,
-                TurnParser(self.encoding, conversation.functions),
+                TurnParser(self.encoding, conversation.functions, conversation.builtin_recipients),
                 FinalTextGate(index, request.stops),
                 single_call=request.single_call,
                 loop_tokens=self.loop_tokens,
