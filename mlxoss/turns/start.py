@@ -90,7 +90,7 @@ async def prepare(context: TurnContext, encoding: Encoding, request: TurnRequest
         _render,
         encoding,
         request.conversation,
-        _most_prompt_tokens(request, context_tokens) if request.truncate else None,
+        most_prompt_tokens(request, context_tokens) if request.truncate else None,
         is_counted=context.warmer.is_on,
     )
     left = context_tokens - len(prompt_ids)
@@ -145,7 +145,7 @@ async def to_grammar(
     return None
 
 
-def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
+def most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
     """What a prompt that may be cut is cut to: the answer keeps a quarter, or what it asked for."""
     answer = min(request.max_tokens or context_tokens, context_tokens // 4)
     return context_tokens - max(answer, 1)
@@ -153,7 +153,7 @@ def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
 
 def spread(request: GenerationRequest, choices: int) -> list[GenerationRequest]:
     """``request`` once for each choice."""
-    samplings = (_for_choice(request.sampling, index) for index in range(choices))
+    samplings = (with_seed_of(request.sampling, index) for index in range(choices))
     return [dataclasses.replace(request, sampling=sampling) for sampling in samplings]
 
 
@@ -170,8 +170,9 @@ def submit_all(engine: Engine, requests: Sequence[GenerationRequest]) -> list[Ge
     return generations
 
 
-def _for_choice(sampling: SamplingParams, index: int) -> SamplingParams:
-    """A seed of its own for each choice, the same ones each time; the first keeps the request's."""
+def with_seed_of(sampling: SamplingParams, index: int) -> SamplingParams:
+    """A seed of its own for each choice or round, the same ones each time; the first keeps the
+    request's."""
     if sampling.seed is None or index == 0:
         return sampling
     return dataclasses.replace(sampling, seed=(sampling.seed + index * _SEED_STEP) & _SEED_MASK)

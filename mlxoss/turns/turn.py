@@ -22,8 +22,9 @@ class Turn:
     ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut at the
     end of ``limit``; then the other choices are lost too. ``conversation`` is what it
     answers, ``None`` if it goes on from raw prompts. ``prompts`` are token ids; all have as many
-    choices, one prompt's after the other's. ``close`` calls ``on_close``, which does nothing when
-    called again. Belongs to the event loop's thread.
+    choices, one prompt's after the other's; without any there is nothing to write. ``earlier``
+    turns that were needed for this one are counted with it. ``close`` calls ``on_close``, which
+    does nothing when called again. Belongs to the event loop's thread.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Turn:
         self.conversation = conversation
         self.prompts = prompts
         self.earlier = Usage(0, 0)
+        self.earlier_wait_s: float | None = None
         self._choices = choices
         self._limit = limit
         self._on_close = on_close
@@ -104,7 +106,7 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens so far, with those of an ``earlier`` turn that was needed for this one."""
-        per_prompt = len(self._choices) // len(self.prompts)
+        per_prompt = max(1, len(self._choices)) // max(1, len(self.prompts))
         firsts = self._choices[::per_prompt]
         return self.earlier + Usage(
             prompt_tokens=sum(len(ids) for ids in self.prompts),
@@ -116,7 +118,7 @@ class Turn:
     @property
     def tells_progress(self) -> bool:
         """Whether iterating yields an empty list, too, whenever a prefill went on."""
-        return self._choices[0].generation.tells_progress
+        return any(choice.generation.tells_progress for choice in self._choices)
 
     @tells_progress.setter
     def tells_progress(self, is_wanted: bool) -> None:
@@ -138,7 +140,9 @@ class Turn:
 
     @property
     def wait_s(self) -> float:
-        """How long the first choice waited for its slot."""
+        """How long the first choice waited for its slot; of several turns that of the first."""
+        if self.earlier_wait_s is not None or not self._choices:
+            return self.earlier_wait_s or 0.0
         return self._choices[0].generation.wait_s
 
     def has_ended(self, index: int) -> bool:
