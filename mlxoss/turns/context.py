@@ -21,7 +21,7 @@ from mlxoss.store.store import Store
 from mlxoss.turns.ahead.warming import Ahead, PrefixWarmer
 from mlxoss.turns.encoding_loader import EncodingLoader
 from mlxoss.turns.foreign_contents import ForeignContents
-from mlxoss.turns.key_limit import KeyLimit
+from mlxoss.turns.limits.key_limit import KeyLimit
 
 if TYPE_CHECKING:  # llguidance takes its time, and an HTTP client too
     from mlxoss.documents.reader import FileReader

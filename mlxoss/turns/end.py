@@ -22,7 +22,7 @@ def close_turn(turn: Turn, context: TurnContext, encoding: Encoding, log: Logged
     usage, wait_s, preview = turn.usage, turn.wait_s, None
     context.recoveries.update(turn.close())
     prepare_next_turn(turn, context, encoding)
-    if most_chars := context.config.debug_raw_preview_chars:
+    if turn.prompts and (most_chars := context.config.debug_raw_preview_chars):
         preview = _to_preview(turn, encoding, most_chars)
         _log_raw(log.id, turn, encoding, most_chars)
     log.note_turn(usage, wait_s, preview)

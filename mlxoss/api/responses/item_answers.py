@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypeAliasType, TypedDict
 
 from mlxoss.api.answers import LogprobEntry, SchemaExtra
+from mlxoss.api.responses.hosted.item_answers import (
+    ListedApprovalRequest,
+    ListedCodeCall,
+    ListedMcpCall,
+    ListedMcpTools,
+    ListedWebSearchCall,
+)
 
 Role = Literal["user", "assistant", "system", "developer"]
 Phase = Literal["commentary", "final_answer"]
@@ -58,12 +65,22 @@ class InputFile(TypedDict):
     file_url: NotRequired[str]
 
 
+class UrlCitation(TypedDict):
+    """A link to a page that the text cites: ``text[start_index:end_index]``, in code points."""
+
+    type: Literal["url_citation"]
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
 class OutputText(TypedDict):
     """Text that the model wrote."""
 
     type: Literal["output_text"]
     text: str
-    annotations: Annotated[list[Any], SchemaExtra(maxItems=0)]
+    annotations: list[UrlCitation]
     logprobs: list[LogprobEntry]
 
 
@@ -184,6 +201,11 @@ ListedItem = TypeAliasType(
         | ListedCustomCall
         | ListedCallOutput
         | ListedCompaction
+        | ListedWebSearchCall
+        | ListedCodeCall
+        | ListedMcpCall
+        | ListedMcpTools
+        | ListedApprovalRequest
         | ListedRecord,
         SchemaExtra(description="One item."),
     ],

@@ -68,6 +68,7 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
         date=contents.date,
         instructions=_SEPARATOR.join(instructions) or None,
         tools=() if is_without else tools.functions,
+        builtins=() if is_without else tools.hosted.builtins,
         response_format=request.response_format,
         effort=request.effort,
     )
@@ -94,8 +95,9 @@ def to_turn_request(
             final_body(request.response_format),
             parallel_calls=request.parallel_tool_calls,
             final_param="text.format.schema",
+            builtins=tools.hosted.builtins,
         ),
-        needs_grammar=needs_grammar(choice, tools.calls, strict_param),
+        needs_grammar=needs_grammar(choice, tools.calls, strict_param, tools.others),
         is_background=bool(request.background),
         only_prompt=request.only_prompt,
         cache_key=request.prompt_cache_key,
