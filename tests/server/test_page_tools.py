@@ -129,6 +129,20 @@ def test_what_tools_say_is_text(browser: Browser, serve: Serve) -> None:
     check_quiet(page, server)
 
 
+def test_a_call_that_is_stopped_is_not_finished(browser: Browser, serve: Serve) -> None:
+    server = serve(HELLO)
+    page = open_page(browser, server)
+    call = python_call("12345 * 6789", "")
+    begun = run_python(0, call).partition(b"event: response.code_interpreter_call.completed")[0]
+    script_answers(page, [begun], is_open=True)
+    say(page, "Compute")
+    shows(page, ".call summary", "Running Python… 12345 * 6789")
+    page.run("document.getElementById('stop').click()")
+    shows(page, ".call summary", "Ran Python (not finished) 12345 * 6789")
+    assert text_of(page, ".assistant .note") == "Stopped."
+    check_quiet(page, server)
+
+
 def test_a_talk_goes_on_with_what_its_tools_did(browser: Browser, serve: Serve) -> None:
     server = serve(HELLO)
     page = open_page(browser, server)

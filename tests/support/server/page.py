@@ -50,11 +50,13 @@ def check_quiet(page: Page, server: Server) -> None:
     assert [url for url in urls if not url.startswith((f"{server.url}/", "data:"))] == []
 
 
-def script_answers(page: Page, answers: Sequence[bytes], health: object = None) -> None:
-    """Let the page's next requests for a response be answered by ``answers``, one piece a byte
-    sequence that ends anywhere; ``health`` is added to what the server tells.
+def script_answers(
+    page: Page, answers: Sequence[bytes], health: object = None, *, is_open: bool = False
+) -> None:
+    """Let the page's next requests for a response be answered by ``answers``, in pieces that end
+    anywhere; ``health`` is added to what the server tells.
 
-    ``asked()`` gives the bodies of these requests.
+    One that ``is_open`` does not end by itself. ``asked`` gives the bodies of these requests.
     """
     texts = json.dumps([answer.decode() for answer in answers])
     page.run(
@@ -74,7 +76,9 @@ def script_answers(page: Page, answers: Sequence[bytes], health: object = None) 
                     for (let at = 0; at < bytes.length; at += 61) {{
                         stream.enqueue(bytes.slice(at, at + 61));
                     }}
-                    stream.close();
+                    const left = () => stream.error(options.signal.reason);
+                    if ({json.dumps(is_open)}) options.signal.addEventListener('abort', left);
+                    else stream.close();
                 }},
             }}));
         }};

@@ -123,9 +123,10 @@ export class Call extends Step {
     if (!this.isNew) return;
     this.isNew = false;
     const { what, doing, detail, inside } = TELLERS[this.item.type](this.item);
-    const hasFailed = !this.isBusy && (["failed", "incomplete"].includes(this.item.status) || Boolean(this.item.error));
-    this.element.classList.toggle("failed", hasFailed);
-    this.say(this.isBusy ? doing : hasFailed ? `${what} (failed)` : what, detail, this.isBusy);
+    const { status, error } = this.item;
+    const fault = error || status === "failed" ? " (failed)" : status === "incomplete" ? " (not finished)" : "";
+    this.element.classList.toggle("failed", !this.isBusy && fault !== "");
+    this.say(this.isBusy ? doing : `${what}${fault}`, detail, this.isBusy);
     this.inside.replaceChildren(...inside);
   }
 
