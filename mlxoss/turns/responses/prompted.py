@@ -9,7 +9,8 @@ from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.prompt import PromptItems, to_conversation
 from mlxoss.api.responses.request import PromptFields
-from mlxoss.api.responses.tools import ToolTable, read_tools
+from mlxoss.api.responses.tool_table import ToolTable
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.turns.context import TurnContext

@@ -13,7 +13,7 @@ from mlxoss.api.responses.output import StreamSetup
 from mlxoss.api.responses.prompt import to_compaction_turn, to_turn_request
 from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream
-from mlxoss.api.responses.tools import ToolTable
+from mlxoss.api.responses.tool_table import ToolTable
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.harmony.encoding import Encoding
