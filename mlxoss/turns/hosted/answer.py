@@ -238,7 +238,7 @@ class HostedAnswer(TurnAnswer[EventT]):
     async def _wait(self, call: RunnableCall) -> ToolOutcome:
         if self._is_cancelled:
             raise _cancelled()
-        self._run = self._loop.tools.begin(call)
+        self._run = self._loop.tools.begin(call, self._loop.hold.limit)
         try:
             return await self._run.wait() or to_broken(call)
         finally:
@@ -252,8 +252,11 @@ class HostedAnswer(TurnAnswer[EventT]):
         if self._is_cancelled:
             turn.close()
             raise _cancelled()
-        self._context.recoveries.update(self.turn.close())
-        self.turn = turn
+        last, self._turn = self._turn, turn
+        self._context.recoveries.update(last.close())
+        turn.earlier = last.usage
+        if last.prompts:
+            turn.earlier_wait_s = last.wait_s
         self._loop.keeper.follow(turn)
 
     def _cut(self) -> list[EventT]:
