@@ -30,7 +30,7 @@ from mlxoss.api.responses.client_run.declared import (
 )
 from mlxoss.api.responses.hosted.declared import (
     HOSTED_TYPES,
-    HostedTools,
+    HostedReader,
     to_advice,
 )
 from mlxoss.api.responses.hosted.mcp_lists import to_function_name
@@ -94,7 +94,7 @@ def read_tools(
     ``offer`` is what this server runs, ``mcp`` what the servers of these labels have
     (``hosted.declared.read_mcp`` tells which are wanted).
     """
-    hosted = HostedTools(offer)
+    hosted = HostedReader(offer)
     entries, public, dropped = _read(tools or (), ("tools",), hosted)
     read = (_entries_of(item, position - first_of_input) for position, item in enumerate(items))
     client_run, (entries, *added) = _name_client_tools([entries, *read])
@@ -218,7 +218,7 @@ def _mcp_entries(
 
 
 def _read(
-    tools: Sequence[Any], where: Location, hosted: HostedTools | None = None
+    tools: Sequence[Any], where: Location, hosted: HostedReader | None = None
 ) -> tuple[list[_Entry], list[JsonObject], list[str]]:
     """The tools, what is public of them, and the types of those left out."""
     entries: list[_Entry] = []
