@@ -7,12 +7,13 @@ would not be true here is put right: code never reaches the internet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from openai_harmony import ToolNamespaceConfig
 
-from mlxoss.harmony.conversation import Builtin, FunctionTool
-from mlxoss.harmony.grammar.rules import BuiltinRule, FreeText, Json
+from mlxoss.harmony.conversation import Builtin, FunctionTool, JsonSchema
+from mlxoss.harmony.grammar.any_order import any_order
+from mlxoss.harmony.grammar.rules import ANY_OBJECT, Body, BuiltinRule, FreeText
 
 _INTERNET = re.compile(r"(Internet access for this session is )UNKNOWN\b.*", re.DOTALL)
 """To the text's end: what follows says what it depends on."""
@@ -33,13 +34,19 @@ BROWSER = _to_builtin(ToolNamespaceConfig.browser())
 
 
 def to_rules(builtins: Iterable[Builtin]) -> tuple[BuiltinRule, ...]:
-    """What calls of ``builtins`` look like: text, or an object that follows the tool's schema."""
-    rules: list[BuiltinRule] = []
-    for builtin in builtins:
-        rules += (
-            BuiltinRule(f"{builtin.name}.{tool.name}", Json(tool.parameters or {"type": "object"}))
-            for tool in builtin.tools
-        )
-        if not builtin.tools:
-            rules.append(BuiltinRule(builtin.name, FreeText()))
-    return tuple(rules)
+    """What calls of ``builtins`` look like, each by its recipient."""
+    return tuple(
+        BuiltinRule(recipient, body)
+        for builtin in builtins
+        for recipient, body in zip(builtin.recipients, _bodies(builtin), strict=True)
+    )
+
+
+def _bodies(builtin: Builtin) -> tuple[Body, ...]:
+    return tuple(_arguments(tool.parameters) for tool in builtin.tools) or (FreeText(),)
+
+
+def _arguments(parameters: JsonSchema | None) -> Body:
+    if isinstance(parameters, Mapping) and parameters.get("properties"):
+        return any_order(parameters)
+    return ANY_OBJECT

@@ -28,11 +28,11 @@ _RECIPIENT = re.compile(r"to\s*=\s*([^\s<{(]*)")
 _LEADING_RECIPIENTS = re.compile(rf"(?:\s*{_RECIPIENT.pattern})*")
 _FUNCTION = re.compile(r"functions\.[^\s<{(]+")
 _CONTENT_TYPE = re.compile(r"\s*(?:json|code|text|python)\b(?=\s*(?:\Z|[{\[]))")
+_CODE = re.compile(r"\s*code\b")
+"""The type of what goes to a built-in tool, whatever follows: code begins with anything."""
 _CONSTRAINT = re.compile(r"\s*[\w.+/-]*")
 _ONE_WORD = re.compile(r"\s*\w[\w./-]*\s*")
 _GLUED = ("json", "code", "commentary", "analysis", "final")
-
-
 _FUNCTIONS = "functions."
 
 
@@ -112,11 +112,14 @@ class Header:
         return self.recipient is not None or self.builtin is not None
 
     def start(self) -> MessageStart:
-        """The message that it begins: on the usual channel of its kind if it names none."""
+        """The message that it begins: on the usual channel of its kind if it names none.
+
+        A built-in tool's call is never on ``final``: nothing of it is meant for the user.
+        """
         if self.builtin is not None:
-            is_final = self.channel in (None, Channel.FINAL)
-            channel = Channel.ANALYSIS if is_final else self.channel
-            return MessageStart(channel or Channel.ANALYSIS, builtin=self.builtin)
+            is_on_commentary = self.channel is Channel.COMMENTARY
+            channel = Channel.COMMENTARY if is_on_commentary else Channel.ANALYSIS
+            return MessageStart(channel, builtin=self.builtin)
         absent = Channel.FINAL if self.recipient is None else Channel.COMMENTARY
         return MessageStart(self.channel or absent, self.recipient)
 
@@ -175,8 +178,10 @@ class _Reader:
             self._read_words(text)
         self._settle_recipient()
         text = "".join(self._rest)
-        if match := _CONTENT_TYPE.match(text):
-            text = text[match.end() :]
+        match = _CONTENT_TYPE.match(text)
+        if match is None and self._header.builtin is not None:
+            match = _CODE.match(text)
+        text = text[match.end() :] if match else text
         self._header.text = text.strip() if self._is_closed else text.lstrip()
         return self._header
 
@@ -265,7 +270,8 @@ class _Reader:
         """
         function = _known_name(word, self._names.functions)
         builtin = _known_name(word, self._names.builtins)
-        if builtin is not None and (function is None or not word.startswith(_FUNCTIONS)):
+        is_same = function == builtin and _FUNCTIONS not in word
+        if builtin is not None and (function is None or is_same):
             self._header.builtin, official = builtin, builtin
         elif function is not None:
             self._header.recipient, official = function, f"{_FUNCTIONS}{function}"

@@ -179,7 +179,7 @@ class TurnParser:
 
     def _close_body(self, message: MessageStart, reason: TurnEndReason | None) -> list[Event]:
         wrong_end = TurnEndReason.RETURN if message.is_call else TurnEndReason.CALL
-        if reason is wrong_end:
+        if reason is wrong_end or (reason is None and message.builtin is not None):
             self._note(RecoveryKind.CALL_END)
         self._open = None
         leftover = self._utf8.decode(b"", final=True)

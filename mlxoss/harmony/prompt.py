@@ -64,11 +64,12 @@ def render_prompt(
     """Ids of ``conversation``, ending with ``<|start|>assistant``.
 
     Only the renderer's own structure and the ids of an ``ExactTurn`` are special; every
-    text in the conversation is ordinary text. Reasoning before the last ``FinalText``, and what
-    was done by built-in tools on its channel, is left out (openai-cookbook
-    ``articles/gpt-oss/handle-raw-cot.md``). With ``most_tokens``
-    the oldest items are left out too, up to some user's message, until the rest fits; if
-    even the last exchange alone does not, the ids are longer. What brings tools stays.
+    text in the conversation is ordinary text. Reasoning before the last ``FinalText`` is
+    left out (openai-cookbook ``articles/gpt-oss/handle-raw-cot.md``), and so is what built-in
+    tools were asked and answered on its channel (openai/harmony ``src/encoding.rs``). With
+    ``most_tokens`` the oldest items are left out too, up to some user's message, until the
+    rest fits; if even the last exchange alone does not, the ids are longer. What brings tools
+    stays.
     Raises ``InvalidRequest`` for a response format that is not JSON.
     """
     # As the library does: the system's message speaks of tools wherever they are.

@@ -41,3 +41,9 @@ class RunnableCall:
 def builtin_kind(recipient: str) -> HostedKind:
     """The tool behind a built-in's recipient."""
     return "python" if recipient == "python" else "browser"
+
+
+def call_of_builtin(item_id: str, recipient: str, channel: Channel, text: str) -> RunnableCall:
+    """The call that was written to a built-in tool."""
+    tool = recipient.rpartition(".")[2]
+    return RunnableCall(item_id, builtin_kind(recipient), recipient, tool, text, channel)

@@ -75,6 +75,26 @@ class UrlCitation(TypedDict):
     title: str
 
 
+def read_citation(value: object) -> UrlCitation | None:
+    """A citation that a client sends back; ``None`` for what is none of a page."""
+    match value:
+        case {
+            "type": "url_citation",
+            "start_index": int(start),
+            "end_index": int(end),
+            "url": str(url),
+            "title": str(title),
+        }:
+            return {
+                "type": "url_citation",
+                "start_index": start,
+                "end_index": end,
+                "url": url,
+                "title": title,
+            }
+    return None
+
+
 class OutputText(TypedDict):
     """Text that the model wrote."""
 

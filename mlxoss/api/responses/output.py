@@ -32,7 +32,7 @@ from mlxoss.api.responses.hosted.running import (
 )
 from mlxoss.api.responses.hosted.writers import ApprovalWriter, HostedWriter
 from mlxoss.api.responses.item_answers import ItemStatus, ListedItem, ListedReasoning, Phase
-from mlxoss.api.responses.tool_names import ToolKind, ToolName
+from mlxoss.api.responses.tool_table import ToolKind, ToolName
 from mlxoss.api.responses.writers import (
     CallWriter,
     CustomCallWriter,

@@ -188,7 +188,6 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         ``results`` are by ``RunnableCall.item_id``. Sealed reasoning that follows takes the round
         along; where none does, ``finish`` adds an item that has nothing else.
         """
-        self._end = TurnEndReason.RETURN
         return self._output.end_round(token_ids, results)
 
     def finish(self, usage: Usage) -> list[ResponseEvent]:

@@ -13,14 +13,14 @@ With a search of the client's, what is declared with ``defer_loading`` waits unt
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from mlxoss.api.errors import invalid, missing
 from mlxoss.api.history.tool_course import Added, CallableTool, ToolStep, follow_tools
-from mlxoss.api.hosted.declared import DeclaredMcp, HostedDeclared, HostedOffer
+from mlxoss.api.hosted.declared import DeclaredMcp, HostedOffer
 from mlxoss.api.responses.client_run.declared import (
     CLIENT_KINDS,
     ClientKind,
@@ -30,25 +30,23 @@ from mlxoss.api.responses.client_run.declared import (
 )
 from mlxoss.api.responses.hosted.declared import (
     HOSTED_TYPES,
-    HostedTools,
+    HostedReader,
     to_advice,
-    to_builtin_types,
 )
 from mlxoss.api.responses.hosted.mcp_lists import to_function_name
 from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.api.responses.items_to_prompt import count_leading
-from mlxoss.api.responses.tool_names import ToolKind, ToolName
 from mlxoss.api.responses.tool_params import (
     CustomFormat,
     CustomToolParam,
     FunctionToolParam,
     NamespaceParam,
 )
-from mlxoss.api.tool_choice import OtherTools
+from mlxoss.api.responses.tool_table import ToolKind, ToolName, ToolTable
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import to_param, validate
 from mlxoss.core import JsonObject
-from mlxoss.harmony.conversation import DeveloperText, FunctionTool
+from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
 from mlxoss.outcomes import McpToolList
 
@@ -59,54 +57,6 @@ _ADDING = frozenset({"additional_tools", _FOUND})
 """Items that give the model tools in the middle of a conversation."""
 _NOTHING = HostedOffer()
 _NO_LISTS: Mapping[str, McpToolList] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ToolTable:
-    """What became of a request's tools.
-
-    ``functions`` are shown to the model in front, ``later`` the others behind the items of these
-    ids; ``calls`` say what it may write to them, ``names`` by their names what they are to the
-    client; ``public`` is the response's ``tools``;
-    ``dropped`` are the types of the tools that were left out, in order. ``client_run`` are the
-    names by which the model knows those tools, declared or not; ``held`` are functions that no
-    search has brought yet. ``hosted`` are those that this server runs; ``advice`` says of others
-    of these, by their types, how they could be had.
-    """
-
-    functions: tuple[FunctionTool, ...] = ()
-    later: Mapping[Hashable, DeveloperText] = field(default_factory=lambda: MappingProxyType({}))
-    calls: tuple[CallRule, ...] = ()
-    names: Mapping[str, ToolName] = field(default_factory=lambda: MappingProxyType({}))
-    public: tuple[JsonObject, ...] = ()
-    dropped: tuple[str, ...] = ()
-    client_run: Mapping[ClientKind, str] = field(default_factory=lambda: names_of_client_tools(()))
-    held: frozenset[str] = frozenset()
-    hosted: HostedDeclared = field(default_factory=HostedDeclared)
-    advice: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-
-    @property
-    def others(self) -> OtherTools:
-        """What ``tool_choice`` may name besides functions that can be called."""
-        kinds = {tool.kind: name for name, tool in self.names.items() if tool.kind.is_client_run}
-        return OtherTools(
-            {kind.value: name for kind, name in kinds.items()},
-            self.held,
-            builtins=to_builtin_types(self.hosted),
-            servers=self._servers(),
-            advice=self.advice,
-        )
-
-    def _servers(self) -> Mapping[str, Mapping[str, str]]:
-        servers: dict[str, dict[str, str]] = {one.label: {} for one in self.hosted.mcp}
-        for name, tool in self.names.items():
-            if tool.kind is ToolKind.MCP and tool.namespace is not None:
-                servers[tool.namespace][tool.name] = name
-        return servers
-
-    def mcp_name(self, label: str, tool: str) -> str | None:
-        """How the model knows a tool of the MCP server ``label``, if it may call it."""
-        return self._servers().get(label, {}).get(tool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +94,7 @@ def read_tools(
     ``offer`` is what this server runs, ``mcp`` what the servers of these labels have
     (``hosted.declared.read_mcp`` tells which are wanted).
     """
-    hosted = HostedTools(offer)
+    hosted = HostedReader(offer)
     entries, public, dropped = _read(tools or (), ("tools",), hosted)
     read = (_entries_of(item, position - first_of_input) for position, item in enumerate(items))
     client_run, (entries, *added) = _name_client_tools([entries, *read])
@@ -268,7 +218,7 @@ def _mcp_entries(
 
 
 def _read(
-    tools: Sequence[Any], where: Location, hosted: HostedTools | None = None
+    tools: Sequence[Any], where: Location, hosted: HostedReader | None = None
 ) -> tuple[list[_Entry], list[JsonObject], list[str]]:
     """The tools, what is public of them, and the types of those left out."""
     entries: list[_Entry] = []

@@ -21,7 +21,7 @@ from mlxoss.api.responses.item_answers import (
     SummaryText,
     UrlCitation,
 )
-from mlxoss.api.responses.tool_names import ToolName
+from mlxoss.api.responses.tool_table import ToolName
 from mlxoss.harmony.conversation import Reasoning
 
 _IN_PROGRESS: Final = "in_progress"

@@ -20,6 +20,7 @@ from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
 from mlxoss.harmony.grammar.limits import refuse_definition, refuse_schema, to_definition
 from mlxoss.harmony.grammar.rules import (
+    WHITESPACE,
     Body,
     BuiltinRule,
     CallRule,
@@ -36,9 +37,6 @@ FREE_TEXT_MARK = VOCAB_SIZE - 1
 tells who reads a mask that every ordinary token leads back to the very same mask."""
 
 MOST_BODY_CHARS = 120_000
-
-_WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
-"""Between JSON's tokens, at most once in each place: compact or indented, but never endless."""
 
 
 def render_grammar(rules: TurnRules) -> str:
@@ -138,7 +136,7 @@ def _place(body: Body, name: str, named: list[JsonObject]) -> str:
 
 
 def _to_schema(schema: JsonSchema) -> JsonObject | bool:
-    options = {"whitespace_pattern": _WHITESPACE}
+    options = {"whitespace_pattern": WHITESPACE}
     if isinstance(schema, bool):
         return {"x-guidance": options} if schema else False
     return {**simplify(schema), "x-guidance": options}

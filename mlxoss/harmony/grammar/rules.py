@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mlxoss.harmony.conversation import JsonSchema
 
+WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
+"""Between JSON's tokens, at most once in each place: compact or indented, but never endless."""
+
 
 @dataclass(frozen=True, slots=True)
 class FreeText:
@@ -89,5 +92,7 @@ class TurnRules:
     def bodies(self) -> Iterator[tuple[str, Body]]:
         """Every body with the request's field that it is from."""
         yield self.final_param, self.final
-        for call in (*self.calls, *self.builtins):
+        for call in self.calls:
             yield call.param, call.body
+        for builtin in self.builtins:
+            yield builtin.param, builtin.body

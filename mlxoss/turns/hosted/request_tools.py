@@ -32,14 +32,13 @@ class RequestTools:
 
     runs: ToolRuns
     declared: HostedDeclared
-    limit: TimeLimit
     container_id: str = ""
     browser: BrowserSession | None = None
 
-    def begin(self, call: RunnableCall) -> ToolRun:
-        """Start ``call``."""
+    def begin(self, call: RunnableCall, limit: TimeLimit) -> ToolRun:
+        """Start ``call``, which ends at ``limit``."""
         name = call.recipient if call.kind != "mcp" else "mcp"
-        return self.runs.begin(name, self._start(call), self.limit)
+        return self.runs.begin(name, self._start(call), limit)
 
     def _start(self, call: RunnableCall) -> Coroutine[Any, Any, ToolOutcome]:
         tools = self.runs.tools

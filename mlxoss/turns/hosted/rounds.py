@@ -63,9 +63,9 @@ class Rounds:
             encoding, prompt = self._prepared.encoding, self._prompt
             self._prompt = await asyncio.to_thread(_with_results, encoding, prompt, results)
 
-    async def first(self) -> Turn | None:
+    async def first(self, rules: TurnRules) -> Turn | None:
         """As ``next``, of the round that nothing was written before."""
-        return await self._start(self.rules)
+        return await self._start(rules)
 
     async def next(
         self, last: Turn, results: Sequence[ToolResult], rules: TurnRules
@@ -80,11 +80,7 @@ class Rounds:
         self._prompt = await asyncio.to_thread(
             _with_turn, encoding, prompt, tuple(token_ids), results
         )
-        turn = await self._start(rules)
-        if turn is not None:
-            turn.earlier = last.usage
-            turn.earlier_wait_s = last.wait_s
-        return turn
+        return await self._start(rules)
 
     async def _start(self, rules: TurnRules) -> Turn | None:
         generation = await self._to_generation(rules)

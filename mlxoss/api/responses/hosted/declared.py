@@ -43,7 +43,7 @@ class HostedTool:
 
 
 @dataclass(slots=True)
-class HostedTools:
+class HostedReader:
     """Those of a request, as they are read one after the other."""
 
     offer: HostedOffer
@@ -61,7 +61,7 @@ class HostedTools:
 def read_mcp(tools: Sequence[Any] | None, offer: HostedOffer) -> tuple[DeclaredMcp, ...]:
     """The MCP servers among a request's ``tools`` that this server can ask, before it is known
     what they offer. Raises InvalidRequest that names the field; other tools are not looked at."""
-    read = HostedTools(offer)
+    read = HostedReader(offer)
     for position, value in enumerate(tools or ()):
         if isinstance(value, dict) and value.get("type") == "mcp":
             read.read(value, ("tools", position))
@@ -71,7 +71,7 @@ def read_mcp(tools: Sequence[Any] | None, offer: HostedOffer) -> tuple[DeclaredM
 def read_hosted_tool(
     value: JsonObject, location: Location, offer: HostedOffer
 ) -> HostedTool | None:
-    """As ``HostedTools.read``."""
+    """As ``HostedReader.read``."""
     match value["type"]:
         case "mcp":
             return _read_mcp(validate(McpParam, value, location), location, offer)

@@ -112,6 +112,3 @@ class McpParam(StrictModel):
     tunnel_id: str | None = None
     defer_loading: bool | None = None
     allowed_callers: list[str] | None = None
-
-
-HostedToolParam = WebSearchParam | CodeInterpreterParam | McpParam

@@ -15,7 +15,7 @@ from mlxoss.api.responses.hosted.writers import (
     SearchWriter,
     WrittenCall,
 )
-from mlxoss.api.responses.tool_names import ToolKind, ToolName
+from mlxoss.api.responses.tool_table import ToolKind, ToolName
 from mlxoss.api.responses.writers import Numbering
 from mlxoss.harmony.events import Channel, MessageStart
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from mlxoss.api.answers import LogprobEntry
-from mlxoss.api.hosted.calls import RunnableCall
+from mlxoss.api.hosted.calls import RunnableCall, call_of_builtin
 from mlxoss.api.responses.answers import ResponseEvent
 from mlxoss.api.responses.hosted.item_answers import (
     CodeImage,
@@ -138,9 +138,7 @@ class CodeWriter(HostedWriter):
     def runnable(self) -> RunnableCall:
         """Its text is the code."""
         call = self._call
-        return RunnableCall(
-            self._item_id, "python", call.recipient, call.tool, self._text, call.channel
-        )
+        return call_of_builtin(self._item_id, call.recipient, call.channel, self._text)
 
     def to_item(self, status: ItemStatus) -> ListedCodeCall:
         """The call as it stands."""
@@ -209,9 +207,7 @@ class SearchWriter(HostedWriter):
     def runnable(self) -> RunnableCall:
         """Its text are the arguments."""
         call = self._call
-        return RunnableCall(
-            self._item_id, "browser", call.recipient, call.tool, self._text, call.channel
-        )
+        return call_of_builtin(self._item_id, call.recipient, call.channel, self._text)
 
     def to_item(self, status: ItemStatus) -> ListedWebSearchCall:
         """The call as it stands."""
