@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from mlxoss.hosted.browser.flow import Flow, PageFull, clean, to_line
+from mlxoss.hosted.browser.urls import MOST_URL_CHARS, is_web, to_link
 
 MOST_TAGS = 200_000
 MOST_LINKS = 5_000
-MOST_URL_CHARS = 2_000
 _LINK_CHARS = 1_000
 _NAME_CHARS = 300
 
@@ -289,28 +289,12 @@ _END: Mapping[str, Callable[[HtmlText], None]] = {
 }
 
 
-def to_link(number: int, text: str, url: str, page_url: str) -> str:
-    """A link as the model reads it: with its domain where that is another than the page's."""
-    domain, own = to_domain(url), to_domain(page_url)
-    return f"【{number}†{text}】" if domain == own else f"【{number}†{text}†{domain}】"
-
-
-def to_domain(url: str) -> str:
-    """Host and port of an address as it spells them; empty where there is none."""
-    try:
-        return clean(urlsplit(url).netloc.lower()).replace("†", "‡")
-    except ValueError:
-        return ""
-
-
 def _join(base: str, href: str) -> str | None:
     """The address of a link; ``None`` where it is none that can be opened."""
     if len(href) > MOST_URL_CHARS:
         return None
     try:
         url = urljoin(base, href.strip())
-        parts = urlsplit(url)
-        is_web = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
     except ValueError:
         return None
-    return url if is_web and len(url) <= MOST_URL_CHARS else None
+    return url if is_web(url) else None
