@@ -7,6 +7,7 @@ nothing: there are as many hits as fit a page, as in OpenAI's own tool, and one 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from mlxoss.core import JsonObject
@@ -73,22 +74,26 @@ def read_call(function: str, arguments: str) -> BrowserCall:
 
 
 def _read_open(fields: JsonObject) -> OpenCall:
-    place = fields.get("id")
+    place, url = fields.get("id"), None
     is_source = fields.get("view_source") is True
-    if isinstance(place, str) and re.fullmatch(r"[0-9]{1,9}", place):
-        fields = {**fields, "id": int(place)}  # it means the link
+    if isinstance(place, str) and re.fullmatch(r"[0-9]{1,9}", place.strip()):
+        fields = {**fields, "id": int(place)}  # a link's number, as a text
     elif isinstance(place, str):
         is_source = is_source or place.startswith(_SOURCE_PREFIX)
-        url = place.strip().removeprefix(_SOURCE_PREFIX)
-        fields = {**fields, "id": None, "url": url if "://" in url[:12] else f"https://{url}"}
+        url = _whole(place.strip().removeprefix(_SOURCE_PREFIX))
+        fields = {**fields, "id": None}
     return OpenCall(
-        url=fields["url"] if isinstance(place, str) and fields["id"] is None else None,
+        url=url,
         link=_number(fields, "id"),
         cursor=_number(fields, "cursor"),
         loc=_number(fields, "loc"),
         num_lines=_number(fields, "num_lines"),
         view_source=is_source,
     )
+
+
+def _whole(url: str) -> str:
+    return url if "://" in url else f"https://{url}"
 
 
 def _text(fields: JsonObject, name: str, most_chars: int) -> str:

@@ -16,7 +16,7 @@ from mlxoss.hosted.browser.urls import to_domain, to_link
 MOST_HITS = 20
 _MOST_MATCHES = 50
 _MATCH_LINES = 4
-_SNIPPET_CHARS = 500
+_SNIPPET_CHARS = 300
 _LINKS = re.compile(r"【\d+†([^†】]+)(?:†[^†】]+)?】")
 _LINK_BEGINS = re.compile(r"【(\d+)†")
 _LINK_GOES_ON = re.compile(r"^[^【】]*】")
