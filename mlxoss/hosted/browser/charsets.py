@@ -33,9 +33,9 @@ _SAID = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", 
 
 def to_characters(data: bytes, media_type: str | None) -> str:
     """The text of ``data``, whose ``media_type`` may name a charset."""
-    for mark, name in _MARKS:
+    for mark, marked in _MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(name, "replace")
+            return data[len(mark) :].decode(marked, "replace")
     name = _codec(_of_header(media_type)) or _said_codec(data)
     return data.decode(name, "replace") if name else _guess(data)
 
