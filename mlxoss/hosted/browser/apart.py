@@ -8,7 +8,7 @@ import logging
 import sys
 from asyncio.subprocess import PIPE
 
-from mlxoss.hosted.browser.reading import Head, Reading
+from mlxoss.hosted.browser.reading import PageHead, Reading
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ _SHOWN_CHARS = 300
 _WORDS = ("-P", "-m", "mlxoss.hosted.browser.reading")
 
 
-async def read_apart(head: Head, data: bytes, most_s: float = MOST_S) -> Reading:
+async def read_apart(head: PageHead, data: bytes, most_s: float = MOST_S) -> Reading:
     """The page, or why it cannot be read within ``most_s``. Cancelled, it leaves no process."""
     try:
         process = await asyncio.create_subprocess_exec(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlxoss.hosted.browser.failed import BrowserCallFailed
-from mlxoss.hosted.browser.pages import Page, PageKind
+from mlxoss.hosted.browser.pages import BrowserPage, PageKind
 from mlxoss.hosted.browser.urls import to_key
 from mlxoss.outcomes import ShownPage
 
@@ -34,11 +34,11 @@ class Chain:
         self.next_cursor = next_cursor
         self.size = 0
         self._bounds = bounds
-        self._pages: OrderedDict[int, Page] = OrderedDict()
+        self._pages: OrderedDict[int, BrowserPage] = OrderedDict()
         self._shown: OrderedDict[int, ShownPage] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    def push(self, page: Page) -> ShownPage:
+    def push(self, page: BrowserPage) -> ShownPage:
         """Give ``page`` the next number."""
         shown = ShownPage(self.next_cursor, page.url, page.title)
         self.next_cursor += 1
@@ -58,7 +58,7 @@ class Chain:
         """What stands at the head of the page ``cursor``."""
         return self._shown.get(cursor)
 
-    def page(self, cursor: int) -> tuple[int, Page]:
+    def page(self, cursor: int) -> tuple[int, BrowserPage]:
         """The page of that number, or the newest for -1. Raises BrowserCallFailed."""
         wanted = self.next_cursor - 1 if cursor == -1 else cursor
         if wanted < 0:
@@ -73,7 +73,7 @@ class Chain:
             raise BrowserCallFailed(self._tell_gone(wanted))
         return wanted, found
 
-    def of_url(self, url: str) -> Page | None:
+    def of_url(self, url: str) -> BrowserPage | None:
         """The newest page of the web with that address that is kept."""
         wanted = to_key(url)
         for page in reversed(self._pages.values()):

@@ -32,7 +32,7 @@ class PageKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class BrowserPage:
     """A page as the model reads it.
 
     ``shown_url`` stands in its head, ``url`` is what a citation leads to; both are empty for hits.
@@ -68,14 +68,14 @@ class Hit:
     snippet: str
 
 
-def make_hits_page(query: str, hits: Sequence[Hit]) -> Page:
+def make_hits_page(query: str, hits: Sequence[Hit]) -> BrowserPage:
     """The page of hits in the form that the model was trained on."""
     rows = [
         f"  * {to_link(i, _to_text(hit.title or hit.url), hit.url, '')} {_to_text(hit.snippet)}"
         for i, hit in enumerate(hits)
     ]
     text = "\n".join(row.rstrip() for row in rows) or "Nothing was found."
-    return Page(
+    return BrowserPage(
         kind=PageKind.HITS,
         url="",
         title=to_line(query, MOST_TITLE_CHARS),
@@ -84,13 +84,13 @@ def make_hits_page(query: str, hits: Sequence[Hit]) -> Page:
     )
 
 
-def make_web_page(url: str, title: str, lines: Sequence[str], links: Sequence[str]) -> Page:
+def make_web_page(url: str, title: str, lines: Sequence[str], links: Sequence[str]) -> BrowserPage:
     """A page of the web as it was read."""
     name = title or to_domain(url)
-    return Page(PageKind.WEB, url, name, tuple(lines), tuple(links), shown_url=url)
+    return BrowserPage(PageKind.WEB, url, name, tuple(lines), tuple(links), shown_url=url)
 
 
-def find_in_page(page: Page, pattern: str) -> Page:
+def find_in_page(page: BrowserPage, pattern: str) -> BrowserPage:
     """Where ``pattern`` stands in ``page``, whatever its case: four lines from each match on."""
     lines = _without_links(page.lines)
     wanted, places, at = pattern.lower(), list[int](), 0
@@ -106,7 +106,7 @@ def find_in_page(page: Page, pattern: str) -> Page:
     ]
     shown = to_line(pattern, MOST_TITLE_CHARS)
     text = "\n\n".join(found) or f"No `find` results for pattern: `{shown}`"
-    return Page(
+    return BrowserPage(
         kind=PageKind.MATCHES,
         url=page.url,
         title=f"Find results for text: `{shown}` in `{page.title}`",

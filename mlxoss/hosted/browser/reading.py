@@ -1,8 +1,8 @@
 """A page's bytes as lines, in a process of its own: ``python -m mlxoss.hosted.browser.reading``.
 
 Whoever wrote the page wrote a program for its reader. So that one has no more memory and time than
-it needs and can be ended at any moment. The first line of stdin is a ``Head`` in JSON, then come
-the bytes; a ``Reading`` goes out as JSON. Nothing touches the disk or the network.
+it needs and can be ended at any moment. The first line of stdin is a ``PageHead`` in JSON, then
+come the bytes; a ``Reading`` goes out as JSON. Nothing touches the disk or the network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOOKED_AT = 1024
 _PDF = "application/pdf"
 
 
-class Head(TypedDict):
+class PageHead(TypedDict):
     """Whose bytes follow. With ``is_source`` HTML is shown as it is written."""
 
     url: str
@@ -56,7 +56,7 @@ def main() -> None:
     limits = {**to_limits(sys.platform), resource.RLIMIT_CPU: _MOST_PROCESSOR_S}
     for limit, most in limits.items():
         resource.setrlimit(limit, (most, most))
-    head: Head = json.loads(sys.stdin.buffer.readline())
+    head: PageHead = json.loads(sys.stdin.buffer.readline())
     try:
         found = read_page(head, sys.stdin.buffer.read())
     except MemoryError:
@@ -64,7 +64,7 @@ def main() -> None:
     sys.stdout.buffer.write(json.dumps(found).encode())
 
 
-def read_page(head: Head, data: bytes) -> Reading:
+def read_page(head: PageHead, data: bytes) -> Reading:
     """The page as the model reads it: first its address, then its text."""
     kind = _kind(head["media_type"], data)
     if kind is None:
@@ -80,7 +80,7 @@ def read_page(head: Head, data: bytes) -> Reading:
     return _to_reading(head, "", clean(text.replace("\r\n", "\n")).strip("\n"), [])
 
 
-def _read_pdf(head: Head, data: bytes) -> Reading:
+def _read_pdf(head: PageHead, data: bytes) -> Reading:
     if not data[:_LOOKED_AT].lstrip().startswith(b"%PDF-"):
         return {"reason": "it is called a PDF and is none"}
     found = read_pdf(data, MOST_CHARS)
@@ -91,7 +91,7 @@ def _read_pdf(head: Head, data: bytes) -> Reading:
     return _to_reading(head, "", clean(text), [])
 
 
-def _to_reading(head: Head, title: str, text: str, links: list[str]) -> Reading:
+def _to_reading(head: PageHead, title: str, text: str, links: list[str]) -> Reading:
     lines = wrap(f"\nURL: {to_line(head['url'], 2_000)}\n{text[:MOST_CHARS]}")
     if len(text) > MOST_CHARS or len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], _CUT]

@@ -10,7 +10,7 @@ from mlxoss.harmony.encoding import Encoding
 from mlxoss.hosted.browser.arguments import FindCall, OpenCall, SearchCall, read_call
 from mlxoss.hosted.browser.chain import Chain
 from mlxoss.hosted.browser.failed import BrowserCallFailed
-from mlxoss.hosted.browser.pages import Page, PageKind, find_in_page, make_hits_page
+from mlxoss.hosted.browser.pages import BrowserPage, PageKind, find_in_page, make_hits_page
 from mlxoss.hosted.browser.urls import is_web, is_within, to_key, written_in
 from mlxoss.hosted.browser.view import choose_end, show
 from mlxoss.hosted.browser.web import Web
@@ -35,7 +35,7 @@ class Means:
     encoding: Callable[[], Awaitable[Encoding]]
 
 
-class Session:
+class BrowsingSession:
     """A ``BrowserSession``. The event loop's thread."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Session:
             raise BrowserCallFailed(f"Invalid link id `{call.link}`.")
         return page.links[call.link]
 
-    async def _get(self, call: OpenCall, url: str) -> tuple[Page, int]:
+    async def _get(self, call: OpenCall, url: str) -> tuple[BrowserPage, int]:
         """The page of the call, and the line from which it is shown."""
         if call.url is not None:
             self._check_known(url)
@@ -122,7 +122,7 @@ class Session:
         loc -= _LINES_BEFORE_A_MATCH if loc > _LINES_BEFORE_A_MATCH else 0
         return kept or await self._fetch(url, call), loc
 
-    async def _fetch(self, url: str, call: OpenCall) -> Page:
+    async def _fetch(self, url: str, call: OpenCall) -> BrowserPage:
         if not is_web(url):
             raise BrowserCallFailed(f"`{url[:_SHOWN_CHARS]}` is no http or https address.")
         self._check_domains(url)
@@ -157,7 +157,7 @@ class Session:
             )
 
     async def _show(
-        self, page: Page, action: BrowserAction, loc: int = 0, num_lines: int = -1
+        self, page: BrowserPage, action: BrowserAction, loc: int = 0, num_lines: int = -1
     ) -> BrowserOutcome:
         encoding = await self._means.encoding()
         end = await self._means.web.run(partial(choose_end, page, loc, num_lines, encoding))

@@ -13,7 +13,7 @@ from mlxoss.errors import MlxossError
 from mlxoss.harmony.encoding import Encoding, load_encoding
 from mlxoss.hosted.browser.chain import Chain, ChainBounds
 from mlxoss.hosted.browser.choice import choose_engine
-from mlxoss.hosted.browser.session import Means, Session
+from mlxoss.hosted.browser.session import BrowsingSession, Means
 from mlxoss.hosted.browser.web import Web
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Browser:
         next_cursor: int,
         said: Sequence[str],
         allowed_domains: Sequence[str],
-    ) -> Session:
+    ) -> BrowsingSession:
         """Of BrowserTool."""
         chain = self._chains.get(session_id)
         if chain is None:
@@ -55,7 +55,7 @@ class Browser:
         chain.next_cursor = max(chain.next_cursor, next_cursor)
         self._chains.move_to_end(session_id)
         self._forget_oldest()
-        return Session(chain, Means(self._web, self._get_encoding), said, allowed_domains)
+        return BrowsingSession(chain, Means(self._web, self._get_encoding), said, allowed_domains)
 
     async def close(self) -> None:
         """Of BrowserTool."""

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.hosted.browser.failed import BrowserCallFailed
 from mlxoss.hosted.browser.flow import to_line
-from mlxoss.hosted.browser.pages import Page
+from mlxoss.hosted.browser.pages import BrowserPage
 
 VIEW_TOKENS = 1_024
 MOST_VIEW_TOKENS = 8 * VIEW_TOKENS
@@ -21,7 +21,7 @@ _LEAST_LINE_TOKENS = 4
 """Of ``L12: `` and a line's end."""
 
 
-def choose_end(page: Page, loc: int, num_lines: int, encoding: Encoding) -> int:
+def choose_end(page: BrowserPage, loc: int, num_lines: int, encoding: Encoding) -> int:
     """The line before which a view from ``loc`` ends: ``num_lines``, or what a view holds.
 
     Raises BrowserCallFailed for a line that is not there. Blocks for a moment; any thread.
@@ -40,7 +40,7 @@ def choose_end(page: Page, loc: int, num_lines: int, encoding: Encoding) -> int:
     return min(end, loc + fit)
 
 
-def show(cursor: int, page: Page, loc: int, end: int) -> str:
+def show(cursor: int, page: BrowserPage, loc: int, end: int) -> str:
     """The lines ``loc`` to before ``end`` as the page ``cursor``."""
     url = to_line(unquote(page.shown_url), _SHOWN_URL_CHARS)
     head = f"[{cursor}] {page.title} ({url})" if url else f"[{cursor}] {page.title}"
@@ -48,5 +48,5 @@ def show(cursor: int, page: Page, loc: int, end: int) -> str:
     return f"{head}\n{bar}\n\n{_number(page, loc, end)}"
 
 
-def _number(page: Page, first: int, end: int) -> str:
+def _number(page: BrowserPage, first: int, end: int) -> str:
     return "\n".join(f"L{i}: {page.lines[i]}" for i in range(first, end))

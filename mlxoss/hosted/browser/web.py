@@ -22,7 +22,7 @@ from mlxoss.errors import FileUnreadable
 from mlxoss.hosted.browser.apart import read_apart
 from mlxoss.hosted.browser.engines import SearchEngine, SearchRequest
 from mlxoss.hosted.browser.failed import BrowserCallFailed
-from mlxoss.hosted.browser.pages import MOST_HITS, Hit, Page, make_web_page
+from mlxoss.hosted.browser.pages import MOST_HITS, BrowserPage, Hit, make_web_page
 from mlxoss.hosted.browser.urls import is_web, is_within
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,9 @@ class Web:
             hits = [hit for hit in hits if is_within(hit.url, domains)]
         return hits[:MOST_HITS]
 
-    async def open(self, url: str, domains: Sequence[str], *, is_source: bool = False) -> Page:
+    async def open(
+        self, url: str, domains: Sequence[str], *, is_source: bool = False
+    ) -> BrowserPage:
         """The page, which may have led elsewhere. Raises BrowserCallFailed."""
         fetching = Fetching(url, rules=self._rules(domains))
         shown = url[:_SHOWN_CHARS]

@@ -13,7 +13,7 @@ import pytest
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.hosted.browser.engines import SearxngEngine
-from mlxoss.hosted.browser.session import Session
+from mlxoss.hosted.browser.session import BrowsingSession
 from mlxoss.hosted.browser.tool import Browser, BrowserBounds
 from mlxoss.hosted.browser.web import Web, WebBounds
 from mlxoss.outcomes import BrowserOutcome
@@ -53,12 +53,12 @@ class Surfing:
         said: Sequence[str] = (),
         domains: Sequence[str] = (),
         next_cursor: int = 0,
-    ) -> Session:
+    ) -> BrowsingSession:
         """A session of that browser."""
         browser = self.browser or self.start()
         return browser.session(name, next_cursor=next_cursor, said=said, allowed_domains=domains)
 
-    def call(self, session: Session, function: str, **arguments: Any) -> BrowserOutcome:
+    def call(self, session: BrowsingSession, function: str, **arguments: Any) -> BrowserOutcome:
         """One call, to its end."""
         return self.runner.run(session.call(function, json.dumps(arguments)))
 

@@ -10,7 +10,7 @@ import pytest
 from mlxoss.hosted.browser import apart
 from mlxoss.hosted.browser.apart import read_apart
 from mlxoss.hosted.browser.flow import MOST_CHARS
-from mlxoss.hosted.browser.reading import MOST_LINES, Head, Reading, read_page
+from mlxoss.hosted.browser.reading import MOST_LINES, PageHead, Reading, read_page
 from tests.support.pdfs import encrypt, make_bomb, make_pdf
 
 URL = "https://site.example/a/b"
@@ -194,14 +194,14 @@ def test_a_page_that_is_made_to_hurt_has_bounds(html: str) -> None:
 
 def test_a_page_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "_WORDS", ("-c", "while True: pass"))
-    head: Head = {"url": URL, "media_type": "text/html", "is_source": False}
+    head: PageHead = {"url": URL, "media_type": "text/html", "is_source": False}
     assert asyncio.run(read_apart(head, b"a" * 1_000_000, 0.2)) == {
         "reason": "it takes longer than 0 s to read"
     }
 
 
 def test_a_pdf_that_unpacks_without_end() -> None:
-    head: Head = {"url": URL, "media_type": "application/pdf", "is_source": False}
+    head: PageHead = {"url": URL, "media_type": "application/pdf", "is_source": False}
     found = asyncio.run(read_apart(head, make_bomb(100 << 20)))
     assert "PDF cannot be shown" in found["reason"]
 
@@ -224,7 +224,7 @@ def test_one_that_is_cancelled_leaves_no_process(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(asyncio, "create_subprocess_exec", remember)
 
     async def cancel() -> None:
-        head: Head = {"url": URL, "media_type": None, "is_source": False}
+        head: PageHead = {"url": URL, "media_type": None, "is_source": False}
         reading = asyncio.create_task(read_apart(head, b"a" * 1_000_000))
         while not started:
             await asyncio.sleep(0.01)
