@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.hosted.browser.arguments import FindCall, OpenCall, SearchCall, read_call
@@ -25,6 +26,7 @@ from mlxoss.outcomes import (
 
 _LINES_BEFORE_A_MATCH = 4
 _SHOWN_CHARS = 300
+_MOST_SAID = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class BrowsingSession:
     async def _get(self, call: OpenCall, url: str) -> tuple[BrowserPage, int]:
         """The page of the call, and the line from which it is shown."""
         if call.url is not None:
-            self._check_known(url)
+            await self._check_known(url)
             return await self._fetch(url, call), 0
         _, page = self._chain.page(call.cursor)
         if call.link < 0 and not call.view_source:
@@ -134,13 +136,13 @@ class BrowsingSession:
                 f"`{url[:_SHOWN_CHARS]}` is not within the domains that this request allows."
             )
 
-    def _check_known(self, url: str) -> None:
+    async def _check_known(self, url: str) -> None:
         """An address that the model wrote may carry what it knows, to whoever is there."""
         key = to_key(url)
         if key is None:
             raise BrowserCallFailed(f"`{url[:_SHOWN_CHARS]}` is no http or https address.")
         if self._said_keys is None:
-            self._said_keys = frozenset(to_key(u) for text in self._said for u in written_in(text))
+            self._said_keys = await self._means.web.run(partial(_keys_in, self._said))
         if key not in self._said_keys and not self._chain.knows(key):
             raise BrowserCallFailed(
                 f"`{url[:_SHOWN_CHARS]}` is not opened: the user did not write it, and it is "
@@ -164,6 +166,12 @@ class BrowsingSession:
         shown = self._chain.push(page)
         self._chain.learn([page.url, *page.links_in(loc, end)])
         return BrowserOutcome(show(shown.cursor, page, loc, end), action, shown)
+
+
+def _keys_in(said: Sequence[str]) -> frozenset[str | None]:
+    """The addresses in what users said, the newest of them if there are very many."""
+    written = (url for text in reversed(said) for url in written_in(text))
+    return frozenset(map(to_key, islice(written, _MOST_SAID)))
 
 
 def _no_action(function: str) -> BrowserAction:

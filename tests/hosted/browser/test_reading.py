@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 import textwrap
 
 import pytest
@@ -234,3 +236,41 @@ def test_one_that_is_cancelled_leaves_no_process(monkeypatch: pytest.MonkeyPatch
         assert started[0].returncode is not None
 
     asyncio.run(cancel())
+
+
+_PIECES = (
+    *("<a href='/x'>", "</a>", "<a>", "<p>", "</p>", "<ul>", "<ol>", "<li>", "</ul>", "<pre>"),
+    *("</pre>", "<sup>", "</sup>", "<script>", "</script>", "<svg>", "</svg>", "<title>", "<br>"),
+    *(
+        "</title>",
+        "<blockquote>",
+        "</blockquote>",
+        "text ",
+        "【1†x】",
+        "†",
+        "\n",
+        "&#x3010;",
+        "&lt;",
+    ),
+    *("<", ">", "<!--", "-->", "<![CDATA[", "]]>", "<img alt='【'>", "<td>", "<h1>", "</h1>", "&"),
+    *("<base href='http://q/'>", "<textarea>", "</textarea>", "é", "日本語", " <?php ?>", "&#;"),
+    *("<a href='http://[::1'>", "<a href='//o.example/†】'>", "=", "'", '"', "https://a.b/c?d "),
+)
+
+
+def test_whatever_a_page_is_made_of() -> None:
+    """Each mark in it is a link that there is."""
+    seed = random.randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(500):
+        html = "".join(chance.choices(_PIECES, k=chance.randrange(100)))
+        found = read(html)
+        body = "".join(found["lines"][2:])
+        marks = re.findall("【[^【】]*】", body)
+        assert body.count("【") == body.count("】") == len(marks), html
+        for mark in marks:
+            link = re.fullmatch(r"【(\d+)†[^†]+(†[^†]+)?】", mark)
+            assert link is not None, html
+            assert int(link[1]) < len(found["links"]), html
+        assert all(link.startswith(("http://", "https://")) for link in found["links"])
