@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sys
 import textwrap
 
 import pytest
@@ -261,7 +262,7 @@ _PIECES = (
 def test_whatever_a_page_is_made_of() -> None:
     """Each mark in it is a link that there is."""
     seed = random.randrange(10**9)
-    print(f"seed {seed}")
+    sys.stdout.write(f"seed {seed}\n")
     chance = random.Random(seed)
     for _ in range(500):
         html = "".join(chance.choices(_PIECES, k=chance.randrange(100)))
