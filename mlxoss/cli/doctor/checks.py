@@ -55,6 +55,7 @@ def examine(*, speed: bool = False) -> list[Check]:
     program, system = _program(), read_system()
     checks = [*check_system(system), check_program(program)]
     checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
+    checks += _tools(machine)
     checks += _service(machine, view, program, shell)
     if speed:
         checks.append(check_speed(machine, view))
@@ -109,6 +110,18 @@ def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
         yield check_memory(_own_bytes(config, source.folder), limit, system.total_bytes)
     yield check_wired(config.wired, system, told.get("wired_bytes"), told.get("let_go_bytes", 0))
     yield check_tuned(config, source, machine.state)
+
+
+def _tools(machine: Machine) -> Iterator[Check]:
+    """Of the tools that are enabled; nothing of one that is not is imported."""
+    try:
+        config = machine.config()
+    except ConfigError:  # told already
+        return
+    if config.tool_browser != "off":
+        from mlxoss.hosted.browser.check import check_browser
+
+        yield check_browser(config, machine.state)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:
