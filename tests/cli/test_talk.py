@@ -26,7 +26,9 @@ from tests.support.cli.scripted_server import serve as serve_script
 from tests.support.fakes import ScriptedBackend
 from tests.support.server.harness import MODEL, Server
 from tests.support.server.response_events import PLOT, ended, python_call, run_python, said
-from tests.support.server.scripts import HELLO, always, endless
+from tests.support.server.rounds import browse, python
+from tests.support.server.scripts import HELLO, always, endless, final, in_turn
+from tests.support.server.tools import Scripted
 from tests.support.waiting import HANG_S, until
 
 __all__ = ["serve"]
@@ -184,6 +186,39 @@ def test_a_talk_goes_on_with_what_its_tools_did(open_chat: OpenChat) -> None:
     assert second["tools"] == first["tools"]
     assert third["input"][:-1] == [*second["input"], *told]
     assert "tools" not in third
+
+
+def test_a_talk_with_a_server_s_own_tools(
+    encoding: Encoding, serve: Serve, open_chat: OpenChat
+) -> None:
+    turns = [
+        python("12345 * 6789"),
+        browse("search", query="tides"),
+        browse("open", id="https://example.org/1"),
+        final("It is 83810205【1†L1】."),
+        python("_ + 1", before="One more."),
+        final("It is 83810206."),
+        final("Bye."),
+    ]
+    scripted = Scripted()
+    scripted.python.answer = lambda code, cells: f"{83810205 + len(cells)}\n"
+    backend = ScriptedBackend(in_turn(encoding, turns))
+    terminal = open_chat(serve(backend, tools=scripted.tools))
+    terminal.type("What is 12345 * 6789?\n")
+    shown = terminal.until("Page 1 https://example.org/1[^>]*> ")
+    assert "It is 83810205 [1]." in shown
+    for line in ("python: 12345 * 6789 → 83810205", "searched: tides → 1 page", "opened: https"):
+        assert line in shown
+    terminal.type("And one more?\n")
+    terminal.until("python: _ \\+ 1 → 83810206")
+    terminal.until("It is 83810206.[\r\n]+> ")
+    terminal.type("/tools off\nBye\n")
+    terminal.until("Bye.[\r\n]+> ")
+    assert len(scripted.python.cells) == 1  # the same container
+    assert len(scripted.browser.sessions) == 1
+    *_, with_tools, without = (encoding.decode(each.prompt_ids) for each in backend.inserted)
+    assert "## python" in with_tools
+    assert "## python" not in without
 
 
 def test_a_server_without_tools_says_so(open_chat: OpenChat) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from mlxoss.config import Config
+from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
+from tests.support.fakes import ScriptedBackend
 from tests.support.server.browser import Browser, browsing, find_browser
+from tests.support.server.harness import DATE
 from tests.support.server.page import (
     asked,
     check_quiet,
@@ -35,7 +39,9 @@ from tests.support.server.response_events import (
     run_web,
     web_call,
 )
-from tests.support.server.scripts import HELLO
+from tests.support.server.rounds import browse, python
+from tests.support.server.scripts import HELLO, final, in_turn
+from tests.support.server.tools import Scripted
 from tests.support.waiting import until
 
 PROGRAM = find_browser()
@@ -100,6 +106,35 @@ def test_what_was_searched_opened_and_run_is_folded(browser: Browser, serve: Ser
     links = "[...document.querySelectorAll('.message a')]"
     assert page.run(f"{links}.every(a => a.rel === 'noopener noreferrer')") is True
     assert page.run(f"{links}.every(a => a.target === '_blank')") is True
+    check_quiet(page, server)
+
+
+def test_a_server_s_own_tools(browser: Browser, serve: Serve, encoding: Encoding) -> None:
+    turns = [
+        python("print(41 + 1)"),
+        browse("search", query=f"tides {MARKUP}"),
+        browse("open", id="https://example.org/1"),
+        final("Noon【1†L1】."),
+        python("2", before="Once more."),
+        final("Two."),
+    ]
+    scripted = Scripted()
+    backend = ScriptedBackend(in_turn(encoding, turns))
+    server = serve(backend, tools=scripted.tools, config=Config(date=DATE, tool_browser="exa"))
+    page = open_page(browser, server)
+    shows(page, "#called", "pythonnonebrowsernonemcpnone")
+    say(page, "When?")
+    shows(page, ".assistant .note", "tokens/s")
+    assert text_of(page, ".assistant summary") == (
+        "Reasoning|Ran Python print(41 + 1)|Reasoning|"
+        f"Searched tides {MARKUP}|Reasoning|Opened example.org"
+    )
+    assert text_of(page, ".text") == "Noon1."
+    assert text_of(page, ".sources a") == "Page 1"
+    shows(page, "#called", "browser.open1 · ")
+    say(page, "Again?")
+    shows(page, ".assistant:last-child .text", "Two.")
+    assert len(scripted.python.cells) == 1  # the same container
     check_quiet(page, server)
 
 
