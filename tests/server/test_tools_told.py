@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.support.server.rounds import CODE, SEARCH, browse, python
 from tests.support.server.scripts import HELLO, final, in_turn
 from tests.support.server.tools import Scripted
 
-NOTHING = {"python": False, "browser": None, "mcp": [], "calls": {}}
+NOTHING: dict[str, Any] = {"python": False, "browser": None, "mcp": [], "calls": {}}
 
 
 def respond(server: Server) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """Answers every ``POST`` with ``answer``, ``GET`` with ``health``; keeps what it was asked."""
+    """Answers every ``POST`` with ``answer``, and keeps what it was asked; ``/health`` is
+    ``health``."""
 
-    def __init__(self, answer: bytes, status: int, health: Mapping[str, Any]) -> None:
+    def __init__(self, answer: bytes, status: int, health: Mapping[str, Any] | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
         self.status = status
-        self.health = json.dumps(health).encode()
+        self.health = health
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     @property
@@ -33,7 +34,10 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._answer(200, self.server.health)
+        if self.path == "/health" and self.server.health is not None:
+            self._answer(200, json.dumps(self.server.health).encode())
+        else:
+            self.send_error(501)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -54,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serve(
     answer: bytes, status: int = 200, health: Mapping[str, Any] | None = None
 ) -> Iterator[ScriptedServer]:
-    server = ScriptedServer(answer, status, health or {})
+    server = ScriptedServer(answer, status, health)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
