@@ -140,6 +140,7 @@ LINES = [
     (CallPiece("python", "1 / 0", "Traceback\nZeroDivisionError: 1\n"), "ZeroDivisionError: 1"),
     (CallPiece("python", "while 1: pass", "", is_failed=True), "python: while 1: pass → failed"),
     (CallPiece("python", "a\x1b]0;x\x07\r\n", "\x9b31mb\x08"), "python: a]0;x → 31mb"),
+    (CallPiece("opened", "https://a/\u202egnp.exe\u2066"), "opened: https://a/gnp.exe"),
     (CallPiece("oslo.tides", '{"day": 1}', "high"), 'oslo.tides: {"day": 1} → high'),
     (CallPiece("searched", "x" * 99, "10 pages"), f"searched: {'x' * 37}… → 10 pages"),
 ]

@@ -10,6 +10,8 @@ from mlxoss.cli.printing import WIDTH
 
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a terminal would obey instead of showing."""
+_TURNS = dict.fromkeys((0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+"""What turns the direction of the rest of a line. Source: Unicode, UAX 9."""
 _MOST_ASKED = 48
 
 
@@ -74,4 +76,4 @@ def _last_line(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(shown(text).split())
+    return " ".join(shown(text).translate(_TURNS).split())

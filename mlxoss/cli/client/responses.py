@@ -97,7 +97,7 @@ class _Reader:
         match event.get("type"):
             case "response.output_text.delta" if not self._is_preamble:
                 yield from self._answer.add(event["delta"])
-            case "response.output_text.annotation.added":
+            case "response.output_text.annotation.added" if not self._is_preamble:
                 self._answer.cite(event["annotation"])
             case kind:
                 yield from self._answer.flush()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from mlxoss.core import JsonObject
 from mlxoss.server.services import Services
+
+if TYPE_CHECKING:
+    from mlxoss.turns.hosted.runs import ToolCount
 
 
 def read_tools(services: Services) -> JsonObject:
@@ -22,5 +26,9 @@ def read_tools(services: Services) -> JsonObject:
         "python": tools.python is not None,
         "browser": services.config.tool_browser if tools.browser is not None else None,
         "mcp": list(tools.mcp.labels) if tools.mcp is not None else [],
-        "calls": {name: asdict(count) for name, count in sorted(runs.counts.items())},
+        "calls": {name: _to_json(count) for name, count in sorted(runs.counts.items())},
     }
+
+
+def _to_json(count: ToolCount) -> JsonObject:
+    return asdict(count) | {"seconds": round(count.seconds, 3)}

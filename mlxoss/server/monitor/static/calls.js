@@ -95,9 +95,10 @@ export class Call extends Step {
     this.isBusy = this.isNew = true;
     this.startedAt = null;
     this.spent = 0;
+    this.plots = [];
   }
 
-  static isOne = ({ type }) => type in TELLERS;
+  static isOne = ({ type }) => Object.hasOwn(TELLERS, type);
 
   // The code comes piece by piece; while it runs, time is not the model's.
   take({ type, delta }) {
@@ -111,6 +112,7 @@ export class Call extends Step {
     this.item = item;
     this.isBusy = false;
     this.isNew = true;
+    this.plots = toPlots(item.outputs);
     this.spent = this.startedAt === null ? 0 : performance.now() - this.startedAt;
     this.show();
   }
@@ -129,16 +131,16 @@ export class Call extends Step {
     this.say(this.isBusy ? doing : `${what}${fault}`, detail, this.isBusy);
     this.inside.replaceChildren(...inside);
   }
+}
 
-  get images() {
-    const urls = (this.item.outputs ?? []).filter(({ type }) => type === "image");
-    return urls.map(({ url }) => url).filter((url) => IMAGE.test(url)).map((url) => {
-      const image = make("img", "plot");
-      image.alt = "What the code drew";
-      image.src = url;
-      return image;
-    });
-  }
+function toPlots(outputs) {
+  const urls = (outputs ?? []).filter(({ type }) => type === "image").map(({ url }) => url);
+  return urls.filter((url) => IMAGE.test(url)).map((url) => {
+    const image = make("img", "plot");
+    image.alt = "What the code drew";
+    image.src = url;
+    return image;
+  });
 }
 
 const TELLERS = {

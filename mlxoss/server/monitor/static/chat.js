@@ -56,7 +56,7 @@ class Answer {
     else if (type === "mlxoss.prompt_progress") this.wait(event.prompt_progress);
     else if (type === "response.output_item.added") this.begin(at, item);
     else if (type === "response.output_item.done") this.steps.get(at)?.end(item);
-    else if (type === "response.output_text.annotation.added") this.citations.add(event.annotation);
+    else if (type === "response.output_text.annotation.added") this.cite(event);
     else if (type === "response.output_text.delta" || type === "response.reasoning_text.delta") this.add(event);
     else if (this.steps.get(at)?.take === undefined) return;
     else this.steps.get(at).take(event);
@@ -79,6 +79,10 @@ class Answer {
     else this.text += delta;
   }
 
+  cite({ output_index: at, annotation }) {
+    if (!this.steps.has(at)) this.citations.add(annotation);
+  }
+
   // A prompt of 60,000 tokens takes minutes; one of a moment needs no words.
   wait({ total, cache, processed, time_ms: spent }) {
     const left = (spent / 1000) * (total - processed) / Math.max(processed - cache, 1);
@@ -91,7 +95,7 @@ class Answer {
     this.frame = null;
     keepingTheEndInView(() => {
       for (const step of this.steps.values()) step.show();
-      const plots = this.calls.flatMap((call) => call.images);
+      const plots = this.calls.flatMap((call) => call.plots);
       if (plots.length !== this.plots.childElementCount) this.plots.replaceChildren(...plots);
       this.plots.hidden = !plots.length;
       this.body.replaceChildren(...toNodes(this.citations.mark(this.text), this.citations));
