@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import openai
-import pytest
 from websockets.sync.client import connect
 
 from mlxoss.config import Config
 from mlxoss.harmony.conversation import BuiltinResult
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.prompt import render_results
 from tests.server.conftest import Serve
 from tests.support.api.strict import check_event, check_response
@@ -64,7 +65,7 @@ def test_a_cell_is_run_and_the_model_goes_on_in_one_response(
 ) -> None:
     served = Served(serve, encoding, python("2**100"), final("Large."))
     response = served.ask(tools=[CODE], include=["code_interpreter_call.outputs"])
-    check_response(response.model_dump())
+    check_response(response.to_dict())
     assert kinds(response) == ["reasoning", "code_interpreter_call", "message"]
     assert response.status == "completed"
     assert response.output_text == "Large."
@@ -90,7 +91,7 @@ def test_tokens_of_all_rounds_are_counted(serve: Serve, encoding: Encoding) -> N
     assert usage.output_tokens_details.reasoning_tokens == sum(
         len(encoding.encode_text(text)) for text in thoughts
     )
-    (record,) = ask(served.server, "GET", "/mlxoss/requests").json["recent"]
+    (record,) = ask(served.server, "GET", "/mlxoss/requests").json["data"]
     assert record["prompt_tokens"] == usage.input_tokens
     assert record["completion_tokens"] == usage.output_tokens
     assert "decode_tokens_per_s" not in record
@@ -108,7 +109,7 @@ def test_streamed_and_whole_are_the_same(serve: Serve, encoding: Encoding) -> No
     whole = served.ask()
     events = list(served.ask(stream=True))
     for number, event in enumerate(events):
-        check_event(event.model_dump())
+        check_event(event.to_dict())
         assert event.sequence_number == number
     assert served.prompts[: len(texts)] == served.prompts[len(texts) :]
     streamed = events[-1].response
@@ -237,7 +238,7 @@ def test_the_client_s_call_ends_it_and_the_server_s_beside_it_is_run(
 
 
 def test_a_tool_that_breaks_is_a_call_that_failed(
-    serve: Serve, encoding: Encoding, caplog: pytest.LogCaptureFixture
+    serve: Serve, encoding: Encoding, logged_errors: Callable[[], list[str]]
 ) -> None:
     texts = [python("1"), browse("open", id=1), add(1, 2), final("Sorry.")]
     served = Served(serve, encoding, *texts)
@@ -249,7 +250,7 @@ def test_a_tool_that_breaks_is_a_call_that_failed(
     assert statuses == ["failed"] * 3
     assert "hunter2" not in response.model_dump_json()
     assert "hunter2" not in encoding.decode(served.prompts[-1])
-    assert caplog.text.count("a tool failed") == 3
+    assert logged_errors() == ["a tool failed"] * 3
     counts = served.server.services.turns.tools.counts  # type: ignore[union-attr]
     assert {name: one.failures for name, one in counts.items()} == {
         "python": 1,
@@ -258,8 +259,10 @@ def test_a_tool_that_breaks_is_a_call_that_failed(
     }
 
 
-def test_a_forced_tool_is_called_and_then_answered(serve: Serve, encoding: Encoding) -> None:
-    served = Served(serve, encoding, python("1"), final("Done."))
+def test_a_forced_tool_is_called_and_then_answered(
+    serve: Serve, encoding: Encoding, guards: GrammarCompiler
+) -> None:
+    served = Served(serve, encoding, python("1"), final("Done."), guards=guards)
     response = served.ask(tool_choice={"type": "code_interpreter"})
     assert response.output_text == "Done."
 
@@ -319,7 +322,7 @@ def test_domains_are_those_of_the_request(serve: Serve, encoding: Encoding) -> N
 
 def test_progress_is_told_of_each_round(serve: Serve, encoding: Encoding) -> None:
     served = Served(serve, encoding, python("1"), final("Done."))
-    served.backend.chunk_tokens = 200
+    served.backend.chunk_tokens, served.backend.step_s = 10, 0.002
     body = {"model": "any", "input": "Hi", "tools": [CODE], "stream": True}
     answer = ask(
         served.server,
