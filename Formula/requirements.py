@@ -212,7 +212,10 @@ def write(*, upgrade: bool) -> None:
     uv = shutil.which("uv")
     if uv is None:
         sys.exit("uv is not on the PATH: pip install uv")
-    for file, wanted in (FILE, ["pyproject.toml", "--group", "build"]), (CELLS, ["--group", "cells"]):
+    for file, wanted in (
+        (FILE, ["pyproject.toml", "--group", "build"]),
+        (CELLS, ["--group", "cells"]),
+    ):
         words = [uv, "pip", "compile", *wanted, "--universal", "--python-version", OLDEST_PYTHON]
         words += ["--only-binary", ":all:", "--generate-hashes", "--no-annotate", "--quiet"]
         words += ["--custom-compile-command", COMMAND, "--output-file", str(file.relative_to(ROOT))]

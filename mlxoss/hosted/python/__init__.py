@@ -1,1 +1,1 @@
-"""The tool ``python``: cells that the model writes, run in a sandbox. Its README says what holds."""
+"""The tool ``python``: cells that the model writes, run in a sandbox (see the README)."""

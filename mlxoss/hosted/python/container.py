@@ -12,7 +12,8 @@ from itertools import count
 from mlxoss.hosted.python import folder
 from mlxoss.hosted.python.interpreter import Interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.process import Place, WorkerLost, WorkerProcess, WorkerRefused
+from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.process import WorkerLost, WorkerProcess, WorkerRefused
 from mlxoss.hosted.python.usage import find_breach, read_usage
 from mlxoss.hosted.python.worker.data_paths import SHOWN
 from mlxoss.outcomes import PythonOutcome, ToolImage
@@ -164,7 +165,7 @@ class Container:
             logger.error("a container's files cannot be removed: %s", error)
 
     def _logs(self, process: WorkerProcess) -> str:
-        return process.printed.text(self._place.shown)
+        return process.printed.text(self._place.shown).removesuffix("\n")
 
 
 def _failed(logs: str, reason: str) -> PythonOutcome:

@@ -25,7 +25,7 @@ class Measure:
 
 
 def measure(folder: Path, most: int) -> Measure:
-    """Measure ``folder``, at most a few more than ``most`` files of it. Beside a process at work."""
+    """Measure ``folder``, no further than to ``most`` files. Beside a process at work."""
     size = count = 0
     waiting = [str(folder)]
     while waiting:

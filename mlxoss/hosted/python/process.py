@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import fcntl
 import os
 import signal
@@ -12,16 +10,16 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from mlxoss.hosted.python.interpreter import Interpreter
 from mlxoss.hosted.python.limits import Limits
+from mlxoss.hosted.python.place import Place
 from mlxoss.hosted.python.printed import Printed
 from mlxoss.hosted.python.seatbelt import make_profile, sandbox_command
 from mlxoss.hosted.python.usage import read_usage
 from mlxoss.hosted.python.worker import frames
-from mlxoss.hosted.python.worker.data_paths import SHOWN
 from mlxoss.outcomes import ToolImage
 
 _OURS = Path(__file__).parent
@@ -40,42 +38,12 @@ _RANDOM = ("/dev/random", "/dev/urandom")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class WorkerRefused(Exception):  # noqa: N818 (what happened, not a fault of the caller's)
+class WorkerRefused(Exception):
     """The worker cannot be shut in, or did not start; the text says why."""
 
 
-class WorkerLost(Exception):  # noqa: N818
+class WorkerLost(Exception):
     """The worker ended, or says what none of ours would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a worker runs: ``folder`` is all that it may write, ``outside`` a file beside it."""
-
-    folder: Path
-    outside: Path
-    packages: tuple[Path, ...] = ()
-    fonts: Path | None = None
-
-    @property
-    def data(self) -> Path:
-        """What is ``/mnt/data`` in a cell."""
-        return self.folder / "data"
-
-    @property
-    def temporary(self) -> Path:
-        """The home and the folder of temporary files."""
-        return self.folder / "tmp"
-
-    @property
-    def shown(self) -> dict[str, str]:
-        """What is shown in the place of real paths."""
-        return {str(self.data): SHOWN, str(self.temporary): "/tmp"}  # noqa: S108  # nosec B108
-
-    def make(self) -> None:
-        """Make the folders that are missing."""
-        for each in (self.data, self.temporary):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 class WorkerProcess:
@@ -116,7 +84,7 @@ class WorkerProcess:
         # (POSIX's rule for orphaned groups) and goes too.
         return subprocess.Popen(
             command,
-            stdin=control,
+            stdin=control.fileno(),
             stdout=output,
             stderr=output,
             env=self._environment(),
@@ -167,7 +135,11 @@ class WorkerProcess:
         try:
             self._control.sendall(frames.pack(self._setup()))
             header = _receive(self._control, frames.HEADER.size)
-            self._check_ready(frames.unpack(_receive(self._control, frames.length(header))))
+            self._check_ready(
+                frames.unpack(
+                    _receive(self._control, frames.length(header, frames.MOST_FROM_WORKER))
+                )
+            )
             self._check_told()
         except (OSError, ValueError) as error:
             raise WorkerRefused(self._why_not(str(error))) from None
@@ -215,12 +187,16 @@ class WorkerProcess:
         self._signal(signal.SIGCONT)
         await self._send({"cell": number, "code": code})
         answer = await self._receive()
+        sizes = answer.get("images")
+        if answer.get("cell") != number or not _are_sizes(sizes, self._limits):
+            raise WorkerLost("it answers something else")
+        images = [await self._read(size) for size in sizes]
         self._take_output()
         # What the cell left running waits for the next one.
         self._signal(signal.SIGSTOP)
-        if answer.get("cell") != number:
+        if not all(each.startswith(_PNG) for each in images):
             raise WorkerLost("it answers something else")
-        return tuple(_images(answer, self._limits))
+        return tuple(ToolImage("image/png", each) for each in images)
 
     async def _send(self, message: frames.Message) -> None:
         assert self._streams is not None
@@ -232,15 +208,18 @@ class WorkerProcess:
             raise WorkerLost("it ended") from None
 
     async def _receive(self) -> frames.Message:
-        assert self._streams is not None
-        reader, _ = self._streams
+        header = await self._read(frames.HEADER.size)
         try:
-            header = await reader.readexactly(frames.HEADER.size)
-            return frames.unpack(await reader.readexactly(frames.length(header)))
-        except (asyncio.IncompleteReadError, OSError):
-            raise WorkerLost("it ended") from None
+            return frames.unpack(await self._read(frames.length(header, frames.MOST_FROM_WORKER)))
         except ValueError as error:
             raise WorkerLost(str(error)) from None
+
+    async def _read(self, size: int) -> bytes:
+        assert self._streams is not None
+        try:
+            return await self._streams[0].readexactly(size)
+        except (asyncio.IncompleteReadError, OSError):
+            raise WorkerLost("it ended") from None
 
     def _take_output(self) -> None:
         if not self.printed.read():
@@ -272,18 +251,13 @@ class WorkerProcess:
         os.close(self._output)
 
 
-def _images(answer: frames.Message, limits: Limits) -> list[ToolImage]:
-    """Those that it sent, if they are what they should be; raises ``WorkerLost``."""
-    sent = answer.get("images")
-    if not isinstance(sent, list) or len(sent) > limits.images:
-        raise WorkerLost("it answers something else")
-    try:
-        data = [base64.b64decode(each, validate=True) for each in sent]
-    except (TypeError, ValueError, binascii.Error):
-        raise WorkerLost("it answers something else") from None
-    if any(not each.startswith(_PNG) or len(each) > limits.image_bytes for each in data):
-        raise WorkerLost("it answers something else")
-    return [ToolImage("image/png", each) for each in data]
+def _are_sizes(sizes: object, limits: Limits) -> TypeGuard[list[int]]:
+    """Whether these are lengths of images."""
+    return (
+        isinstance(sizes, list)
+        and len(sizes) <= limits.images
+        and all(type(each) is int and 0 < each <= limits.image_bytes for each in sizes)
+    )
 
 
 def _receive(control: socket.socket, size: int) -> bytes:

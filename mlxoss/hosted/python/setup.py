@@ -22,7 +22,7 @@ from mlxoss.hosted.python.environment import (
 )
 from mlxoss.hosted.python.interpreter import find_interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.process import Place
+from mlxoss.hosted.python.place import Place
 from mlxoss.hosted.python.tool import Root, make_root, try_sandbox
 
 NAME = "python"

@@ -18,7 +18,8 @@ from mlxoss.hosted.python.container import Container
 from mlxoss.hosted.python.environment import Environment, find_environment
 from mlxoss.hosted.python.interpreter import find_interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.process import Place, WorkerProcess, WorkerRefused
+from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.process import WorkerProcess, WorkerRefused
 from mlxoss.outcomes import PythonOutcome
 
 logger = logging.getLogger(__name__)

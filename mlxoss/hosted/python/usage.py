@@ -16,7 +16,7 @@ _RUSAGE_V2_WORDS, _WRITTEN = 20, 19
 """``rusage_info_v2`` in words of 8 bytes, and ``ri_diskio_byteswritten`` (``sys/resource.h``)."""
 _TASK_FLAVOR, _TASK_BYTES = 4, 96
 _TASK_USER, _TASK_SYSTEM, _TASK_THREADS = 2, 3, 21
-"""``proc_taskinfo`` (``sys/proc_info.h``): times are words of 8 bytes in ticks, threads one of 4."""
+"""``proc_taskinfo`` (``sys/proc_info.h``): times are 8 bytes long, in ticks, threads 4."""
 
 
 @dataclass(frozen=True, slots=True)

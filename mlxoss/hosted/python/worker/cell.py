@@ -14,12 +14,13 @@ import os
 import sys
 import tokenize
 import traceback
-from types import ModuleType
+from collections.abc import Callable
+from types import CodeType, ModuleType
 
 from mlxoss.hosted.python.worker.data_paths import DataPaths
 
 _OURS = os.path.dirname(__file__)
-_NOT_OURS = "Lines that begin with ! or % are IPython's own, and not known here."
+_NOT_OURS = "Lines that begin with ! or % are IPython's own, and not known here.\n"
 _LAYOUT = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -33,10 +34,13 @@ _LAYOUT = {
 class Notebook:
     """The module that all cells of a container run in."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, show: Callable[[object], object]) -> None:
+        """``folder`` is ``/mnt/data``; ``show`` takes a value that may be a picture."""
         self._paths = DataPaths(folder)
+        self._show = show
         self._module = ModuleType("__main__")
         self._count = 0
+        self.namespace["__builtins__"] = builtins
         sys.modules["__main__"] = self._module
 
     @property
@@ -44,47 +48,43 @@ class Notebook:
         """The names that cells share."""
         return vars(self._module)
 
-    def run(self, source: str) -> None:
-        """Run a cell; what it prints and how it fails goes to standard output. Never raises."""
+    def run(self, source: str) -> str:
+        """Run a cell and return how it failed, in words; empty if it did not. Never raises."""
         self._count += 1
         name = f"<cell {self._count}>"
         # By it tracebacks show lines (``linecache``); without a time it is never read anew.
         linecache.cache[name] = (len(source), None, f"{source}\n".splitlines(True), name)
+        try:
+            steps = self._compile(source, name)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return _told_of_source(error, source)
         sys.displayhook = self._echo
         try:
-            tree = self._parse(source, name)
-            if tree is not None:
-                self._run(source, tree, name)
+            for step in steps:
+                exec(step, self.namespace)  # noqa: S102  # nosec B102
         except BaseException as error:  # noqa: BLE001 (it is the cell's, SystemExit too)
-            print(told(error), end="")  # noqa: T201
+            return _told(error)
+        return ""
 
-    def _parse(self, source: str, name: str) -> ast.Module | None:
-        """The cell's tree, or ``None`` after saying why there is none."""
-        try:
-            tree = ast.parse(source, name)
-            self._paths.visit(tree)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            print("".join(traceback.format_exception_only(error)), end="")  # noqa: T201
-            if any(line.lstrip().startswith(("!", "%")) for line in source.splitlines()):
-                print(_NOT_OURS)  # noqa: T201
-            return None
-        return tree
-
-    def _run(self, source: str, tree: ast.Module, name: str) -> None:
+    def _compile(self, source: str, name: str) -> list[CodeType]:
+        """All but the last expression, and that one, whose value is shown."""
+        tree = ast.parse(source, name)
+        self._paths.visit(tree)
         last = tree.body[-1] if tree.body else None
-        is_echoed = isinstance(last, ast.Expr) and not ends_in_semicolon(source)
-        body, echoed = (tree.body[:-1], [last]) if is_echoed else (tree.body, [])
-        whole = ast.Module(body, tree.type_ignores)
-        namespace = self.namespace
-        exec(compile(whole, name, "exec", dont_inherit=True), namespace)  # noqa: S102  # nosec B102
-        shown = ast.Interactive(echoed)
-        exec(compile(shown, name, "single", dont_inherit=True), namespace)  # noqa: S102  # nosec B102
+        if not isinstance(last, ast.Expr) or ends_in_semicolon(source):
+            return [compile(tree, name, "exec", dont_inherit=True)]
+        whole, shown = ast.Module(tree.body[:-1], tree.type_ignores), ast.Interactive([last])
+        return [
+            compile(whole, name, "exec", dont_inherit=True),
+            compile(shown, name, "single", dont_inherit=True),
+        ]
 
     def _echo(self, value: object) -> None:
         """As ``sys.displayhook``, but the last value is kept among the cells' own names."""
         if value is None:
             return
         print(repr(value))  # noqa: T201
+        self._show(value)
         self.namespace["_"] = value
 
 
@@ -100,11 +100,17 @@ def ends_in_semicolon(source: str) -> bool:
     return last == ";"
 
 
-def told(error: BaseException) -> str:
+def _told(error: BaseException) -> str:
     """The traceback without our own frames."""
     found = traceback.TracebackException.from_exception(error)
     _without_ours(found)
     return "".join(found.format())
+
+
+def _told_of_source(error: Exception, source: str) -> str:
+    text = "".join(traceback.format_exception_only(error))
+    is_ipython = any(line.lstrip().startswith(("!", "%")) for line in source.splitlines())
+    return text + _NOT_OURS if is_ipython else text
 
 
 def _without_ours(found: traceback.TracebackException) -> None:
@@ -117,9 +123,3 @@ def _without_ours(found: traceback.TracebackException) -> None:
         seen.add(id(each))
         each.stack[:] = [frame for frame in each.stack if not frame.filename.startswith(_OURS)]
         waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ())]
-
-
-def prepare(notebook: Notebook, display: object) -> None:
-    """Give cells what a notebook's have besides Python's own."""
-    notebook.namespace["__builtins__"] = builtins
-    notebook.namespace["display"] = display

@@ -1,4 +1,4 @@
-"""Puts this process into its sandbox. Each step raises ``OSError`` or ``ValueError``: no half of it.
+"""Puts this process into its sandbox. Each step raises ``OSError`` or ``ValueError``: all or none.
 
 On macOS the process was begun by ``sandbox-exec``, so only limits are set here.
 """

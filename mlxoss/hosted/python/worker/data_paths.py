@@ -1,7 +1,7 @@
 """``/mnt/data`` in a cell: where nothing is mounted, its texts are made those of the real folder.
 
 What this cannot catch: a path that comes into being as code runs (``"/mnt" + "/data"``,
-``Path("/mnt") / "data"``, one that is read from a file), and texts in which it does not stand first.
+``Path("/mnt") / "data"``, one that is read from a file), and texts that do not begin with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Messages between the daemon and a worker: JSON behind four bytes of its length, big-endian.
 
 They go over a socket pair of their own. What code prints goes another way, and is never read as a
-message; what code writes into the socket itself can only break its own container.
+message; what code writes into the socket itself can only break its own container. A worker's JSON
+is short, so that no parser has much to do with it: behind a message that says how long they are,
+images follow as they are.
 """
 
 from __future__ import annotations
@@ -12,25 +14,25 @@ import struct
 from typing import Any
 
 HEADER = struct.Struct(">I")
-MOST_BYTES = 32 << 20
-"""Longer messages are refused on both sides."""
+MOST_FROM_WORKER = 1 << 14
+_MOST_TO_WORKER = 16 << 20
 
 Message = dict[str, Any]
 
 
 def pack(message: Message) -> bytes:
-    """The bytes of ``message``; raises ``ValueError`` if they are too many."""
+    """The bytes of ``message``; raises ``ValueError`` if they are too many for a worker."""
     body = json.dumps(message).encode()
-    if len(body) > MOST_BYTES:
-        raise ValueError("the message is too long")
+    if len(body) > _MOST_TO_WORKER:
+        raise ValueError("the cell is too long")
     return HEADER.pack(len(body)) + body
 
 
-def length(header: bytes) -> int:
-    """How many bytes come behind ``header``; raises ``ValueError`` if they are too many."""
+def length(header: bytes, most: int) -> int:
+    """How many bytes come behind ``header``; ``ValueError`` if more than ``most``."""
     (found,) = HEADER.unpack(header)
-    if found > MOST_BYTES:
-        raise ValueError("the message is too long")
+    if found > most:
+        raise ValueError("it says too much")
     return int(found)
 
 
@@ -39,24 +41,29 @@ def unpack(body: bytes) -> Message:
     try:
         message = json.loads(body)
     except RecursionError:
-        raise ValueError("the message is nested too deeply") from None
+        raise ValueError("it says what is nested too deeply") from None
     if not isinstance(message, dict):
-        raise ValueError("the message is no object")
+        raise ValueError("it says something else")
     return message
 
 
 def receive(descriptor: int) -> Message | None:
-    """Wait for a message; ``None`` once the other side has closed."""
+    """Wait for a message from the daemon; ``None`` once that has closed."""
     header = _read(descriptor, HEADER.size)
     if header is None:
         return None
-    body = _read(descriptor, length(header))
+    body = _read(descriptor, length(header, _MOST_TO_WORKER))
     return None if body is None else unpack(body)
 
 
 def send(descriptor: int, message: Message) -> None:
     """Write all of ``message``."""
-    left = memoryview(pack(message))
+    send_bytes(descriptor, pack(message))
+
+
+def send_bytes(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``."""
+    left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
 

@@ -23,6 +23,7 @@ class Images:
         self._most = most
         self._most_bytes = most_bytes
         self._held: list[bytes] = []
+        self._shown: set[int] = set()
         self._left_out = 0
 
     def display(self, *values: object) -> None:
@@ -36,21 +37,39 @@ class Images:
         save = _saver(value)
         if save is not None:
             self._keep(save)
+            self._shown.add(id(value))
         return save is not None
 
     def take(self) -> list[bytes]:
         """Those of this cell, with its open figures, which are closed."""
         pyplot = sys.modules.get(_PYPLOT)
-        if pyplot is not None:
-            for number in pyplot.get_fignums():
-                figure = pyplot.figure(number)
-                if self.show(figure):
-                    print(_told(figure))  # noqa: T201
-            pyplot.close("all")
+        try:
+            if pyplot is not None:
+                self._take_figures(pyplot)
+        finally:
+            held, self._held = self._held, []
+            self._shown.clear()
         if self._left_out:
             print(f"[{self._left_out} images are left out: too many, or too large]")  # noqa: T201
-        held, self._held, self._left_out = self._held, [], 0
+            self._left_out = 0
         return held
+
+    def _take_figures(self, pyplot: Any) -> None:
+        try:
+            for number in pyplot.get_fignums():
+                self._take_figure(pyplot.figure(number))
+        finally:
+            pyplot.close("all")
+
+    def _take_figure(self, figure: Any) -> None:
+        if id(figure) in self._shown:
+            return
+        try:
+            self.show(figure)
+        except Exception as error:  # noqa: BLE001 (whatever the cell drew)
+            print(f"A figure cannot be drawn: {type(error).__name__}: {error}")  # noqa: T201
+        else:
+            print(_told(figure))  # noqa: T201
 
     def _keep(self, save: Callable[[io.BytesIO], Any]) -> None:
         file = io.BytesIO()

@@ -13,6 +13,7 @@ OLDEST_ABI = 3
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _VERSION = 1
+_O_PATH = 0o10000000
 _PATH_BENEATH = 1
 
 _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
@@ -69,7 +70,7 @@ def _attributes(abi: int) -> bytes:
 
 def _add(rules: int, path: Path, rights: int) -> None:
     try:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, _O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:

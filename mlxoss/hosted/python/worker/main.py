@@ -5,7 +5,6 @@ Whatever goes wrong before the first cell ends it with a message that says why.
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import shutil
@@ -13,7 +12,7 @@ import sys
 import warnings
 
 from mlxoss.hosted.python.worker import frames
-from mlxoss.hosted.python.worker.cell import Notebook, prepare
+from mlxoss.hosted.python.worker.cell import Notebook
 from mlxoss.hosted.python.worker.confine import Setup, confine
 from mlxoss.hosted.python.worker.images import Images, ShownImages
 from mlxoss.hosted.python.worker.proof import find_hole
@@ -55,41 +54,49 @@ def _take_descriptors() -> tuple[int, int]:
 
 def _serve(control: int, output: int, setup: Setup) -> None:
     images = Images(setup["images"], setup["image_bytes"])
-    notebook = Notebook(setup["data"])
-    prepare(notebook, images.display)
+    notebook = Notebook(setup["data"], images.show)
+    notebook.namespace["display"] = images.display
     sys.meta_path.insert(0, ShownImages(images))
     # Figures come out at the end of the cell, whether it asks for it or not.
     warnings.filterwarnings("ignore", message=".*is non-interactive.*", category=UserWarning)
     _copy_fonts(setup["fonts"], setup["temporary"])
+    stream = Stream(output)
     while (message := frames.receive(control)) is not None:
-        _open_output(output)
-        notebook.run(message["code"])
-        frames.send(control, {"cell": message["cell"], "images": _last_images(images)})
-
-
-def _last_images(images: Images) -> list[str]:
-    try:
-        return [base64.b64encode(each).decode() for each in images.take()]
-    except Exception as error:  # noqa: BLE001 (a figure that cannot be drawn is the cell's)
-        print(f"A figure cannot be drawn: {type(error).__name__}: {error}")  # noqa: T201
-        return []
-    finally:
+        stream.restore()
+        failed = notebook.run(message["code"])
+        stream.restore()
+        print(failed, end="")  # noqa: T201
+        shown = images.take()
         sys.stdout.flush()
+        frames.send(control, {"cell": message["cell"], "images": [len(each) for each in shown]})
+        for each in shown:
+            frames.send_bytes(control, each)
 
 
-def _open_output(output: int) -> None:
-    """Standard output and error are one stream, so that what is written keeps its order."""
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    raw = io.FileIO(output, "w", closefd=False)
-    stream = io.TextIOWrapper(
-        io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
-    )
-    sys.stdout = sys.stderr = stream
+class Stream:
+    """Standard output and error: one stream, so that what is written keeps its order."""
+
+    def __init__(self, output: int) -> None:
+        self._output = output
+        self._stream = self._open()
+
+    def restore(self) -> None:
+        """Undo what a cell did to either."""
+        if self._stream.closed:
+            self._stream = self._open()
+        self._stream.flush()
+        os.dup2(self._output, 1)
+        os.dup2(self._output, 2)
+        sys.stdout = sys.stderr = self._stream
+
+    def _open(self) -> io.TextIOWrapper:
+        raw = io.FileIO(self._output, "w", closefd=False)
+        buffer = io.BufferedWriter(raw)
+        return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
 
 def _copy_fonts(fonts: str | None, temporary: str) -> None:
-    """matplotlib's list of fonts, which takes it seconds to make, into the folder where it looks."""
+    """Put matplotlib's list of fonts, which takes it seconds to make, where it looks."""
     if fonts is not None and os.path.isdir(fonts):
         shutil.copytree(
             fonts,

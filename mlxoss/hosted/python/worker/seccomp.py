@@ -1,7 +1,7 @@
 """The filter of system calls: a program for the kernel's BPF machine, and how it is put in force.
 
-Classic BPF over ``struct seccomp_data`` (``linux/seccomp.h``): nr at 0, arch at 4, arguments from 16
-on, eight bytes each. It looks at the low half of an argument where the kernel's parameter is an int.
+Classic BPF over ``struct seccomp_data`` (``linux/seccomp.h``): nr at 0, arch at 4, arguments from
+16 on, eight bytes each. It looks at their low halves where the kernel's parameters are ints.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Step = tuple[int, int, int, int]
 
 
 def make_filter(machine: str, pid: int) -> list[Step]:
-    """The program for ``machine``, in the process ``pid``; raises ``KeyError`` for other machines."""
+    """The program for ``machine``, one of ``MACHINES``, in the process ``pid``."""
     column, arch = MACHINES[machine]
     steps: list[Step] = [
         (_LOAD, 0, 0, _ARCH),
