@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is in a folder: bytes on the disk, and files and folders. ``is_hidden``: not all of it
-    can be seen, by its modes or its depth."""
+    """What is in a folder: bytes of files on the disk, and files and folders.
+
+    ``is_hidden``: not all of it can be seen, by its modes or its depth.
+    """
 
     bytes: int
     count: int
@@ -73,7 +76,9 @@ def _empty(folder: Path, beside: Path) -> Iterator[Path]:
 
 
 def _size(entry: os.DirEntry[str]) -> int:
+    """Without holes, and without what the file system keeps about a file."""
     try:
-        return entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+        found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return 0
+    return 0 if stat.S_ISDIR(found.st_mode) else min(found.st_size, found.st_blocks * _BLOCK)

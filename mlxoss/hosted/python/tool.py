@@ -174,11 +174,12 @@ class Containers:
         place = self._place()
         made = self._held[container_id] = Container(place, self._interpreter, self._limits)
         idle = sorted(
-            (each.used_at, name) for name, each in self._held.items() if not each.lock.locked()
+            (each.used_at, name)
+            for name, each in self._held.items()
+            if each is not made and not each.lock.locked()
         )
         for _, name in idle[: max(0, len(self._held) - self._limits.held)]:
-            if name != container_id:
-                await self._remove(name)
+            await self._remove(name)
         return made
 
     async def _remove(self, container_id: str) -> None:
