@@ -24,6 +24,7 @@ from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.cli.setup import commands as service
 from mlxoss.cli.status import command as status
 from mlxoss.cli.status import menubar, stats
+from mlxoss.cli.tools import app as tools
 from mlxoss.cli.tune import command as tune
 from mlxoss.errors import ConfigError, MlxossError
 
@@ -59,6 +60,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(keys.app, name="key")
 app.add_typer(store.app, name="store")
+app.add_typer(tools.app, name="tools")
 app.command("privacy")(privacy.privacy)
 app.command("install")(service.install)
 app.command("uninstall")(service.uninstall)

@@ -272,6 +272,13 @@ class Config:
             Switch(), "Read files by the addresses that requests name, public ones alone."
         ),
     )
+    tool_python: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let the model run Python in a sandbox; mlxoss tools enable python sets it up.",
+        ),
+    )
     responses_store: str = field(
         default="on",
         metadata=_about(
