@@ -122,6 +122,10 @@ def _tools(machine: Machine) -> Iterator[Check]:
         from mlxoss.hosted.python.setup import check_python
 
         yield from check_python(config, machine.state, paths.cache_dir(machine.env))
+    if config.tool_mcp == "on":
+        from mlxoss.hosted.mcp.checks import check_mcp
+
+        yield from check_mcp(machine.env)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:
