@@ -20,6 +20,10 @@ _LAST = (
     "for the model."
 )
 _FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
+_BROWSES = (
+    "With tool_browser what the model looks for goes to the search engine, and the pages that it "
+    "opens are asked for."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,15 @@ def privacy(as_json: _JSON = False) -> None:
         return
     for kept in found:
         typer.echo(_to_text(kept))
-    typer.echo(f"{_LAST} {_FETCHES}" if config.allow_fetch else _LAST)
+    typer.echo(" ".join(_told_of_sending(config)))
+
+
+def _told_of_sending(config: Config) -> Iterator[str]:
+    yield _LAST
+    if config.allow_fetch:
+        yield _FETCHES
+    if config.tool_browser != "off":
+        yield _BROWSES
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
@@ -137,6 +149,7 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
+    yield from _keys_of_engines(data)
     yield from _settings_of_clients(data)
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
 
@@ -156,6 +169,14 @@ def _settings_of_clients(data: Path) -> Iterator[Kept]:
     if (file := data / RECORDS_FILE).exists():
         what = "clients' settings before and after mlxoss connect, with the keys in them"
         yield _make(what, [file], "until they are removed", "mlxoss connect NAME --remove")
+
+
+def _keys_of_engines(data: Path) -> Iterator[Kept]:
+    from mlxoss.hosted.browser.keys import SEARCH_KEYS_FILE
+
+    if (file := data / SEARCH_KEYS_FILE).exists():
+        remove = "mlxoss tools disable browser"
+        yield _make("the keys of search engines", [file], "until they are removed", remove)
 
 
 def _found_of_hosts(data: Path) -> Iterator[Kept]:

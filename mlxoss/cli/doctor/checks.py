@@ -118,6 +118,10 @@ def _tools(machine: Machine) -> Iterator[Check]:
         config = machine.config()
     except ConfigError:  # told already
         return
+    if config.tool_browser != "off":
+        from mlxoss.hosted.browser.check import check_browser
+
+        yield check_browser(config, machine.state)
     if config.tool_python == "on":
         from mlxoss.hosted.python.setup import check_python
 

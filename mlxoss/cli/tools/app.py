@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxoss.cli.tools import python
+from mlxoss.cli.tools import browser, python
 
 if TYPE_CHECKING:
     from mlxoss.cli.tools.told import Told
@@ -27,6 +27,8 @@ app.add_typer(enable, name="enable")
 app.add_typer(disable, name="disable")
 enable.command("python")(python.enable)
 disable.command("python")(python.disable)
+enable.command("browser")(browser.enable)
+disable.command("browser")(browser.disable)
 
 _TELLERS: tuple[Callable[[Config, Mapping[str, str]], Told], ...] = (python.tell,)
 """What says of each tool whether it is enabled."""
