@@ -273,6 +273,27 @@ class Config:
             Switch(), "Read files by the addresses that requests name, public ones alone."
         ),
     )
+    tool_python: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let the model run Python in a sandbox; mlxoss tools enable python sets it up.",
+        ),
+    )
+    tool_mcp: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let requests use the MCP servers of mcp.json, in the configuration file's folder.",
+        ),
+    )
+    mcp_addresses: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let requests name MCP servers by their address (server_url), public ones alone.",
+        ),
+    )
     tool_browser: str = field(
         default="off",
         metadata=_about(

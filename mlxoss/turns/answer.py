@@ -144,7 +144,7 @@ class TurnAnswer(Generic[EventT]):
     def go_on_from(self, first: Turn) -> None:
         """It is the second part of an answer whose beginning was sent; ``first`` counts with it."""
         self._has_begun = True
-        self.turn.earlier = first.usage
+        self.turn.go_on_from(first)
 
     def cancel(self) -> None:
         """Take it back: iterating raises GenerationCancelled."""

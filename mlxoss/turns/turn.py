@@ -22,9 +22,9 @@ class Turn:
     ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut at the
     end of ``limit``; then the other choices are lost too. ``conversation`` is what it
     answers, ``None`` if it goes on from raw prompts. ``prompts`` are token ids; all have as many
-    choices, one prompt's after the other's; without any there is nothing to write. ``earlier``
-    turns that were needed for this one are counted with it. ``close`` calls ``on_close``, which
-    does nothing when called again. Belongs to the event loop's thread.
+    choices, one prompt's after the other's; without any there is nothing to write. ``rounds`` is
+    how many turns its answer has by now, ``tool`` the one that runs once it has ended. ``close``
+    calls ``on_close``, which does nothing when called again. Belongs to the event loop's thread.
     """
 
     def __init__(
@@ -37,8 +37,10 @@ class Turn:
     ) -> None:
         self.conversation = conversation
         self.prompts = prompts
-        self.earlier = Usage(0, 0)
-        self.earlier_wait_s: float | None = None
+        self.rounds = 1
+        self.tool: str | None = None
+        self._earlier = Usage(0, 0)
+        self._earlier_wait_s: float | None = None
         self._choices = choices
         self._limit = limit
         self._on_close = on_close
@@ -46,6 +48,13 @@ class Turn:
         self.is_closed = False
         self._timer = limit.call_at_end(self._time_out)
         self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], TurnChoice] = {}
+
+    def go_on_from(self, last: Turn) -> None:
+        """Count ``last`` with this one: both are of one answer."""
+        self._earlier = last.usage
+        if last.prompts:
+            self._earlier_wait_s = last.wait_s
+            self.rounds = last.rounds + 1
 
     def __aiter__(self) -> Turn:
         return self
@@ -105,10 +114,10 @@ class Turn:
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far, with those of an ``earlier`` turn that was needed for this one."""
+        """Tokens so far, with those of the turns that this one goes on from."""
         per_prompt = max(1, len(self._choices)) // max(1, len(self.prompts))
         firsts = self._choices[::per_prompt]
-        return self.earlier + Usage(
+        return self._earlier + Usage(
             prompt_tokens=sum(len(ids) for ids in self.prompts),
             completion_tokens=sum(choice.tokens for choice in self._choices),
             reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),
@@ -141,8 +150,8 @@ class Turn:
     @property
     def wait_s(self) -> float:
         """How long the first choice waited for its slot; of several turns that of the first."""
-        if self.earlier_wait_s is not None or not self._choices:
-            return self.earlier_wait_s or 0.0
+        if self._earlier_wait_s is not None or not self._choices:
+            return self._earlier_wait_s or 0.0
         return self._choices[0].generation.wait_s
 
     def has_ended(self, index: int) -> bool:

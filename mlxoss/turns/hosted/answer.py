@@ -239,10 +239,11 @@ class HostedAnswer(TurnAnswer[EventT]):
         if self._is_cancelled:
             raise _cancelled()
         self._run = self._loop.tools.begin(call, self._loop.hold.limit)
+        self.turn.tool = call.recipient
         try:
             return await self._run.wait() or to_broken(call)
         finally:
-            self._run = None
+            self._run = self.turn.tool = None
 
     def _take(self, turn: Turn | None) -> None:
         """``turn`` is the round that runs now; ``None``: nothing may be written any more."""
@@ -254,9 +255,7 @@ class HostedAnswer(TurnAnswer[EventT]):
             raise _cancelled()
         last, self._turn = self._turn, turn
         self._context.recoveries.update(last.close())
-        turn.earlier = last.usage
-        if last.prompts:
-            turn.earlier_wait_s = last.wait_s
+        turn.go_on_from(last)
         self._loop.keeper.follow(turn)
 
     def _cut(self) -> list[EventT]:

@@ -58,6 +58,11 @@ class ToolRuns:
         for run in self._running:
             run.end(_stopping())
 
+    async def close(self) -> None:
+        """``stop``, and close the tools."""
+        self.stop()
+        await self.tools.close()
+
     def _end(self, name: str, run: ToolRun, begun_at: float) -> None:
         self._running.discard(run)
         count = self.counts.setdefault(name, ToolCount())

@@ -109,7 +109,7 @@ def test_what_is_not_here_is_left_out(tool: dict[str, Any]) -> None:
         ({**CODE, "container": "../../etc"}, "container.id"),
         ({**CODE, "container": {"type": "own"}}, "container.type"),
         ({"type": "mcp"}, "server_label"),
-        ({"type": "mcp", "server_label": "a b"}, "server_label"),
+        ({"type": "mcp", "server_label": ""}, "server_label"),
         ({"type": "mcp", "server_label": "mail"}, "server_label"),
         ({**WIKI, "server_url": "file:///etc/passwd"}, "server_url"),
         ({**WIKI, "server_url": "http://["}, "server_url"),
@@ -122,6 +122,12 @@ def test_what_is_wrong_is_named(tool: dict[str, Any], param: str) -> None:
         read_tools([{"type": "function", "name": "f"}, tool], offer=OFFER)
     assert (caught.value.param or "").startswith(f"tools[1].{param}")
     assert SECRET not in str(caught.value)
+
+
+def test_what_is_not_enabled_is_not_looked_into() -> None:
+    for kind in ("web_search", "code_interpreter", "mcp"):
+        table = read_tools([{"type": kind, "container": 5, "server_label": 5, "filters": 5}])
+        assert table.dropped == (kind,)
 
 
 def test_a_tool_is_declared_once() -> None:

@@ -39,8 +39,8 @@ class Calls:
             raise self.errors.pop(0)
         self.running += 1
         try:
-            if self.hangs:
-                await asyncio.Event().wait()
+            while self.hangs:
+                await asyncio.sleep(0.002)
         except asyncio.CancelledError:
             self.ended += 1
             raise

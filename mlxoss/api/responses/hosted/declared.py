@@ -52,7 +52,7 @@ class HostedReader:
     def read(self, value: JsonObject, location: Location) -> HostedTool | None:
         """The tool at ``location``, whose type is of ``HOSTED_TYPES``; ``None`` if this server
         does not have it. Raises InvalidRequest that names its field."""
-        tool = read_hosted_tool(value, location, self.offer)
+        tool = _read_tool(value, location, self.offer)
         if tool is not None:
             self.declared = _with(self.declared, tool.declared, location)
         return tool
@@ -68,18 +68,20 @@ def read_mcp(tools: Sequence[Any] | None, offer: HostedOffer) -> tuple[DeclaredM
     return read.declared.mcp
 
 
-def read_hosted_tool(
-    value: JsonObject, location: Location, offer: HostedOffer
-) -> HostedTool | None:
-    """As ``HostedReader.read``."""
+def _read_tool(value: JsonObject, location: Location, offer: HostedOffer) -> HostedTool | None:
+    """As ``HostedReader.read``. What is not enabled is not looked into."""
     match value["type"]:
         case "mcp":
-            return _read_mcp(validate(McpParam, value, location), location, offer)
+            has_servers = bool(offer.mcp_labels) or offer.allows_addresses
+            return _read_mcp(value, location, offer) if has_servers else None
         case "code_interpreter":
-            code = validate(CodeInterpreterParam, value, location)
-            return _read_python(code, location) if offer.python else None
+            return _read_python(value, location) if offer.python else None
+    return _read_search(value, location) if offer.browser else None
+
+
+def _read_search(value: JsonObject, location: Location) -> HostedTool | None:
     search = validate(WebSearchParam, value, location)
-    if search.external_web_access is False or not offer.browser:
+    if search.external_web_access is False:
         return None
     if search.filters is not None and search.filters.blocked_domains is not None:
         where = to_param((*location, "filters", "blocked_domains"))
@@ -89,7 +91,8 @@ def read_hosted_tool(
     return HostedTool(DeclaredBrowser(tuple(domains or ())), public)
 
 
-def _read_python(code: CodeInterpreterParam, location: Location) -> HostedTool | None:
+def _read_python(value: JsonObject, location: Location) -> HostedTool | None:
+    code = validate(CodeInterpreterParam, value, location)
     container = code.container
     if not _is_for_model(code.allowed_callers):
         return None
@@ -109,7 +112,8 @@ def _is_for_model(callers: Sequence[str] | None) -> bool:
     return callers is None or "direct" in callers
 
 
-def _read_mcp(mcp: McpParam, location: Location, offer: HostedOffer) -> HostedTool | None:
+def _read_mcp(value: JsonObject, location: Location, offer: HostedOffer) -> HostedTool | None:
+    mcp = validate(McpParam, value, location)
     is_elsewhere = mcp.connector_id is not None or mcp.tunnel_id is not None
     if is_elsewhere or not _is_for_model(mcp.allowed_callers):
         return None

@@ -25,7 +25,7 @@ WebSearchType = Literal[
     "web_search_preview",
     "web_search_preview_2025_03_11",
 ]
-ServerLabel = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+ServerLabel = Annotated[str, Field(min_length=1, max_length=128)]
 ContainerId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
 Domain = Annotated[str, Field(min_length=1, max_length=253)]
 
