@@ -25,11 +25,14 @@ renderer's (``mlxoss.harmony.prompt``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
+from mlxoss.api.hosted.calls import ToolResult
 from mlxoss.harmony.conversation import (
+    BuiltinCall,
     ExactTurn,
     FinalText,
     FunctionCall,
@@ -39,12 +42,20 @@ from mlxoss.harmony.conversation import (
     TurnItem,
 )
 
+_NO_RESULTS: Mapping[str, ToolResult] = MappingProxyType({})
+
 BETWEEN_MESSAGES = "\n\n"
 """What stands between two messages of a turn where an API has one text for both."""
 
-ReadTurn = Callable[[Sequence[int], Collection[str]], ExactTurn]
-"""``mlxoss.harmony.read_turn.read_turn`` with its encoding filled in: ids and the names that
-count as recipients, to the turn."""
+
+class ReadTurn(Protocol):
+    """``mlxoss.harmony.read_turn.read_turn`` with its encoding filled in: ids, the names that
+    count as recipients and those of built-in tools, to the turn."""
+
+    def __call__(
+        self, token_ids: Sequence[int], functions: Collection[str], builtins: Collection[str], /
+    ) -> ExactTurn:
+        """The turn."""
 
 
 class KeptTurn(Protocol):
@@ -71,11 +82,18 @@ class ExactTurns:
     """Turns to look up by what a client knows of them: the first item, or a call.
 
     Nothing is taken on trust: :meth:`matching` compares what the ids say with what the
-    client sent.
+    client sent. ``results`` are what calls that this server ran were answered, by the ids of the
+    items that are these calls.
     """
 
-    def __init__(self, records: Iterable[KeptTurn], read: ReadTurn) -> None:
+    def __init__(
+        self,
+        records: Iterable[KeptTurn],
+        read: ReadTurn,
+        results: Mapping[str, ToolResult] = _NO_RESULTS,
+    ) -> None:
         self._read = read
+        self._results = results
         self._by_item: dict[str, KeptTurn] = {}
         self._by_call: dict[str, KeptTurn] = {}
         for record in records:
@@ -83,6 +101,10 @@ class ExactTurns:
                 self._by_item[record.item_ids[0]] = record
             for call_id in record.call_ids:
                 self._by_call[call_id] = record
+
+    def result(self, item_id: str) -> ToolResult | None:
+        """What the call of this item was answered, if this server ran it and knows."""
+        return self._results.get(item_id)
 
     def by_item(self, item_id: str) -> KeptTurn | None:
         """The turn whose first item this is."""
@@ -96,7 +118,8 @@ class ExactTurns:
         """The exact turn, if ``sent`` says the same; reasoning may be missing from it, and
         preambles without words do not count."""
         functions = {item.name for item in sent if isinstance(item, FunctionCall)}
-        turn = self._read(record.token_ids, functions)
+        builtins = {item.recipient for item in sent if isinstance(item, BuiltinCall)}
+        turn = self._read(record.token_ids, functions, builtins)
         theirs = [item for item in sent if not is_wordless(item)]
         ours = [item for item in turn.items if not is_wordless(item)]
         if not any(isinstance(item, Reasoning) for item in theirs):
@@ -116,7 +139,7 @@ class ExactTurns:
         record = self._by_call.get(next(iter(calls), ""))
         if record is None or record.call_ids != tuple(calls):
             return None
-        turn = self._read(record.token_ids, {call.name for call in calls.values()})
+        turn = self._read(record.token_ids, {call.name for call in calls.values()}, ())
         written = [item for item in turn.items if isinstance(item, FunctionCall)]
         same = (
             len(written) == len(calls)
@@ -162,8 +185,23 @@ def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:
             return sent.text == written.text
         case FunctionCall(name, sent_text), FunctionCall(written_name, text):
             return name == written_name and _is_same_json(sent_text, text)
+        case BuiltinCall(recipient), BuiltinCall() if recipient != "python":
+            return recipient == written.recipient and _asks_the_same(sent.text, written.text)
+        case BuiltinCall(), BuiltinCall():
+            return (sent.recipient, sent.text) == (written.recipient, written.text)
         case _:
             return sent == written
+
+
+def _asks_the_same(sent: str, written: str) -> bool:
+    """Whether calls of the browser look for the same words. More of one its item does not hold: an
+    address stands there for the number of a link."""
+    theirs, ours = (json.loads(_canonical(text) or "{}") for text in (sent, written))
+    return all(
+        str(theirs[name]).split() == str(ours.get(name)).split()
+        for name in ("query", "pattern")
+        if name in theirs
+    )
 
 
 def _is_same_json(sent: str, written: str) -> bool:
