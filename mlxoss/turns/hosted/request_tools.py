@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlxoss.api.hosted.calls import RunnableCall
 from mlxoss.api.hosted.declared import HostedDeclared
-from mlxoss.hosted.tools import BrowserSession
 from mlxoss.outcomes import (
     BrowserAction,
     BrowserOutcome,
@@ -22,6 +21,9 @@ from mlxoss.outcomes import (
 )
 from mlxoss.turns.hosted.runs import ToolRun, ToolRuns
 from mlxoss.turns.limits.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from mlxoss.hosted.tools import BrowserSession
 
 _BROKEN = "The tool failed: an error inside of the server, which its log tells of."
 

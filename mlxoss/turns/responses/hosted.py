@@ -22,7 +22,6 @@ from mlxoss.api.responses.items import Item, MessageItem
 from mlxoss.api.responses.request import PromptFields, ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream
 from mlxoss.api.responses.tool_table import ToolTable
-from mlxoss.hosted.tools import BrowserSession, McpServers
 from mlxoss.ids import new_id
 from mlxoss.outcomes import McpFailure, McpServerRef, McpToolList
 from mlxoss.turns.context import TurnContext
@@ -30,6 +29,7 @@ from mlxoss.turns.hosted.answer import Opening
 from mlxoss.turns.hosted.request_tools import RequestTools
 
 if TYPE_CHECKING:
+    from mlxoss.hosted.tools import BrowserSession, McpServers
     from mlxoss.turns.hosted.runs import ToolRuns
 
 logger = logging.getLogger(__name__)
