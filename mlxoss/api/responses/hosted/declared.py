@@ -68,9 +68,7 @@ def read_mcp(tools: Sequence[Any] | None, offer: HostedOffer) -> tuple[DeclaredM
     return read.declared.mcp
 
 
-def _read_tool(
-    value: JsonObject, location: Location, offer: HostedOffer
-) -> HostedTool | None:
+def _read_tool(value: JsonObject, location: Location, offer: HostedOffer) -> HostedTool | None:
     """As ``HostedReader.read``. What is not enabled is not looked into."""
     match value["type"]:
         case "mcp":
