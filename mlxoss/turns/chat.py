@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from mlxoss.api.answer_stream import AnswerStream, EventT
@@ -12,12 +11,10 @@ from mlxoss.api.chat.answers import ChatCompletionChunk
 from mlxoss.api.chat.items import issued_call_ids
 from mlxoss.api.chat.prompt import read_hosted, to_turn_request
 from mlxoss.api.chat.request import ChatRequest
-from mlxoss.api.chat.stream import ChatOptions, ChatStream
-from mlxoss.api.common import CompletionHeader
-from mlxoss.api.hosted.citations import FindPage
-from mlxoss.harmony.encoding import Encoding
+from mlxoss.api.chat.stream import ChatStream
 from mlxoss.ids import new_id
 from mlxoss.turns.answer import CallKeeper, TurnAnswer
+from mlxoss.turns.chat_stream import make_chat_stream
 from mlxoss.turns.context import Caller, TurnContext
 from mlxoss.turns.hosted.request_tools import to_offer
 from mlxoss.turns.recall import CallMemory, recall_turns
@@ -69,28 +66,3 @@ async def start_chat_as(
     chat = make_chat_stream(request, context, encoding, memory.make_call_id)
     stream = speak(chat, turn)
     return TurnAnswer(context, encoding, turn, stream, CallKeeper(memory))
-
-
-def make_chat_stream(
-    chat: ChatRequest,
-    context: TurnContext,
-    encoding: Encoding,
-    make_call_id: Callable[[int], str],
-    cite: FindPage | None = None,
-) -> ChatStream:
-    """The stream of ``chat``'s answer; ``cite`` gives the pages that it cites."""
-    usage = chat.stream_options
-    options = ChatOptions(
-        customs=[tool.name for tool in chat.tools or () if tool.custom is not None],
-        hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
-        include_usage=not chat.stream or bool(usage and usage.include_usage),
-        has_logprobs=bool(chat.logprobs),
-        choices=chat.n or 1,
-        cite=cite,
-    )
-    return ChatStream(
-        CompletionHeader(new_id("chatcmpl-"), int(time.time()), context.model.name),
-        options,
-        token_bytes=encoding.token_bytes,
-        make_call_id=make_call_id,
-    )

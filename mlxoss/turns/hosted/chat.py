@@ -15,9 +15,9 @@ from mlxoss.api.turn_request import TurnRequest
 from mlxoss.harmony.conversation import UserText
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.ids import new_id
-from mlxoss.turns.chat import make_chat_stream
+from mlxoss.turns.chat_stream import make_chat_stream
 from mlxoss.turns.context import Caller, TurnContext
-from mlxoss.turns.hosted.answer import HostedAnswer, Loop, Opening
+from mlxoss.turns.hosted.answer import HostedAnswer, Loop, Prelude
 from mlxoss.turns.hosted.memory import KeptLoop, LoopKeeper, LoopMemory, recall_loops
 from mlxoss.turns.hosted.request_tools import Pages, RequestTools, open_pages, to_offer
 from mlxoss.turns.hosted.rounds import Rounds
@@ -63,7 +63,7 @@ async def start_hosted_chat(
         stream = make_chat_stream(request, context, encoding, memory.make_call_id, cite)
         keeper = LoopKeeper[Chunk](memory)
         answer = HostedAnswer[Chunk](
-            context, encoding, stream, Loop(rounds, tools, hold, stream, keeper, Opening())
+            context, encoding, stream, Loop(rounds, tools, hold, stream, keeper, Prelude())
         )
         await answer.start()
     except BaseException:

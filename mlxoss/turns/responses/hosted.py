@@ -24,7 +24,7 @@ from mlxoss.api.responses.tool_table import ToolTable
 from mlxoss.ids import new_id
 from mlxoss.outcomes import McpFailure, McpServerRef, McpToolList
 from mlxoss.turns.context import TurnContext
-from mlxoss.turns.hosted.answer import Opening
+from mlxoss.turns.hosted.answer import Prelude
 from mlxoss.turns.hosted.request_tools import Pages, RequestTools, open_pages, to_offer
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def open_tools(
     )
 
 
-class ResponseOpening(Opening[ResponseEvent]):
+class ResponsePrelude(Prelude[ResponseEvent]):
     """What MCP servers offer is told first, then what the client has allowed is run."""
 
     def __init__(
