@@ -28,6 +28,7 @@ second signal ends the process at once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -71,8 +72,9 @@ OnListening = Callable[[str, int], None]
 Watch = Callable[[Services], Awaitable[int]]
 
 
+@functools.cache
 def load_bundled_encoding() -> Encoding:
-    """``mlxoss.harmony.encoding.load_encoding``, imported only when it is called."""
+    """``mlxoss.harmony.encoding.load_encoding``, imported only when it is called, and kept."""
     from mlxoss.harmony.encoding import load_encoding
 
     return load_encoding()

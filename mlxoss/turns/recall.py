@@ -26,7 +26,8 @@ import functools
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns
@@ -43,6 +44,8 @@ from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
 
 logger = logging.getLogger(__name__)
+
+_NO_ROUNDS: Mapping[str, Sequence[EndedRound]] = MappingProxyType({})
 
 
 class CallMemory:
@@ -77,14 +80,22 @@ async def remember_turn(store: Store, turn: kept.StoredTurn) -> None:
             logger.warning("a turn could not be remembered: %s", error)
 
 
-async def recall_turns(store: Store, encoding: Encoding, call_ids: Sequence[str]) -> ExactTurns:
-    """The turns that made these calls, as far as they are known. Never raises StoreError."""
+async def recall_turns(
+    store: Store,
+    encoding: Encoding,
+    call_ids: Sequence[str],
+    before: Mapping[str, Sequence[EndedRound]] = _NO_ROUNDS,
+) -> ExactTurns:
+    """The turns that made these calls, as far as they are known. Never raises StoreError.
+
+    ``before`` are the rounds before them, by the first call's id.
+    """
     found: tuple[kept.StoredTurn, ...] = ()
     try:
         found = await turns_of_calls(store, call_ids)
     except StoreError as error:
         logger.warning("turns could not be recalled: %s", error)
-    return to_exact_turns(encoding, map(from_stored, found))
+    return to_exact_turns(encoding, map(from_stored, found), before)
 
 
 async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.StoredTurn, ...]:
@@ -93,11 +104,15 @@ async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.St
     return tuple(found.values())
 
 
-def to_exact_turns(encoding: Encoding, turns: Iterable[EndedRound]) -> ExactTurns:
-    """``turns`` to look up, read by ``encoding``."""
+def to_exact_turns(
+    encoding: Encoding,
+    turns: Iterable[EndedRound],
+    before: Mapping[str, Sequence[EndedRound]] = _NO_ROUNDS,
+) -> ExactTurns:
+    """``turns`` to look up, read by ``encoding``; ``before`` as above."""
     rounds = tuple(turns)
     results = {item_id: one for ended in rounds for item_id, one in ended.results.items()}
-    return ExactTurns(rounds, functools.partial(read_turn, encoding), results)
+    return ExactTurns(rounds, functools.partial(read_turn, encoding), results, before)
 
 
 def to_stored(ended: EndedRound) -> kept.StoredTurn:

@@ -9,7 +9,7 @@ are not told: the answer goes on with the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlxoss.api.answer_stream import ChunkStream
@@ -25,7 +25,8 @@ from mlxoss.api.chat.answers import (
 from mlxoss.api.chat.fold import ChatFold
 from mlxoss.api.common import CompletionHeader, CompletionUsage, to_usage
 from mlxoss.api.history.replay import BETWEEN_MESSAGES
-from mlxoss.api.hosted.calls import RunnableCall, call_of_builtin
+from mlxoss.api.history.rounds import EndedRound
+from mlxoss.api.hosted.calls import RunnableCall, ToolResult, call_of_builtin
 from mlxoss.api.hosted.citations import Citation, CitedText, FindPage
 from mlxoss.api.logprobs import to_logprob_entry
 from mlxoss.api.turn_request import TurnOutput, Usage
@@ -38,6 +39,7 @@ from mlxoss.harmony.events import (
     TurnEnd,
     TurnEndReason,
 )
+from mlxoss.outcomes import ToolOutcome
 
 
 @dataclass(slots=True)
@@ -118,13 +120,35 @@ class ChatStream(ChunkStream[ChatCompletionChunk]):
     def calls_to_run(self) -> tuple[RunnableCall, ...]:
         """The calls of the turn that this server has to run now, unless the client has some to
         answer first. Their ids count from 0."""
-        is_client_s = any(choice.calls for choice in self._choices.values())
-        return () if is_client_s else tuple(self._to_run)
+        return () if self.awaits_client else tuple(self._to_run)
 
-    def end_round(self) -> None:
-        """The calls were run, and the answer goes on with another turn."""
-        self._to_run, self._held = [], None
-        self._ended.clear()
+    @property
+    def ignored_calls(self) -> tuple[RunnableCall, ...]:
+        """None: chats have no bound for them."""
+        return ()
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether the client has a call to answer before anything goes on."""
+        return any(choice.calls for choice in self._choices.values())
+
+    def begin_call(self, call: RunnableCall) -> list[ChatCompletionChunk | Error]:
+        """Nothing is told of it."""
+        return []
+
+    def end_call(
+        self, call: RunnableCall, outcome: ToolOutcome
+    ) -> list[ChatCompletionChunk | Error]:
+        """Nothing is told of it."""
+        return []
+
+    def end_round(self, token_ids: Sequence[int], results: Mapping[str, ToolResult]) -> EndedRound:
+        """The calls were run, and the answer goes on with another turn if there were any. Clients
+        do not know of the round: it has no ids."""
+        if results:
+            self._to_run, self._held = [], None
+            self._ended.clear()
+        return EndedRound(tuple(token_ids), results=dict(results))
 
     def feed(self, output: TurnOutput) -> list[ChatCompletionChunk | Error]:
         """The chunks for ``output``."""

@@ -30,7 +30,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
-from mlxoss.api.hosted.calls import ToolResult
+from mlxoss.api.history.rounds import EndedRound
+from mlxoss.api.hosted.calls import BUILTIN_RECIPIENTS, ToolResult
 from mlxoss.harmony.conversation import (
     BuiltinCall,
     ExactTurn,
@@ -43,6 +44,7 @@ from mlxoss.harmony.conversation import (
 )
 
 _NO_RESULTS: Mapping[str, ToolResult] = MappingProxyType({})
+_NO_ROUNDS: Mapping[str, Sequence[EndedRound]] = MappingProxyType({})
 
 BETWEEN_MESSAGES = "\n\n"
 """What stands between two messages of a turn where an API has one text for both."""
@@ -83,7 +85,8 @@ class ExactTurns:
 
     Nothing is taken on trust: :meth:`matching` compares what the ids say with what the
     client sent. ``results`` are what calls that this server ran were answered, by the ids of the
-    items that are these calls.
+    items that are these calls. ``before`` are the rounds of answers that clients know as one
+    message, by the id of the first call that the message makes.
     """
 
     def __init__(
@@ -91,8 +94,10 @@ class ExactTurns:
         records: Iterable[KeptTurn],
         read: ReadTurn,
         results: Mapping[str, ToolResult] = _NO_RESULTS,
+        before: Mapping[str, Sequence[EndedRound]] = _NO_ROUNDS,
     ) -> None:
         self._read = read
+        self._before = before
         self._results = results
         self._by_item: dict[str, KeptTurn] = {}
         self._by_call: dict[str, KeptTurn] = {}
@@ -130,25 +135,37 @@ class ExactTurns:
 
     def of_message(
         self, calls: Mapping[str, FunctionCall], text: str, reasoning: str
-    ) -> ExactTurn | None:
-        """The exact turn behind one chat message, by its calls' ids.
+    ) -> tuple[ExactTurn | ToolResult, ...] | None:
+        """The exact turn behind one chat message, by its calls' ids, and those before it that were
+        part of the same answer, with what this server's tools answered to them.
 
         ``text`` is all of its preambles, ``reasoning`` the client's own if it sent any,
         each joined by ``BETWEEN_MESSAGES``.
         """
-        record = self._by_call.get(next(iter(calls), ""))
+        first = next(iter(calls), "")
+        record, rounds = self._by_call.get(first), self._before.get(first, ())
         if record is None or record.call_ids != tuple(calls):
             return None
-        turn = self._read(record.token_ids, {call.name for call in calls.values()}, ())
-        written = [item for item in turn.items if isinstance(item, FunctionCall)]
+        names, builtins = {call.name for call in calls.values()}, BUILTIN_RECIPIENTS
+        turns = [self._read(one.token_ids, names, builtins) for one in rounds]
+        last = self._read(record.token_ids, names, builtins if rounds else ())
+        items = [item for turn in (*turns, last) for item in turn.items]
+        written = [item for item in items if isinstance(item, FunctionCall)]
         same = (
             len(written) == len(calls)
             and all(map(_says_the_same, calls.values(), written))
-            and not any(isinstance(item, FinalText) for item in turn.items)
-            and text == _joined(turn, Preamble)
-            and reasoning in ("", _joined(turn, Reasoning))
+            and not any(isinstance(item, FinalText) for item in items)
+            and text == _joined(items, Preamble)
+            and reasoning in ("", _joined(items, Reasoning))
         )
-        return _of_kinds(turn, calls.values()) if same else None
+        if not same:
+            return None
+        earlier = (
+            part
+            for turn, one in zip(turns, rounds, strict=True)
+            for part in (turn, *one.results.values())
+        )
+        return (*earlier, _of_kinds(last, calls.values()))
 
 
 def is_blank(text: str | None) -> bool:
@@ -172,8 +189,8 @@ def _of_kinds(turn: ExactTurn, calls: Iterable[FunctionCall]) -> ExactTurn:
     return replace(turn, items=items)
 
 
-def _joined(turn: ExactTurn, kind: type[Preamble] | type[Reasoning]) -> str:
-    texts = [item.text for item in turn.items if isinstance(item, kind)]
+def _joined(items: Iterable[TurnItem], kind: type[Preamble] | type[Reasoning]) -> str:
+    texts = [item.text for item in items if isinstance(item, kind)]
     return BETWEEN_MESSAGES.join(text for text in texts if not is_blank(text))
 
 

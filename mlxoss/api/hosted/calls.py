@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mlxoss.harmony.builtins import BROWSER, PYTHON
 from mlxoss.harmony.conversation import BuiltinResult, FunctionResult
 from mlxoss.harmony.events import Channel
 from mlxoss.outcomes import ToolOutcome
+
+BUILTIN_RECIPIENTS = tuple(name for one in (BROWSER, PYTHON) for name in one.recipients)
+"""What calls of the model's built-in tools may be sent to."""
 
 HostedKind = Literal["python", "browser", "mcp"]
 ToolResult = BuiltinResult | FunctionResult

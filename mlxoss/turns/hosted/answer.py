@@ -7,7 +7,7 @@ this order:
 1. ``Hold`` takes the key's count, a place in the engine and the time, once. Only there is a request
    refused because others are before it. All of them are kept to the end, so ``request_timeout``
    counts the tools' time too, and a later round waits for a slot before those that came later.
-2. What the client allowed earlier is run before the model is asked (``Opening``).
+2. What the client allowed earlier is run before the model is asked (``Prelude``).
 3. A round is a ``Turn`` in the engine. When it has ended the engine's slot is free: while a tool
    runs nothing is held there, and others decode.
 4. The turn's calls are run one after the other (``ToolRun``). Each ends with an outcome, also where
@@ -93,7 +93,7 @@ class RoundKeeper(Keeper[EventT], Protocol):
         """``turn`` is the one that runs now."""
 
 
-class Opening(Generic[EventT]):
+class Prelude(Generic[EventT]):
     """What is told, and run, before the model is asked: nothing, unless an API has something."""
 
     def begin(self) -> list[EventT]:
@@ -117,7 +117,7 @@ class Loop(Generic[EventT]):
     hold: Hold
     stream: HostedStream[EventT]
     keeper: RoundKeeper[EventT]
-    opening: Opening[EventT]
+    prelude: Prelude[EventT]
     most_calls: int = MOST_CALLS
     functions: frozenset[str] = frozenset()
 
@@ -180,14 +180,14 @@ class HostedAnswer(TurnAnswer[EventT]):
 
     def _begin(self) -> list[EventT]:
         events = super()._begin()
-        return [*events, *self._loop.opening.begin()] if events else []
+        return [*events, *self._loop.prelude.begin()] if events else []
 
     async def _open(self) -> AsyncGenerator[list[EventT], None]:
         """Run what comes before the first round, and start that if nothing did."""
         if self.turn.prompts:
             return
         results: dict[str, ToolResult] = {}
-        for call, events in self._loop.opening.calls():
+        for call, events in self._loop.prelude.calls():
             yield [*self._begin(), *events]
             async with aclosing(self._run_calls([call], results)) as running:
                 async for told in running:

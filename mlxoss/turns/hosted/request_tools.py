@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlxoss.api.hosted.calls import RunnableCall
-from mlxoss.api.hosted.declared import HostedDeclared
-from mlxoss.hosted.tools import BrowserSession
+from mlxoss.api.hosted.declared import HostedDeclared, HostedOffer
 from mlxoss.outcomes import (
     BrowserAction,
     BrowserOutcome,
@@ -23,7 +22,45 @@ from mlxoss.outcomes import (
 from mlxoss.turns.hosted.runs import ToolRun, ToolRuns
 from mlxoss.turns.limits.time_limit import TimeLimit
 
+if TYPE_CHECKING:
+    from mlxoss.hosted.tools import BrowserSession
+
 _BROKEN = "The tool failed: an error inside of the server, which its log tells of."
+
+
+def to_offer(runs: ToolRuns | None) -> HostedOffer:
+    """What requests may declare."""
+    if runs is None:
+        return HostedOffer()
+    tools = runs.tools
+    return HostedOffer(
+        python=tools.python is not None,
+        browser=tools.browser is not None,
+        mcp_labels=() if tools.mcp is None else tools.mcp.labels,
+        allows_addresses=tools.mcp is not None and tools.mcp.allows_addresses,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """A conversation's pages, of which the next is ``next_cursor``, and what its users ``said``."""
+
+    session_id: str
+    next_cursor: int
+    said: Sequence[str]
+
+
+def open_pages(runs: ToolRuns, declared: HostedDeclared, pages: Pages) -> BrowserSession | None:
+    """The browser, if it is declared, where the conversation left it."""
+    browser = runs.tools.browser
+    if declared.browser is None or browser is None:
+        return None
+    return browser.session(
+        pages.session_id,
+        next_cursor=pages.next_cursor,
+        said=pages.said,
+        allowed_domains=declared.browser.allowed_domains,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlxoss.errors import MlxossError, ModelUnavailable
-from mlxoss.hosted.tools import HostedTools
 from mlxoss.outcomes import ToolOutcome
 from mlxoss.turns.limits.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from mlxoss.hosted.tools import HostedTools
 
 logger = logging.getLogger(__name__)
 

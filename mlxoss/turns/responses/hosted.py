@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlxoss.api.hosted.calls import RunnableCall
-from mlxoss.api.hosted.declared import HostedOffer
 from mlxoss.api.responses.answers import ResponseEvent
 from mlxoss.api.responses.hosted.declared import read_mcp
 from mlxoss.api.responses.hosted.mcp_lists import listed_servers
@@ -22,33 +21,20 @@ from mlxoss.api.responses.items import Item, MessageItem
 from mlxoss.api.responses.request import PromptFields, ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream
 from mlxoss.api.responses.tool_table import ToolTable
-from mlxoss.hosted.tools import BrowserSession, McpServers
 from mlxoss.ids import new_id
 from mlxoss.outcomes import McpFailure, McpServerRef, McpToolList
 from mlxoss.turns.context import TurnContext
-from mlxoss.turns.hosted.answer import Opening
-from mlxoss.turns.hosted.request_tools import RequestTools
+from mlxoss.turns.hosted.answer import Prelude
+from mlxoss.turns.hosted.request_tools import Pages, RequestTools, open_pages, to_offer
 
 if TYPE_CHECKING:
+    from mlxoss.hosted.tools import McpServers
     from mlxoss.turns.hosted.runs import ToolRuns
 
 logger = logging.getLogger(__name__)
 
 INCLUDE_OUTPUTS = "code_interpreter_call.outputs"
 INCLUDE_SOURCES = "web_search_call.action.sources"
-
-
-def to_offer(runs: ToolRuns | None) -> HostedOffer:
-    """What requests may declare."""
-    if runs is None:
-        return HostedOffer()
-    tools = runs.tools
-    return HostedOffer(
-        python=tools.python is not None,
-        browser=tools.browser is not None,
-        mcp_labels=() if tools.mcp is None else tools.mcp.labels,
-        allows_addresses=tools.mcp is not None and tools.mcp.allows_addresses,
-    )
 
 
 async def list_servers(
@@ -97,8 +83,10 @@ def open_tools(
     if declared.python is not None:
         latest = declared.python.container_id or latest_container(items)
         container_id = latest or new_id("cntr_")
-    session_id = follow_browser(items).session or new_id("")
-    pages = _open_browser(runs, tools, items, session_id)
+    trail = follow_browser(items)
+    session_id = trail.session or new_id("")
+    said = [one.text for one in items if isinstance(one, MessageItem) and one.role == "user"]
+    pages = open_pages(runs, declared, Pages(session_id, trail.next_cursor, said))
     return ResponseTools(
         RequestTools(runs, declared, container_id, pages),
         HostedSetup(
@@ -111,22 +99,7 @@ def open_tools(
     )
 
 
-def _open_browser(
-    runs: ToolRuns, tools: ToolTable, items: Sequence[Item], session_id: str
-) -> BrowserSession | None:
-    declared, browser = tools.hosted.browser, runs.tools.browser
-    if declared is None or browser is None:
-        return None
-    said = [one.text for one in items if isinstance(one, MessageItem) and one.role == "user"]
-    return browser.session(
-        session_id,
-        next_cursor=follow_browser(items).next_cursor,
-        said=said,
-        allowed_domains=declared.allowed_domains,
-    )
-
-
-class ResponseOpening(Opening[ResponseEvent]):
+class ResponsePrelude(Prelude[ResponseEvent]):
     """What MCP servers offer is told first, then what the client has allowed is run."""
 
     def __init__(

@@ -19,6 +19,7 @@ from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
 from mlxoss.outcomes import McpToolList
 from mlxoss.turns.context import TurnContext
+from mlxoss.turns.hosted.request_tools import to_offer
 from mlxoss.turns.recall import from_stored, make_seal, to_exact_turns, turns_of_calls
 from mlxoss.turns.responses.context import (
     ConversationContext,
@@ -28,7 +29,7 @@ from mlxoss.turns.responses.context import (
     load_context,
     load_input,
 )
-from mlxoss.turns.responses.hosted import list_servers, to_offer
+from mlxoss.turns.responses.hosted import list_servers
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from mlxoss.turns.limits.hold import Hold
 from mlxoss.turns.recall import make_seal
 from mlxoss.turns.responses.compacting import CompactingAnswer
 from mlxoss.turns.responses.context import LocalResponse
-from mlxoss.turns.responses.hosted import ResponseOpening, ResponseTools, open_tools
+from mlxoss.turns.responses.hosted import ResponsePrelude, ResponseTools, open_tools
 from mlxoss.turns.responses.prompted import Prompted, count_tokens, load_prompt, to_contents
 from mlxoss.turns.responses.run import ResponseKeeper, ResponseRun
 from mlxoss.turns.start import prepare, start_turn
@@ -160,7 +160,7 @@ class _Starting:
                 hold,
                 stream,
                 keeper,
-                ResponseOpening(stream, prompted.listed, approved),
+                ResponsePrelude(stream, prompted.listed, approved),
                 request.max_tool_calls or MOST_CALLS,
                 frozenset(prompted.tools.mcp_names.values()),
             )

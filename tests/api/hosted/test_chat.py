@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,12 +16,17 @@ from mlxoss.api.chat.prompt import to_turn_request
 from mlxoss.api.chat.request import parse_chat_request
 from mlxoss.api.chat.stream import ChatOptions, ChatStream
 from mlxoss.api.common import CompletionHeader
+from mlxoss.api.history.replay import ExactTurns
+from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.hosted.declared import HostedOffer
 from mlxoss.api.turn_request import TurnOutput, TurnRequest
 from mlxoss.errors import InvalidRequest
+from mlxoss.harmony.conversation import BuiltinResult, ExactTurn, FunctionResult, UserText
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.events import TurnEndReason
 from mlxoss.harmony.parser import TurnParser
+from mlxoss.harmony.prompt import render_prompt, render_results
+from mlxoss.harmony.read_turn import read_turn
 from tests.support.api.hosted_runs import (
     FINAL,
     NEXT,
@@ -40,9 +47,10 @@ LINK = "([example.org](https://www.example.org/a%28b%29?q=ü))"
 OPTIONS = ChatOptions(include_usage=True, cite=PAGES.get)
 
 
-def turn(offer: HostedOffer = OFFER, **fields: Any) -> TurnRequest:
+def turn(offer: HostedOffer = OFFER, turns: ExactTurns | None = None, **fields: Any) -> TurnRequest:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
-    return to_turn_request(parse_chat_request(body), date=datetime.date(2026, 2, 3), offer=offer)
+    request = parse_chat_request(body)
+    return to_turn_request(request, date=datetime.date(2026, 2, 3), turns=turns, offer=offer)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +154,11 @@ def test_rounds_are_one_answer(encoding: Encoding) -> None:
     (search,) = stream.calls_to_run
     assert (search.kind, search.tool, search.text) == ("browser", "search", '{"query": "gulls"}')
     assert all(choice["finish_reason"] is None for c in chunks for choice in c["choices"])
-    stream.end_round()
+    stream.end_round((), {search.item_id: BuiltinResult("browser.search", "[0] Hits")})
     chunks += feed(encoding, stream, python("1 + 1"))
     (code,) = stream.calls_to_run
     assert (code.kind, code.recipient, code.text) == ("python", "python", "1 + 1")
-    stream.end_round()
+    stream.end_round((), {code.item_id: BuiltinResult("python", "2")})
     chunks += feed(encoding, stream, f"{FINAL}Two【1†L1】, says a page【7†L1.<|return|>")
     assert stream.calls_to_run == ()
     answer = fold(stream, [*chunks, *stream.finish(USAGE)])
@@ -188,3 +196,45 @@ def test_a_call_that_is_cut_is_not_run(encoding: Encoding) -> None:
     answer = fold(stream, [*chunks, *stream.finish(USAGE)])
     assert answer["choices"][0]["finish_reason"] == "length"
     assert "annotations" not in answer["choices"][0]["message"]
+
+
+def test_rounds_before_a_call_of_the_client_s_go_back_to_the_token(encoding: Encoding) -> None:
+    stream = make(ChatOptions(include_usage=True))
+    written = [
+        THINK + PREAMBLE + browser("search", '{"query":  "gulls"}'),
+        THINK + python("1 + 1"),
+        THINK + function("f", '{"a":  1}'),
+    ]
+    results = [BuiltinResult("browser.search", "[0] Hits"), BuiltinResult("python", "2")]
+    rounds: list[EndedRound] = []
+    chunks: list[Any] = []
+    for one, result in itertools.zip_longest(written, results):
+        chunks += feed(encoding, stream, one)
+        answered = {call.item_id: result for call in stream.calls_to_run}
+        rounds.append(stream.end_round(encode_turn(encoding, one), answered))
+    message = fold(stream, [*chunks, *stream.finish(USAGE)])["choices"][0]["message"]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    asked: Any = {
+        "tools": tools,
+        "web_search_options": {},
+        "chat_template_kwargs": {"builtin_tools": ["python"]},
+    }
+    user = {"role": "user", "content": "Hi"}
+    ids = render_prompt(encoding, turn(**asked).conversation)
+    for ended in rounds:
+        ids += ended.token_ids
+        if ended.results:
+            ids += render_results(encoding, list(ended.results.values()))
+    last = replace(rounds[-1], call_ids=("call_1",))
+    before = {"call_1": rounds[:-1]}
+    turns = ExactTurns([last], partial(read_turn, encoding), before=before)
+    answer = {"role": "tool", "tool_call_id": "call_1", "content": "ok"}
+    for hidden in ({}, {"reasoning": None, "reasoning_content": None}):
+        again = turn(**asked, messages=[user, {**message, **hidden}, answer], turns=turns)
+        kinds = [type(item) for item in again.conversation.items]
+        one = [ExactTurn, BuiltinResult]
+        assert kinds == [UserText, *one, *one, ExactTurn, FunctionResult]
+        assert render_prompt(encoding, again.conversation)[: len(ids)] == ids
+    edited = {**message, "content": "Let me not look."}
+    again = turn(**asked, messages=[user, edited, answer], turns=turns)
+    assert ExactTurn not in map(type, again.conversation.items)

@@ -282,14 +282,15 @@ def test_what_a_server_answered_is_read_from_its_item(encoding: Encoding) -> Non
     call = {"type": "mcp_call", "server_label": "files", "name": "read", "arguments": "{}"}
     error = {"type": "mcp_protocol_error", "code": -32603, "message": "Broken."}
     content = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": "No."}]}
-    for fields, text in [
+    answers: list[tuple[dict[str, Any], str]] = [
         ({"output": "text"}, "text"),
         ({"output": None, "error": error}, "Broken."),
         ({"error": content}, "No."),
         ({"error": "Old."}, "Old."),
         ({"status": "incomplete"}, "The call did not end."),
         ({}, ""),
-    ]:
+    ]
+    for fields, text in answers:
         items = converse(encoding, HostedRun([]), [{**call, **fields}]).items
         assert items == (FunctionCall("files__read", "{}"), FunctionResult("files__read", text))
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.responses import ResponseItem
 
+from mlxoss.api.responses.parse_items import parse_items
 from mlxoss.harmony.conversation import BuiltinResult, FunctionResult
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.outcomes import (
@@ -31,7 +35,7 @@ from tests.support.api.hosted_runs import (
     write,
 )
 from tests.support.api.responses_runs import FAILURE, SEAL, USAGE, make_ids, one_at_a_time
-from tests.support.api.strict import check_event, check_response
+from tests.support.api.strict import check, check_event, check_response
 from tests.support.harmony.turns import encode_turn
 
 INCLUDED = {"include": ["code_interpreter_call.outputs", "web_search_call.action.sources"]}
@@ -107,6 +111,61 @@ def test_the_ai_sdk_finds_what_it_needs(encoding: Encoding, name: str) -> None:
                 assert isinstance(item["status"], str)
             case "web_search_call":
                 assert isinstance(item["action"]["type"], str)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_items_go_back_as_the_official_client_sends_them(encoding: Encoding, name: str) -> None:
+    output: Any = play_rounds(encoding, RUNS[name]).output
+    response = check_response({**play_rounds(encoding, RUNS[name]).stream.response})
+    for item, judged in zip(output, response.output, strict=True):
+        for sent in (item, judged.model_dump(mode="json"), judged.model_dump(exclude_unset=True)):
+            (read,) = parse_items([sent], make_id=str, find=lambda _: None)
+            listed: Any = read.to_json()
+            assert {key: value for key, value in listed.items() if value is not None} == {
+                key: value for key, value in item.items() if value is not None
+            }
+            check(ResponseItem, listed)
+
+
+PIECES = st.sampled_from(
+    [
+        THINK,
+        f"<|channel|>commentary<|message|>Wait 🦜.{NEXT}",
+        python("2 + 2"),
+        browser("search", '{"query": "gulls"}'),
+        browser("open", "nonsense"),
+        function("files__read", "{}", NEXT),
+        function("files__read", "{}"),
+        function("files__write", '{"a'),
+        function("look_up", "{}", NEXT),
+        function("look_up", "{}"),
+        ANSWER,
+        f"{FINAL}See【1†L1】【2†L",
+        "<|channel|>analysis to=python code<|message|>",
+        NEXT,
+    ]
+)
+
+
+@given(
+    st.lists(st.lists(PIECES, min_size=1, max_size=4).map("".join), max_size=4),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from([{}, INCLUDED, ENCRYPTED, ASKS]),
+)
+def test_whatever_the_model_writes(
+    encoding: Encoding, rounds: list[str], most: int | None, request: dict[str, Any]
+) -> None:
+    run = HostedRun(rounds, {**request, "max_tool_calls": most})
+    played = play_rounds(encoding, run, one_at_a_time)
+    for event in played.events:
+        check_event(event)
+    assert [event["sequence_number"] for event in played.events] == list(range(len(played.events)))
+    done = [e for e in played.events if e["type"] == "response.output_item.done"]
+    by_place = sorted(done, key=lambda event: event["output_index"])
+    assert [event["item"] for event in by_place] == played.output
+    assert [event["output_index"] for event in by_place] == list(range(len(played.output)))
+    counted = [item for item in played.output if item["type"].endswith("_call")]
+    assert most is None or len([c for c in counted if c["type"] != "function_call"]) <= most
 
 
 def test_code_goes_through_its_states(encoding: Encoding) -> None:
@@ -243,7 +302,7 @@ def test_calls_over_the_limit_are_no_items(encoding: Encoding) -> None:
     stream = make_hosted_stream(encoding, run, make_ids())
     first = [encode_turn(encoding, run.rounds[0])]
     write(encoding, run, stream, first)
-    assert stream.ignored_calls == ()
+    assert len(stream.calls_to_run) == 1
     write(encoding, run, stream, [encode_turn(encoding, run.rounds[1])])
     (ignored,) = stream.ignored_calls
     assert (ignored.recipient, ignored.item_id) == ("browser.open", "")
@@ -273,7 +332,8 @@ def test_a_list_is_an_item_of_its_own(encoding: Encoding) -> None:
     ]
     for event in events:
         check_event(event)
-    files, wiki = events[-1]["response"]["output"]
+    output: Any = events[-1]["response"]["output"]
+    files, wiki = output
     assert files["tools"] == [
         {
             "name": "read",
