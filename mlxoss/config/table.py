@@ -273,6 +273,13 @@ class Config:
             Switch(), "Read files by the addresses that requests name, public ones alone."
         ),
     )
+    tool_python: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let the model run Python in a sandbox; mlxoss tools enable python sets it up.",
+        ),
+    )
     tool_browser: str = field(
         default="off",
         metadata=_about(
