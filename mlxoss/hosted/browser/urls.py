@@ -32,7 +32,7 @@ def is_web(url: str) -> bool:
 def to_key(url: str) -> str | None:
     """The same for addresses that mean the same page; ``None`` for what is no web address.
 
-    ``http`` and ``https``, a usual port, ``www.``, a fragment and a slash at the end make no
+    ``http`` and ``https``, a usual port, ``www.``, a fragment and one slash at the end make no
     difference.
     """
     parts = _split(url.strip())
@@ -41,7 +41,7 @@ def to_key(url: str) -> str | None:
     port = parts.port
     host = _to_host(parts.hostname or "").removeprefix("www.")
     where = host if port in (None, _USUAL_PORTS[parts.scheme]) else f"{host}:{port}"
-    path = quote(parts.path, safe=_SAFE).rstrip("/")
+    path = quote(parts.path, safe=_SAFE).removesuffix("/")
     query = quote(parts.query, safe=_SAFE)
     return f"{where}{path}?{query}" if query else where + path
 
