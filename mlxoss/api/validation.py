@@ -81,7 +81,7 @@ def _to_place(error: ErrorDetails, value: object) -> Location:
     *inner, last = error["loc"] or ("",)
     for step in inner:
         if isinstance(value, dict | list) and _has(value, step):
-            value = value[step]  # type: ignore[call-overload, index]
+            value = value[step]  # type: ignore[index]
             place.append(step)
     if error["type"] == "missing" or (isinstance(value, dict | list) and _has(value, last)):
         place.append(last)
