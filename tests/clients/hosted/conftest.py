@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.hosted.python.tool import try_sandbox
 from mlxoss.hosted.tools import HostedTools
-from tests.clients.conftest import Serve, serve
+from tests.server.conftest import Serve
 from tests.support.clients.scripted import LARGE
 from tests.support.hosted.live import Plans, find_trees, open_cells, open_servers, open_web
 from tests.support.internet import Internet
 from tests.support.server.harness import Server
-
-__all__ = ["serve"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> str | None:
 def start(
     serve: Serve,
     encoding: Encoding,
+    guards: GrammarCompiler,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     refused: str | None,
@@ -67,7 +67,7 @@ def start(
         browser = open_web(encoding) if "browser" in tools else None
         mcp = open_servers(tmp_path / "home") if "mcp" in tools else None
         hosted = HostedTools(cells, browser, mcp)
-        return Live(serve(model.backend(), model=LARGE, tools=hosted, **options), model)
+        return Live(serve(model.backend(), model=LARGE, guards=guards, tools=hosted, **options), model)
 
     with find_trees(internet):
         yield begin
