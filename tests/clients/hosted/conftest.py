@@ -67,7 +67,9 @@ def start(
         browser = open_web(encoding) if "browser" in tools else None
         mcp = open_servers(tmp_path / "home") if "mcp" in tools else None
         hosted = HostedTools(cells, browser, mcp)
-        return Live(serve(model.backend(), model=LARGE, guards=guards, tools=hosted, **options), model)
+        return Live(
+            serve(model.backend(), model=LARGE, guards=guards, tools=hosted, **options), model
+        )
 
     with find_trees(internet):
         yield begin
