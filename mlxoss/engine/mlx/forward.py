@@ -316,8 +316,14 @@ def _rope(rope: Network) -> Callable[[mx.array, mx.array], mx.array]:
     """Rotary positions of (rows, heads, n, head_dim), given the first one as an array."""
     if rope.mscale != 1.0:  # a model from elsewhere: the loader puts it into the attention's scale
         return lambda x, offset: rope(x, offset=offset)
-    how = {"traditional": False, "base": None, "scale": 1.0, "freqs": _evaluated(rope._freqs)}
-    return lambda x, offset: mx.fast.rope(x, rope.dims, offset=offset, **how)
+    dims, freqs = rope.dims, _evaluated(rope._freqs)
+
+    def turn(x: mx.array, offset: mx.array) -> mx.array:
+        return mx.fast.rope(
+            x, dims, traditional=False, base=None, scale=1.0, offset=offset, freqs=freqs
+        )
+
+    return turn
 
 
 def _linear(module: Network) -> Linear:
