@@ -292,6 +292,20 @@ class Config:
         default=None,
         metadata=_about(WebAddress(), "Where your SearXNG is, for tool_browser searxng."),
     )
+    tool_mcp: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let requests use the MCP servers of mcp.json, in the configuration file's folder.",
+        ),
+    )
+    mcp_addresses: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let requests name MCP servers by their address (server_url), public ones alone.",
+        ),
+    )
     responses_store: str = field(
         default="on",
         metadata=_about(

@@ -184,3 +184,8 @@ class Conversation:
         """The names of all functions that the prompt shows, wherever it does."""
         later = (item.tools for item in self.items if isinstance(item, DeveloperText))
         return tuple(tool.name for tools in (self.tools, *later) for tool in tools)
+
+    @property
+    def builtin_recipients(self) -> tuple[str, ...]:
+        """What calls of the built-in tools that the prompt shows may be sent to."""
+        return tuple(recipient for one in self.builtins for recipient in one.recipients)

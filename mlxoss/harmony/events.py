@@ -49,8 +49,12 @@ class MessageStart:
     @property
     def is_reasoning(self) -> bool:
         """Whether the text is the model's own reasoning, not meant for the user."""
-        is_call = self.recipient is not None or self.builtin is not None
-        return self.channel is Channel.ANALYSIS and not is_call
+        return self.channel is Channel.ANALYSIS and not self.is_call
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the text is a call's: arguments, free input or code."""
+        return self.recipient is not None or self.builtin is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from mlxoss.harmony.events import Channel
+from mlxoss.harmony.events import Channel, MessageStart
 from mlxoss.harmony.recovery import RecoveryKind
 
 # Each pattern takes linear time on any text: none that is searched for starts with a repetition.
@@ -28,9 +28,20 @@ _RECIPIENT = re.compile(r"to\s*=\s*([^\s<{(]*)")
 _LEADING_RECIPIENTS = re.compile(rf"(?:\s*{_RECIPIENT.pattern})*")
 _FUNCTION = re.compile(r"functions\.[^\s<{(]+")
 _CONTENT_TYPE = re.compile(r"\s*(?:json|code|text|python)\b(?=\s*(?:\Z|[{\[]))")
+_CODE = re.compile(r"\s*code\b")
+"""The type of what goes to a built-in tool, whatever follows: code begins with anything."""
 _CONSTRAINT = re.compile(r"\s*[\w.+/-]*")
 _ONE_WORD = re.compile(r"\s*\w[\w./-]*\s*")
 _GLUED = ("json", "code", "commentary", "analysis", "final")
+_FUNCTIONS = "functions."
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """What calls may be sent to: declared ``functions`` by their bare names, and ``builtins``."""
+
+    functions: frozenset[str]
+    builtins: frozenset[str] = frozenset()
 
 
 class Opening(Enum):
@@ -83,21 +94,39 @@ class HeaderDraft:
 class Header:
     """What a header says.
 
-    ``recipient`` is a declared function's bare name. ``text`` is what is left
-    once the header's own words are taken out: noise in a header that
-    ``<|message|>`` closed, content in one that it did not.
+    ``recipient`` is a declared function's bare name, ``builtin`` the recipient of a built-in
+    tool's call; at most one of them is set. ``text`` is what is left once the header's own words
+    are taken out: noise in a header that ``<|message|>`` closed, content in one that it did not.
     """
 
     is_foreign: bool = False
     channel: Channel | None = None
     recipient: str | None = None
+    builtin: str | None = None
     text: str = ""
     recoveries: list[RecoveryKind] = field(default_factory=list)
 
+    @property
+    def is_call(self) -> bool:
+        """Whether anything that can be called is meant."""
+        return self.recipient is not None or self.builtin is not None
 
-def read_header(draft: HeaderDraft, functions: Collection[str]) -> Header:
+    def start(self) -> MessageStart:
+        """The message that it begins: on the usual channel of its kind if it names none.
+
+        A built-in tool's call is never on ``final``: nothing of it is meant for the user.
+        """
+        if self.builtin is not None:
+            is_on_commentary = self.channel is Channel.COMMENTARY
+            channel = Channel.COMMENTARY if is_on_commentary else Channel.ANALYSIS
+            return MessageStart(channel, builtin=self.builtin)
+        absent = Channel.FINAL if self.recipient is None else Channel.COMMENTARY
+        return MessageStart(self.channel or absent, self.recipient)
+
+
+def read_header(draft: HeaderDraft, names: Recipients) -> Header:
     """Read a header that ``<|message|>`` closed. Never raises."""
-    header = _Reader(functions, is_closed=True).read(draft)
+    header = _Reader(names, is_closed=True).read(draft)
     if not header.is_foreign:
         if header.channel is None and RecoveryKind.UNKNOWN_CHANNEL not in header.recoveries:
             header.recoveries.append(RecoveryKind.MISSING_CHANNEL)
@@ -106,13 +135,13 @@ def read_header(draft: HeaderDraft, functions: Collection[str]) -> Header:
     return header
 
 
-def read_fragment(draft: HeaderDraft, functions: Collection[str]) -> Header:
+def read_fragment(draft: HeaderDraft, names: Recipients) -> Header:
     """Read a header that anything but ``<|message|>`` closed. Never raises.
 
     Its text may be the message itself, so only words at the very places where
     a header has them are taken out of it.
     """
-    return _Reader(functions, is_closed=False).read(draft)
+    return _Reader(names, is_closed=False).read(draft)
 
 
 def is_one_word(text: str) -> bool:
@@ -123,8 +152,8 @@ def is_one_word(text: str) -> bool:
 class _Reader:
     """One reading of one header."""
 
-    def __init__(self, functions: Collection[str], *, is_closed: bool) -> None:
-        self._functions = functions
+    def __init__(self, names: Recipients, *, is_closed: bool) -> None:
+        self._names = names
         self._is_closed = is_closed
         self._header = Header()
         self._recipients: list[str] = []
@@ -149,8 +178,10 @@ class _Reader:
             self._read_words(text)
         self._settle_recipient()
         text = "".join(self._rest)
-        if match := _CONTENT_TYPE.match(text):
-            text = text[match.end() :]
+        match = _CONTENT_TYPE.match(text)
+        if match is None and self._header.builtin is not None:
+            match = _CODE.match(text)
+        text = text[match.end() :] if match else text
         self._header.text = text.strip() if self._is_closed else text.lstrip()
         return self._header
 
@@ -225,17 +256,30 @@ class _Reader:
         if len(self._recipients) > 1:
             self._note(RecoveryKind.REPEATED_RECIPIENT)
         for word in (*self._recipients, *self._named):
-            name = _function_name(word, self._functions)
-            if name is None:
-                continue
-            if word != f"functions.{name}" or not self._recipients:
-                self._note(RecoveryKind.RECIPIENT_FORM)
-            if self._header.channel is Channel.FINAL:
-                self._note(RecoveryKind.CALL_CHANNEL)
-            self._header.recipient = name
-            return
+            if self._take_recipient(word):
+                if self._header.channel is Channel.FINAL:
+                    self._note(RecoveryKind.CALL_CHANNEL)
+                return
         if self._recipients:
             self._note(RecoveryKind.UNKNOWN_RECIPIENT)
+
+    def _take_recipient(self, word: str) -> bool:
+        """Whether ``word`` names what can be called; then the header says so.
+
+        A function and a built-in tool may have the same name: ``functions.`` tells them apart.
+        """
+        function = _known_name(word, self._names.functions)
+        builtin = _known_name(word, self._names.builtins)
+        is_same = function == builtin and _FUNCTIONS not in word
+        if builtin is not None and (function is None or is_same):
+            self._header.builtin, official = builtin, builtin
+        elif function is not None:
+            self._header.recipient, official = function, f"{_FUNCTIONS}{function}"
+        else:
+            return False
+        if word != official or not self._recipients:
+            self._note(RecoveryKind.RECIPIENT_FORM)
+        return True
 
 
 def _split_channel(text: str) -> tuple[Channel | None, str]:
@@ -249,13 +293,13 @@ def _split_channel(text: str) -> tuple[Channel | None, str]:
     return None, text
 
 
-def _function_name(word: str, functions: Collection[str]) -> str | None:
-    """The declared function that ``word`` names, exactly or with something glued to it."""
-    for name in (word.removeprefix("functions."), word):
-        if name in functions:
+def _known_name(word: str, names: Collection[str]) -> str | None:
+    """The one of ``names`` that ``word`` says, exactly or with something glued to it."""
+    for name in (word.removeprefix(_FUNCTIONS), word):
+        if name in names:
             return name
-    name = word.strip(".,:;\"'`").removeprefix("functions.").removeprefix("functions.")
+    name = word.strip(".,:;\"'`").removeprefix(_FUNCTIONS).removeprefix(_FUNCTIONS)
     for tail in ("", *_GLUED):
-        if name.endswith(tail) and name.removesuffix(tail) in functions:
+        if name.endswith(tail) and name.removesuffix(tail) in names:
             return name.removesuffix(tail)
     return None

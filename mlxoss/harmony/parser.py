@@ -4,9 +4,10 @@ Tolerant, since models leave the format: a departure is put right and counted,
 never an error. What stands where:
 
 - A recipient counts if it is a declared function, on any channel, in the role
-  or in the channel part, with or without ``functions.``. Any other recipient
-  is ignored: the message stays text of its channel.
-- A header without a known channel is ``final``; a call's is ``commentary``.
+  or in the channel part, with or without ``functions.``, or a built-in tool's.
+  Any other recipient is ignored: the message stays text of its channel.
+- A header without a known channel is ``final``; a function's call is ``commentary``,
+  a built-in tool's ``analysis``, also where it names ``final``.
 - Any of ``<|start|> <|channel|> <|end|> <|call|> <|return|>`` ends a body.
   ``<|message|>``, ``<|constrain|>`` and reserved tokens in a body are skipped:
   they could open nothing, and splitting a call there would break its arguments.
@@ -54,6 +55,7 @@ from mlxoss.harmony.header import (
     HeaderDraft,
     Opening,
     Part,
+    Recipients,
     is_one_word,
     read_fragment,
     read_header,
@@ -68,18 +70,21 @@ class TurnParser:
     """Parses one turn; make a new one for each.
 
     The prompt ended with ``<|start|>assistant``, so the first id belongs to a
-    header. ``functions`` are the declared functions' bare names. Not safe to
-    share between threads.
+    header. ``functions`` are the declared functions' bare names, ``builtins`` the
+    recipients of the built-in tools that the prompt shows. Not safe to share
+    between threads.
 
     ``recoveries`` counts departures from the format by ``RecoveryKind``;
     ``reasoning_tokens`` counts the ids of reasoning text, headers excluded.
     """
 
-    def __init__(self, encoding: Encoding, functions: Collection[str]) -> None:
+    def __init__(
+        self, encoding: Encoding, functions: Collection[str], builtins: Collection[str] = ()
+    ) -> None:
         self.recoveries: Counter[str] = Counter()
         self.reasoning_tokens = 0
         self._token_bytes = encoding.token_bytes
-        self._functions = frozenset(functions)
+        self._names = Recipients(frozenset(functions), frozenset(builtins))
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._draft: HeaderDraft | None = HeaderDraft(Opening.ROLE)
         self._open: MessageStart | None = None
@@ -152,18 +157,17 @@ class TurnParser:
         return events
 
     def _open_body(self, draft: HeaderDraft) -> list[Event]:
-        header = read_header(draft, self._functions)
+        header = read_header(draft, self._names)
         self._note(*header.recoveries)
         self._draft = None
         if header.is_foreign:
             return []
-        absent = Channel.FINAL if header.recipient is None else Channel.COMMENTARY
-        return [self._start(MessageStart(header.channel or absent, header.recipient))]
+        return [self._start(header.start())]
 
     def _start(self, message: MessageStart) -> MessageStart:
         self._open = message
         self._is_reasoning = message.is_reasoning
-        if message.recipient is None and not self._is_reasoning:
+        if not (message.is_call or self._is_reasoning):
             self._visible = message
         return message
 
@@ -174,8 +178,8 @@ class TurnParser:
         return [] if self._open is None else self._close_body(self._open, reason)
 
     def _close_body(self, message: MessageStart, reason: TurnEndReason | None) -> list[Event]:
-        wrong_end = TurnEndReason.CALL if message.recipient is None else TurnEndReason.RETURN
-        if reason is wrong_end:
+        wrong_end = TurnEndReason.RETURN if message.is_call else TurnEndReason.CALL
+        if reason is wrong_end or (reason is None and message.builtin is not None):
             self._note(RecoveryKind.CALL_END)
         self._open = None
         leftover = self._utf8.decode(b"", final=True)
@@ -183,11 +187,11 @@ class TurnParser:
         return [*([ContentDelta(leftover)] if leftover else []), end]
 
     def _close_fragment(self, draft: HeaderDraft, reason: TurnEndReason | None) -> list[Event]:
-        header = read_fragment(draft, self._functions)
+        header = read_fragment(draft, self._names)
         is_cut = reason in _CUTS
         is_stray = draft.is_bare and draft.opening is Opening.NOTHING
         has_text = bool(header.text) and not (is_cut and is_one_word(header.text))
-        is_named = header.channel is not None or header.recipient is not None
+        is_named = header.channel is not None or header.is_call
         is_message = not header.is_foreign and (has_text or (is_named and reason in _MODEL_STOPS))
         if is_message or not (is_cut or (is_stray and not draft.text_tokens)):
             kind = RecoveryKind.STRAY_TEXT if is_stray else RecoveryKind.MISSING_MESSAGE
@@ -203,8 +207,8 @@ class TurnParser:
     def _fragment_start(
         self, header: Header, reason: TurnEndReason | None, *, is_stray: bool
     ) -> MessageStart:
-        if header.recipient is not None:
-            return MessageStart(header.channel or Channel.COMMENTARY, header.recipient)
+        if header.is_call:
+            return header.start()
         is_answer = reason in _MODEL_STOPS
         if header.channel is not None and (header.channel is Channel.FINAL or is_answer):
             return MessageStart(header.channel)

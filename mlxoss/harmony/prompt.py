@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from openai_harmony import (
     Author,
@@ -12,10 +13,15 @@ from openai_harmony import (
     Role,
     SystemContent,
     TextContent,
+    ToolDescription,
+    ToolNamespaceConfig,
 )
 
 from mlxoss.core import Effort
 from mlxoss.harmony.conversation import (
+    Builtin,
+    BuiltinCall,
+    BuiltinResult,
     Conversation,
     DeveloperText,
     ExactTurn,
@@ -48,8 +54,8 @@ _JSON_CONTENT = "<|constrain|>json"
 """Exactly so: the library makes the marker a special token only at the very start."""
 
 _TEXT_CONTENT = "code"
-"""What gpt-oss writes itself before text that is no JSON, such as its python tool's. A turn's
-grammar allows it for custom tools, and no ``<|constrain|>``."""
+"""What gpt-oss writes itself before text that is no JSON, and before anything that goes to a
+built-in tool. A turn's grammar allows it for custom tools, and no ``<|constrain|>``."""
 
 
 def render_prompt(
@@ -59,9 +65,11 @@ def render_prompt(
 
     Only the renderer's own structure and the ids of an ``ExactTurn`` are special; every
     text in the conversation is ordinary text. Reasoning before the last ``FinalText`` is
-    left out (openai-cookbook ``articles/gpt-oss/handle-raw-cot.md``). With ``most_tokens``
-    the oldest items are left out too, up to some user's message, until the rest fits; if
-    even the last exchange alone does not, the ids are longer. What brings tools stays.
+    left out (openai-cookbook ``articles/gpt-oss/handle-raw-cot.md``), and so is what built-in
+    tools were asked and answered on its channel (openai/harmony ``src/encoding.rs``). With
+    ``most_tokens`` the oldest items are left out too, up to some user's message, until the
+    rest fits; if even the last exchange alone does not, the ids are longer. What brings tools
+    stays.
     Raises ``InvalidRequest`` for a response format that is not JSON.
     """
     # As the library does: the system's message speaks of tools wherever they are.
@@ -69,13 +77,26 @@ def render_prompt(
     head: list[int] = []
     for message in _leading_messages(conversation):
         head += encoding.render_message(message, has_tools)
-    tail = [START, *encoding.encode_text(_ASSISTANT)]
+    tail = _next_turn(encoding)
     items = _items_in_force(conversation.items)
     rendered: Sequence[list[int]] = [_item_ids(encoding, item) for item in items]
     if most_tokens is not None:
         left = most_tokens - len(head) - len(tail)
         rendered = _newest(items, rendered, left)
     return [*head, *itertools.chain.from_iterable(rendered), *tail]
+
+
+def render_results(
+    encoding: Encoding, results: Sequence[BuiltinResult | FunctionResult]
+) -> list[int]:
+    """Ids to put behind a turn that ended in ``<|call|>``: its calls' ``results``, in their order,
+    and ``<|start|>assistant``. They are what :func:`render_prompt` gives for the same items."""
+    rendered = (_item_ids(encoding, result) for result in results)
+    return [*itertools.chain.from_iterable(rendered), *_next_turn(encoding)]
+
+
+def _next_turn(encoding: Encoding) -> list[int]:
+    return [START, *encoding.encode_text(_ASSISTANT)]
 
 
 def _leading_messages(conversation: Conversation) -> Iterator[Message]:
@@ -113,7 +134,21 @@ def _system(conversation: Conversation) -> Message:
         .with_conversation_start_date(conversation.date.isoformat())
         .with_reasoning_effort(_EFFORTS[conversation.effort])
     )
+    for builtin in conversation.builtins:
+        content = content.with_tools(_namespace(builtin))
     return Message.from_role_and_content(Role.SYSTEM, content)
+
+
+def _namespace(builtin: Builtin) -> ToolNamespaceConfig:
+    tools = [
+        ToolDescription(
+            name=tool.name,
+            description=tool.description or "",
+            parameters=dict(tool.parameters) if isinstance(tool.parameters, Mapping) else None,
+        )
+        for tool in builtin.tools
+    ]
+    return ToolNamespaceConfig(name=builtin.name, description=builtin.description, tools=tools)
 
 
 def _developer_text(
@@ -132,7 +167,7 @@ def _developer_text(
 
 
 def _items_in_force(items: Sequence[Item]) -> list[Item]:
-    """``items`` without the reasoning before the last final.
+    """``items`` without what is thought, called and answered in the analysis before the last final.
 
     Turns up to there fall apart into their items, so that their reasoning can go.
     """
@@ -141,9 +176,17 @@ def _items_in_force(items: Sequence[Item]) -> list[Item]:
     for index, item in enumerate(items):
         flat += item.items if isinstance(item, ExactTurn) and index <= last_turn else (item,)
     last_final = max((i for i, item in enumerate(flat) if _holds_final(item)), default=-1)
-    return [
-        item for i, item in enumerate(flat) if i > last_final or not isinstance(item, Reasoning)
-    ]
+    return [item for i, item in enumerate(flat) if i > last_final or not _is_analysis(item)]
+
+
+def _is_analysis(item: Item) -> bool:
+    match item:
+        case Reasoning():
+            return True
+        case BuiltinCall() | BuiltinResult():
+            return item.channel is Channel.ANALYSIS
+        case _:
+            return False
 
 
 def _holds_final(item: Item) -> bool:
@@ -163,6 +206,9 @@ def _item_ids(encoding: Encoding, item: Item) -> list[int]:
         case Reasoning(_, tuple(token_ids)):
             channel = encoding.encode_text(Channel.ANALYSIS)
             return [START, *assistant, CHANNEL, *channel, MESSAGE, *token_ids, END]
+        case BuiltinResult(_, _, _, tuple(token_ids)):
+            *head, end = _item_ids(encoding, replace(item, text="", token_ids=None))
+            return [*head, *token_ids, end]
         case _:
             return encoding.render_message(_item_message(item), has_function_tools=False)
 
@@ -185,6 +231,19 @@ def _item_message(item: PlainItem) -> Message:
                 .with_channel(Channel.COMMENTARY)
                 .with_recipient(replace_lone_surrogates(f"functions.{name}"))
                 .with_content_type(_TEXT_CONTENT if is_text else _JSON_CONTENT)
+            )
+        case BuiltinCall(recipient, text, channel):
+            return (
+                _message(Role.ASSISTANT, text)
+                .with_channel(channel)
+                .with_recipient(recipient)
+                .with_content_type(_TEXT_CONTENT)
+            )
+        case BuiltinResult(author, text, channel):
+            return (
+                _message(Role.TOOL, text, name=author)
+                .with_channel(channel)
+                .with_recipient("assistant")
             )
         case FunctionResult(name, output):
             return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from mlxoss.harmony.conversation import (
+    BuiltinCall,
     ExactTurn,
     FinalText,
     FunctionCall,
@@ -24,16 +25,19 @@ from mlxoss.harmony.parser import TurnParser
 
 
 def read_turn(
-    encoding: Encoding, token_ids: Sequence[int], functions: Collection[str]
+    encoding: Encoding,
+    token_ids: Sequence[int],
+    functions: Collection[str],
+    builtins: Collection[str] = (),
 ) -> ExactTurn:
     """``token_ids``, which followed ``<|start|>assistant``, with the items they say.
 
-    ``functions`` are the bare names that count as recipients: those declared when the
-    turn was written. Reasoning and preambles of no token at all are left out, as they
-    are from an answer. Whether a call is a custom tool's the ids do not tell: each is
-    taken as a function's. Never raises.
+    ``functions`` are the bare names that count as recipients, ``builtins`` the recipients of
+    built-in tools: those declared when the turn was written. Reasoning and preambles of no
+    token at all are left out, as they are from an answer. Whether a call is a custom tool's
+    the ids do not tell: each is taken as a function's. Never raises.
     """
-    parser = TurnParser(encoding, functions)
+    parser = TurnParser(encoding, functions, builtins)
     events = [event for token_id in token_ids for event in parser.feed(token_id)]
     events += parser.finish(TurnEndReason.LENGTH)
     items: list[TurnItem] = []
@@ -46,7 +50,7 @@ def read_turn(
             case ContentDelta():
                 deltas.append(event)
             case MessageEnd() if start is not None:
-                if deltas or start.recipient is not None or start.channel is Channel.FINAL:
+                if deltas or start.is_call or start.channel is Channel.FINAL:
                     items.append(_to_item(start, deltas))
             case _:
                 pass
@@ -57,6 +61,8 @@ def _to_item(start: MessageStart, deltas: Sequence[ContentDelta]) -> TurnItem:
     text = "".join(delta.text for delta in deltas)
     if start.recipient is not None:
         return FunctionCall(start.recipient, text)
+    if start.builtin is not None:
+        return BuiltinCall(start.builtin, text, start.channel)
     match start.channel:
         case Channel.ANALYSIS:
             ids = tuple(delta.token_id for delta in deltas if delta.token_id is not None)

@@ -34,7 +34,8 @@ class RecoveryKind(StrEnum):
     CALL_CHANNEL = "call_channel"
     """A call in the final channel."""
     CALL_END = "call_end"
-    """A call that ends the turn without ``<|call|>``, or another message ended by it."""
+    """A call that ends the turn without ``<|call|>``, or another message ended by it; a built-in
+    tool's call that the turn goes on after."""
     MISSING_MESSAGE = "missing_message"
     """A header with content but without ``<|message|>``."""
     MISSING_END = "missing_end"

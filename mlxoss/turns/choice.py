@@ -55,7 +55,7 @@ class TurnChoice:
         self._gate = gate
         self._single_call = single_call
         self._loop_tokens = loop_tokens
-        self._is_in_call = False
+        self._call: MessageStart | None = None
 
     @property
     def tokens(self) -> int:
@@ -93,19 +93,22 @@ class TurnChoice:
                 return outputs + self._stop()
             if isinstance(event, TurnEnd):
                 self.has_ended = True
-            if self._ends_call(event) and self._single_call:
+            if self._ends_turn(event):
                 return outputs + self._end(TurnEndReason.CALL)
         return outputs
 
     def _is_looping(self) -> bool:
         """Arguments are exempt: data may well repeat."""
-        return not self._is_in_call and is_looping(self.token_ids, self._loop_tokens)
+        return self._call is None and is_looping(self.token_ids, self._loop_tokens)
 
-    def _ends_call(self, event: Event) -> bool:
-        was_in_call = self._is_in_call
+    def _ends_turn(self, event: Event) -> bool:
+        """Whether ``event`` ends a call that nothing may follow: the only one that is wanted, or a
+        built-in tool's, whatever the model ended it with. One that was cut ends as what it is."""
         if isinstance(event, MessageStart):
-            self._is_in_call = event.recipient is not None
-        return was_in_call and isinstance(event, MessageEnd)
+            self._call = event if event.is_call else None
+        if self._call is None or not isinstance(event, MessageEnd) or event.is_cut:
+            return False
+        return self._single_call or self._call.builtin is not None
 
     def _stop(self) -> list[TurnOutput]:
         """A stop string was found: end the choice there."""

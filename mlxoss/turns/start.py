@@ -83,7 +83,11 @@ async def _start(
         [
             kind(
                 generation,
-                TurnParser(encoding, request.conversation.functions),
+                TurnParser(
+                    encoding,
+                    request.conversation.functions,
+                    request.conversation.builtin_recipients,
+                ),
                 FinalTextGate(index, request.stops),
                 single_call=request.single_call,
                 loop_tokens=context.config.loop_guard if is_text else 0,

@@ -20,8 +20,9 @@ from mlxoss.harmony.encoding import (
     VOCAB_SIZE,
     Encoding,
 )
-from mlxoss.harmony.events import TurnEndReason
+from mlxoss.harmony.events import Channel, TurnEndReason
 from mlxoss.harmony.parser import TurnParser
+from tests.support.harmony.cases.builtins import BUILTINS
 from tests.support.harmony.turns import FUNCTIONS, Turn, encode_turn, parse, to_turn
 
 randomised = settings(
@@ -34,7 +35,7 @@ randomised = settings(
 
 def token_ids(encoding: Encoding) -> st.SearchStrategy[int]:
     """Any id, weighted toward those that the parser looks at."""
-    words = "assistant user analysis commentary final to = functions .f json { } \n"
+    words = "assistant user analysis commentary final to = functions .f python browser .open { } \n"
     meaningful = [i for word in words.split(" ") for i in encoding.encode_text(word)]
     return st.one_of(
         st.sampled_from([START, END, MESSAGE, CHANNEL, CONSTRAIN]),
@@ -52,12 +53,15 @@ def token_ids(encoding: Encoding) -> st.SearchStrategy[int]:
 def test_any_ids_give_well_formed_events(encoding: Encoding, data: st.DataObject) -> None:
     ids = data.draw(st.lists(token_ids(encoding), max_size=120))
     reason = data.draw(st.sampled_from(TurnEndReason))
-    turn, parser = parse(encoding, ids, reason)
+    turn, parser = parse(encoding, ids, reason, builtins=BUILTINS)
     known = [token_id for token_id in ids if 0 <= token_id < FIRST_SPECIAL]
     emitted = [i for message in turn.messages for i in message.token_ids if i is not None]
     assert _is_subsequence(emitted, known)
     assert parser.reasoning_tokens <= len(known)
     assert {message.start.recipient for message in turn.messages} <= {None, *FUNCTIONS}
+    asked = [message.start for message in turn.messages if message.start.builtin is not None]
+    assert {start.builtin for start in asked} <= set(BUILTINS)
+    assert Channel.FINAL not in {start.channel for start in asked}
     if "<|" not in encoding.decode(known):
         assert "<|" not in "".join(message.text for message in turn.messages)
 
@@ -78,14 +82,15 @@ def clean_messages() -> st.SearchStrategy[list[harmony.Message]]:
             channel
         )
 
-    def calling(name: str, text: str, content_type: str | None) -> harmony.Message:
-        call = message("commentary", text).with_recipient(f"functions.{name}")
+    def calling(recipient: str, text: str, content_type: str | None) -> harmony.Message:
+        channel = "analysis" if recipient in BUILTINS else "commentary"
+        call = message(channel, text).with_recipient(recipient)
         return call if content_type is None else call.with_content_type(content_type)
 
     texts = st.builds(message, st.sampled_from(["analysis", "commentary"]), message_texts)
     calls = st.builds(
         calling,
-        st.sampled_from(FUNCTIONS),
+        st.sampled_from([*(f"functions.{name}" for name in FUNCTIONS), *BUILTINS]),
         message_texts,
         st.sampled_from([None, "<|constrain|>json", "code"]),
     )
@@ -109,7 +114,7 @@ def test_a_clean_turn_reads_as_the_library_reads_it(
     encoding: Encoding, library: harmony.HarmonyEncoding, messages: list[harmony.Message]
 ) -> None:
     ids = render(encoding, messages)
-    turn, parser = parse(encoding, ids)
+    turn, parser = parse(encoding, ids, builtins=BUILTINS)
     assert not parser.recoveries
     assert _as_tuples(turn) == _read_by_library(library, ids)
     assert [(text, channel) for text, channel, _ in _as_tuples(turn)] == [
@@ -126,7 +131,9 @@ def _as_tuples(turn: Turn) -> list[tuple[str, str | None, str | None]]:
         (
             message.text,
             message.start.channel.value,
-            f"functions.{message.start.recipient}" if message.start.recipient else None,
+            f"functions.{message.start.recipient}"
+            if message.start.recipient
+            else message.start.builtin,
         )
         for message in turn.messages
     ]

@@ -56,7 +56,7 @@ def examine(*, speed: bool = False) -> list[Check]:
     program, system = _program(), read_system()
     checks = [*check_system(system), check_program(program)]
     checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
-    checks += [*_service(machine, view, program, shell), *_tools(machine)]
+    checks += [*_service(machine, view, program, shell), *_tools(machine), *_mcp(machine)]
     if speed:
         checks.append(check_speed(machine, view))
     return checks
@@ -126,6 +126,17 @@ def _tools(machine: Machine) -> Iterator[Check]:
         from mlxoss.hosted.browser.check import check_browser
 
         yield check_browser(config, machine.state)
+
+
+def _mcp(machine: Machine) -> Iterator[Check]:
+    try:
+        if machine.config().tool_mcp == "off":
+            return
+    except ConfigError:  # told already
+        return
+    from mlxoss.hosted.mcp.checks import check_mcp
+
+    yield from check_mcp(machine.env)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:

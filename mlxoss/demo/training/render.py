@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from openai_harmony import Message, ReasoningEffort, Role, SystemContent
 
-from mlxoss.demo.training.templates.examples import Example, Hosted, HostedCall, HostedResult, Turn
+from mlxoss.demo.training.templates.examples import Example, Hosted, Turn
 from mlxoss.harmony.conversation import (
+    BuiltinCall,
+    BuiltinResult,
     Conversation,
     FinalText,
     FunctionCall,
@@ -28,7 +30,7 @@ from mlxoss.harmony.encoding import (
     START,
     Encoding,
 )
-from mlxoss.harmony.prompt import render_prompt
+from mlxoss.harmony.prompt import render_prompt, render_results
 
 Span = tuple[int, int]
 """The first place of a part of the prompt, and the one after its last."""
@@ -43,7 +45,7 @@ def _body(encoding: Encoding, channel: str, text: str, prefix: str = "") -> list
     return [*header, *encoding.encode_text(prefix), *encoding.encode_text(rest)]
 
 
-def _written(encoding: Encoding, item: Item | HostedCall, final_prefix: str) -> list[int]:
+def _written(encoding: Encoding, item: Item, final_prefix: str) -> list[int]:
     match item:
         case Reasoning(text):
             return [*_body(encoding, "analysis", text), END]
@@ -55,7 +57,7 @@ def _written(encoding: Encoding, item: Item | HostedCall, final_prefix: str) -> 
             header = encoding.encode_text(f"commentary to=functions.{name} ")
             kind = [CONSTRAIN, *encoding.encode_text("json"), MESSAGE]
             return [CHANNEL, *header, *kind, *encoding.encode_text(arguments), CALL]
-        case HostedCall(recipient, text):
+        case BuiltinCall(recipient, text):
             header = encoding.encode_text(f"analysis to={recipient} code")
             return [CHANNEL, *header, MESSAGE, *encoding.encode_text(text), CALL]
         case _:
@@ -112,9 +114,8 @@ def _hosted_ids(encoding: Encoding, conversation: Conversation, hosted: Hosted) 
     ids = [*_system_ids(encoding, conversation, hosted.tools), *prompt[len(plain) :]]
     again = [START, *encoding.encode_text("assistant")]
     for item in hosted.course:
-        if isinstance(item, HostedResult):
-            head = [START, *encoding.encode_text(f"{item.name} to=assistant")]
-            ids += [*head, *_body(encoding, "analysis", item.output), END, *again]
+        if isinstance(item, BuiltinResult):
+            ids += render_results(encoding, [item])
         else:
             ids += _written(encoding, item, "")
             ids += again if isinstance(item, Reasoning) else []

@@ -5,7 +5,8 @@ preambles where tools exist), calls to the functions that may be called, and at 
 which ends it. Headers are accepted in every form that gpt-oss was trained to write
 (openai/harmony ``docs/format.md``): the recipient before or after the channel, ``<|constrain|>``
 before the content type or not. A call may also stand on the analysis channel, where the model
-puts those of its built-in tools and, now and then, others.
+puts those of its built-in tools and, now and then, others. Those of built-in tools, which may stand
+on either too, end the turn.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import JsonSchema
 from mlxoss.harmony.encoding import FIRST_SPECIAL, VOCAB_SIZE
 from mlxoss.harmony.grammar.limits import refuse_definition, refuse_schema, to_definition
-from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Lark, Regex, TurnRules
+from mlxoss.harmony.grammar.rules import (
+    WHITESPACE,
+    Body,
+    BuiltinRule,
+    CallRule,
+    FreeText,
+    Json,
+    Lark,
+    Regex,
+    TurnRules,
+)
 from mlxoss.harmony.grammar.simplify import simplify
 
 FREE_TEXT_MARK = VOCAB_SIZE - 1
@@ -26,9 +37,6 @@ FREE_TEXT_MARK = VOCAB_SIZE - 1
 tells who reads a mask that every ordinary token leads back to the very same mask."""
 
 MOST_BODY_CHARS = 120_000
-
-_WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
-"""Between JSON's tokens, at most once in each place: compact or indented, but never endless."""
 
 
 def render_grammar(rules: TurnRules) -> str:
@@ -47,6 +55,9 @@ def render_grammar(rules: TurnRules) -> str:
     for index, call in enumerate(rules.calls):
         body = _place(call.body, f"call_body_{index}", named)
         lines += _call_lines(index, call, body)
+    for index, builtin in enumerate(rules.builtins):
+        body = _place(builtin.body, f"builtin_body_{index}", named)
+        lines += _builtin_lines(index, builtin, body)
     return _dump(lines, named)
 
 
@@ -76,6 +87,8 @@ def _turn_lines(rules: TurnRules) -> Iterator[str]:
     ends = ["call <|call|>"] if rules.calls else []
     if rules.calls and rules.parallel_calls:
         ends.append(f"call {_NEXT} turn")
+    if rules.builtins:
+        ends.append("builtin <|call|>")
     if rules.must_call:
         yield f"start: quiet* ({' | '.join(ends)})"
     else:
@@ -83,15 +96,26 @@ def _turn_lines(rules: TurnRules) -> Iterator[str]:
     yield f"turn: quiet* ({' | '.join([*ends, 'final <|return|>'])})"
     if rules.calls:
         yield "call: " + " | ".join(f"call_{index}" for index in range(len(rules.calls)))
+    if rules.builtins:
+        names = (f"builtin_{index}" for index in range(len(rules.builtins)))
+        yield "builtin: " + " | ".join(names)
 
 
 def _call_lines(index: int, call: CallRule, body: str) -> Iterator[str]:
-    recipient = json.dumps(f" to=functions.{call.name}")
     kind = "arguments_type" if isinstance(call.body, Json) else "input_type"
-    yield (
-        f"head_{index}: {recipient} <|channel|> call_channel | <|channel|> call_channel {recipient}"
-    )
+    yield f"head_{index}: {_head(f'functions.{call.name}')}"
     yield f"call_{index}: head_{index} {kind}? <|message|> {body}"
+
+
+def _builtin_lines(index: int, builtin: BuiltinRule, body: str) -> Iterator[str]:
+    kind = '" code"' if isinstance(builtin.body, FreeText) else "arguments_type"
+    yield f"builtin_head_{index}: {_head(builtin.recipient)}"
+    yield f"builtin_{index}: builtin_head_{index} {kind}? <|message|> {body}"
+
+
+def _head(recipient: str) -> str:
+    to = json.dumps(f" to={recipient}")
+    return f"{to} <|channel|> call_channel | <|channel|> call_channel {to}"
 
 
 def _place(body: Body, name: str, named: list[JsonObject]) -> str:
@@ -112,7 +136,7 @@ def _place(body: Body, name: str, named: list[JsonObject]) -> str:
 
 
 def _to_schema(schema: JsonSchema) -> JsonObject | bool:
-    options = {"whitespace_pattern": _WHITESPACE}
+    options = {"whitespace_pattern": WHITESPACE}
     if isinstance(schema, bool):
         return {"x-guidance": options} if schema else False
     return {**simplify(schema), "x-guidance": options}

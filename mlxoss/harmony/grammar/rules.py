@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mlxoss.harmony.conversation import JsonSchema
 
+WHITESPACE = r"[ \t]|\r?\n[ \t]{0,64}"
+"""Between JSON's tokens, at most once in each place: compact or indented, but never endless."""
+
 
 @dataclass(frozen=True, slots=True)
 class FreeText:
@@ -55,12 +58,22 @@ class CallRule:
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltinRule:
+    """A built-in tool that may be called: by ``recipient``, with ``body`` (code or JSON)."""
+
+    recipient: str
+    body: Body
+    param: str = "tools"
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRules:
     """What one turn may hold.
 
-    ``calls`` are the functions that may be called; with ``must_call`` at least one is, before any
-    final. ``parallel_calls`` lets a call end with ``<|end|>`` and more of the turn follow; without
-    it the first call ends the turn. ``final`` is the form of the answer, ``final_param`` the
+    ``calls`` are the functions that may be called, ``builtins`` the built-in tools; with
+    ``must_call`` at least one of either is, before any final. ``parallel_calls`` lets a function's
+    call end with ``<|end|>`` and more of the turn follow; without it the first call ends the turn,
+    as a built-in's call always does. ``final`` is the form of the answer, ``final_param`` the
     request's field that it is from.
     """
 
@@ -70,13 +83,16 @@ class TurnRules:
     preambles: bool = False
     final: Body = FreeText()
     final_param: str = "response_format"
+    builtins: tuple[BuiltinRule, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.must_call and not self.calls:
-            raise ValueError("a turn that must call needs a function to call")
+        if self.must_call and not (self.calls or self.builtins):
+            raise ValueError("a turn that must call needs a function to call, or a built-in tool")
 
     def bodies(self) -> Iterator[tuple[str, Body]]:
         """Every body with the request's field that it is from."""
         yield self.final_param, self.final
         for call in self.calls:
             yield call.param, call.body
+        for builtin in self.builtins:
+            yield builtin.param, builtin.body

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jsonschema
 
-from mlxoss.harmony.encoding import RETURN, STOP_IDS, Encoding
+from mlxoss.harmony.builtins import BROWSER, PYTHON, to_rules
+from mlxoss.harmony.encoding import CALL, RETURN, STOP_IDS, Encoding
 from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
-from mlxoss.harmony.grammar.rules import CallRule, FreeText, Json, Regex, TurnRules
+from mlxoss.harmony.grammar.rules import Body, CallRule, FreeText, Json, Regex, TurnRules
 from mlxoss.harmony.parser import TurnParser
 
 PLACE = {
@@ -34,6 +35,15 @@ ANY = CallRule("get", Json({"type": "object"}))
 STAMP = CallRule("stamp", Regex(r"\d{2}/\d{2}"))
 NOTE = CallRule("note", FreeText())
 ALL = (WEATHER, ANY, STAMP, NOTE)
+BUILTINS = to_rules([BROWSER, PYTHON])
+BUILTIN_BODIES: dict[str, Body] = {
+    "python": FreeText(),
+    **{
+        f"browser.{tool.name}": Json({**dict(tool.parameters), "additionalProperties": False})
+        for tool in BROWSER.tools
+        if isinstance(tool.parameters, Mapping)
+    },
+}
 
 MODES = {
     "chat": TurnRules(),
@@ -44,24 +54,33 @@ MODES = {
     "allowed": TurnRules(calls=(STAMP, WEATHER), preambles=True),
     "schema": TurnRules(final=Json(ANSWER)),
     "tools and schema": TurnRules(calls=ALL, preambles=True, final=Json(ANSWER)),
+    "built-ins": TurnRules(builtins=BUILTINS),
+    "built-ins and tools": TurnRules(calls=ALL, builtins=BUILTINS, preambles=True),
+    "one built-in or tool": TurnRules(
+        calls=ALL, builtins=BUILTINS, must_call=True, parallel_calls=False
+    ),
 }
 
 
 @dataclass
 class Read:
-    """A turn as the parser sees it: (channel, recipient, text), and what it put right."""
+    """A turn as the parser sees it: (channel, whom it calls, text), and what it put right.
+
+    A built-in tool is called by its recipient, a function by its name.
+    """
 
     messages: list[tuple[Channel, str | None, str]]
     recoveries: Counter[str]
 
 
 def read(encoding: Encoding, rules: TurnRules, ids: Sequence[int]) -> Read:
-    parser = TurnParser(encoding, [call.name for call in rules.calls])
+    builtins = [builtin.recipient for builtin in rules.builtins]
+    parser = TurnParser(encoding, [call.name for call in rules.calls], builtins)
     messages: list[tuple[Channel, str | None, str]] = []
     for event in (event for id_ in ids for event in parser.feed(id_)):
         match event:
-            case MessageStart(channel, recipient):
-                messages.append((channel, recipient, ""))
+            case MessageStart(channel, recipient, builtin):
+                messages.append((channel, recipient or builtin, ""))
             case ContentDelta(text):
                 channel, recipient, before = messages[-1]
                 messages[-1] = channel, recipient, before + text
@@ -74,7 +93,8 @@ def check_turn(encoding: Encoding, rules: TurnRules, ids: Sequence[int]) -> None
     assert not turn.recoveries
     if ids[-1] not in STOP_IDS:
         return
-    bodies = {call.name: call.body for call in rules.calls}
+    bodies: dict[str, Body] = {call.name: call.body for call in rules.calls}
+    bodies |= {rule.recipient: BUILTIN_BODIES[rule.recipient] for rule in rules.builtins}
     calls = [(name, text) for _, name, text in turn.messages if name is not None]
     finals = [text for channel, name, text in turn.messages if channel is Channel.FINAL]
     assert all(name in bodies for name, _ in calls)
@@ -85,6 +105,9 @@ def check_turn(encoding: Encoding, rules: TurnRules, ids: Sequence[int]) -> None
     assert len(finals) == (ids[-1] == RETURN)
     assert calls or not rules.must_call
     assert rules.parallel_calls or len(calls) <= 1
+    hosted = [name for _, name, _ in turn.messages if name in BUILTIN_BODIES]
+    assert hosted in ([], [turn.messages[-1][1]])
+    assert not hosted or ids[-1] == CALL
 
 
 def _check_body(body: object, text: str) -> None:

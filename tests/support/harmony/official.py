@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import openai_harmony
-from openai_harmony import DeveloperContent, HarmonyEncoding, Message, Role, SystemContent
+from openai_harmony import (
+    DeveloperContent,
+    HarmonyEncoding,
+    Message,
+    Role,
+    SystemContent,
+    ToolNamespaceConfig,
+)
 
 from mlxoss.harmony.conversation import (
+    Builtin,
+    BuiltinCall,
+    BuiltinResult,
     Conversation,
     DeveloperText,
     FinalText,
@@ -45,11 +55,23 @@ def to_official(ours: Conversation) -> openai_harmony.Conversation:
         .with_conversation_start_date(ours.date.isoformat())
         .with_reasoning_effort(openai_harmony.ReasoningEffort(ours.effort.title()))
     )
+    for builtin in ours.builtins:
+        system = system.with_tools(_to_official_builtin(builtin))
     messages = [Message.from_role_and_content(Role.SYSTEM, system)]
     if ours.instructions or ours.tools:
         messages.append(_developer_message(ours.instructions, ours.tools))
     messages += [to_official_message(item) for item in ours.items]
     return openai_harmony.Conversation.from_messages(messages)
+
+
+def _to_official_builtin(ours: Builtin) -> ToolNamespaceConfig:
+    """The library's own, with our description where one holds that the library cannot know."""
+    (theirs,) = (
+        one
+        for one in (ToolNamespaceConfig.python(), ToolNamespaceConfig.browser())
+        if one.name == ours.name
+    )
+    return theirs.model_copy(update={"description": ours.description})
 
 
 def _developer_message(instructions: str | None, tools: Sequence[FunctionTool] = ()) -> Message:
@@ -87,6 +109,12 @@ def to_official_message(item: Item) -> Message:
         case FunctionResult(name, output):
             raw = {"role": "tool", "name": f"functions.{name}", "content": output}
             raw |= {"channel": "commentary", "recipient": "assistant"}
+        case BuiltinCall(recipient, text, channel):
+            raw = {"role": "assistant", "content": text, "channel": channel.value}
+            raw |= {"recipient": recipient, "content_type": "code"}
+        case BuiltinResult(author, text, channel):
+            raw = {"role": "tool", "name": author, "content": text}
+            raw |= {"channel": channel.value, "recipient": "assistant"}
         case Reasoning(text):
             raw = {"role": "assistant", "content": text, "channel": "analysis"}
         case _:

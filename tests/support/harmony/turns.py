@@ -51,7 +51,7 @@ class Message:
 
     @property
     def is_visible(self) -> bool:
-        return self.start.recipient is None and not self.start.is_reasoning
+        return not (self.start.is_call or self.start.is_reasoning)
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Turn:
     @property
     def calls(self) -> list[tuple[str, str]]:
         return [
-            (message.start.recipient, message.text)
+            (name, message.text)
             for message in self.messages
-            if message.start.recipient is not None
+            if (name := message.start.recipient or message.start.builtin) is not None
         ]
 
 
@@ -105,9 +105,10 @@ def parse(
     ids: Iterable[int],
     reason: TurnEndReason = TurnEndReason.LENGTH,
     functions: Sequence[str] = FUNCTIONS,
+    builtins: Sequence[str] = (),
 ) -> tuple[Turn, TurnParser]:
     """Feed a fresh parser, then finish with ``reason`` if the ids did not."""
-    parser = TurnParser(encoding, functions)
+    parser = TurnParser(encoding, functions, builtins)
     events = [event for token_id in ids for event in parser.feed(token_id)]
     events += parser.finish(reason)
     assert parser.finish(reason) == []

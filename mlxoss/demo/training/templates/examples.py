@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mlxoss.core import Effort
 from mlxoss.demo.training.templates.replies import Reply
 from mlxoss.harmony.conversation import (
+    BuiltinCall,
+    BuiltinResult,
     Conversation,
     FinalText,
     FunctionCall,
@@ -14,26 +16,9 @@ from mlxoss.harmony.conversation import (
     Reasoning,
 )
 
-
-@dataclass(frozen=True)
-class HostedCall:
-    """A call of a tool of the system message, as gpt-oss writes it: ``python`` or ``browser``."""
-
-    recipient: str
-    text: str
-
-
-@dataclass(frozen=True)
-class HostedResult:
-    """What such a tool has answered."""
-
-    name: str
-    output: str
-
-
 PlainTurn = tuple[Reasoning | Preamble | FunctionCall | FinalText, ...]
-Turn = tuple[Reasoning | Preamble | FunctionCall | FinalText | HostedCall, ...]
-Course = tuple[Reasoning | HostedCall | HostedResult, ...]
+Turn = tuple[Reasoning | Preamble | FunctionCall | FinalText | BuiltinCall, ...]
+Course = tuple[Reasoning | BuiltinCall | BuiltinResult, ...]
 
 
 @dataclass(frozen=True)

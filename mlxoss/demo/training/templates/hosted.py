@@ -11,8 +11,6 @@ from mlxoss.demo.training.templates.examples import (
     Course,
     Example,
     Hosted,
-    HostedCall,
-    HostedResult,
     Turn,
     think,
 )
@@ -20,7 +18,7 @@ from mlxoss.demo.training.templates.prose import prose
 from mlxoss.demo.training.templates.replies import SIMPLE, pick
 from mlxoss.demo.training.templates.settings import setting
 from mlxoss.demo.training.templates.words import CITIES, ECHO_WORDS, NAMES
-from mlxoss.harmony.conversation import FinalText, UserText
+from mlxoss.harmony.conversation import BuiltinCall, BuiltinResult, FinalText, UserText
 
 SEARCHED = "I searched the web."
 
@@ -50,10 +48,10 @@ def python_example(rng: random.Random) -> Example:
     question, code, result = _sum(rng)
     base = replace(base, items=(UserText(question),))
     thought = think(base.effort, "I call python.", "It is declared.")
-    call = HostedCall("python", code)
+    call = BuiltinCall("python", code)
     if rng.random() < 0.5:
         return Example("python", base, (*thought, call), hosted=Hosted(tools))
-    output = HostedResult("python", result + rng.choice(["", "\n"]))
+    output = BuiltinResult("python", result + rng.choice(["", "\n"]))
     done = think(base.effort, "The tool has answered.", "I say so.")
     prefix = "The answer: "
     turn: Turn = (*done, FinalText(prefix + result))
@@ -71,12 +69,12 @@ def browser_example(rng: random.Random) -> Example:
     ).format(words)  # fmt: skip
     base = replace(base, items=(UserText(question),))
     thought = think(base.effort, "I call browser.search.", "It is declared.")
-    call = HostedCall("browser.search", json.dumps({"query": words}, separators=(",", ":")))
+    call = BuiltinCall("browser.search", json.dumps({"query": words}, separators=(",", ":")))
     if rng.random() < 0.6:
         return Example("browser", base, (*thought, call), hosted=Hosted(tools))
     done = think(base.effort, "The tool has answered.", "I say so.")
     page = prose(rng, rng.randint(40, 400))
-    course: Course = (*thought, call, HostedResult("browser.search", page))
+    course: Course = (*thought, call, BuiltinResult("browser.search", page))
     turn: Turn = (*done, FinalText(SEARCHED))
     return Example("browser_result", base, turn, far=(page,), hosted=Hosted(tools, course))
 

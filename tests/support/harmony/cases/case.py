@@ -17,6 +17,10 @@ def call(name: str, channel: Channel = Channel.COMMENTARY) -> MessageStart:
     return MessageStart(channel, name)
 
 
+def builtin(recipient: str, channel: Channel = Channel.ANALYSIS) -> MessageStart:
+    return MessageStart(channel, builtin=recipient)
+
+
 @dataclass(frozen=True)
 class Case:
     """``messages`` and the turn's end for ``turn``; ``LENGTH`` if no token ends it."""
