@@ -12,9 +12,9 @@ from itertools import count
 from mlxoss.hosted.python import folder
 from mlxoss.hosted.python.interpreter import Interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.place import WorkerPlace
 from mlxoss.hosted.python.process import WorkerLost, WorkerProcess, WorkerRefused
-from mlxoss.hosted.python.usage import find_breach, read_usage
+from mlxoss.hosted.python.use import ProcessUse, find_breach, read_use
 from mlxoss.hosted.python.worker.data_paths import SHOWN
 from mlxoss.outcomes import PythonOutcome, ToolImage
 
@@ -32,7 +32,7 @@ _FILES_EVERY = 3
 class Container:
     """Runs one cell at a time. The event loop's thread."""
 
-    def __init__(self, place: Place, interpreter: Interpreter, limits: Limits) -> None:
+    def __init__(self, place: WorkerPlace, interpreter: Interpreter, limits: Limits) -> None:
         self._place = place
         self._interpreter = interpreter
         self._limits = limits
@@ -85,13 +85,16 @@ class Container:
 
     async def _run(self, process: WorkerProcess, code: str) -> PythonOutcome:
         self._count += 1
+        before = read_use(process.pid)
         cell = asyncio.ensure_future(process.run(self._count, code))
-        watch = asyncio.ensure_future(self._watch(process))
+        watch = asyncio.ensure_future(self._watch(process, before))
         both = (cell, watch)
         try:
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait(both, timeout=self._limits.cell_s, return_when=first)
-            return await self._judge(process, cell, watch)
+            if watch.done():
+                return await self._end(process, watch.result())
+            return await self._judge(process, cell, before)
         finally:
             for task in both:
                 task.cancel()
@@ -101,18 +104,17 @@ class Container:
         self,
         process: WorkerProcess,
         cell: asyncio.Future[tuple[ToolImage, ...]],
-        watch: asyncio.Future[str],
+        before: ProcessUse | None,
     ) -> PythonOutcome:
         """What became of the cell."""
-        if watch.done():
-            return await self._end(process, watch.result())
         if not cell.done():
             return await self._end(process, f"it took longer than {self._limits.cell_s:g} s")
         try:
             images = cell.result()
         except WorkerLost as error:
             return await self._end(process, None, str(error))
-        if breach := await asyncio.to_thread(self._find_in_files):
+        breach = self._find_in_use(process, before)
+        if breach or (breach := await asyncio.to_thread(self._find_in_files)):
             return await self._end(process, breach)
         logs = self._logs(process)
         return PythonOutcome(logs or NO_OUTPUT, logs, images)
@@ -132,19 +134,24 @@ class Container:
         logger.warning("a Python process was ended: %s", reason)
         return _failed(logs, reason)
 
-    async def _watch(self, process: WorkerProcess) -> str:
+    async def _watch(self, process: WorkerProcess, before: ProcessUse | None) -> str:
         """Return what goes beyond its bound, once something does."""
-        before = read_usage(process.pid)
         for turn in count():
-            now = read_usage(process.pid)
-            if before and now and (breach := find_breach(now, before, self._limits)):
+            if breach := self._find_in_use(process, before):
                 return breach
-            if process.printed.total > self._limits.printed:
-                return f"it printed more than {self._limits.printed >> 20} MB"
             if turn % _FILES_EVERY == 0 and (found := await asyncio.to_thread(self._find_in_files)):
                 return found
             await asyncio.sleep(_WATCH_S)
         raise AssertionError("unreachable")
+
+    def _find_in_use(self, process: WorkerProcess, before: ProcessUse | None) -> str | None:
+        """What the process uses too much of; ``before`` was at the cell's start."""
+        now = read_use(process.pid)
+        if before and now and (breach := find_breach(now, before, self._limits)):
+            return breach
+        if process.printed.total > self._limits.printed:
+            return f"it printed more than {self._limits.printed >> 20} MB"
+        return None
 
     def _find_in_files(self) -> str | None:
         """What is too much in the private folder."""

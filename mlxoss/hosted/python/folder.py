@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,18 @@ _BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """What is in a folder: bytes on the disk, and files and folders. ``is_hidden``: not all of it
-    can be seen, by its modes or its depth."""
+class FolderSize:
+    """What is in a folder: bytes of files on the disk, and files and folders.
+
+    ``is_hidden``: not all of it can be seen, by its modes or its depth.
+    """
 
     bytes: int
     count: int
     is_hidden: bool = False
 
 
-def measure(folder: Path, most: int) -> Measure:
+def measure(folder: Path, most: int) -> FolderSize:
     """Measure ``folder``, no further than to ``most`` files. Beside a process at work."""
     size = count = 0
     waiting = [str(folder)]
@@ -37,12 +40,12 @@ def measure(folder: Path, most: int) -> Measure:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     if count > most:
-                        return Measure(size, count)
+                        return FolderSize(size, count)
         except (FileNotFoundError, NotADirectoryError):
             continue  # gone meanwhile
         except OSError:
-            return Measure(size, count, is_hidden=True)
-    return Measure(size, count)
+            return FolderSize(size, count, is_hidden=True)
+    return FolderSize(size, count)
 
 
 def remove(folder: Path) -> None:
@@ -73,7 +76,9 @@ def _empty(folder: Path, beside: Path) -> Iterator[Path]:
 
 
 def _size(entry: os.DirEntry[str]) -> int:
+    """Without holes, and without what the file system keeps about a file."""
     try:
-        return entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+        found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return 0
+    return 0 if stat.S_ISDIR(found.st_mode) else min(found.st_size, found.st_blocks * _BLOCK)

@@ -21,8 +21,10 @@ class Limits:
     """Memory that is in use."""
     addresses: int = 3 << 30
     """Memory that is reserved (Linux): more is a MemoryError, and the state is kept."""
-    files: int = 50 << 20
-    """The private folder, and each file in it."""
+    file: int = 50 << 20
+    """The largest file: more is an OSError, and the state is kept."""
+    files: int = 64 << 20
+    """All files of the private folder."""
     file_count: int = 1000
     """Files and folders there."""
     written: int = 512 << 20
@@ -42,14 +44,14 @@ class Limits:
     idle_s: float = 20 * 60.0
     """How long a container is kept after its last cell."""
 
-    def of_the_kernel(self) -> dict[str, int]:
+    def of_the_kernel(self, platform: str = sys.platform) -> dict[str, int]:
         """The bounds that the kernel holds, by the names of ``resource``."""
         held = {
             "RLIMIT_CORE": 0,
             "RLIMIT_CPU": self.life_cpu_s,
-            "RLIMIT_FSIZE": self.files,
+            "RLIMIT_FSIZE": self.file,
             "RLIMIT_NOFILE": self.open_files,
         }
-        if sys.platform != "darwin":  # which counts no addresses
+        if platform != "darwin":  # which counts no addresses
             held["RLIMIT_AS"] = self.addresses
         return held
