@@ -25,6 +25,7 @@ from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.cli.setup import commands as service
 from mlxoss.cli.status import command as status
 from mlxoss.cli.status import menubar, stats
+from mlxoss.cli.tools import app as tools
 from mlxoss.cli.tune import command as tune
 from mlxoss.errors import ConfigError, MlxossError
 
@@ -61,6 +62,7 @@ app.add_typer(cluster.app, name="cluster")
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(keys.app, name="key")
 app.add_typer(store.app, name="store")
+app.add_typer(tools.app, name="tools")
 app.command("privacy")(privacy.privacy)
 app.command("install")(service.install)
 app.command("uninstall")(service.uninstall)

@@ -20,6 +20,10 @@ _LAST = (
     "for the model."
 )
 _FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
+_BROWSES = (
+    "With tool_browser what the model looks for goes to the search engine, and the pages that it "
+    "opens are asked for."
+)
 _CALLS = (
     "With tool_mcp or mcp_addresses MCP servers are told what the model calls their tools with."
 )
@@ -57,6 +61,8 @@ def _told_of_sending(config: Config) -> Iterator[str]:
     yield _LAST
     if config.allow_fetch:
         yield _FETCHES
+    if config.tool_browser != "off":
+        yield _BROWSES
     if "on" in (config.tool_mcp, config.mcp_addresses):
         yield _CALLS
 
@@ -149,6 +155,7 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
+    yield from _keys_of_engines(data)
     yield from _settings_of_clients(data)
     if (servers := mcp_file(env)).exists():
         yield _make("MCP servers and their secrets", [servers], _UNTIL_REMOVED, "rm")
@@ -170,6 +177,14 @@ def _settings_of_clients(data: Path) -> Iterator[Kept]:
     if (file := data / RECORDS_FILE).exists():
         what = "clients' settings before and after mlxoss connect, with the keys in them"
         yield _make(what, [file], "until they are removed", "mlxoss connect NAME --remove")
+
+
+def _keys_of_engines(data: Path) -> Iterator[Kept]:
+    from mlxoss.hosted.browser.keys import SEARCH_KEYS_FILE
+
+    if (file := data / SEARCH_KEYS_FILE).exists():
+        remove = "mlxoss tools disable browser"
+        yield _make("the keys of search engines", [file], "until they are removed", remove)
 
 
 def _found_of_hosts(data: Path) -> Iterator[Kept]:
