@@ -24,6 +24,9 @@ _BROWSES = (
     "With tool_browser what the model looks for goes to the search engine, and the pages that it "
     "opens are asked for."
 )
+_CALLS = (
+    "With tool_mcp or mcp_addresses MCP servers are told what the model calls their tools with."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ def _told_of_sending(config: Config) -> Iterator[str]:
         yield _FETCHES
     if config.tool_browser != "off":
         yield _BROWSES
+    if "on" in (config.tool_mcp, config.mcp_addresses):
+        yield _CALLS
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
@@ -136,6 +141,7 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
     from mlxoss.cli.options import config_file
     from mlxoss.last_exit import FILE_NAME
+    from mlxoss.paths import mcp_file
     from mlxoss.server.storage import KEY_FILE
 
     data = paths.data_dir(env)
@@ -151,6 +157,8 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     yield from _found_of_hosts(data)
     yield from _keys_of_engines(data)
     yield from _settings_of_clients(data)
+    if (servers := mcp_file(env)).exists():
+        yield _make("MCP servers and their secrets", [servers], _UNTIL_REMOVED, "rm")
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli.runner import mlxoss
 from tests.support.mcp.running import good, hostile, write_servers
 
@@ -18,6 +20,9 @@ def test_servers_are_listed(tmp_path: Path) -> None:
     assert "names no servers" in done.stdout
     url = f"https://a.example/mcp?key={TOKEN}"
     path = write_servers(home, {"web": {"url": url}, "good": {"command": "npx", "args": [TOKEN]}})
+    said = mlxoss(tmp_path, "privacy", env={"MLXOSS_TOOL_MCP": "on"}).stdout
+    assert str(path) in said
+    assert "MCP servers are told" in said
     done = mlxoss(tmp_path, "mcp", "list")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -37,6 +42,7 @@ def test_servers_are_listed(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_servers_are_tried(tmp_path: Path) -> None:
     env = {"API_TOKEN": TOKEN}
     servers = {"good": good(), "lies": hostile("schemas"), "bad": hostile("exits", env=env)}

@@ -7,11 +7,13 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli.runner import environment, mlxoss
+from tests.support.waiting import HANG_S, until
 
 KEY = "canary-key-1234"
 
@@ -21,14 +23,24 @@ def settings(home: Path) -> dict[str, object]:
     return {name: told[name] for name in ("tool_browser", "searxng_url")}
 
 
+def told(home: Path) -> dict[str, str]:
+    rows = json.loads(mlxoss(home, "tools", "--json").stdout)
+    (row,) = (row for row in rows if row["name"] == "browser")
+    return {name: str(value) for name, value in row.items()}
+
+
 def test_searxng_is_enabled_and_disabled(tmp_path: Path) -> None:
     assert settings(tmp_path) == {"tool_browser": "off", "searxng_url": None}
-    url = "http://localhost:8080/searx"
+    url = "http://localhost:1/searx"
     done = mlxoss(tmp_path, "tools", "enable", "browser", "--searxng", url)
     assert (done.returncode, done.stdout) == (0, "It takes effect with: mlxoss restart\n")
     assert settings(tmp_path) == {"tool_browser": "searxng", "searxng_url": url}
+    assert (told(tmp_path)["state"], "ConnectionRefused" in told(tmp_path)["about"]) == (
+        "bad",
+        True,
+    )
     again = mlxoss(tmp_path, "tools", "enable", "browser", "--searxng", url)
-    assert again.stdout == "It says so already.\n"
+    assert again.stdout == "The settings say so already.\n"
     assert "goes to the search engine" in mlxoss(tmp_path, "privacy").stdout
     assert mlxoss(tmp_path, "tools", "disable", "browser").returncode == 0
     assert settings(tmp_path) == {"tool_browser": "off", "searxng_url": None}
@@ -46,7 +58,10 @@ def test_a_key_is_in_no_setting_and_no_output(tmp_path: Path) -> None:
     assert [(file.name, file.stat().st_mode & 0o777) for file in holding] == [
         ("search-keys.json", 0o600)
     ]
-    assert mlxoss(tmp_path, "tools", "disable", "browser").returncode == 0
+    assert told(tmp_path)["state"] == "on"
+    assert KEY not in json.dumps(told(tmp_path))
+    done = mlxoss(tmp_path, "tools", "disable", "browser")
+    assert done.stdout.splitlines()[1:] == ["The keys are removed."]
     assert not holding[0].exists()
 
 
@@ -63,15 +78,16 @@ def test_at_a_terminal_it_is_asked_for_without_echo(tmp_path: Path) -> None:
     os.close(theirs)
     said = b""
     with os.fdopen(ours, "r+b", buffering=0) as terminal:
-        while b"Key for you" not in said:
-            said += terminal.read(1000)
+        # What is typed before the echo is off is thrown away.
+        until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO)
         terminal.write(f"{KEY}\n".encode())
         try:
             while piece := terminal.read(1000):
                 said += piece
         except OSError:  # the terminal's end
             pass
-    assert process.wait(120) == 0, said
+    assert process.wait(HANG_S) == 0, said
+    assert b"Key for you" in said
     assert KEY.encode() not in said
     assert b"It takes effect with" in said
     assert settings(tmp_path)["tool_browser"] == "you"

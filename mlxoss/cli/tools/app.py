@@ -30,7 +30,7 @@ disable.command("python")(python.disable)
 enable.command("browser")(browser.enable)
 disable.command("browser")(browser.disable)
 
-_TELLERS: tuple[Callable[[Config, Mapping[str, str]], Told], ...] = (python.tell,)
+_TELLERS: tuple[Callable[[Config, Mapping[str, str]], Told], ...] = (python.tell, browser.tell)
 """What says of each tool whether it is enabled."""
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]

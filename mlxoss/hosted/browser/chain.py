@@ -74,10 +74,11 @@ class Chain:
         return wanted, found
 
     def of_url(self, url: str) -> BrowserPage | None:
-        """The newest page of the web with that address that is kept."""
+        """The newest page of the web with that address that is kept, no page's source."""
         wanted = to_key(url)
         for page in reversed(self._pages.values()):
-            if page.kind is PageKind.WEB and to_key(page.url) == wanted:
+            is_itself = page.kind is PageKind.WEB and page.shown_url == page.url
+            if is_itself and to_key(page.url) == wanted:
                 return page
         return None
 

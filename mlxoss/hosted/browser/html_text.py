@@ -67,7 +67,6 @@ class HtmlText(HTMLParser):
 
     def __init__(self, url: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.title = ""
         self.links: list[str] = []
         self._ids: dict[str, int] = {}
         self._base, self._url = url, url
@@ -75,6 +74,8 @@ class HtmlText(HTMLParser):
         self._link: _Link | None = None
         self._skipped, self._skipped_depth = "", 0
         self._lists: list[int | None] = []
+        self._title: list[str] = []
+        self._titles = 0
         self._is_title, self._verbatim, self._quotes = False, 0, 0
         self._tags, self._images, self._last = 0, 0, ""
 
@@ -87,6 +88,11 @@ class HtmlText(HTMLParser):
             self._link = None
         else:
             self._close_link()
+
+    @property
+    def title(self) -> str:
+        """What the first of the page's titles says, in one line."""
+        return to_line("".join(self._title), _NAME_CHARS)
 
     @property
     def text(self) -> str:
@@ -127,13 +133,18 @@ class HtmlText(HTMLParser):
         if self._skipped:
             return
         if self._is_title:
-            self.title = self.title or to_line(data, _NAME_CHARS)
+            if self._titles == 1:
+                self._title.append(data)
             return
         text = clean(data)
         if self._last in _SCRIPTS and _WORD.fullmatch(text):
             text = f"{_SCRIPTS[self._last]}{{{text}}}"
         self._last = ""
         self._write(text)
+
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Of HTMLParser, which raises for one that it does not know; in HTML it is a comment."""
+        return self.parse_bogus_comment(i, report)
 
     def _write(self, text: str) -> None:
         if self._link is not None:
@@ -201,6 +212,7 @@ class HtmlText(HTMLParser):
 
     def _begin_title(self, _: _Attributes) -> None:
         self._is_title = True
+        self._titles += 1
 
     def _end_title(self) -> None:
         self._is_title = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from urllib.parse import quote
 
@@ -88,6 +88,11 @@ def make_web_page(url: str, title: str, lines: Sequence[str], links: Sequence[st
     """A page of the web as it was read."""
     name = title or to_domain(url)
     return BrowserPage(PageKind.WEB, url, name, tuple(lines), tuple(links), shown_url=url)
+
+
+def to_source(page: BrowserPage) -> BrowserPage:
+    """The same as the source of what is there."""
+    return replace(page, shown_url=f"view-source:{page.url}")
 
 
 def find_in_page(page: BrowserPage, pattern: str) -> BrowserPage:

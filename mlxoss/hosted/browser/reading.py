@@ -61,6 +61,9 @@ def main() -> None:
         found = read_page(head, sys.stdin.buffer.read())
     except MemoryError:
         found = {"reason": "it takes too much memory to read"}
+    except Exception as error:  # noqa: BLE001 (a parser of anything fails in any way)
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        found = {"reason": "it is damaged"}
     sys.stdout.buffer.write(json.dumps(found).encode())
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 from mlxoss.harmony.encoding import Encoding
@@ -94,7 +94,7 @@ class BrowsingSession:
                 raise BrowserCallFailed(
                     "Cannot run `find` on search results page or find results page"
                 )
-            found = await self._means.web.run(partial(find_in_page, page, call.pattern))
+            found = await asyncio.to_thread(find_in_page, page, call.pattern)
             return await self._show(found, FoundInPage(call.pattern, url))
         except BrowserCallFailed as error:
             return BrowserOutcome(str(error), FoundInPage(call.pattern, url), is_failed=True)
@@ -142,7 +142,7 @@ class BrowsingSession:
         if key is None:
             raise BrowserCallFailed(f"`{url[:_SHOWN_CHARS]}` is no http or https address.")
         if self._said_keys is None:
-            self._said_keys = await self._means.web.run(partial(_keys_in, self._said))
+            self._said_keys = await asyncio.to_thread(_keys_in, self._said)
         if key not in self._said_keys and not self._chain.knows(key):
             raise BrowserCallFailed(
                 f"`{url[:_SHOWN_CHARS]}` is not opened: the user did not write it, and it is "
@@ -162,7 +162,7 @@ class BrowsingSession:
         self, page: BrowserPage, action: BrowserAction, loc: int = 0, num_lines: int = -1
     ) -> BrowserOutcome:
         encoding = await self._means.encoding()
-        end = await self._means.web.run(partial(choose_end, page, loc, num_lines, encoding))
+        end = await asyncio.to_thread(choose_end, page, loc, num_lines, encoding)
         shown = self._chain.push(page)
         self._chain.learn([page.url, *page.links_in(loc, end)])
         return BrowserOutcome(show(shown.cursor, page, loc, end), action, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -72,7 +73,7 @@ class Browser:
 
     async def _get_encoding(self) -> Encoding:
         if self._encoding is None:
-            self._encoding = await self._web.run(self._load)
+            self._encoding = await asyncio.to_thread(self._load)
         return self._encoding
 
 

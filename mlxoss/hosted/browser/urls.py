@@ -32,7 +32,7 @@ def is_web(url: str) -> bool:
 def to_key(url: str) -> str | None:
     """The same for addresses that mean the same page; ``None`` for what is no web address.
 
-    ``http`` and ``https``, a usual port, ``www.``, a fragment and a slash at the end make no
+    ``http`` and ``https``, a usual port, ``www.``, a fragment and one slash at the end make no
     difference.
     """
     parts = _split(url.strip())
@@ -41,7 +41,7 @@ def to_key(url: str) -> str | None:
     port = parts.port
     host = _to_host(parts.hostname or "").removeprefix("www.")
     where = host if port in (None, _USUAL_PORTS[parts.scheme]) else f"{host}:{port}"
-    path = quote(parts.path, safe=_SAFE).rstrip("/")
+    path = quote(parts.path, safe=_SAFE).removesuffix("/")
     query = quote(parts.query, safe=_SAFE)
     return f"{where}{path}?{query}" if query else where + path
 
@@ -79,10 +79,19 @@ def is_within(url: str, domains: Sequence[str]) -> bool:
     return any(_holds(domain, host, parts.path) for domain in domains)
 
 
+def to_name(domain: str) -> str:
+    """The name alone of a domain that may be written with ``https://`` and a path."""
+    return _to_host(_parts_of(domain)[0])
+
+
+def _parts_of(domain: str) -> tuple[str, str]:
+    bare = domain.strip().lower()
+    name, _, below = (bare.partition("://")[2] or bare).partition("/")
+    return name, below.rstrip("/")
+
+
 def _holds(domain: str, host: str, path: str) -> bool:
-    bare = domain.strip().lower().partition("://")[2] or domain.strip().lower()
-    name, _, below = bare.partition("/")
-    name, below = _to_host(name), below.rstrip("/")
+    name, below = to_name(domain), _parts_of(domain)[1]
     if not name or not (host == name or host.endswith(f".{name}")):
         return False
     return not below or path.strip("/").lower() == below or path.lower().startswith(f"/{below}/")

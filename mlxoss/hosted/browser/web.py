@@ -11,10 +11,10 @@ import html
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from mlxoss.addresses import is_public
 from mlxoss.documents.fetch import Fetching, FetchRules, fetch_apart
@@ -22,12 +22,11 @@ from mlxoss.errors import FileUnreadable
 from mlxoss.hosted.browser.apart import read_apart
 from mlxoss.hosted.browser.engines import SearchEngine, SearchRequest
 from mlxoss.hosted.browser.failed import BrowserCallFailed
-from mlxoss.hosted.browser.pages import MOST_HITS, BrowserPage, Hit, make_web_page
-from mlxoss.hosted.browser.urls import is_web, is_within
+from mlxoss.hosted.browser.pages import MOST_HITS, BrowserPage, Hit, make_web_page, to_source
+from mlxoss.hosted.browser.urls import is_web, is_within, to_name
 
 logger = logging.getLogger(__name__)
 
-_Found = TypeVar("_Found")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _ACCEPT = "text/html, application/xhtml+xml, text/plain, application/pdf, */*;q=0.1"
 _THREADS = 8
@@ -54,16 +53,13 @@ class Web:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlxoss-browser")
         self._reading = asyncio.Semaphore(_READ_AT_A_TIME)
 
-    async def run(self, work: Callable[[], _Found]) -> _Found:
-        """Do what takes a moment beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
     async def search(self, query: str, domains: Sequence[str]) -> list[Hit]:
         """What the engine finds, within ``domains`` if there are any.
 
         Raises BrowserCallFailed, which tells nothing of the key.
         """
-        request = self._engine.to_request(query, domains)
+        names = list(dict.fromkeys(map(to_name, domains)))
+        request = self._engine.to_request(query, names)
         answer = await self._ask(request)
         try:
             found = list(self._engine.hits(answer))
@@ -92,7 +88,8 @@ class Web:
             )
         if "lines" not in found:
             raise BrowserCallFailed(f"Error reading URL `{shown}`: {found.get('reason')}.")
-        return make_web_page(place, found.get("title", ""), found["lines"], found["links"])
+        page = make_web_page(place, found.get("title", ""), found["lines"], found["links"])
+        return to_source(page) if is_source else page
 
     def close(self) -> None:
         """Take no work any more. What still runs ends by its own bounds."""

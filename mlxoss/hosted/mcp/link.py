@@ -135,7 +135,9 @@ class McpLink:
         finally:
             del self._waiting[number]
         if failure := answer.get("failure"):
-            raise LinkFailed(_to_failure(failure), is_stale=bool(answer.get("is_stale")))
+            is_stale = bool(answer.get("is_stale"))
+            self._is_retired = self._is_retired or is_stale
+            raise LinkFailed(_to_failure(failure), is_stale=is_stale)
         return answer
 
     async def _within(self, limit_s: float, waiting: Awaitable[Answer], what: str) -> Answer:

@@ -33,7 +33,6 @@ class Links:
         except LinkFailed as error:
             if is_new or not error.is_stale:
                 raise
-            self._drop(server)
             return await self._run_once(server, operation)
 
     async def close(self) -> None:

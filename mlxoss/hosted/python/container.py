@@ -12,9 +12,9 @@ from itertools import count
 from mlxoss.hosted.python import folder
 from mlxoss.hosted.python.interpreter import Interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.place import WorkerPlace
 from mlxoss.hosted.python.process import WorkerLost, WorkerProcess, WorkerRefused
-from mlxoss.hosted.python.usage import Usage, find_breach, read_usage
+from mlxoss.hosted.python.use import ProcessUse, find_breach, read_use
 from mlxoss.hosted.python.worker.data_paths import SHOWN
 from mlxoss.outcomes import PythonOutcome, ToolImage
 
@@ -32,7 +32,7 @@ _FILES_EVERY = 3
 class Container:
     """Runs one cell at a time. The event loop's thread."""
 
-    def __init__(self, place: Place, interpreter: Interpreter, limits: Limits) -> None:
+    def __init__(self, place: WorkerPlace, interpreter: Interpreter, limits: Limits) -> None:
         self._place = place
         self._interpreter = interpreter
         self._limits = limits
@@ -85,7 +85,7 @@ class Container:
 
     async def _run(self, process: WorkerProcess, code: str) -> PythonOutcome:
         self._count += 1
-        before = read_usage(process.pid)
+        before = read_use(process.pid)
         cell = asyncio.ensure_future(process.run(self._count, code))
         watch = asyncio.ensure_future(self._watch(process, before))
         both = (cell, watch)
@@ -104,7 +104,7 @@ class Container:
         self,
         process: WorkerProcess,
         cell: asyncio.Future[tuple[ToolImage, ...]],
-        before: Usage | None,
+        before: ProcessUse | None,
     ) -> PythonOutcome:
         """What became of the cell."""
         if not cell.done():
@@ -134,7 +134,7 @@ class Container:
         logger.warning("a Python process was ended: %s", reason)
         return _failed(logs, reason)
 
-    async def _watch(self, process: WorkerProcess, before: Usage | None) -> str:
+    async def _watch(self, process: WorkerProcess, before: ProcessUse | None) -> str:
         """Return what goes beyond its bound, once something does."""
         for turn in count():
             if breach := self._find_in_use(process, before):
@@ -144,9 +144,9 @@ class Container:
             await asyncio.sleep(_WATCH_S)
         raise AssertionError("unreachable")
 
-    def _find_in_use(self, process: WorkerProcess, before: Usage | None) -> str | None:
+    def _find_in_use(self, process: WorkerProcess, before: ProcessUse | None) -> str | None:
         """What the process uses too much of; ``before`` was at the cell's start."""
-        now = read_usage(process.pid)
+        now = read_use(process.pid)
         if before and now and (breach := find_breach(now, before, self._limits)):
             return breach
         if process.printed.total > self._limits.printed:

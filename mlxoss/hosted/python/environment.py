@@ -7,7 +7,6 @@ which `mlxoss tools enable python` makes. Cells use its packages alone, not its 
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
 import subprocess
 import sys
@@ -53,7 +52,7 @@ class Environment:
 
 def environment_in(data: Path) -> Environment:
     """The environment that this version of mlxoss uses, made or not."""
-    fields = (platform.system(), platform.machine(), sysconfig.get_python_version())
+    fields = (sysconfig.get_platform(), sysconfig.get_python_version())
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + repr(fields).encode()).hexdigest()
     return Environment((data / _FOLDER).resolve() / digest[:16])
 

@@ -16,7 +16,7 @@ _BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class FolderSize:
     """What is in a folder: bytes of files on the disk, and files and folders.
 
     ``is_hidden``: not all of it can be seen, by its modes or its depth.
@@ -27,7 +27,7 @@ class Measure:
     is_hidden: bool = False
 
 
-def measure(folder: Path, most: int) -> Measure:
+def measure(folder: Path, most: int) -> FolderSize:
     """Measure ``folder``, no further than to ``most`` files. Beside a process at work."""
     size = count = 0
     waiting = [str(folder)]
@@ -40,12 +40,12 @@ def measure(folder: Path, most: int) -> Measure:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     if count > most:
-                        return Measure(size, count)
+                        return FolderSize(size, count)
         except (FileNotFoundError, NotADirectoryError):
             continue  # gone meanwhile
         except OSError:
-            return Measure(size, count, is_hidden=True)
-    return Measure(size, count)
+            return FolderSize(size, count, is_hidden=True)
+    return FolderSize(size, count)
 
 
 def remove(folder: Path) -> None:

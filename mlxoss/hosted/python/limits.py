@@ -44,7 +44,7 @@ class Limits:
     idle_s: float = 20 * 60.0
     """How long a container is kept after its last cell."""
 
-    def of_the_kernel(self) -> dict[str, int]:
+    def of_the_kernel(self, platform: str = sys.platform) -> dict[str, int]:
         """The bounds that the kernel holds, by the names of ``resource``."""
         held = {
             "RLIMIT_CORE": 0,
@@ -52,6 +52,6 @@ class Limits:
             "RLIMIT_FSIZE": self.file,
             "RLIMIT_NOFILE": self.open_files,
         }
-        if sys.platform != "darwin":  # which counts no addresses
+        if platform != "darwin":  # which counts no addresses
             held["RLIMIT_AS"] = self.addresses
         return held

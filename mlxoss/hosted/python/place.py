@@ -10,7 +10,7 @@ from mlxoss.hosted.python.worker.data_paths import SHOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerPlace:
     """Where a worker runs: ``folder`` is all that it may write, ``outside`` a file beside it."""
 
     folder: Path

@@ -9,16 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeGuard
 
 from mlxoss.hosted.python.interpreter import Interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.place import WorkerPlace
 from mlxoss.hosted.python.printed import Printed
 from mlxoss.hosted.python.seatbelt import make_profile, sandbox_command
-from mlxoss.hosted.python.usage import read_usage
+from mlxoss.hosted.python.use import read_use
 from mlxoss.hosted.python.worker import frames
 from mlxoss.outcomes import ToolImage
 
@@ -49,7 +50,7 @@ class WorkerLost(Exception):
 class WorkerProcess:
     """A process in its sandbox. ``start`` makes it; ``kill`` ends it, whatever it does."""
 
-    def __init__(self, place: Place, interpreter: Interpreter, limits: Limits) -> None:
+    def __init__(self, place: WorkerPlace, interpreter: Interpreter, limits: Limits) -> None:
         self._place = place
         self._interpreter = interpreter
         self._limits = limits
@@ -74,12 +75,8 @@ class WorkerProcess:
         return self._popen.pid
 
     def _spawn(self, control: socket.socket, output: int) -> subprocess.Popen[bytes]:
-        program = str(self._interpreter.program)
-        command = [program, "-I", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(_OURS)]
-        if sys.platform == "darwin":
-            readable = [*self._readable(), _OURS]
-            profile = make_profile(self._interpreter.program, readable, self._place.folder)
-            command = sandbox_command(profile, command)
+        readable = [*self._readable(), _OURS]
+        command = make_command(self._interpreter.program, readable, self._place.folder)
         # A group of its own, but no session: when the daemon dies a stopped worker gets SIGHUP
         # (POSIX's rule for orphaned groups) and goes too.
         return subprocess.Popen(
@@ -171,7 +168,7 @@ class WorkerProcess:
 
     def _check_told(self) -> None:
         """Without that no watchdog could hold it."""
-        if read_usage(self.pid) is None:
+        if read_use(self.pid) is None:
             raise WorkerRefused("the system does not tell what a process uses")
 
     def _why_not(self, error: str) -> str:
@@ -249,6 +246,16 @@ class WorkerProcess:
             asyncio.get_running_loop().remove_reader(self._output)
             self._streams[1].close()
         os.close(self._output)
+
+
+def make_command(
+    program: Path, readable: Sequence[Path], own: Path, platform: str = sys.platform
+) -> list[str]:
+    """What starts a worker: on macOS it is shut in from its first instruction on."""
+    words = [str(program), "-I", "-S", "-B", "-X", "utf8", "-c", _BOOT, str(_OURS)]
+    if platform != "darwin":
+        return words
+    return sandbox_command(make_profile(program, readable, own), words)
 
 
 def _are_sizes(sizes: object, limits: Limits) -> TypeGuard[list[int]]:

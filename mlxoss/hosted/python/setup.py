@@ -22,7 +22,7 @@ from mlxoss.hosted.python.environment import (
 )
 from mlxoss.hosted.python.interpreter import find_interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.place import WorkerPlace
 from mlxoss.hosted.python.tool import Root, make_root, try_sandbox
 
 NAME = "python"
@@ -51,7 +51,7 @@ def set_up(data: Path, cache: Path, say: Callable[[str], None]) -> None:
 
 
 async def _try_packages(made: Environment, root: Root) -> None:
-    place = Place(root.path / "trial", root.outside, (made.packages,))
+    place = WorkerPlace(root.path / "trial", root.outside, (made.packages,))
     container = Container(place, find_interpreter(), Limits(cell_s=_TRIAL_S, cpu_s=_TRIAL_S))
     try:
         outcome = await container.run(_TRIAL)

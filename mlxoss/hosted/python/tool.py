@@ -18,7 +18,7 @@ from mlxoss.hosted.python.container import Container
 from mlxoss.hosted.python.environment import Environment, find_environment
 from mlxoss.hosted.python.interpreter import find_interpreter
 from mlxoss.hosted.python.limits import Limits
-from mlxoss.hosted.python.place import Place
+from mlxoss.hosted.python.place import WorkerPlace
 from mlxoss.hosted.python.process import WorkerProcess, WorkerRefused
 from mlxoss.outcomes import PythonOutcome
 
@@ -188,11 +188,11 @@ class Containers:
         async with container.lock:
             await container.remove()
 
-    def _place(self) -> Place:
+    def _place(self) -> WorkerPlace:
         packages = () if self._environment is None else (self._environment.packages,)
         fonts = None if self._environment is None else self._environment.fonts
         own = self._root.path / secrets.token_hex(8)
-        return Place(own, self._root.outside, packages, fonts)
+        return WorkerPlace(own, self._root.outside, packages, fonts)
 
     async def _make_room(self) -> None:
         """End the processes that were used least recently, so that one more may live."""

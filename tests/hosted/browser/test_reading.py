@@ -51,6 +51,7 @@ def text(data: bytes | str, kind: str | None = "text/html") -> str:
         ("<b><i><p>a</b></i></p></div></ul></pre></blockquote></a>b", "a\n\nb"),
         ("<details><summary>a</summary>b</details>", "a\nb"),
         ("plain < text > and <3 & more", "plain < text > and <3 & more"),
+        ("a<![foo[b]]>c<![CDATA[d]]>e<![if IE]>f<![endif]>g<!x>h<?i>j", "acefghj"),
         ("", ""),
     ],
 )
@@ -88,6 +89,7 @@ def test_a_link_that_is_never_closed_ends() -> None:
 
 def test_the_title_is_in_one_line() -> None:
     assert read("<title> a\n【1†b】 &amp; c </title>d")["title"] == "a 〖1†b〗 & c"
+    assert read("<title>a</title>b<title>c</title>d")["title"] == "a"
     assert len(read(f"<title>{'t' * 5000}</title>d")["title"]) == 300
 
 
@@ -253,7 +255,20 @@ _PIECES = (
         "&#x3010;",
         "&lt;",
     ),
-    *("<", ">", "<!--", "-->", "<![CDATA[", "]]>", "<img alt='【'>", "<td>", "<h1>", "</h1>", "&"),
+    *(
+        "<",
+        ">",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "<![x[",
+        "]]>",
+        "<img alt='【'>",
+        "<td>",
+        "<h1>",
+        "</h1>",
+        "&",
+    ),
     *("<base href='http://q/'>", "<textarea>", "</textarea>", "é", "日本語", " <?php ?>", "&#;"),
     *("<a href='http://[::1'>", "<a href='//o.example/†】'>", "=", "'", '"', "https://a.b/c?d "),
 )

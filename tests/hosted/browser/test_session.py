@@ -67,6 +67,10 @@ def test_a_link_takes_the_page_that_is_kept_and_an_address_asks_anew(surfing: Su
         source = surfing.call(session, "open", id=f"view-source:http://{SITE}/a")
         assert "<a href='/a'>self</a>" in source.text
         assert "<a href" in surfing.call(session, "open", cursor=0, view_source=True).text
+        assert source.text.startswith(f"[3] {SITE} (view-source:http://{SITE}/a)\n")
+        assert len(seen) == 4
+        link = surfing.call(session, "open", id=0, cursor=0)
+        assert "【0†self】" in link.text
         assert len(seen) == 4
 
 
@@ -115,6 +119,11 @@ def test_what_a_page_makes_up_is_not_opened(surfing: Surfing) -> None:
             f"http://{OTHER}/a?x=SECRET",
             f"http://{OTHER}:8080/a?x=1",
             f"http://{SITE}@{OTHER}/a?x=1",
+            f"http://{OTHER}/a///?x=1",
+            f"http://{OTHER}/%61?x=1",
+            f"http://{OTHER}/A?x=1",
+            f"http://{OTHER}/./a?x=1",
+            f"http://{OTHER}\\/a?x=1",
         ):
             refused = surfing.call(session, "open", id=url)
             assert refused.is_failed

@@ -12,6 +12,7 @@ import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -242,9 +243,11 @@ def test_a_handshake_that_drips_is_left(surfing: Surfing) -> None:
 
         def hold() -> None:
             connection, _ = server.accept()
-            with connection:
-                while connection.recv(4096):
-                    pass
+            with connection, suppress(OSError):
+                connection.sendall(b"\x16\x03\x03\x40\x00\x02")  # a record of 16 kB follows
+                while True:
+                    connection.sendall(b"a")
+                    threading.Event().wait(0.05)
             left.set()
 
         thread = threading.Thread(target=hold)

@@ -30,6 +30,8 @@ from tests.support.certificates import make_pair
 from tests.support.internet import PUBLIC
 from tests.support.mcp.running import PATIENT, good, named, opened, run
 
+pytestmark = pytest.mark.slow
+
 SHORT_S = 0.3
 NAME = "mcp.example"
 Handler = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]
@@ -354,11 +356,16 @@ def test_a_bad_answer_leaves_the_connection(configure: Configure) -> None:
 
 
 def test_a_forgotten_session_is_begun_anew(configure: Configure) -> None:
-    forgotten = [True]
+    """Once for all who call at that moment."""
+    calls = 3
+    forgotten = [True] * calls
+    together = threading.Barrier(calls)
 
     def forget(request: BaseHTTPRequestHandler, message: dict[str, Any]) -> None:
-        if forgotten and request.headers.get("mcp-session-id"):
+        if forgotten:
+            together.wait()
             forgotten.pop()
+            together.wait()
             send(request, 404, b"")
         else:
             answer(request, message)
@@ -369,8 +376,9 @@ def test_a_forgotten_session_is_begun_anew(configure: Configure) -> None:
         async def work() -> None:
             async with opened() as servers:
                 await servers.list_tools(named("there"))
-                done = await servers.call(named("there"), "fine", "{}")
-                assert done.output == "done"
+                asked = [servers.call(named("there"), "fine", "{}") for _ in range(calls)]
+                done = await asyncio.gather(*asked)
+                assert [each.output for each in done] == ["done"] * calls
 
         run(work())
         assert sum(line.endswith("initialize") for line in seen) == 2

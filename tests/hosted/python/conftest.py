@@ -24,7 +24,7 @@ def make_cells(tmp_path: Path, refused: str | None) -> Iterator[MakeCells]:
     made: list[Cells] = []
 
     def make(**limits: float) -> Cells:
-        made.append(Cells(tmp_path / f"cache{len(made)}", **limits))
+        made.append(Cells(tmp_path / f"cache{len(made)}", None, **limits))
         return made[-1]
 
     yield make

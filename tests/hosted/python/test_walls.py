@@ -151,7 +151,7 @@ def test_files_outside_cannot_be_changed(cells: Cells, secret: Path) -> None:
 def test_nothing_of_proc_can_be_read(
     make_cells: MakeCells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLXOSS_CANARY", CANARY)
+    monkeypatch.setenv("SANDBOX_CANARY", CANARY)
     cells = make_cells()
     all_refused(
         cells,

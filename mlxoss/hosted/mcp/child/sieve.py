@@ -15,8 +15,8 @@ from mlxoss.hosted.mcp.limits import McpLimits
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-_NAMESPACE = re.compile(r"//(?=\s*namespace\b)")
-"""What closes the list of functions in the prompt (``} // namespace functions``)."""
+_NAMESPACE = "namespace"
+"""Behind ``//`` it closes the list of functions in the prompt (``} // namespace functions``)."""
 
 _SHOWN_CHARS = 64
 _TEXTS = frozenset({"description", "title", "$comment"})
@@ -120,8 +120,23 @@ def clean(text: str, most_chars: int) -> str:
     """``text`` as a comment in the prompt may have it: cut, and no end of the list of functions."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = "\n".join(_CONTROL.sub("", text).splitlines())
-    text = _NAMESPACE.sub("", text).strip()
+    text = _without_ends(text).strip()
     return text if len(text) <= most_chars else text[:most_chars] + CUT
+
+
+def _without_ends(text: str) -> str:
+    """``text`` with no ``//`` before that word, in time that grows with its length alone."""
+    *before, last = text.split(_NAMESPACE)
+    return "".join(f"{_without_slashes(piece)}{_NAMESPACE}" for piece in before) + last
+
+
+def _without_slashes(text: str) -> str:
+    left = text.rstrip()
+    if not left.endswith("//"):
+        return text
+    while left.endswith("/"):
+        left = left.rstrip("/").rstrip()
+    return f"{left} "
 
 
 def _shown_name(tool: object) -> str:

@@ -25,10 +25,10 @@ Setup = dict[str, Any]
 """What the daemon sends first: ``limits``, ``readable``, ``own``, ``devices``, ``parent``."""
 
 
-def confine(setup: Setup) -> None:
+def confine(setup: Setup, system: str = sys.platform) -> None:
     """Do it, without a way back."""
     set_limits(setup["limits"])
-    if sys.platform != "darwin":
+    if system != "darwin":
         _confine_on_linux(setup)
 
 

@@ -20,7 +20,7 @@ _TASK_USER, _TASK_SYSTEM, _TASK_THREADS = 2, 3, 21
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUse:
     """Since the process began."""
 
     cpu_s: float
@@ -29,16 +29,16 @@ class Usage:
     memory: int
 
 
-def read_usage(pid: int) -> Usage | None:
+def read_use(pid: int, platform: str = sys.platform) -> ProcessUse | None:
     """What ``pid`` has used; ``None`` once it has ended, or if the kernel does not tell."""
-    told = _on_mac(pid) if sys.platform == "darwin" else _on_linux(pid)
+    told = _on_mac(pid) if platform == "darwin" else _on_linux(pid)
     memory = held_bytes(pid)
     if told is None or memory is None:
         return None
-    return Usage(*told, memory)
+    return ProcessUse(*told, memory)
 
 
-def find_breach(now: Usage, before: Usage, limits: Limits) -> str | None:
+def find_breach(now: ProcessUse, before: ProcessUse, limits: Limits) -> str | None:
     """What went beyond its bound, as the end of a sentence; ``before`` was at the cell's start."""
     if now.memory > limits.memory:
         return f"it used more than {limits.memory >> 20} MB of memory"
