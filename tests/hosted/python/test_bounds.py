@@ -260,6 +260,23 @@ def test_a_cancelled_cell_leaves_no_process(cells: Cells, code: str) -> None:
     assert cells.say("1") == "1"
 
 
+def test_a_cell_that_is_cancelled_while_it_waits_is_never_run(make_cells: MakeCells) -> None:
+    cells = make_cells(live=1)
+    cells.say("x = 1", "b")
+    first = cells.start("import time; time.sleep(0.5)", "a")
+    cells.wait(0.05)
+    waiting = cells.start("open('/mnt/data/ran', 'w').close()", "b")
+    behind = cells.start("open('/mnt/data/ran', 'w').close()", "a")
+    cells.wait(0.05)
+    waiting.cancel()
+    behind.cancel()
+    assert cells.end(waiting) is None
+    assert cells.end(behind) is None
+    assert cells.end(first) is not None
+    assert cells.say("import os; os.listdir('/mnt/data')", "b") == "[]"
+    assert cells.say("import os; os.listdir('/mnt/data')", "a") == "[]"
+
+
 def test_closing_leaves_no_process_and_no_file(make_cells: MakeCells, tmp_path: Path) -> None:
     cells = make_cells()
     pids = [cells.pid(name) for name in ("a", "b")]
