@@ -148,7 +148,7 @@ class WorkerProcess:
     async def start(self) -> None:
         """Shut it in; raises ``WorkerRefused``."""
         loop = asyncio.get_running_loop()
-        self._streams = await asyncio.open_connection(sock=self._control)
+        self._streams = await asyncio.open_unix_connection(sock=self._control)
         loop.add_reader(self._output, self._take_output)
         try:
             async with asyncio.timeout(self._limits.start_s):

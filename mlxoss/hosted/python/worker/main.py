@@ -87,13 +87,12 @@ class Stream:
             # Whatever it put there, which may be anything, and may close ours when it goes.
             with suppress(Exception):
                 each.flush()
-        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None  # type: ignore[assignment]
+        _set_streams(None)
         if not self._is_open():
             self._stream = self._open()
         os.dup2(self._output, 1)
         os.dup2(self._output, 2)
-        sys.stdout = sys.stderr = self._stream
-        sys.__stdout__ = sys.__stderr__ = self._stream  # type: ignore[misc]
+        _set_streams(self._stream)
 
     def _is_open(self) -> bool:
         try:
@@ -105,6 +104,11 @@ class Stream:
         raw = io.FileIO(self._output, "w", closefd=False)
         buffer = io.BufferedWriter(raw)
         return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
+
+
+def _set_streams(stream: io.TextIOWrapper | None) -> None:
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        setattr(sys, name, stream)
 
 
 def _copy_fonts(fonts: str | None, temporary: str) -> None:
