@@ -200,6 +200,8 @@ class WorkerProcess:
             await writer.drain()
         except OSError:
             raise WorkerLost("it ended") from None
+        except ValueError as error:
+            raise WorkerLost(str(error)) from None
 
     async def _receive(self) -> frames.Message:
         header = await self._read(frames.HEADER.size)
