@@ -22,7 +22,7 @@ _MAC = (
 """Where each system keeps its own libraries and the rules of time zones: the same for all users."""
 
 _HOMEBREW = ("/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew")
-_KEGS = ("Cellar", "opt", "lib")
+_KEGS = ("Cellar", "opt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def _libraries() -> list[Path]:
     """The interpreter's own library, where it is one (``libpython``, a framework)."""
     folder, name = (sysconfig.get_config_var(each) for each in ("LIBDIR", "LDLIBRARY"))
     found = [Path(folder, name)] if folder and name else []
-    if sysconfig.get_config_var("PYTHONFRAMEWORK"):
-        found += [Path(sys.base_prefix, "Python"), Path(sys.base_prefix, "Resources")]
+    if framework := sysconfig.get_config_var("PYTHONFRAMEWORK"):
+        found += [Path(sys.base_prefix, framework), Path(sys.base_prefix, "Resources")]
     libraries = [path for path in found if path.exists()]
     links = [path.with_name(os.readlink(path)) for path in libraries if path.is_symlink()]
     return [*libraries, *links]
