@@ -38,7 +38,9 @@ def find_interpreter(platform: str = sys.platform) -> Interpreter:
     """The one that this process runs on."""
     program = _program(platform)
     system = _MAC if platform == "darwin" else _LINUX
-    own = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    # Not those of the virtual environment that this process may run in.
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    own = [Path(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")]
     paths = [*map(Path, system), *own, *_libraries(), *_kegs(), program]
     return Interpreter(program, tuple(dict.fromkeys(path.resolve() for path in paths)))
 
