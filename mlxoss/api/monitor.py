@@ -76,6 +76,7 @@ class ControlReport(TypedDict):
 class FinishedRequest(TypedDict):
     """Sizes and times of a request for a turn; those that were not reached are left out.
 
+    An answer of several ``rounds``, between which tools ran, has no rates.
     ``preview`` is there only with the setting ``debug_raw_preview_chars``.
     """
 
@@ -91,6 +92,7 @@ class FinishedRequest(TypedDict):
     cached_tokens: NotRequired[int]
     completion_tokens: NotRequired[int]
     reasoning_tokens: NotRequired[int]
+    rounds: int
     decode_tokens_per_s: NotRequired[float]
     preview: NotRequired[str]
     error: NotRequired[str]
@@ -99,7 +101,8 @@ class FinishedRequest(TypedDict):
 class RunningRequest(TypedDict):
     """A request that waits or runs. In ``prefill`` so many tokens of the prompt are computed, the
     cached ones among them. ``place`` is that in the queue, 1 the next; ``left_s`` is when the
-    prefill, or the wait, should end, as far as one can tell.
+    prefill, or the wait, should end, as far as one can tell. While a ``tool`` of this server runs
+    the model waits for it.
     """
 
     id: str
@@ -109,6 +112,7 @@ class RunningRequest(TypedDict):
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    tool: NotRequired[str]
     place: NotRequired[int]
     prefilled_tokens: NotRequired[int]
     prefill_tokens_per_s: NotRequired[float]
