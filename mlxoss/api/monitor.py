@@ -65,6 +65,25 @@ class AwakeReport(TypedDict):
     error: NotRequired[str]
 
 
+class ToolCountReport(TypedDict):
+    """Calls of a tool that ended, those of them that failed, and the seconds of all."""
+
+    calls: int
+    failures: int
+    seconds: float
+
+
+class ToolsReport(TypedDict):
+    """What this server runs for the model: ``browser`` by which search engine, ``mcp`` by the
+    labels of its servers. ``calls`` are those since the start, by tool.
+    """
+
+    python: bool
+    browser: str | None
+    mcp: list[str]
+    calls: dict[str, ToolCountReport]
+
+
 class ControlReport(TypedDict):
     """What the model was brought to; ``warmed`` prefixes are computed, where that was asked for."""
 
@@ -192,6 +211,7 @@ class HealthReport(TypedDict):
     harmony_recoveries: NotRequired[dict[str, int]]
     memory: NotRequired[MemoryReport]
     awake: NotRequired[AwakeReport]
+    tools: NotRequired[ToolsReport]
     problems: NotRequired[list[ProblemReport]]
     prefix_cache: NotRequired[PrefixCacheReport]
     ranks: NotRequired[RanksReport]

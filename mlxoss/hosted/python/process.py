@@ -126,8 +126,8 @@ class WorkerProcess:
             "image_bytes": limits.image_bytes,
         }
 
-    def start_and_wait(self) -> None:
-        """``start`` for who has no event loop; blocks."""
+    def start_and_end(self) -> None:
+        """Shut it in and end it again, for who has no event loop; raises ``WorkerRefused``."""
         self._control.settimeout(self._limits.start_s)
         try:
             self._control.sendall(frames.pack(self._setup()))

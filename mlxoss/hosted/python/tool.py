@@ -166,7 +166,7 @@ class Containers:
         """Start a worker and end it; raises ``WorkerRefused``. Blocks."""
         place = self._place()
         try:
-            WorkerProcess(place, self._interpreter, self._limits).start_and_wait()
+            WorkerProcess(place, self._interpreter, self._limits).start_and_end()
         except (OSError, ValueError) as error:
             raise WorkerRefused(str(error)) from None
         finally:
