@@ -20,12 +20,12 @@ _LAST = (
     "for the model."
 )
 _FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
-_CALLS = (
-    "With tool_mcp or mcp_addresses MCP servers are told what the model calls their tools with."
-)
 _BROWSES = (
     "With tool_browser what the model looks for goes to the search engine, and the pages that it "
     "opens are asked for."
+)
+_CALLS = (
+    "With tool_mcp or mcp_addresses MCP servers are told what the model calls their tools with."
 )
 
 
@@ -61,10 +61,10 @@ def _told_of_sending(config: Config) -> Iterator[str]:
     yield _LAST
     if config.allow_fetch:
         yield _FETCHES
-    if "on" in (config.tool_mcp, config.mcp_addresses):
-        yield _CALLS
     if config.tool_browser != "off":
         yield _BROWSES
+    if "on" in (config.tool_mcp, config.mcp_addresses):
+        yield _CALLS
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
@@ -73,6 +73,7 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     yield from _said_to_the_server(config, env)
     yield from _typed(env)
     yield from _logged(config, env)
+    yield from _run(config, env)
     yield from _of_the_daemon(env)
     yield from _measured(paths.data_dir(env))
     yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
@@ -134,6 +135,22 @@ def _logged(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
         f"rm {logs}/*",
         words=config.debug_raw_preview_chars > 0,
     )
+
+
+def _run(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
+    """What is left of cells, where the model may run Python."""
+    if config.tool_python != "on":
+        return
+    from mlxoss import paths
+    from mlxoss.hosted.python.folder import measure
+    from mlxoss.hosted.python.limits import Limits
+    from mlxoss.hosted.python.tool import CONTAINERS
+
+    limits, folder = Limits(), paths.cache_dir(env) / CONTAINERS
+    held = measure(folder, limits.held * (limits.file_count + 1)).bytes
+    how_long = f"{limits.idle_s / 60:.0f} minutes after the last cell; until the daemon ends"
+    what = "files that the model's Python made"
+    yield Kept(what, str(folder), True, how_long, held, "mlxoss restart")
 
 
 def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:

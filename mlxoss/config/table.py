@@ -280,6 +280,18 @@ class Config:
             "Let the model run Python in a sandbox; mlxoss tools enable python sets it up.",
         ),
     )
+    tool_browser: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("off", "searxng", "brave", "exa", "tavily", "you"),
+            "Let the model search the web by this engine and open public pages; what it looks for "
+            "goes there. mlxoss tools enable browser sets it.",
+        ),
+    )
+    searxng_url: str | None = field(
+        default=None,
+        metadata=_about(WebAddress(), "Where your SearXNG is, for tool_browser searxng."),
+    )
     tool_mcp: str = field(
         default="off",
         metadata=_about(
@@ -293,18 +305,6 @@ class Config:
             OneOf("on", "off"),
             "Let requests name MCP servers by their address (server_url), public ones alone.",
         ),
-    )
-    tool_browser: str = field(
-        default="off",
-        metadata=_about(
-            OneOf("off", "searxng", "brave", "exa", "tavily", "you"),
-            "Let the model search the web by this engine and open public pages; what it looks for "
-            "goes there. mlxoss tools enable browser sets it.",
-        ),
-    )
-    searxng_url: str | None = field(
-        default=None,
-        metadata=_about(WebAddress(), "Where your SearXNG is, for tool_browser searxng."),
     )
     responses_store: str = field(
         default="on",

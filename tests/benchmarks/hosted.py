@@ -5,8 +5,9 @@ Run with ``python -m tests.benchmarks.hosted``. A random model with a conversati
 with what it said. Shown is the time from the turn's last token to the next turn's first, in a
 response over a real socket: reading the turn, running the call, encoding what it gave, taking the
 place and the slot, and prefilling. It is a multiple of what the same new tokens take behind the
-same beginning, on the same engine, from the slot to the first token, with nothing around it. The two take turns, so that a machine's moods meet both; medians of ``--rounds``, and of
-the pairs' ratios, are shown.
+same beginning, on the same engine, from the slot to the first token, with nothing around it. The
+two take turns, so that a machine's moods meet both; medians of ``--rounds``, and of the pairs'
+ratios, are shown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx.batch import MlxBackend
 from mlxoss.engine.prefix_cache.cache import PrefixCache
 from mlxoss.harmony.boundaries import find_boundaries
-from mlxoss.harmony.encoding import Encoding, load_encoding
+from mlxoss.harmony.encoding import FIRST_SPECIAL, Encoding, load_encoding
 from mlxoss.harmony.grammar.matcher import Forced, Rule
 from tests.support.checkpoints import TinyModel, write_checkpoint
 from tests.support.server.harness import DATE, Server, running
@@ -131,12 +132,15 @@ class Bench:
         return 1000 * (self.timed.first[second] - self.timed.last[first])
 
     def alone_ms(self, known: int) -> float:
-        """Of the same tokens in another order, behind the first ``known`` of the last prompt."""
+        """Of the same words in another order, behind the first ``known`` of the last prompt."""
         last = self.timed.requests[-1]
-        new = list(last.prompt_ids[known:])
-        random.Random(len(self.timed.requests)).shuffle(new)
+        words = [one for one in last.prompt_ids[known:] if one < FIRST_SPECIAL]
+        random.Random(len(self.timed.requests)).shuffle(words)
+        left = iter(words)
+        new = (next(left) if one < FIRST_SPECIAL else one for one in last.prompt_ids[known:])
         ids = (*last.prompt_ids[:known], *new)
-        request = replace(last, prompt_ids=ids, max_tokens=1, grammar=None)
+        self.grammar.turns[:] = [to_ids(self.encoding, final("Yes."))]
+        request = replace(last, prompt_ids=ids, max_tokens=1)
         future = asyncio.run_coroutine_threadsafe(self._run(request), self.server.loop)
         uid = future.result(600)
         return 1000 * (self.timed.first[uid] - self.timed.began[uid])

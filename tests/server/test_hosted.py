@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import openai
 from websockets.sync.client import connect
 
 from mlxoss.config import Config
+from mlxoss.core import GenerationRequest
 from mlxoss.harmony.conversation import BuiltinResult
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.harmony.grammar.matcher import GrammarError
 from mlxoss.harmony.prompt import render_results
 from tests.server.conftest import Serve
 from tests.support.api.strict import check_event, check_response
@@ -265,6 +267,41 @@ def test_a_forced_tool_is_called_and_then_answered(
     served = Served(serve, encoding, python("1"), final("Done."), guards=guards)
     response = served.ask(tool_choice={"type": "code_interpreter"})
     assert response.output_text == "Done."
+    answer = to_ids(encoding, final("Done."))
+    assert [allows(request, answer) for request in served.backend.inserted] == [False, True]
+
+
+def test_once_all_calls_are_made_no_more_can_be_written(
+    serve: Serve, encoding: Encoding, guards: GrammarCompiler
+) -> None:
+    served = Served(serve, encoding, python("1"), final("Done."), guards=guards)
+    response = served.ask(max_tool_calls=1)
+    assert response.output_text == "Done."
+    allowed = {
+        name: [allows(request, to_ids(encoding, text)) for request in served.backend.inserted]
+        for name, text in (
+            ("python", python("1")),
+            ("browser", browse("search", query="a")),
+            ("mcp", add(1, 2)),
+            ("function", weather()),
+        )
+    }
+    assert allowed == {
+        "python": [True, False],
+        "browser": [True, False],
+        "mcp": [True, False],
+        "function": [True, True],
+    }
+
+
+def allows(request: GenerationRequest, ids: Sequence[int]) -> bool:
+    """Whether a round may hold ``ids``."""
+    assert request.grammar is not None
+    try:
+        request.grammar.make_matcher().take(ids)
+    except GrammarError:
+        return False
+    return True
 
 
 def test_a_container_is_that_of_the_conversation(serve: Serve, encoding: Encoding) -> None:

@@ -82,9 +82,10 @@ def test_a_loop_that_waits_for_the_client_comes_back_to_the_token(
 
 def test_without_the_tools_the_fields_are_refused(serve: Serve, encoding: Encoding) -> None:
     client = serve(HELLO).client()
-    for fields in ({"web_search_options": {}}, {"extra_body": BUILTIN}):
+    asked: list[Any] = [{"web_search_options": {}}, {"extra_body": BUILTIN}]
+    for fields in asked:
         with pytest.raises(openai.BadRequestError, match="mlxoss tools enable"):
-            client.chat.completions.create(model="any", messages=[USER], **fields)  # type: ignore[call-overload]
+            client.chat.completions.create(model="any", messages=[USER], **fields)
 
 
 def test_with_the_choice_none_nothing_is_shown(serve: Serve, encoding: Encoding) -> None:

@@ -14,6 +14,7 @@ import openai
 import openai_harmony
 import pytest
 
+from mlxoss.engine.backend import PrefixCacheStatus
 from mlxoss.harmony.builtins import PYTHON
 from mlxoss.harmony.conversation import (
     BuiltinCall,
@@ -44,6 +45,7 @@ from tests.support.server.rounds import (
 )
 from tests.support.server.scripts import final, in_turn, to_ids
 from tests.support.server.tools import Scripted
+from tests.support.waiting import until
 
 TOOLS = [CODE, SEARCH, sums(), WEATHER]
 OPEN = [
@@ -67,9 +69,10 @@ class Lives:
     backends: list[ScriptedBackend] = field(default_factory=list)
     tools: Scripted = field(default_factory=Scripted)
     stack: ExitStack = field(default_factory=ExitStack)
+    kind: type[ScriptedBackend] = ScriptedBackend
 
     def start(self) -> openai.OpenAI:
-        backend = ScriptedBackend(in_turn(self.encoding, self.texts))
+        backend = self.kind(in_turn(self.encoding, self.texts))
         self.backends.append(backend)
         server: Server = self.stack.enter_context(
             running(
@@ -272,3 +275,36 @@ def test_a_final_drops_what_the_official_renderer_drops(
     )
     conversation = Conversation(said, DATE, builtins=(PYTHON,))
     assert list(lives.prompts[-1]) == official_prompt(library, conversation)
+
+
+class Keeping(ScriptedBackend):
+    """One that says it keeps prompts, so that they are computed ahead."""
+
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus:
+        return PrefixCacheStatus(entries=0, bytes=0, limit_bytes=1, hits=0, hit_tokens=0)
+
+
+def test_what_is_computed_ahead_is_what_is_asked_next(lives: Lives) -> None:
+    lives.kind = Keeping
+    lives.texts = [python("1 + 1"), python("2 + 2", "Again."), final("It is 4."), final("Yes.")]
+    client = lives.start()
+    first = ask(client, "Add.")
+    (backend,) = lives.backends
+    until(lambda: backend.warmed)
+    ask(client, "Sure?", previous_response_id=first.id)
+    (ahead,) = set(backend.warmed[:1])
+    start = ahead[:-1]  # it ends where the assistant would go on
+    assert lives.prompts[-1][: len(start)] == start
+
+
+def test_a_final_drops_it_without_a_store_too(lives: Lives) -> None:
+    lives.texts = [python("1 + 1"), final("It is 2."), final("Yes.")] * 2
+    client = lives.start()
+    prompts: list[tuple[int, ...]] = []
+    for store in (True, False):
+        first = ask(client, [QUESTION], store=store)
+        ask(client, [QUESTION, *echoed(first), QUESTION], store=store)
+        prompts.append(lives.prompts[-1])
+    assert prompts[0] == prompts[1]
+    assert "1 + 1" not in lives.encoding.decode(prompts[0])

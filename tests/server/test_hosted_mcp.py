@@ -71,7 +71,7 @@ def test_a_call_waits_for_the_client_and_is_run_first(
     serve: Serve, encoding: Encoding, way: str
 ) -> None:
     served = Served(serve, encoding, add(1, 2), final("It is 3."))
-    stored = {"store": way != "unstored"}
+    stored: dict[str, Any] = {"store": way != "unstored"}
     if way == "conversation":
         stored["conversation"] = served.client.conversations.create().id
     first = served.ask([USER], tools=ASKED, **stored)

@@ -56,7 +56,7 @@ def examine(*, speed: bool = False) -> list[Check]:
     program, system = _program(), read_system()
     checks = [*check_system(system), check_program(program)]
     checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
-    checks += [*_service(machine, view, program, shell), *_tools(machine)]
+    checks += [*_service(machine, view, program, shell), *_tools(machine), *_mcp(machine)]
     if speed:
         checks.append(check_speed(machine, view))
     return checks
@@ -118,18 +118,25 @@ def _tools(machine: Machine) -> Iterator[Check]:
         config = machine.config()
     except ConfigError:  # told already
         return
-    if config.tool_browser != "off":
-        from mlxoss.hosted.browser.check import check_browser
-
-        yield check_browser(config, machine.state)
     if config.tool_python == "on":
         from mlxoss.hosted.python.setup import check_python
 
         yield from check_python(config, machine.state, paths.cache_dir(machine.env))
-    if config.tool_mcp == "on":
-        from mlxoss.hosted.mcp.checks import check_mcp
+    if config.tool_browser != "off":
+        from mlxoss.hosted.browser.check import check_browser
 
-        yield from check_mcp(machine.env)
+        yield check_browser(config, machine.state)
+
+
+def _mcp(machine: Machine) -> Iterator[Check]:
+    try:
+        if machine.config().tool_mcp == "off":
+            return
+    except ConfigError:  # told already
+        return
+    from mlxoss.hosted.mcp.checks import check_mcp
+
+    yield from check_mcp(machine.env)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:

@@ -19,6 +19,7 @@ from mlxoss.hosted.browser.pages import MOST_HITS, Hit
 _MOST_DOMAINS = 10
 """That a query names by ``site:``; hits of others are dropped anyway."""
 
+_MOST_CHARS = 2_000
 _SNIPPETS_CHARS = 500
 _ASK_AGAIN = "it has had too many requests, or the account's are used up"
 
@@ -40,7 +41,7 @@ class SearchEngine(ABC):
 
     @abstractmethod
     def to_request(self, query: str, domains: Sequence[str]) -> SearchRequest:
-        """What to ask for ``query``, in ``domains`` alone if there are any."""
+        """What to ask for ``query``, in ``domains`` alone (bare names) if there are any."""
 
     @abstractmethod
     def rows(self, answer: Any) -> Any:
@@ -115,7 +116,7 @@ class BraveEngine(_Keyed):
 
     def to_request(self, query: str, domains: Sequence[str]) -> SearchRequest:
         """Of SearchEngine."""
-        fields = {"q": _with_sites(query, domains)[:400], "count": MOST_HITS}
+        fields = {"q": _with_sites(query, domains, 400), "count": MOST_HITS}
         url = f"https://api.search.brave.com/res/v1/web/search?{urlencode(fields)}"
         return SearchRequest(url, {"X-Subscription-Token": self.key})
 
@@ -199,9 +200,10 @@ KEYED: Mapping[str, type[_Keyed]] = {
 """Those that want a key, by the words of the setting ``tool_browser``."""
 
 
-def _with_sites(query: str, domains: Sequence[str]) -> str:
+def _with_sites(query: str, domains: Sequence[str], most_chars: int = _MOST_CHARS) -> str:
     sites = " OR ".join(f"site:{domain}" for domain in domains[:_MOST_DOMAINS])
-    return f"{query} ({sites})" if sites else query
+    behind = f" ({sites})" if 0 < len(sites) < most_chars // 2 else ""
+    return query[: most_chars - len(behind)] + behind
 
 
 def _to_str(value: Any) -> str:

@@ -79,10 +79,19 @@ def is_within(url: str, domains: Sequence[str]) -> bool:
     return any(_holds(domain, host, parts.path) for domain in domains)
 
 
+def to_name(domain: str) -> str:
+    """The name alone of a domain that may be written with ``https://`` and a path."""
+    return _to_host(_parts_of(domain)[0])
+
+
+def _parts_of(domain: str) -> tuple[str, str]:
+    bare = domain.strip().lower()
+    name, _, below = (bare.partition("://")[2] or bare).partition("/")
+    return name, below.rstrip("/")
+
+
 def _holds(domain: str, host: str, path: str) -> bool:
-    bare = domain.strip().lower().partition("://")[2] or domain.strip().lower()
-    name, _, below = bare.partition("/")
-    name, below = _to_host(name), below.rstrip("/")
+    name, below = to_name(domain), _parts_of(domain)[1]
     if not name or not (host == name or host.endswith(f".{name}")):
         return False
     return not below or path.strip("/").lower() == below or path.lower().startswith(f"/{below}/")

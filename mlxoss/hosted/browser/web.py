@@ -23,7 +23,7 @@ from mlxoss.hosted.browser.apart import read_apart
 from mlxoss.hosted.browser.engines import SearchEngine, SearchRequest
 from mlxoss.hosted.browser.failed import BrowserCallFailed
 from mlxoss.hosted.browser.pages import MOST_HITS, BrowserPage, Hit, make_web_page, to_source
-from mlxoss.hosted.browser.urls import is_web, is_within
+from mlxoss.hosted.browser.urls import is_web, is_within, to_name
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class Web:
 
         Raises BrowserCallFailed, which tells nothing of the key.
         """
-        request = self._engine.to_request(query, domains)
+        names = list(dict.fromkeys(map(to_name, domains)))
+        request = self._engine.to_request(query, names)
         answer = await self._ask(request)
         try:
             found = list(self._engine.hits(answer))

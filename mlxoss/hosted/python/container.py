@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Coroutine
-from contextlib import suppress
 from itertools import count
 
 from mlxoss.hosted.python import folder
@@ -66,13 +65,17 @@ class Container:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            await _surely(asyncio.to_thread(process.wait))
-            process.close()
+            try:
+                await _surely(asyncio.to_thread(process.wait))
+            finally:
+                process.close()
 
     async def remove(self) -> None:
         """End the process and remove the files."""
-        await self.stop()
-        await _surely(asyncio.to_thread(self._remove_files))
+        try:
+            await self.stop()
+        finally:
+            await _surely(asyncio.to_thread(self._remove_files))
 
     async def _start(self) -> WorkerProcess:
         try:
@@ -191,9 +194,14 @@ def _how_it_ended(status: int, error: str) -> str:
 
 
 async def _surely(work: Coroutine[object, object, object]) -> None:
-    """Wait for ``work`` to its end, also while this task is cancelled once more."""
+    """Wait for ``work`` to its end, and only then be cancelled."""
     task = asyncio.ensure_future(work)
+    cancelled = None
     while not task.done():
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
     task.result()
+    if cancelled is not None:
+        raise cancelled

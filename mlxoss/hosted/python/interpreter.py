@@ -22,7 +22,8 @@ _MAC = (
 """Where each system keeps its own libraries and the rules of time zones: the same for all users."""
 
 _HOMEBREW = ("/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew")
-_KEGS = ("Cellar", "opt", "lib")
+_KEGS = ("Cellar", "opt")
+_MACPORTS = Path("/opt/local/lib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ def find_interpreter(platform: str = sys.platform) -> Interpreter:
     """The one that this process runs on."""
     program = _program(platform)
     system = _MAC if platform == "darwin" else _LINUX
-    own = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
-    paths = [*map(Path, system), *own, *_libraries(), *_kegs(program), program]
+    # Not those of the virtual environment that this process may run in.
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    own = [Path(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")]
+    paths = [*map(Path, system), *own, *_libraries(), *_kegs(), program]
     return Interpreter(program, tuple(dict.fromkeys(path.resolve() for path in paths)))
 
 
@@ -53,16 +56,16 @@ def _libraries() -> list[Path]:
     """The interpreter's own library, where it is one (``libpython``, a framework)."""
     folder, name = (sysconfig.get_config_var(each) for each in ("LIBDIR", "LDLIBRARY"))
     found = [Path(folder, name)] if folder and name else []
-    if sysconfig.get_config_var("PYTHONFRAMEWORK"):
-        found += [Path(sys.base_prefix, "Python"), Path(sys.base_prefix, "Resources")]
+    if framework := sysconfig.get_config_var("PYTHONFRAMEWORK"):
+        found += [Path(sys.base_prefix, framework), Path(sys.base_prefix, "Resources")]
     libraries = [path for path in found if path.exists()]
     links = [path.with_name(os.readlink(path)) for path in libraries if path.is_symlink()]
     return [*libraries, *links]
 
 
-def _kegs(program: Path) -> list[Path]:
-    """Homebrew's Python links to libraries of other formulas (OpenSSL, SQLite)."""
-    for prefix in _HOMEBREW:
-        if program.is_relative_to(Path(prefix, "Cellar")):
-            return [Path(prefix, name) for name in _KEGS]
-    return []
+def _kegs() -> list[Path]:
+    """Libraries of Homebrew and MacPorts, which interpreters are linked to (OpenSSL, SQLite), those
+    of pyenv too: programs and no settings."""
+    kegs = [Path(prefix, name) for prefix in _HOMEBREW for name in _KEGS]
+    with_cellar = [path for path in kegs if path.with_name("Cellar").is_dir() and path.is_dir()]
+    return [*with_cellar, *([_MACPORTS] if _MACPORTS.is_dir() else [])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ from mlxoss.hosted.python.use import read_use
 from mlxoss.hosted.python.worker import frames
 from mlxoss.outcomes import ToolImage
 
-_OURS = Path(__file__).parent
+_OURS = Path(__file__).resolve().parent
 _BOOT = """
 import sys, types
 for name in ("mlxoss", "mlxoss.hosted", "mlxoss.hosted.python"):
@@ -56,6 +55,7 @@ class WorkerProcess:
         self._limits = limits
         self._control, theirs = socket.socketpair()
         self._output, writing = os.pipe()
+        os.set_blocking(self._output, False)
         try:
             place.make()
             self._popen = self._spawn(theirs, writing)
@@ -126,8 +126,8 @@ class WorkerProcess:
             "image_bytes": limits.image_bytes,
         }
 
-    def start_and_wait(self) -> None:
-        """``start`` for who has no event loop; blocks."""
+    def start_and_end(self) -> None:
+        """Shut it in and end it again, for who has no event loop; raises ``WorkerRefused``."""
         self._control.settimeout(self._limits.start_s)
         try:
             self._control.sendall(frames.pack(self._setup()))
@@ -148,9 +148,7 @@ class WorkerProcess:
     async def start(self) -> None:
         """Shut it in; raises ``WorkerRefused``."""
         loop = asyncio.get_running_loop()
-        flags = fcntl.fcntl(self._output, fcntl.F_GETFL)
-        fcntl.fcntl(self._output, fcntl.F_SETFL, flags | os.O_NONBLOCK)
-        self._streams = await asyncio.open_connection(sock=self._control)
+        self._streams = await asyncio.open_unix_connection(sock=self._control)
         loop.add_reader(self._output, self._take_output)
         try:
             async with asyncio.timeout(self._limits.start_s):
@@ -173,8 +171,7 @@ class WorkerProcess:
 
     def _why_not(self, error: str) -> str:
         """With what it said itself, such as sandbox-exec's message."""
-        if not os.get_blocking(self._output):
-            self.printed.read()
+        self.printed.read()
         said = self.printed.text({}).strip() if self.printed.total else ""
         return f"{error}: {said.splitlines()[-1]}" if said else error
 
@@ -203,6 +200,8 @@ class WorkerProcess:
             await writer.drain()
         except OSError:
             raise WorkerLost("it ended") from None
+        except ValueError as error:
+            raise WorkerLost(str(error)) from None
 
     async def _receive(self) -> frames.Message:
         header = await self._read(frames.HEADER.size)

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlxoss import paths
 from mlxoss.config import Config
 from mlxoss.errors import ConfigError
-from mlxoss.files import take_lock
+from mlxoss.files import locked, take_lock
 from mlxoss.hosted.python import folder
 from mlxoss.hosted.python.container import Container
 from mlxoss.hosted.python.environment import Environment, find_environment
@@ -24,7 +24,8 @@ from mlxoss.outcomes import PythonOutcome
 
 logger = logging.getLogger(__name__)
 
-_CONTAINERS = "containers"
+CONTAINERS = "containers"
+"""The folder of the cache that holds their files."""
 _LOCK = "lock"
 _OUTSIDE = "outside"
 
@@ -91,11 +92,12 @@ class Root:
 
 def make_root(cache: Path) -> Root:
     """A folder for this daemon's containers; those of daemons that were killed are removed."""
-    parent = cache / _CONTAINERS
+    parent = cache / CONTAINERS
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for each in parent.iterdir():
-        _remove_if_left(each)
-    return Root(parent / secrets.token_hex(8))
+    with locked(cache / f"{CONTAINERS}.lock"):
+        for each in parent.iterdir():
+            _remove_if_left(each)
+        return Root(parent / secrets.token_hex(8))
 
 
 def _remove_if_left(root: Path) -> None:
@@ -164,7 +166,7 @@ class Containers:
         """Start a worker and end it; raises ``WorkerRefused``. Blocks."""
         place = self._place()
         try:
-            WorkerProcess(place, self._interpreter, self._limits).start_and_wait()
+            WorkerProcess(place, self._interpreter, self._limits).start_and_end()
         except (OSError, ValueError) as error:
             raise WorkerRefused(str(error)) from None
         finally:

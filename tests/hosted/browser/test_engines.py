@@ -174,7 +174,7 @@ def test_one_with_a_key(
         caplog.at_level(logging.DEBUG),
         secure_site(internet, told.host, answer, tmp_path, monkeypatch),
     ):
-        hits = search(engine, "a.example", "b.example")
+        hits = search(engine, "https://a.example/", "b.example")
     assert wrong == []
     assert hits[0] == Hit(A, "First", TEXTS[name])
     assert hits[1:] in ([], [Hit(B, "", "")])
@@ -224,6 +224,18 @@ def test_one_that_fails(
     assert str(caught.value).startswith(f"Error during search: {name}: ")
     assert reason in str(caught.value)
     assert KEY not in str(caught.value) + caplog.text
+
+
+def test_a_query_for_brave_fits() -> None:
+    """It takes 400 characters; hits of other domains are dropped anyway."""
+    engine = KEYED["brave"](KEY)
+    for query, domains in (
+        ("q" * 500, ["a.example"]),
+        ("q", ["d" * 60 + str(i) for i in range(9)]),
+    ):
+        asked = parse_qs(urlsplit(engine.to_request(query, domains).url).query)["q"][0]
+        assert len(asked) <= 400
+        assert asked.endswith(" (site:a.example)") or asked == "q"
 
 
 @pytest.mark.parametrize("name", sorted(KEYED))

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mlxoss.hosted.python.seatbelt import SANDBOX_EXEC
 from mlxoss.hosted.python.tool import try_sandbox
+from mlxoss.hosted.python.worker.landlock import OLDEST_ABI, find_abi
+from mlxoss.hosted.python.worker.seccomp import MACHINES
 from tests.support.hosted.cells import Cells
 
 MakeCells = Callable[..., Cells]
@@ -13,7 +18,14 @@ MakeCells = Callable[..., Cells]
 
 @pytest.fixture(scope="session")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> str | None:
-    return try_sandbox(tmp_path_factory.mktemp("sandbox"))
+    """Why this system has no sandbox; where it has one, it must stand."""
+    if sys.platform == "darwin":
+        has_one = Path(SANDBOX_EXEC).exists()
+    else:
+        has_one = platform.machine() in MACHINES and find_abi() >= OLDEST_ABI
+    why = try_sandbox(tmp_path_factory.mktemp("sandbox"))
+    assert not has_one or why is None
+    return why
 
 
 @pytest.fixture

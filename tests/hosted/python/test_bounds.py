@@ -17,6 +17,8 @@ from tests.hosted.python.conftest import MakeCells
 from tests.support.hosted.cells import Cells, is_alive, until_gone
 from tests.support.waiting import until
 
+slow = pytest.mark.slow
+
 LOOPS = {
     "loop": "while True: pass",
     "sleep": "import time\ntime.sleep(10_000)",
@@ -32,19 +34,34 @@ LOOPS = {
 }
 
 
-@pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
-def test_a_cell_ends_at_its_deadline_and_loses_its_state(make_cells: MakeCells, code: str) -> None:
-    cells = make_cells(cell_s=1.0)
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, id=name, marks=[] if name in ("loop", "deaf to signals") else slow)
+        for name, code in LOOPS.items()
+    ],
+)
+def test_a_cell_ends_at_its_deadline_and_loses_its_state(cells: Cells, code: str) -> None:
     pid = cells.pid()
-    cells.say("print('before'); kept = 1; open('/mnt/data/kept', 'w').close()")
-    outcome = cells.run(f"print('shown')\n{code}")
+    cells.say("kept = 1; open('/mnt/data/kept', 'w').close()")
+    cells.change(cell_s=1.0)
+    outcome = cells.run(code)
+    cells.change(cell_s=600.0)
     assert outcome.is_failed
     assert outcome.text == outcome.logs
-    assert outcome.text.startswith("shown\n[The Python process is gone: it took longer than 1 s")
-    assert outcome.text.endswith("Its state is lost.]")
+    assert outcome.text == (
+        "[The Python process is gone: it took longer than 1 s. Its state is lost.]"
+    )
     assert not is_alive(pid)
     assert "NameError" in cells.say("kept")
     assert cells.say("import os; os.listdir('/mnt/data')") == "['kept']"
+
+
+def test_what_was_printed_before_the_end_is_shown(cells: Cells) -> None:
+    outcome = cells.run("print('shown')\nimport os; os._exit(3)")
+    assert outcome.text == (
+        "shown\n[The Python process is gone: it ended with exit status 3. Its state is lost.]"
+    )
 
 
 def test_others_are_not_disturbed_by_one_that_does_not_end(make_cells: MakeCells) -> None:
@@ -258,6 +275,24 @@ def test_a_cancelled_cell_leaves_no_process(cells: Cells, code: str) -> None:
     assert cells.end(task) is None
     assert not is_alive(pid)
     assert cells.say("1") == "1"
+
+
+def test_a_cell_that_is_cancelled_while_it_waits_is_never_run(make_cells: MakeCells) -> None:
+    cells = make_cells(live=1)
+    cells.say("x = 1", "b")
+    first = cells.start("import time; time.sleep(10_000)", "a")
+    cells.wait(0.05)
+    waiting = cells.start("open('/mnt/data/ran', 'w').close()", "b")
+    behind = cells.start("open('/mnt/data/ran', 'w').close()", "a")
+    cells.wait(0.05)
+    waiting.cancel()
+    behind.cancel()
+    assert cells.end(waiting) is None
+    assert cells.end(behind) is None
+    first.cancel()
+    assert cells.end(first) is None
+    assert cells.say("import os; os.listdir('/mnt/data')", "b") == "[]"
+    assert cells.say("import os; os.listdir('/mnt/data')", "a") == "[]"
 
 
 def test_closing_leaves_no_process_and_no_file(make_cells: MakeCells, tmp_path: Path) -> None:

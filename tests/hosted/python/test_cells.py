@@ -89,6 +89,12 @@ def test_a_traceback_has_the_cells_lines_and_none_of_ours(cells: Cells) -> None:
         ("import sys\nsys.displayhook = None\n1/0", "ZeroDivisionError"),
         ("import os\nos.close(1); os.close(2)\n1/0", "ZeroDivisionError"),
         (
+            "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\n1/0",
+            "ZeroDivisionError",
+        ),
+        ("import sys\nsys.stdout.detach()\n1/0", "ZeroDivisionError"),
+        ("import sys\nsys.stdout = sys.stderr = 7\n1/0", "ZeroDivisionError"),
+        (
             "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise OSError('x') from e",
             "direct cause",
         ),
@@ -101,6 +107,15 @@ def test_a_failure_is_told_and_the_state_stays(cells: Cells, code: str, told: st
     assert "worker" not in said
     assert "<cell 2>" in said or "line" in said or "not known" in said or "null bytes" in said
     assert cells.say("kept; print(kept)") == "1"
+
+
+def test_what_is_written_through_another_stream_is_shown(cells: Cells) -> None:
+    assert cells.say("import sys; print(1, file=sys.__stdout__); print(2)") == "1\n2"
+    wrapped = "import io, sys; sys.stdout = io.TextIOWrapper(sys.stdout.buffer, 'utf-8'); print(1)"
+    assert cells.say(wrapped) == "1"
+    assert cells.say("print(2)") == "2"
+    assert cells.say("import logging; logging.warning('a')") == "WARNING:root:a"
+    assert cells.say("logging.warning('b')") == "WARNING:root:b"
 
 
 def test_threads_and_event_loops_work(cells: Cells) -> None:

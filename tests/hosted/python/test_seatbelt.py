@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import mlxoss
 from mlxoss.hosted.python.interpreter import find_interpreter
 from mlxoss.hosted.python.seatbelt import make_profile, make_rules, sandbox_command
 
@@ -148,3 +150,13 @@ def test_on_a_mac_its_own_libraries_can_be_read_and_no_home_can() -> None:
     for path in found.readable:
         assert path.is_absolute()
         assert path not in (Path("/"), Path.home(), Path.home().parent, Path("/usr"))
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_environment_of_this_package_cannot_be_read(platform: str) -> None:
+    ours = Path(mlxoss.__file__).resolve().parent
+    packages = Path(pytest.__file__).resolve().parent
+    for path in find_interpreter(platform).readable:
+        assert not ours.is_relative_to(path)
+        assert sys.prefix == sys.base_prefix or not packages.is_relative_to(path)
+        assert sys.prefix == sys.base_prefix or not path.is_relative_to(Path(sys.prefix).resolve())

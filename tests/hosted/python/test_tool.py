@@ -14,6 +14,7 @@ import pytest
 
 from mlxoss.config import Config
 from mlxoss.hosted.python.environment import complete, environment_in
+from mlxoss.hosted.python.setup import check_python
 from mlxoss.hosted.python.tool import open_python
 from mlxoss.hosted.python.worker.proof import find_hole
 from tests.support.cli.runner import environment, mlxoss
@@ -123,6 +124,20 @@ def test_half_a_sandbox_is_found_out(tmp_path: Path, refused: str | None) -> Non
     words = [sys.executable, "-c", PARTLY, str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("connect to an address", "start a process")
+
+
+def test_doctor_says_what_keeps_it_from_running(home: Path, refused: str | None) -> None:
+    data, cache = home / "mlxoss/data", home / "mlxoss/cache"
+    data.mkdir(parents=True)
+    assert list(check_python(Config(), data, cache)) == []
+    (found,) = check_python(Config(tool_python="on"), data, cache)
+    assert (found.level, found.remedy) == ("fail", "mlxoss tools enable python")
+    pretend_packages(home)
+    (found,) = check_python(Config(tool_python="on"), data, cache)
+    assert found.level == ("fail" if refused else "ok")
+    environment_in(data).folder.rename(data / "python" / "of another version")
+    (found,) = check_python(Config(tool_python="on"), data, cache)
+    assert "of another version" in found.detail
 
 
 def test_tools_are_listed_enabled_and_disabled(tmp_path: Path, refused: str | None) -> None:

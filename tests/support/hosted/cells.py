@@ -40,6 +40,11 @@ class Cells:
         """The worker's process."""
         return int(self.say("import os; print(os.getpid())", container))
 
+    def change(self, **limits: float) -> None:
+        """Other limits for containers that are there: what went before was given its time."""
+        for container in self.tool._held.values():
+            container._limits = replace(container._limits, **limits)  # type: ignore[arg-type]
+
     def start(self, code: str, container: str = "cntr_a") -> asyncio.Task[PythonOutcome]:
         """Begin a cell that goes on while ``wait`` waits."""
 

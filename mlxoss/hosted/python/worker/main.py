@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import warnings
+from contextlib import suppress
 
 from mlxoss.hosted.python.worker import frames
 from mlxoss.hosted.python.worker.cell import Notebook
@@ -81,18 +82,33 @@ class Stream:
         self._stream = self._open()
 
     def restore(self) -> None:
-        """Undo what a cell did to either."""
-        if self._stream.closed:
+        """Undo what a cell did to either, after what it wrote."""
+        for each in (sys.stdout, sys.stderr):
+            # Whatever it put there, which may be anything, and may close ours when it goes.
+            with suppress(Exception):
+                each.flush()
+        _set_streams(None)
+        if not self._is_open():
             self._stream = self._open()
-        self._stream.flush()
         os.dup2(self._output, 1)
         os.dup2(self._output, 2)
-        sys.stdout = sys.stderr = self._stream
+        _set_streams(self._stream)
+
+    def _is_open(self) -> bool:
+        try:
+            return not self._stream.closed
+        except ValueError:  # its buffer was taken away (``detach``)
+            return False
 
     def _open(self) -> io.TextIOWrapper:
         raw = io.FileIO(self._output, "w", closefd=False)
         buffer = io.BufferedWriter(raw)
         return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
+
+
+def _set_streams(stream: io.TextIOWrapper | None) -> None:
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        setattr(sys, name, stream)
 
 
 def _copy_fonts(fonts: str | None, temporary: str) -> None:
