@@ -164,6 +164,13 @@ def unstored_and_sealed(lives: Lives, client: openai.OpenAI) -> None:
     ask(client, given, store=False, include=ENCRYPTED)
 
 
+def unstored_and_without_the_calls(lives: Lives, client: openai.OpenAI) -> None:
+    """As the AI SDK does it."""
+    first = ask(client, [QUESTION], store=False, include=ENCRYPTED)
+    sent = [item for item in echoed(first) if item["type"] in ("reasoning", "function_call")]
+    ask(client, [QUESTION, *sent, answer_of(first)], store=False, include=ENCRYPTED)
+
+
 def unstored(lives: Lives, client: openai.OpenAI) -> None:
     first = ask(client, [QUESTION], store=False)
     ask(client, [QUESTION, *echoed(first), answer_of(first)], store=False)
@@ -184,6 +191,7 @@ WAYS = [
     by_conversation,
     by_conversation_unstored,
     unstored_and_sealed,
+    unstored_and_without_the_calls,
     unstored,
     streamed,
 ]
@@ -214,6 +222,17 @@ def test_what_is_sealed_outlives_the_memory(lives: Lives, encoding: Encoding) ->
     thought = "<|channel|>analysis<|message|>I need the weather.<|end|>"
     known = (*before, *to_ids(encoding, thought))
     assert lives.prompts[-1][: len(known)] == known
+
+
+def test_tools_are_where_they_were_by_what_is_sealed(lives: Lives) -> None:
+    lives.texts = list(OPEN)
+    first = ask(lives.start(), [QUESTION], store=False, include=ENCRYPTED)
+    sent = [item for item in echoed(first) if item["type"] in ("reasoning", "function_call")]
+    again = lives.restart([*OPEN[:1], final("Warm.")])
+    given = [QUESTION, *sent, answer_of(first)]
+    second = ask(again, given, store=False, include=ENCRYPTED)
+    cells = [one for one in (*first.output, *second.output) if one.type == "code_interpreter_call"]
+    assert len({one.container_id for one in cells}) == 1
 
 
 def test_a_loop_that_ends_with_a_call_of_both_is_sealed_in_an_item_of_its_own(

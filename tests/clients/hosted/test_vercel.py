@@ -43,11 +43,14 @@ const said = [], problems = [];
 
 async function turn() {
   const asked = {
-    model: openai("m"), tools, messages, stopWhen: stepCountIs(4), providerOptions: { openai: options },
+    model: openai("m"), tools, messages, stopWhen: stepCountIs(4),
+    providerOptions: { openai: options },
   };
   if (streamed === "whole") return await generateText(asked);
   const result = streamText(asked);
-  for await (const part of result.fullStream) if (part.type === "error") problems.push(String(part.error));
+  for await (const part of result.fullStream) {
+    if (part.type === "error") problems.push(String(part.error));
+  }
   const steps = await result.steps;
   return {
     steps, text: await result.text, sources: await result.sources, content: await result.content,
@@ -65,7 +68,8 @@ for (const word of ["Set.", "Search.", "All of it.", "Add.", "Raise."]) {
     messages.push({
       role: "tool",
       content: requests.map((part) => (
-        { type: "tool-approval-response", approvalId: part.approvalId, approved: true }
+        { type: "tool-approval-response", approvalId: part.approvalId, approved: true,
+          providerExecuted: true }
       )),
     });
     result = await turn();
@@ -92,9 +96,18 @@ def run_script(client: Find, home: Path, *words: str) -> Any:
     return json.loads(output(["node", home / "script.mjs", *words], home))
 
 
-@pytest.mark.parametrize("streamed", ["streamed", "whole"])
-@pytest.mark.parametrize("stored", ["stored", "unstored"])
-@pytest.mark.parametrize("approval", ["never", "always"])
+WAYS = [
+    ("streamed", "stored", "never"),
+    ("whole", "stored", "never"),
+    ("streamed", "stored", "always"),
+    ("whole", "stored", "always"),
+    ("streamed", "unstored", "never"),
+    ("whole", "unstored", "never"),
+]
+"""What it does not store it cannot allow: it sends back neither the request nor the call."""
+
+
+@pytest.mark.parametrize(("streamed", "stored", "approval"), WAYS)
 def test_turns_with_each_tool(
     client: Find, start: Start, tmp_path: Path, streamed: str, stored: str, approval: str
 ) -> None:
@@ -103,4 +116,14 @@ def test_turns_with_each_tool(
     assert problems == []
     answers = ["It is 41.", CITED, "It is sunny.", "It is 3.", "It is 42."]
     assert [turn["answer"] for turn in said] == answers
+    assert [turn["errors"] for turn in said] == [[]] * 5
+    assert [turn["requests"] for turn in said] == [0, 0, *[approval == "always"] * 2, 0]
+    for turn in said:
+        assert sorted(set(turn["calls"])) == sorted(set(turn["results"]))
+    assert said[2]["results"] == ["code", "web", "mcp.add", "get_weather", "code"]
     assert PAGE in said[1]["sources"]
+    logs = [[one["outputs"][0]["logs"].strip() for one in turn["outputs"] if "outputs" in one]
+            for turn in said]  # fmt: skip
+    assert logs[:3] == [["41"], [], ["42", "43"]]
+    # Without its items, which are all that it does not send back, a turn's state is not known.
+    assert logs[4] == ["42"] or stored == "unstored"

@@ -13,6 +13,7 @@ from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE
 from mlxoss.api.responses.hosted.running import ApprovedCall
 from mlxoss.api.responses.items import Item, ReasoningItem, RecordItem
+from mlxoss.api.responses.parse_items import read_items
 from mlxoss.api.responses.tool_table import ToolTable
 
 _SEARCH_ID = re.compile(r"ws_([0-9a-zA-Z]+)_[0-9a-zA-Z]+")
@@ -60,6 +61,33 @@ def sealed_rounds(items: Iterable[Item], seal: ContentSeal) -> tuple[EndedRound,
         if isinstance(item, ReasoningItem) and item.encrypted_content
         for ended in seal.open_rounds(item.encrypted_content)
     )
+
+
+def fill_in(items: Sequence[Item], seal: ContentSeal) -> tuple[Item, ...]:
+    """``items`` with the calls among those rounds of which the client sent only what is sealed.
+
+    The AI SDK does so where nothing is stored.
+    """
+    filled, there = list(items), {item.id for item in items}
+    for holder in items:
+        for ended in sealed_rounds([holder], seal):
+            if not there.issuperset(str(item["id"]) for item in ended.items):
+                _fill_in(filled, ended, holder)
+    return tuple(filled)
+
+
+def _fill_in(filled: list[Item], ended: EndedRound, holder: Item) -> None:
+    """Each stands behind what the round has before it, or before what holds them all."""
+    place = filled.index(holder)
+    run = {item.id: item for item in read_items(ended.items)}
+    there = {item.id: position for position, item in enumerate(filled)}
+    for item_id in ended.item_ids:
+        if item_id in there:
+            place = there[item_id] + 1
+        elif item_id in run:
+            filled.insert(place, run[item_id])
+            there = {item.id: position for position, item in enumerate(filled)}
+            place += 1
 
 
 def approved_calls(
