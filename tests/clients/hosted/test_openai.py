@@ -9,9 +9,11 @@ from typing import Any
 
 import pydantic
 import pytest
+from openai.types.conversations import ConversationItem
+from openai.types.responses import ResponseItem
 
 from tests.clients.hosted.conftest import Live, Start
-from tests.support.api.strict import check_event, check_response
+from tests.support.api.strict import check, check_event, check_response
 from tests.support.hosted.live import ADDER, CITED, CODE, PAGE, PLANS, SEARCH
 from tests.support.server.rounds import WEATHER, python
 from tests.support.server.scripts import final
@@ -163,6 +165,32 @@ def test_the_client_s_word_on_a_call(start: Start, ask: Ask) -> None:
     assert kinds(third) == ["message"]
     again = [user, *first.output, allowed, *second.output, {"role": "user", "content": "Hello!"}]
     assert checked(ask(live, input=again, tools=tools)).output_text == "Hello."
+
+
+def test_items_are_listed(start: Start) -> None:
+    """Those of a response's input, and those of a conversation."""
+    live = start(PLANS)
+    client = live.server.client()
+    words = ("Set.", "Search.", "Add.")
+    given: list[Any] = []
+    for word in words:
+        given.append({"role": "user", "content": word})
+        response = whole(live, input=given, tools=TOOLS, include=INCLUDE)
+        given += [item.to_dict() for item in response.output]
+    listed = list(client.responses.input_items.list(response.id, order="asc", limit=100))
+    before = [item for item in given if item.get("id") not in {one.id for one in response.output}]
+    assert [item.type for item in listed] == [item.get("type", "message") for item in before]
+    for item in listed:
+        check(ResponseItem, item.to_dict())
+    conversation = client.conversations.create()
+    for word in words:
+        last = whole(live, input=word, tools=TOOLS, conversation=conversation.id)
+    kept = list(client.conversations.items.list(conversation.id, order="asc", limit=100))
+    for one in kept:
+        check(ConversationItem, one.to_dict())
+    assert [one.type for one in kept][-len(last.output) :] == [one.type for one in last.output]
+    again: Any = client.responses.retrieve(last.id)
+    assert again.output == last.output
 
 
 class Sum(pydantic.BaseModel):
