@@ -84,7 +84,7 @@ class HostedHistory:
         if name is None:
             return None
         result = known or FunctionResult(name, _answer(fields))
-        if fields.get("approval_request_id") in self._requests:
+        if _text(fields.get("approval_request_id")) in self._requests:
             return HostedStep(result=result)
         return HostedStep(FunctionCall(name, _text(fields.get("arguments"))), result)
 
