@@ -169,6 +169,22 @@ def test_a_word_on_what_is_no_id_is_refused(serve: Serve, encoding: Encoding, na
     assert served.ask([USER, {**done, "approval_request_id": name}], tools=ASKED).output
 
 
+@pytest.mark.parametrize("odd", [[], {"a": 1}, ["failed"], 5, True])
+def test_nonsense_in_calls_of_a_history_is_no_failure(
+    serve: Serve, encoding: Encoding, odd: Any
+) -> None:
+    served = Served(serve, encoding, HELLO)
+    done: list[Any] = [
+        {"type": "mcp_call", "server_label": label, "name": odd, "arguments": odd, "status": odd}
+        for label in ("sums", odd)
+    ]
+    done.append({"type": "web_search_call", "status": odd, "action": odd})
+    done.append({"type": "code_interpreter_call", "status": odd, "container_id": odd, "code": odd})
+    done.append({"type": "shell_call_output", "call_id": "c", "status": odd, "output": odd})
+    done.append({"type": "mcp_list_tools", "server_label": odd, "tools": [odd, {"name": odd}]})
+    assert served.ask([USER, *done, USER], tools=ASKED).status == "completed"
+
+
 def test_events_of_an_allowed_call_come_first(serve: Serve, encoding: Encoding) -> None:
     served = Served(serve, encoding, add(1, 2), final("3."))
     first = served.ask([USER], tools=ASKED)

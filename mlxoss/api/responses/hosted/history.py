@@ -131,7 +131,7 @@ def _answer(fields: JsonMapping) -> str:
         return "\n".join(said) or _text(error.get("message"))
     if error or output is not None:
         return _text(error or output)
-    return _UNFINISHED if fields.get("status") in _OPEN else ""
+    return _UNFINISHED if _text(fields.get("status")) in _OPEN else ""
 
 
 def _key(fields: JsonMapping) -> tuple[str, str]:
