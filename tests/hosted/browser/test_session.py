@@ -203,6 +203,22 @@ def test_domains_that_a_request_allows(surfing: Surfing) -> None:
         assert kept.is_failed
 
 
+def test_pages_that_were_opened_without_its_domains_are_not_shown(surfing: Surfing) -> None:
+    with surfing.internet.site(OTHER, give(b"words"), address=OTHER_ADDRESS):
+        free = surfing.session(said=[OTHER])
+        assert not surfing.call(free, "open", id=f"http://{OTHER}").is_failed
+        bound = surfing.session(domains=[SITE])
+        for function, arguments in (
+            ("open", {}),
+            ("open", {"cursor": 0}),
+            ("find", {"pattern": "w"}),
+        ):
+            told = surfing.call(bound, function, **arguments)
+            assert "not within the domains" in told.text
+            assert "words" not in told.text
+        assert "words" in surfing.call(free, "open").text
+
+
 def test_a_name_is_not_looked_up_in_part(surfing: Surfing) -> None:
     """A resolver takes what stands before a zero for the name, and the domain stands behind it."""
     session = surfing.session(said=[SITE], domains=[SITE])

@@ -33,7 +33,9 @@ def own(tmp_path: Path) -> Path:
 
 def is_untouched(home: Path) -> bool:
     listed = [path.relative_to(home) for path in home.rglob("*")]
-    return sorted(listed) == [Path("kept"), Path("kept/file")] and home.stat().st_mode & 0o777 == 0o755
+    return (
+        sorted(listed) == [Path("kept"), Path("kept/file")] and home.stat().st_mode & 0o777 == 0o755
+    )
 
 
 def test_a_link_in_its_place_is_removed_and_not_followed(own: Path, home: Path) -> None:
