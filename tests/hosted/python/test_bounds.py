@@ -186,7 +186,8 @@ def test_no_disk_is_taken_without_writing(make_cells: MakeCells) -> None:
         import ctypes, os
         libc, keep_size = ctypes.CDLL(None, use_errno=True), 1
         def take(flags, mode):
-            file = os.open("/mnt/data" if flags == os.O_TMPFILE else "/mnt/data/a", flags | os.O_RDWR)
+            place = "/mnt/data" if flags == os.O_TMPFILE else "/mnt/data/a"
+            file = os.open(place, flags | os.O_RDWR)
             call = ctypes.c_long({number})
             done = libc.syscall(call, file, mode, ctypes.c_long(0), ctypes.c_long(1 << 30))
             print(done, os.fstat(file).st_blocks)

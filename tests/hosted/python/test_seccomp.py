@@ -91,6 +91,11 @@ def test_each_call_has_its_answer(
         ("clone", (17,), False),
         ("clone", (0x4111,), False),
         ("clone", (0x3D0B00,), False),  # a thread with files of its own
+        ("getsockopt", (3, 1, 4), True),  # SO_ERROR
+        ("getsockopt", (3, 1, 77), False),  # SO_PEERPIDFD
+        ("setsockopt", (3, 1, 7), True),  # SO_SNDBUF
+        ("setsockopt", (3, 1, 26), False),  # SO_ATTACH_FILTER
+        ("setsockopt", (3, 1, 50), False),  # SO_ATTACH_BPF
         ("close_range", (3, 9, 0), True),
         ("close_range", (3, 9, 4), True),
         ("close_range", (3, 9, 2), False),  # CLOSE_RANGE_UNSHARE

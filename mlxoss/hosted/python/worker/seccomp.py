@@ -43,6 +43,11 @@ _CLOSE_RANGE = (0, 4)
 """CLOSE_RANGE_CLOEXEC. Not _UNSHARE: a table of files for each thread would be as many times the
 files, pipes and sockets that a process may have (``linux/close_range.h``)."""
 
+_SOCKET_OPTIONS = (2, 3, 4, 7, 8, 9, 20, 21, 30, 38, 39)
+"""SO_REUSEADDR, SO_TYPE, SO_ERROR, the buffers' sizes, SO_KEEPALIVE, time-outs, SO_ACCEPTCONN,
+SO_PROTOCOL, SO_DOMAIN. Not SO_ATTACH_FILTER, a program that the kernel would run, nor
+SO_PEERPIDFD, a handle on the daemon (``asm-generic/socket.h``)."""
+
 _SET_MODE_FILTER, _TSYNC = 1, 1
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 
@@ -118,6 +123,8 @@ def _few(pid: int) -> dict[str, tuple[int, Iterable[int]]]:
         "ioctl": (1, _IOCTL),
         "socketpair": (0, (_AF_UNIX,)),
         "close_range": (2, _CLOSE_RANGE),
+        "getsockopt": (2, _SOCKET_OPTIONS),
+        "setsockopt": (2, _SOCKET_OPTIONS),
     }
 
 

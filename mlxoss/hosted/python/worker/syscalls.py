@@ -58,8 +58,7 @@ ALLOWED: Final[dict[str, tuple[int, int]]] = {
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169),
     "time": (201, -1), "sysinfo": (99, 179), "uname": (63, 160), "getrandom": (318, 278),
     # A pair of sockets that are connected already, which asyncio wakes itself by.
-    "recvfrom": (45, 207), "getsockopt": (55, 209), "setsockopt": (54, 208),
-    "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210),
+    "recvfrom": (45, 207), "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210),
 }  # fmt: skip
 
 REFUSED: Final[dict[str, tuple[int, int]]] = {
@@ -99,7 +98,8 @@ PRETENDED: Final[dict[str, tuple[int, int]]] = {
 did, since copying a file (``shutil.copy``) ends in one of them."""
 
 UNSUPPORTED: Final[dict[str, tuple[int, int]]] = {
-    "fallocate": (285, 47), "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
+    "fallocate": (285, 47),
+    "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
     "getxattr": (191, 8), "lgetxattr": (192, 9), "fgetxattr": (193, 10),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
@@ -110,6 +110,7 @@ which takes the disk without writing, behind a file's end and beyond any limit o
 BY_ARGUMENT: Final[dict[str, tuple[int, int]]] = {
     "clone": (56, 220), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261),
     "prctl": (157, 167), "fcntl": (72, 25), "ioctl": (16, 29), "socketpair": (53, 199),
-    "sendto": (44, 206), "close_range": (436, 436),
+    "sendto": (44, 206), "close_range": (436, 436), "getsockopt": (55, 209),
+    "setsockopt": (54, 208),
 }  # fmt: skip
 """Those that are allowed with some arguments only (``seccomp``)."""
