@@ -58,7 +58,8 @@ ALLOWED: Final[dict[str, tuple[int, int]]] = {
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169),
     "time": (201, -1), "sysinfo": (99, 179), "uname": (63, 160), "getrandom": (318, 278),
     # A pair of sockets that are connected already, which asyncio wakes itself by.
-    "recvfrom": (45, 207), "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210),
+    "recvfrom": (45, 207), "getsockname": (51, 204), "getpeername": (52, 205),
+    "shutdown": (48, 210),
 }  # fmt: skip
 
 REFUSED: Final[dict[str, tuple[int, int]]] = {
