@@ -84,7 +84,7 @@ class HostedHistory:
         if name is None:
             return None
         result = known or FunctionResult(name, _answer(fields))
-        if fields.get("approval_request_id") in self._requests:
+        if _text(fields.get("approval_request_id")) in self._requests:
             return HostedStep(result=result)
         return HostedStep(FunctionCall(name, _text(fields.get("arguments"))), result)
 
@@ -131,7 +131,7 @@ def _answer(fields: JsonMapping) -> str:
         return "\n".join(said) or _text(error.get("message"))
     if error or output is not None:
         return _text(error or output)
-    return _UNFINISHED if fields.get("status") in _OPEN else ""
+    return _UNFINISHED if _text(fields.get("status")) in _OPEN else ""
 
 
 def _key(fields: JsonMapping) -> tuple[str, str]:

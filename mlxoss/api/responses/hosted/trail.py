@@ -95,28 +95,39 @@ def approved_calls(
 ) -> tuple[ApprovedCall, ...]:
     """The calls that ``items``, the request's own, allow and that were not run yet, in order.
 
-    Raises InvalidRequest, naming ``input[i]``, for a word on a call that nobody knows of, or that
-    may not be called any more by ``tools``.
+    Raises InvalidRequest, naming ``input[i]``, for what is no word, for one on a call that nobody
+    knows of, or that may not be called any more by ``tools``.
     """
     requests: dict[str, RecordItem] = {}
-    answered: set[object] = set()
+    answered: list[object] = []
     for item in (*history, *items):
         if isinstance(item, RecordItem) and item.type == REQUEST:
             requests[item.id] = item
         elif isinstance(item, RecordItem) and item.type == "mcp_call":
-            answered.add(item.fields.get("approval_request_id"))
+            answered.append(item.fields.get("approval_request_id"))
     found: dict[str, ApprovedCall] = {}
     for position, item in enumerate(items):
         if isinstance(item, RecordItem) and item.type == RESPONSE:
-            param = f"input[{position}].approval_request_id"
-            request_id = item.fields.get("approval_request_id")
-            if request_id in answered or not item.fields.get("approve"):
+            request_id, is_allowed = _read_word(item, f"input[{position}]")
+            if request_id in answered or not is_allowed:
                 continue
-            request = requests.get(str(request_id))
+            param = f"input[{position}].approval_request_id"
+            request = requests.get(request_id)
             if request is None:
                 raise invalid(param, f"no earlier approval request has the id '{request_id}'")
             found[request.id] = _to_approved(request, tools, param)
     return tuple(found.values())
+
+
+def _read_word(item: RecordItem, where: str) -> tuple[str, bool]:
+    """Which call the client's word is on, and whether it allows it: a text such as "no" does not
+    pass for a yes."""
+    request_id, is_allowed = item.fields.get("approval_request_id"), item.fields.get("approve")
+    if not isinstance(request_id, str):
+        raise invalid(f"{where}.approval_request_id", "input should be a valid string")
+    if not isinstance(is_allowed, bool):
+        raise invalid(f"{where}.approve", "input should be a valid boolean")
+    return request_id, is_allowed
 
 
 def _to_approved(request: RecordItem, tools: ToolTable, param: str) -> ApprovedCall:
