@@ -2,8 +2,8 @@
 
 Of code and of the browser the items do not hold what the model was answered: that comes from the
 store, or sealed, by the items' ids. Without it an item tells of others' work
-(``mlxoss.api.responses.records``). A call of an MCP server is one of a function as long as the
-request declares that tool.
+(``mlxoss.api.responses.records``). A call of an MCP server, and what waits for the client's word,
+are of a function as long as the request declares that tool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlxoss.api.hosted.calls import ToolResult
-from mlxoss.api.responses.hosted.mcp_lists import to_function_name
 from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.core import JsonMapping
 from mlxoss.harmony.conversation import BuiltinCall, BuiltinResult, FunctionCall, FunctionResult
@@ -70,8 +69,9 @@ class HostedHistory:
             case "mcp_call":
                 return self._read_mcp(item)
             case "mcp_approval_request":
-                name, arguments = self._name(fields), fields.get("arguments")
-                return HostedStep(FunctionCall(name, _text(arguments)))
+                name = self._names.get(_key(fields))
+                text = _text(fields.get("arguments"))
+                return HostedStep(None if name is None else FunctionCall(name, text))
             case "mcp_approval_response":
                 return self._read_word(fields)
         return None
@@ -90,14 +90,11 @@ class HostedHistory:
 
     def _read_word(self, fields: JsonMapping) -> HostedStep:
         request = self._requests.get(_text(fields.get("approval_request_id")))
-        if request is None or fields.get("approve") is not False:
+        name = None if request is None else self._names.get(_key(request.fields))
+        if name is None or fields.get("approve") is not False:
             return HostedStep()
         lines = filter(None, (_DENIED, _text(fields.get("reason"))))
-        return HostedStep(result=FunctionResult(self._name(request.fields), "\n".join(lines)))
-
-    def _name(self, fields: JsonMapping) -> str:
-        key = _key(fields)
-        return self._names.get(key) or to_function_name(*key, taken=())
+        return HostedStep(result=FunctionResult(name, "\n".join(lines)))
 
 
 def _read_builtin(item: RecordItem, known: ToolResult | None) -> HostedStep | None:
