@@ -10,6 +10,7 @@ from typing import Any
 from mlxoss.api.errors import invalid, unsupported
 from mlxoss.api.params import flatten
 from mlxoss.core import JsonMapping
+from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.grammar.rules import CallRule
 
 _NAMED = ("function", "custom")
@@ -24,6 +25,10 @@ _MEANT: MappingProxyType[str, str] = MappingProxyType(
     }
 )
 """What stands here for the types of Anthropic's ``tool_choice``, and for words made into types."""
+
+
+class NoSuchTool(InvalidRequest):
+    """What may be right once more tools are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,9 @@ def read_tool_choice(
 ) -> ToolChoice:
     """Read ``tool_choice`` against the functions ``declared`` by the request's ``tools``.
 
-    Raises InvalidRequest for an unknown form, a tool that is not declared or served, and for a
-    call that must be made without any function to call.
+    Raises InvalidRequest for an unknown form, and for a tool that is not served; NoSuchTool, which
+    is one, for a tool that is not declared, and for a call that must be made without any function
+    to call.
     """
     everything = tuple(declared)
     match value:
@@ -117,7 +123,7 @@ def _not_here(kind: str, others: OtherTools) -> str:
 
 def _must_call(calls: tuple[CallRule, ...], builtins: tuple[str, ...] = ()) -> ToolChoice:
     if not calls and not builtins:
-        raise invalid("tool_choice", "a call is required, but there is no function to call")
+        raise _no_such("tool_choice", "a call is required, but there is no function to call")
     return ToolChoice(calls, must_call=True, builtins=builtins)
 
 
@@ -129,7 +135,7 @@ def _functions_of_server(tool: JsonMapping, param: str, others: OtherTools) -> I
     servers = others.servers.values() if label is None else (others.servers[label],)
     names = [name for one in servers for tool, name in one.items() if wanted in (None, tool)]
     if wanted is not None and not names:
-        raise invalid(f"{param}.name", "the server has no such tool, or it is not allowed")
+        raise _no_such(f"{param}.name", "the server has no such tool, or it is not allowed")
     yield from names
 
 
@@ -174,6 +180,11 @@ def _read_names(
             yield from _functions_of_server(tool, where, others)
 
 
+def _no_such(param: str, reason: str) -> NoSuchTool:
+    wrong = invalid(param, reason)
+    return NoSuchTool(str(wrong), param=wrong.param, code=wrong.code)
+
+
 def _find(
     tool: JsonMapping, declared: Sequence[CallRule], param: str, others: OtherTools
 ) -> CallRule:
@@ -183,7 +194,7 @@ def _find(
     for call in declared:
         if call.name == wanted and wanted not in others.by_type.values():
             return call
-    raise invalid(param, f"the tool '{wanted}' is not among 'tools'")
+    raise _no_such(param, f"the tool '{wanted}' is not among 'tools'")
 
 
 def _wanted(tool: JsonMapping, param: str) -> str:

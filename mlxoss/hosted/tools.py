@@ -73,7 +73,7 @@ class McpServers(Protocol):
         """Whether a request may name one by its address."""
 
     async def list_tools(self, server: McpServerRef) -> McpToolList:
-        """What it offers, asked anew."""
+        """What it offers, asked anew, unless that failed a moment ago."""
 
     async def call(self, server: McpServerRef, tool: str, arguments: str) -> McpOutcome:
         """Call ``tool`` with ``arguments``, a JSON object's text."""

@@ -14,8 +14,7 @@ if TYPE_CHECKING:  # it brings Harmony's modules, which a server that starts nee
 
 def to_running(id_: str, endpoint: str, turn: Turn, engine: Engine) -> RunningRequest:
     """One request as ``GET /mlxoss/requests`` tells it while it runs."""
-    generation = turn.slowest
-    prompt, usage = generation.prompt, turn.usage
+    usage = turn.usage
     told: RunningRequest = {
         "id": id_,
         "endpoint": endpoint,
@@ -26,6 +25,10 @@ def to_running(id_: str, endpoint: str, turn: Turn, engine: Engine) -> RunningRe
     }
     if turn.tool is not None:
         told["tool"] = turn.tool
+    if not turn.prompts:  # nothing was asked of the model yet
+        return told
+    generation = turn.slowest
+    prompt = generation.prompt
     if place := engine.place(generation.uid):
         told["state"], told["place"] = "queued", place.number
         if place.estimate_s is not None:

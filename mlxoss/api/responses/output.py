@@ -24,6 +24,7 @@ from mlxoss.api.responses.client_run.writers import (
     ToolSearchCallWriter,
 )
 from mlxoss.api.responses.hosted.citing import CitingWriter
+from mlxoss.api.responses.hosted.mcp_lists import to_list_item
 from mlxoss.api.responses.hosted.running import (
     ApprovedCall,
     HostedItems,
@@ -45,7 +46,7 @@ from mlxoss.api.responses.writers import (
 from mlxoss.core import JsonMapping, TokenLogprob
 from mlxoss.harmony.conversation import Reasoning
 from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
-from mlxoss.outcomes import ToolOutcome
+from mlxoss.outcomes import McpToolList, ToolOutcome
 
 _CALLS: MappingProxyType[ToolKind, tuple[str, type[CallWriter]]] = MappingProxyType(
     {
@@ -112,6 +113,7 @@ class Output:
         self._waiting: MessageStart | None = None
         self._writer: ItemWriter | None = None
         self._written: dict[str, HostedWriter] = {}
+        self._listing: dict[str, tuple[int, str]] = {}
         self._done: dict[int, ListedItem] = {}
         self._rounds: list[EndedRound] = []
         self._counted_calls = 0
@@ -129,7 +131,35 @@ class Output:
     @property
     def next_index(self) -> int:
         """Of the next item."""
-        return len(self._done) + len(self._written) + (self._writer is not None)
+        is_written = self._writer is not None
+        return len(self._done) + len(self._listing) + len(self._written) + is_written
+
+    def know(self, tools: Mapping[str, ToolName]) -> None:
+        """``StreamSetup.tools`` as they are once servers have told theirs."""
+        self._setup = setup = replace(self._setup, tools=tools)
+        self._hosted = HostedItems(tools, setup.hosted, setup.make_id)
+
+    def begin_list(self, label: str) -> list[ResponseEvent]:
+        """The MCP server ``label`` is asked what it offers."""
+        index, item_id = self.next_index, self._setup.make_id("mcpl_")
+        self._listing[label] = index, item_id
+        item, make = to_list_item(item_id, label, McpToolList()), self._numbering.make
+        return [
+            make("output_item.added", output_index=index, item=item),
+            make("mcp_list_tools.in_progress", output_index=index, item_id=item_id),
+        ]
+
+    def end_list(self, label: str, listed: McpToolList) -> list[ResponseEvent]:
+        """It has told it, or could not."""
+        index, item_id = self._listing.pop(label)
+        item, make = to_list_item(item_id, label, listed), self._numbering.make
+        self._done[index] = item
+        has_failed = listed.failure is not None
+        kind = "mcp_list_tools.failed" if has_failed else "mcp_list_tools.completed"
+        return [
+            make(kind, output_index=index, item_id=item_id),
+            make("output_item.done", output_index=index, item=item),
+        ]
 
     def put(self, item: ListedItem) -> None:
         """An item that is done and that the model did not write."""
@@ -229,7 +259,8 @@ class Output:
         ]
 
     def drop_open(self) -> None:
-        """Keep what is open as incomplete: nothing more comes."""
+        """Keep what is open as incomplete: nothing more comes. A list is whole or no item."""
+        self._listing.clear()
         opened = [*self._written.values(), *([self._writer] if self._writer else [])]
         self._written.clear()
         self._writer = None

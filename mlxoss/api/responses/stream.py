@@ -17,11 +17,11 @@ from mlxoss.api.errors import HttpError
 from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.hosted.calls import RunnableCall, ToolResult
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
-from mlxoss.api.responses.hosted.mcp_lists import to_list_item
 from mlxoss.api.responses.hosted.running import ApprovedCall
 from mlxoss.api.responses.item_answers import ListedCompaction, ListedItem
 from mlxoss.api.responses.object import ResponseShape
 from mlxoss.api.responses.output import Output, StreamSetup
+from mlxoss.api.responses.tool_table import ToolName
 from mlxoss.api.responses.writers import Numbering
 from mlxoss.api.sse import DONE, encode_named
 from mlxoss.api.turn_request import TurnOutput, Usage
@@ -126,21 +126,23 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         return [*events, self._lifecycle("in_progress", ResponseStatus.IN_PROGRESS)]
 
     def begin_compaction(self) -> list[ResponseEvent]:
-        """The events before a summary of the conversation, which stands before all items."""
-        item_id = self._setup.make_id("cmp_")
+        """The events before a summary of the conversation, which stands before all that the model
+        writes."""
+        item_id, index = self._setup.make_id("cmp_"), self._output.next_index
         self._compaction = {"id": item_id, "type": "compaction", "encrypted_content": ""}
         make = self._numbering.make
         return [
-            make("output_item.added", output_index=0, item=self._compaction),
-            make("compaction.compacting", output_index=0, item_id=item_id),
+            make("output_item.added", output_index=index, item=self._compaction),
+            make("compaction.compacting", output_index=index, item_id=item_id),
         ]
 
     def end_compaction(self, content: str) -> list[ResponseEvent]:
         """The event after it; ``content`` is the summary, sealed."""
         assert self._compaction is not None
         done: ListedCompaction = {**self._compaction, "encrypted_content": content}
+        index = self._output.next_index
         self._output.put(done)
-        return [self._numbering.make("output_item.done", output_index=0, item=done)]
+        return [self._numbering.make("output_item.done", output_index=index, item=done)]
 
     def feed(self, output: TurnOutput) -> list[ResponseEvent]:
         """The events for ``output``; there is one choice."""
@@ -155,20 +157,17 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
                 self._end = reason
                 return []
 
-    def list_tools(self, label: str, listed: McpToolList) -> list[ResponseEvent]:
-        """A whole ``mcp_list_tools`` item: what the MCP server ``label`` offers."""
-        item_id, index = self._setup.make_id("mcpl_"), self._output.next_index
-        item = to_list_item(item_id, label, listed)
-        self._output.put(item)
-        make = self._numbering.make
-        has_failed = listed.failure is not None
-        kind = "mcp_list_tools.failed" if has_failed else "mcp_list_tools.completed"
-        return [
-            make("output_item.added", output_index=index, item={**item, "tools": []}),
-            make("mcp_list_tools.in_progress", output_index=index, item_id=item_id),
-            make(kind, output_index=index, item_id=item_id),
-            make("output_item.done", output_index=index, item=item),
-        ]
+    def begin_list(self, label: str) -> list[ResponseEvent]:
+        """The events as the MCP server ``label`` is asked what it offers."""
+        return self._output.begin_list(label)
+
+    def end_list(self, label: str, listed: McpToolList) -> list[ResponseEvent]:
+        """The events as it has told it, or could not: a whole ``mcp_list_tools`` item."""
+        return self._output.end_list(label, listed)
+
+    def know(self, tools: Mapping[str, ToolName]) -> None:
+        """``StreamSetup.tools`` as they are once all servers have told theirs."""
+        self._output.know(tools)
 
     def begin_approved(self, approved: ApprovedCall) -> tuple[RunnableCall, list[ResponseEvent]]:
         """A call that the client has allowed, to be run before the model goes on."""

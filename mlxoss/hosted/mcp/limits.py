@@ -10,14 +10,16 @@ class McpLimits:
     """Times are seconds on this server's clock, whatever the other side does meanwhile.
 
     ``connect_s`` is long because ``npx`` and ``uvx`` fetch a server at its first start.
-    ``message_bytes`` bounds one message of the server's, ``noise_bytes`` what it sends between two
-    answers. The others cut, or leave out, what would fill the model's context.
+    A list that failed is not asked for again for ``failed_s``. ``message_bytes`` bounds one message
+    of the server's, ``noise_bytes`` what it sends between two answers. The others cut, or leave
+    out, what would fill the model's context.
     """
 
     connect_s: float = 60.0
     list_s: float = 30.0
     call_s: float = 120.0
     idle_s: float = 300.0
+    failed_s: float = 30.0
     links: int = 16
     message_bytes: int = 8 << 20
     noise_bytes: int = 64 << 20

@@ -34,12 +34,15 @@ Answer = Mapping[str, Any]
 
 class LinkFailed(Exception):
     """An operation failed. ``is_stale``: the server had forgotten this connection, and did
-    nothing."""
+    nothing. ``is_refused``: it was not asked at all."""
 
-    def __init__(self, failure: McpFailure, *, is_stale: bool = False) -> None:
+    def __init__(
+        self, failure: McpFailure, *, is_stale: bool = False, is_refused: bool = False
+    ) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.is_stale = is_stale
+        self.is_refused = is_refused
 
 
 class McpLink:

@@ -69,7 +69,7 @@ class Links:
                 self._links[server] = link  # the last one now
                 return link
             if self._is_closed:
-                raise LinkFailed(_failed("This server is stopping."))
+                raise _refused("This server is stopping.")
             self._make_room(server)
             link = self._links[server] = await McpLink.start(server, self._limits)
             return link
@@ -81,7 +81,7 @@ class Links:
             return
         idle = next((one for one, link in self._links.items() if not link.running), None)
         if idle is None:
-            raise LinkFailed(_failed(f"{self._limits.links} other servers are in use."))
+            raise _refused(f"{self._limits.links} other servers are in use.")
         self._drop(idle)
 
     def _drop(self, server: McpServer) -> None:
@@ -97,5 +97,5 @@ class Links:
         task.add_done_callback(self._ending.discard)
 
 
-def _failed(message: str) -> McpFailure:
-    return McpFailure("mcp_protocol_error", message)
+def _refused(message: str) -> LinkFailed:
+    return LinkFailed(McpFailure("mcp_protocol_error", message), is_refused=True)

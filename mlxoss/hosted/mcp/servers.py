@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from urllib.parse import urlsplit
 from mlxoss import paths
 from mlxoss.config import Config
 from mlxoss.files import Stamp, stamp
+from mlxoss.hosted.mcp.failures import Failures
 from mlxoss.hosted.mcp.limits import McpLimits
 from mlxoss.hosted.mcp.link import Answer, LinkFailed
-from mlxoss.hosted.mcp.links import Links, Operation
+from mlxoss.hosted.mcp.links import Links
 from mlxoss.hosted.mcp.server import AddressServer, McpServer
 from mlxoss.hosted.mcp.settings_file import McpFile, read_mcp_file
 from mlxoss.hosted.tools import McpServers
@@ -40,6 +42,7 @@ class _Servers:
         self._allows_addresses = allows_addresses
         self._links = Links(limits)
         self._by_address = Links(limits)  # so that these take no place from those
+        self._failures = Failures(limits.failed_s, time.monotonic)
         self._stamp: Stamp = None
         self._file = McpFile()
 
@@ -54,19 +57,22 @@ class _Servers:
         return self._allows_addresses
 
     async def list_tools(self, server: McpServerRef) -> McpToolList:
-        """What it offers, or why it offers nothing."""
+        """What it offers, or why it offers nothing: the same, for a short while."""
         try:
-            answer = await self._run(server, lambda link: link.list_tools())
+            found = self._find(server)
+            if (failure := self._failures.get(found)) is not None:
+                return McpToolList(failure=failure)
+            return await self._list(server, found)
         except LinkFailed as error:
             logger.info("MCP server %s: %s", server.label, error.failure.kind)
             return McpToolList(failure=error.failure)
-        return to_tool_list(answer)
 
     async def call(self, server: McpServerRef, tool: str, arguments: str) -> McpOutcome:
         """The tool's answer, or why there is none: both are text for the model."""
         try:
             given = _to_object(arguments)
-            answer = await self._run(server, lambda link: link.call(tool, given))
+            found = self._find(server)
+            answer = await self._to_links(server).run(found, lambda link: link.call(tool, given))
         except LinkFailed as error:
             return McpOutcome(f"Error: {error.failure.message}", failure=error.failure)
         return McpOutcome(answer["text"], answer["output"])
@@ -76,9 +82,18 @@ class _Servers:
         await self._links.close()
         await self._by_address.close()
 
-    async def _run(self, server: McpServerRef, operation: Operation) -> Answer:
-        links = self._links if server.url is None else self._by_address
-        return await links.run(self._find(server), operation)
+    async def _list(self, server: McpServerRef, found: McpServer) -> McpToolList:
+        """Ask it; that it failed is remembered. Raises ``LinkFailed``."""
+        try:
+            answer = await self._to_links(server).run(found, lambda link: link.list_tools())
+        except LinkFailed as error:
+            if not error.is_refused:
+                self._failures.add(found, error.failure)
+            raise
+        return to_tool_list(answer)
+
+    def _to_links(self, server: McpServerRef) -> Links:
+        return self._links if server.url is None else self._by_address
 
     def _find(self, server: McpServerRef) -> McpServer:
         """Raises ``LinkFailed``."""

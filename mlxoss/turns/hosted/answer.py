@@ -94,11 +94,7 @@ class RoundKeeper(Keeper[EventT], Protocol):
 
 
 class Prelude(Generic[EventT]):
-    """What is told, and run, before the model is asked: nothing, unless an API has something."""
-
-    def begin(self) -> list[EventT]:
-        """The events behind the first ones of the stream."""
-        return []
+    """What is run before the model is asked: nothing, unless an API has something."""
 
     def calls(self) -> Iterator[tuple[RunnableCall, list[EventT]]]:
         """The calls to run first, each with the events that tell of it."""
@@ -144,7 +140,7 @@ class HostedAnswer(TurnAnswer[EventT]):
     ) -> None:
         super().__init__(context, encoding, loop.rounds.nothing_yet(), stream, loop.keeper)
         self._loop = loop
-        self._run: ToolRun | None = None
+        self._run: ToolRun[ToolOutcome] | None = None
         self._calls = 0
         self._is_told_no_more = False
         self._has_ended = False
@@ -177,10 +173,6 @@ class HostedAnswer(TurnAnswer[EventT]):
         """See ``TurnAnswer``."""
         super().close(log)
         self._loop.hold.close()
-
-    def _begin(self) -> list[EventT]:
-        events = super()._begin()
-        return [*events, *self._loop.prelude.begin()] if events else []
 
     async def _open(self) -> AsyncGenerator[list[EventT], None]:
         """Run what comes before the first round, and start that if nothing did."""

@@ -72,7 +72,7 @@ class RequestTools:
     container_id: str = ""
     browser: BrowserSession | None = None
 
-    def begin(self, call: RunnableCall, limit: TimeLimit) -> ToolRun:
+    def begin(self, call: RunnableCall, limit: TimeLimit) -> ToolRun[ToolOutcome]:
         """Start ``call``, which ends at ``limit``."""
         name = call.recipient if call.kind != "mcp" else "mcp"
         return self.runs.begin(name, self._start(call), limit)

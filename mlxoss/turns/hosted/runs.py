@@ -7,16 +7,17 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mlxoss.errors import MlxossError, ModelUnavailable
-from mlxoss.outcomes import ToolOutcome
 from mlxoss.turns.limits.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from mlxoss.hosted.tools import HostedTools
 
 logger = logging.getLogger(__name__)
+
+OutcomeT = TypeVar("OutcomeT")
 
 GONE_S = 2.0
 """How long a call that was cancelled is waited for: what it started has to be gone by then."""
@@ -41,11 +42,16 @@ class ToolRuns:
         self.tools = tools
         self.counts: dict[str, ToolCount] = {}
         self._clock = clock
-        self._running: set[ToolRun] = set()
+        self._running: set[ToolRun[Any]] = set()
         self._is_stopping = False
 
-    def begin(self, name: str, call: Coroutine[Any, Any, ToolOutcome], limit: TimeLimit) -> ToolRun:
-        """Start ``call`` of the tool ``name``, which ends with its outcome or at ``limit``."""
+    def begin(
+        self, name: str | None, call: Coroutine[Any, Any, OutcomeT], limit: TimeLimit
+    ) -> ToolRun[OutcomeT]:
+        """Start ``call`` of the tool ``name``, which ends with its outcome or at ``limit``.
+
+        What is no call of a tool has no name, and is not counted.
+        """
         run = ToolRun(call, lambda: self._end(name, run, begun_at))
         begun_at = self._clock()
         self._running.add(run)
@@ -65,8 +71,10 @@ class ToolRuns:
         self.stop()
         await self.tools.close()
 
-    def _end(self, name: str, run: ToolRun, begun_at: float) -> None:
+    def _end(self, name: str | None, run: ToolRun[Any], begun_at: float) -> None:
         self._running.discard(run)
+        if name is None:
+            return
         count = self.counts.setdefault(name, ToolCount())
         count.calls += 1
         count.failures += run.has_failed
@@ -77,10 +85,10 @@ def _stopping() -> ModelUnavailable:
     return ModelUnavailable("The server is stopping.")
 
 
-class ToolRun:
+class ToolRun(Generic[OutcomeT]):
     """One call that runs. ``wait`` for it once; ``end`` it with what is raised there."""
 
-    def __init__(self, call: Coroutine[Any, Any, ToolOutcome], on_end: Callable[[], None]) -> None:
+    def __init__(self, call: Coroutine[Any, Any, OutcomeT], on_end: Callable[[], None]) -> None:
         self.timer: asyncio.TimerHandle | None = None
         self._task = asyncio.get_running_loop().create_task(call)
         self._on_end = on_end
@@ -100,7 +108,7 @@ class ToolRun:
             self._error = error
             self._task.cancel()
 
-    async def wait(self) -> ToolOutcome | None:
+    async def wait(self) -> OutcomeT | None:
         """What it gave; ``None`` if it raised, which no tool should. Raises what it was ended with.
 
         Nothing of the call is left then, nor where who waits is cancelled.

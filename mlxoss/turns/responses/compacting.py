@@ -9,39 +9,30 @@ from mlxoss.api.responses.answers import ResponseEvent
 from mlxoss.api.responses.items import CompactionItem
 from mlxoss.api.responses.parse_items import read_items
 from mlxoss.api.responses.stream import ResponsesStream
-from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.turns.answer import TurnAnswer
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.recall import make_seal
 from mlxoss.turns.request_log import LoggedRequest
+from mlxoss.turns.responses.parts import AnswerInParts, ResponseAnswer
 from mlxoss.turns.responses.run import ResponseKeeper
 from mlxoss.turns.responses.summary import Summary
-from mlxoss.turns.turn import Turn
 
-GoOn = Callable[[CompactionItem], Awaitable[TurnAnswer[ResponseEvent]]]
+GoOn = Callable[[CompactionItem], Awaitable[ResponseAnswer]]
 """Starts the answer to the conversation once it is summed up."""
 
 
-class CompactingAnswer(TurnAnswer[ResponseEvent]):
+class CompactingAnswer(AnswerInParts):
     """A turn that writes the summary, and the answer behind it.
 
-    ``turn`` is the one that runs. Nothing but the compaction item is sent of the first, and all
-    are counted.
+    Nothing but the compaction item is sent of the first.
     """
 
     def __init__(
         self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper, go_on: GoOn
     ) -> None:
-        super().__init__(context, encoding, keeper.turn, keeper.stream, keeper)
+        super().__init__(context, encoding, keeper)
         self._compacted: ResponsesStream = keeper.stream
-        self._go_on = go_on
-        self._second: TurnAnswer[ResponseEvent] | None = None
-
-    @property
-    def turn(self) -> Turn:
-        """See ``TurnAnswer``."""
-        return super().turn if self._second is None else self._second.turn
+        self._start_second = go_on
 
     async def steps(self, log: LoggedRequest) -> AsyncGenerator[list[ResponseEvent], None]:
         """See ``TurnAnswer``."""
@@ -58,33 +49,8 @@ class CompactingAnswer(TurnAnswer[ResponseEvent]):
                 has_begun = True
                 yield [*self._begin(), *self._compacted.begin_compaction()]
         yield self._compacted.end_compaction(make_seal(self._context).seal_compaction(summary.text))
-        second = await self._start_second()
-        async with aclosing(second.steps(log)) as steps:
+        item = read_items(self._compacted.output)[-1]
+        assert isinstance(item, CompactionItem)
+        async with aclosing(self._go_on(self._start_second(item), log)) as steps:
             async for events in steps:
                 yield events
-
-    def cancel(self) -> None:
-        """See ``TurnAnswer``."""
-        super().cancel()
-        if self._second is not None:
-            self._second.cancel()
-
-    def close(self, log: LoggedRequest) -> None:
-        """See ``TurnAnswer``."""
-        if self._second is not None:
-            self._second.close(log)
-        else:
-            super().close(log)
-
-    async def _start_second(self) -> TurnAnswer[ResponseEvent]:
-        first = self.turn
-        # First: its place, and its key's, are the second's.
-        self._context.recoveries.update(first.close())
-        (item,) = read_items(self._compacted.output)
-        assert isinstance(item, CompactionItem)
-        self._second = second = await self._go_on(item)
-        second.go_on_from(first)
-        if self._is_cancelled:
-            second.cancel()
-            raise GenerationCancelled("The response was cancelled.")
-        return second

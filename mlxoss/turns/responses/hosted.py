@@ -1,13 +1,11 @@
-"""Tools that this server runs, in responses: what is offered and listed, and a response's loop.
+"""Tools that this server runs, in responses: what is offered, what is to be listed, the loop.
 
 How the loop goes is told in ``mlxoss.turns.hosted.answer``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,45 +20,31 @@ from mlxoss.api.responses.request import PromptFields, ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream
 from mlxoss.api.responses.tool_table import ToolTable
 from mlxoss.ids import new_id
-from mlxoss.outcomes import McpFailure, McpServerRef, McpToolList
+from mlxoss.outcomes import McpServerRef
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.hosted.answer import Prelude
 from mlxoss.turns.hosted.request_tools import Pages, RequestTools, open_pages, to_offer
 
 if TYPE_CHECKING:
-    from mlxoss.hosted.tools import McpServers
     from mlxoss.turns.hosted.runs import ToolRuns
-
-logger = logging.getLogger(__name__)
 
 INCLUDE_OUTPUTS = "code_interpreter_call.outputs"
 INCLUDE_SOURCES = "web_search_call.action.sources"
 
 
-async def list_servers(
+def unlisted_servers(
     context: TurnContext, request: PromptFields, items: Sequence[Item]
-) -> Mapping[str, McpToolList]:
-    """What those of the request's MCP servers offer of which ``items`` do not tell it.
+) -> tuple[McpServerRef, ...]:
+    """Those of the request's MCP servers of which ``items`` do not tell what they offer.
 
-    A server that cannot be asked offers nothing, and its list says why. Raises InvalidRequest.
+    Raises InvalidRequest.
     """
     runs = context.tools
     if runs is None or runs.tools.mcp is None or request.tool_choice == "none":
-        return {}
+        return ()
     known = listed_servers(items)
-    wanted = [one for one in read_mcp(request.tools, to_offer(runs)) if one.label not in known]
-    asked = (_list_tools(runs.tools.mcp, one.server) for one in wanted)
-    lists = await asyncio.gather(*asked)
-    return {one.label: listed for one, listed in zip(wanted, lists, strict=True)}
-
-
-async def _list_tools(servers: McpServers, server: McpServerRef) -> McpToolList:
-    try:
-        return await servers.list_tools(server)
-    except Exception as error:
-        logger.error("the tools of '%s' could not be listed", server.label, exc_info=error)
-        why = "The server's tools could not be listed."
-        return McpToolList(failure=McpFailure("mcp_protocol_error", why))
+    declared = read_mcp(request.tools, to_offer(runs))
+    return tuple(one.server for one in declared if one.label not in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +84,11 @@ def open_tools(
 
 
 class ResponsePrelude(Prelude[ResponseEvent]):
-    """What MCP servers offer is told first, then what the client has allowed is run."""
+    """What the client has allowed is run first."""
 
-    def __init__(
-        self,
-        stream: ResponsesStream,
-        listed: Mapping[str, McpToolList],
-        approved: Sequence[ApprovedCall],
-    ) -> None:
+    def __init__(self, stream: ResponsesStream, approved: Sequence[ApprovedCall]) -> None:
         self._stream = stream
-        self._listed = listed
         self._approved = approved
-
-    def begin(self) -> list[ResponseEvent]:
-        """The lists."""
-        return [
-            event
-            for label, listed in self._listed.items()
-            for event in self._stream.list_tools(label, listed)
-        ]
 
     def calls(self) -> Iterator[tuple[RunnableCall, list[ResponseEvent]]]:
         """The calls that were allowed."""

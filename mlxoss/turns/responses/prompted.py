@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mlxoss.api.history.replay import ExactTurns
@@ -17,9 +17,10 @@ from mlxoss.api.responses.tool_table import ToolTable
 from mlxoss.api.responses.tools import read_tools
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
-from mlxoss.outcomes import McpToolList
+from mlxoss.outcomes import McpServerRef, McpToolList
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.hosted.request_tools import to_offer
+from mlxoss.turns.limits.time_limit import TimeLimit
 from mlxoss.turns.recall import from_stored, make_seal, to_exact_turns, turns_of_calls
 from mlxoss.turns.responses.context import (
     ConversationContext,
@@ -29,21 +30,22 @@ from mlxoss.turns.responses.context import (
     load_context,
     load_input,
 )
-from mlxoss.turns.responses.hosted import list_servers
+from mlxoss.turns.responses.hosted import unlisted_servers
+from mlxoss.turns.responses.listing import Listing
 
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """A request with everything its prompt is made of.
 
-    ``listed`` is what MCP servers of which the conversation knew nothing said that they offer.
+    ``unlisted`` are MCP servers of which it is not known yet what they offer: ``add_lists`` then.
     """
 
     tools: ToolTable
     context: ConversationContext
     own: InputItems
     contents: PromptItems
-    listed: Mapping[str, McpToolList]
+    unlisted: tuple[McpServerRef, ...] = ()
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -63,22 +65,46 @@ async def load_prompt(
     earlier = await load_context(storage.store, origin, context.date, local)
     own = await load_input(context, request.input or [], earlier)
     own = replace(own, items=fill_in(own.items, make_seal(context)))
-    first_of_input = len(earlier.items)
     items = (*earlier.items, *own.items)
-    listed = await list_servers(context, request, items)
-    tools = read_tools(
-        request.tools,
-        items,
-        first_of_input=first_of_input,
-        offer=to_offer(context.tools),
-        mcp={**listed_servers(items), **listed},
-    )
     # A conversation keeps the items of responses that are not stored, but not their turns.
     with_calls = items if request.conversation else own.items
     unstored = await turns_of_calls(storage.volatile, issued_call_ids(with_calls))
     own = replace(own, turns=(*own.turns, *unstored))
     contents = to_contents(context, encoding, earlier, own)
-    return Prompted(tools, earlier, own, contents, listed)
+    tools = _read_tools(context, request, items, len(own.items), {})
+    return Prompted(tools, earlier, own, contents, unlisted_servers(context, request, items))
+
+
+def add_lists(
+    context: TurnContext,
+    request: PromptFields,
+    prompted: Prompted,
+    listed: Mapping[str, McpToolList],
+) -> Prompted:
+    """``prompted`` with what its ``unlisted`` servers said that they offer.
+
+    Raises InvalidRequest.
+    """
+    own = len(prompted.own.items)
+    tools = _read_tools(context, request, prompted.items, own, listed)
+    return replace(prompted, tools=tools, unlisted=())
+
+
+def _read_tools(
+    context: TurnContext,
+    request: PromptFields,
+    items: Sequence[Item],
+    own: int,
+    listed: Mapping[str, McpToolList],
+) -> ToolTable:
+    """The request's tools; the last ``own`` of ``items`` are the request's."""
+    return read_tools(
+        request.tools,
+        items,
+        first_of_input=len(items) - own,
+        offer=to_offer(context.tools),
+        mcp={**listed_servers(items), **listed},
+    )
 
 
 def to_contents(
@@ -100,9 +126,13 @@ def to_contents(
 
 
 async def count_input_tokens(context: TurnContext, request: PromptFields) -> int:
-    """The length of the prompt, to the token. Raises as ``load_prompt``."""
+    """The length of the prompt, to the token. Raises as ``load_prompt``, or TurnTimedOut."""
     encoding = await context.encoding.get()
-    return await count_tokens(encoding, request, await load_prompt(context, request, encoding))
+    prompted = await load_prompt(context, request, encoding)
+    if prompted.unlisted:
+        listing = Listing(context.tools, prompted.unlisted, TimeLimit(context.limit_s))
+        prompted = add_lists(context, request, prompted, await listing.all())
+    return await count_tokens(encoding, request, prompted)
 
 
 async def count_tokens(encoding: Encoding, request: PromptFields, prompted: Prompted) -> int:

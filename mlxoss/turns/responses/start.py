@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlxoss.api.responses.answers import ResponseEvent
@@ -17,10 +18,11 @@ from mlxoss.api.responses.prompt import to_compaction_turn, to_turn_request
 from mlxoss.api.responses.request import ResponsesRequest
 from mlxoss.api.responses.stream import ResponsesStream
 from mlxoss.api.responses.tool_table import ToolTable
-from mlxoss.api.tool_choice import read_tool_choice
+from mlxoss.api.tool_choice import NoSuchTool, read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.ids import new_id
+from mlxoss.outcomes import McpToolList
 from mlxoss.turns.answer import TurnAnswer
 from mlxoss.turns.context import Caller, TurnContext
 from mlxoss.turns.hosted.answer import MOST_CALLS, HostedAnswer, Loop
@@ -30,9 +32,17 @@ from mlxoss.turns.recall import make_seal
 from mlxoss.turns.responses.compacting import CompactingAnswer
 from mlxoss.turns.responses.context import LocalResponse
 from mlxoss.turns.responses.hosted import ResponsePrelude, ResponseTools, open_tools
-from mlxoss.turns.responses.prompted import Prompted, count_tokens, load_prompt, to_contents
+from mlxoss.turns.responses.listing import TOOL, Listing, ListingAnswer, ToList
+from mlxoss.turns.responses.parts import ResponseAnswer
+from mlxoss.turns.responses.prompted import (
+    Prompted,
+    add_lists,
+    count_tokens,
+    load_prompt,
+    to_contents,
+)
 from mlxoss.turns.responses.run import ResponseKeeper, ResponseRun
-from mlxoss.turns.start import prepare, start_turn
+from mlxoss.turns.start import prepare, start_turn, to_grammar
 from mlxoss.turns.turn import Turn
 
 logger = logging.getLogger(__name__)
@@ -59,17 +69,8 @@ async def start_response(
         context, encoding, request, caller, _open_tools(context, request, prompted)
     )
     keeper = starting.make_keeper(prompted)
-    if not await starting.is_too_long(prompted):
-        return ResponseRun(await starting.answer(prompted, keeper), keeper.stream, keeper)
-    keeper.follow(await starting.sum_up(prompted))
-
-    async def go_on(item: CompactionItem) -> TurnAnswer[ResponseEvent]:
-        own = replace(prompted.own, items=(*prompted.own.items, item))
-        contents = to_contents(context, encoding, prompted.context, own)
-        return await starting.answer(replace(prompted, own=own, contents=contents), keeper)
-
-    answer = CompactingAnswer(context, encoding, keeper, go_on)
-    return ResponseRun(answer, keeper.stream, keeper)
+    begin = starting.list_first if prompted.unlisted else starting.begin
+    return ResponseRun(await begin(prompted, keeper), keeper.stream, keeper)
 
 
 def _open_tools(
@@ -109,7 +110,59 @@ class _Starting:
         own = prompted.own.items
         return ResponseKeeper(context.storage, request, header, prompted.context, own, stream)
 
-    async def is_too_long(self, prompted: Prompted) -> bool:
+    async def list_first(self, prompted: Prompted, keeper: ResponseKeeper) -> ListingAnswer:
+        """What asks MCP servers for their tools and then begins. What is wrong with the request
+        whatever they offer is told before."""
+        await self._check(prompted)
+        context, request = self.context, self.request
+
+        async def go_on(lists: Mapping[str, McpToolList]) -> ResponseAnswer:
+            whole = add_lists(context, request, prompted, lists)
+            keeper.stream.know(whole.tools.names)
+            return await self.begin(whole, keeper, hold)
+
+        hold = Hold(context, self.caller.key)
+        listing = Listing(context.tools, prompted.unlisted, hold.limit)
+        nothing_yet = Turn(None, [], [], hold.limit)
+        nothing_yet.tool = TOOL
+        keeper.follow(nothing_yet)
+        return ListingAnswer(context, self.encoding, keeper, ToList(listing, hold, go_on))
+
+    async def begin(
+        self, prompted: Prompted, keeper: ResponseKeeper, hold: Hold | None = None
+    ) -> ResponseAnswer:
+        """The answer, with the summary before it that a long conversation needs.
+
+        ``hold`` is what the request holds already.
+        """
+        if not await self._is_too_long(prompted):
+            return await self._answer(prompted, keeper, hold)
+        keeper.follow(await self._sum_up(prompted, hold))
+
+        async def go_on(item: CompactionItem) -> ResponseAnswer:
+            own = replace(prompted.own, items=(*prompted.own.items, item))
+            contents = to_contents(self.context, self.encoding, prompted.context, own)
+            return await self._answer(replace(prompted, own=own, contents=contents), keeper)
+
+        return CompactingAnswer(self.context, self.encoding, keeper, go_on)
+
+    async def _check(self, prompted: Prompted) -> None:
+        """Raises what is wrong however much MCP servers offer."""
+        context, request, tools = self.context, self.request, prompted.tools
+        try:
+            read_tool_choice(request.tool_choice, tools.calls, tools.others)
+        except NoSuchTool:
+            request = request.model_copy(update={"tool_choice": None})
+        turn_request = await asyncio.to_thread(to_turn_request, request, tools, prompted.contents)
+        if not request.only_prompt:
+            await to_grammar(context, self.encoding, turn_request)
+        if turn_request.truncate or request.compaction is not None:
+            return
+        tokens = await count_tokens(self.encoding, request, prompted)
+        if tokens >= context.context_tokens:
+            raise context.too_long(tokens, turn_request.prompt_param)
+
+    async def _is_too_long(self, prompted: Prompted) -> bool:
         """Whether the conversation is to be summed up before it is answered."""
         wanted = self.request.compaction
         if wanted is None or self.request.only_prompt:
@@ -117,26 +170,30 @@ class _Starting:
         most = wanted.compact_threshold or self.context.context_tokens * 3 // 4
         return await count_tokens(self.encoding, self.request, prompted) > most
 
-    async def answer(self, prompted: Prompted, keeper: ResponseKeeper) -> TurnAnswer[ResponseEvent]:
+    async def _answer(
+        self, prompted: Prompted, keeper: ResponseKeeper, hold: Hold | None = None
+    ) -> ResponseAnswer:
         """The turn that answers, or the first of several."""
         # On another thread: reading long exact turns back takes a while, and streams go on.
         turn_request = await asyncio.to_thread(
             to_turn_request, self.request, prompted.tools, prompted.contents
         )
         if self.tools is not None:
-            return await self._loop(prompted, keeper, turn_request, self.tools)
-        keeper.follow(await self._start(turn_request))
+            return await self._loop(prompted, keeper, turn_request, hold)
+        keeper.follow(await self._start(turn_request, hold))
         return TurnAnswer(self.context, self.encoding, keeper.turn, keeper.stream, keeper)
 
-    async def sum_up(self, prompted: Prompted) -> Turn:
+    async def _sum_up(self, prompted: Prompted, hold: Hold | None) -> Turn:
         """The turn that sums the conversation up; what is wrong with the request is told first."""
         tools = prompted.tools
         read_tool_choice(self.request.tool_choice, tools.calls, tools.others)
         return await self._start(
-            await asyncio.to_thread(to_compaction_turn, self.request, prompted.contents)
+            await asyncio.to_thread(to_compaction_turn, self.request, prompted.contents), hold
         )
 
-    async def _start(self, turn_request: TurnRequest) -> Turn:
+    async def _start(self, turn_request: TurnRequest, hold: Hold | None) -> Turn:
+        if hold is not None:  # the turn has its own
+            hold.close()
         turn = await start_turn(self.context, self.encoding, turn_request, self.caller.key)
         turn.tells_progress = bool(self.request.return_progress)
         return turn
@@ -146,21 +203,22 @@ class _Starting:
         prompted: Prompted,
         keeper: ResponseKeeper,
         turn_request: TurnRequest,
-        tools: ResponseTools,
+        hold: Hold | None,
     ) -> HostedAnswer[ResponseEvent]:
+        assert self.tools is not None
         context, request, stream = self.context, self.request, keeper.stream
         approved = approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
-        hold = Hold(context, self.caller.key)
+        hold = hold or Hold(context, self.caller.key)
         try:
             prepared = await prepare(context, self.encoding, turn_request)
             tells = bool(request.return_progress)
             loop = Loop(
                 Rounds(context, prepared, hold, tells_progress=tells),
-                tools.running,
+                self.tools.running,
                 hold,
                 stream,
                 keeper,
-                ResponsePrelude(stream, prompted.listed, approved),
+                ResponsePrelude(stream, approved),
                 request.max_tool_calls or MOST_CALLS,
                 frozenset(prompted.tools.mcp_names.values()),
             )

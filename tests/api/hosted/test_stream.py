@@ -326,8 +326,10 @@ def test_a_list_is_an_item_of_its_own(encoding: Encoding) -> None:
     failed = McpToolList(failure=McpFailure("http_error", "Gone.", 502))
     events = [
         *stream.begin(USAGE),
-        *stream.list_tools("files", LISTS["files"]),
-        *stream.list_tools("wiki", failed),
+        *stream.begin_list("files"),
+        *stream.begin_list("wiki"),
+        *stream.end_list("wiki", failed),
+        *stream.end_list("files", LISTS["files"]),
         *stream.finish(USAGE),
     ]
     for event in events:
@@ -348,7 +350,7 @@ def test_a_list_is_an_item_of_its_own(encoding: Encoding) -> None:
     kinds = [event["type"].removeprefix("response.mcp_list_tools.") for event in events]
     assert [kind for kind in kinds if "." not in kind] == [
         "in_progress",
-        "completed",
         "in_progress",
         "failed",
+        "completed",
     ]

@@ -1,0 +1,62 @@
+"""A response that has something to do before it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
+
+from mlxoss.api.responses.answers import ResponseEvent
+from mlxoss.errors import GenerationCancelled
+from mlxoss.harmony.encoding import Encoding
+from mlxoss.turns.answer import TurnAnswer
+from mlxoss.turns.context import TurnContext
+from mlxoss.turns.request_log import LoggedRequest
+from mlxoss.turns.responses.run import ResponseKeeper
+from mlxoss.turns.turn import Turn
+
+ResponseAnswer = TurnAnswer[ResponseEvent]
+
+
+class AnswerInParts(ResponseAnswer):
+    """What is done first, and the answer behind it.
+
+    ``turn`` is the one that runs, at first that of ``keeper``. All are counted.
+    """
+
+    def __init__(self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper) -> None:
+        super().__init__(context, encoding, keeper.turn, keeper.stream, keeper)
+        self._second: ResponseAnswer | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """See ``TurnAnswer``."""
+        return super().turn if self._second is None else self._second.turn
+
+    def cancel(self) -> None:
+        """See ``TurnAnswer``."""
+        super().cancel()
+        if self._second is not None:
+            self._second.cancel()
+
+    def close(self, log: LoggedRequest) -> None:
+        """See ``TurnAnswer``."""
+        if self._second is not None:
+            self._second.close(log)
+        else:
+            super().close(log)
+
+    async def _go_on(
+        self, start: Awaitable[ResponseAnswer], log: LoggedRequest
+    ) -> AsyncGenerator[list[ResponseEvent], None]:
+        """The steps of the answer that ``start`` gives."""
+        first = self.turn
+        # First: its place, and its key's, are the second's.
+        self._context.recoveries.update(first.close())
+        self._second = second = await start
+        second.go_on_from(first)
+        if self._is_cancelled:
+            second.cancel()
+            raise GenerationCancelled("The response was cancelled.")
+        async with aclosing(second.steps(log)) as steps:
+            async for events in steps:
+                yield events
