@@ -216,9 +216,9 @@ def test_what_is_wrong_without_the_list_is_told_without_it(
 
 
 def test_a_list_takes_the_count_of_its_key(stuck: Stuck, tmp_path: Path) -> None:
-    key = create_key(tmp_path / "storage", "laptop", 0)
+    key = create_key(tmp_path, "laptop", 0)
     config = Config(date=DATE, max_requests_per_key=1)
-    server = stuck.start(config=config, folder=tmp_path / "storage")
+    server = stuck.start(config=config, folder=tmp_path)
     client = server.client().with_options(api_key=key)
     with client.responses.create(model="any", input="Hi", tools=[STUCK], stream=True):
         until(stuck.is_asked)
