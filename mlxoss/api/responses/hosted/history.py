@@ -24,6 +24,7 @@ _RUN = frozenset({"code_interpreter_call", "web_search_call", "mcp_call"})
 _OPEN = frozenset({"in_progress", "calling", "incomplete"})
 
 _DENIED = "The user did not allow this call."
+_NOT_MADE = "This call was not made."
 _UNFINISHED = "The call did not end."
 
 McpNames = Mapping[tuple[str, str], str]
@@ -57,9 +58,9 @@ class HostedHistory:
     ) -> None:
         self._names = names
         self._find = find
-        self._requests = {
-            item.id: item for item in items if isinstance(item, RecordItem) and item.type == REQUEST
-        }
+        records = [item for item in items if isinstance(item, RecordItem)]
+        self._requests = {item.id: item for item in records if item.type == REQUEST}
+        self._answered = {to_request_id(item.fields) for item in records if self._is_answer(item)}
 
     def read(self, item: RecordItem) -> HostedStep | None:
         """What ``item`` becomes; ``None`` if it is none of these, or is of another server's."""
@@ -70,26 +71,42 @@ class HostedHistory:
             case "mcp_call":
                 return self._read_mcp(item)
             case "mcp_approval_request":
-                name, arguments = self._name(fields), fields.get("arguments")
-                return HostedStep(FunctionCall(name, _text(arguments)))
+                return self._read_request(item)
             case "mcp_approval_response":
                 return self._read_word(fields)
         return None
 
     def _read_mcp(self, item: RecordItem) -> HostedStep | None:
         fields, known = item.fields, self._find(item.id)
-        name = self._names.get(_key(fields))
+        was_asked = to_request_id(fields) in self._requests
+        name = self._name(fields) if was_asked else self._names.get(_key(fields))
         if isinstance(known, FunctionResult):
             name = known.name
         if name is None:
             return None
         result = known or FunctionResult(name, _answer(fields))
-        if fields.get("approval_request_id") in self._requests:
+        if was_asked:
             return HostedStep(result=result)
         return HostedStep(FunctionCall(name, _text(fields.get("arguments"))), result)
 
+    def _read_request(self, item: RecordItem) -> HostedStep:
+        """The call; no call stands there without an answer, so one that nobody answers has this."""
+        name = self._name(item.fields)
+        call = FunctionCall(name, _text(item.fields.get("arguments")))
+        is_answered = item.id in self._answered
+        return HostedStep(call, None if is_answered else FunctionResult(name, _NOT_MADE))
+
+    def _is_answer(self, item: RecordItem) -> bool:
+        """Whether a call that waited was run, was denied, or is now to be run."""
+        if item.type != RESPONSE:
+            return item.type == "mcp_call"
+        request = self._requests.get(to_request_id(item.fields))
+        if request is None or item.fields.get("approve") is False:
+            return True
+        return bool(item.fields.get("approve")) and _key(request.fields) in self._names
+
     def _read_word(self, fields: JsonMapping) -> HostedStep:
-        request = self._requests.get(_text(fields.get("approval_request_id")))
+        request = self._requests.get(to_request_id(fields))
         if request is None or fields.get("approve") is not False:
             return HostedStep()
         lines = filter(None, (_DENIED, _text(fields.get("reason"))))
@@ -98,6 +115,11 @@ class HostedHistory:
     def _name(self, fields: JsonMapping) -> str:
         key = _key(fields)
         return self._names.get(key) or to_function_name(*key, taken=())
+
+
+def to_request_id(fields: JsonMapping) -> str:
+    """The request for a word that an answer to one names; empty if it names none."""
+    return _text(fields.get("approval_request_id"))
 
 
 def _read_builtin(item: RecordItem, known: ToolResult | None) -> HostedStep | None:

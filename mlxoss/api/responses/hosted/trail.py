@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mlxoss.api.errors import invalid
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.rounds import EndedRound
-from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE
+from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE, to_request_id
 from mlxoss.api.responses.hosted.running import ApprovedCall
 from mlxoss.api.responses.items import Item, ReasoningItem, RecordItem
 from mlxoss.api.responses.tool_table import ToolTable
@@ -71,20 +71,20 @@ def approved_calls(
     may not be called any more by ``tools``.
     """
     requests: dict[str, RecordItem] = {}
-    answered: set[object] = set()
+    answered: set[str] = set()
     for item in (*history, *items):
         if isinstance(item, RecordItem) and item.type == REQUEST:
             requests[item.id] = item
         elif isinstance(item, RecordItem) and item.type == "mcp_call":
-            answered.add(item.fields.get("approval_request_id"))
+            answered.add(to_request_id(item.fields))
     found: dict[str, ApprovedCall] = {}
     for position, item in enumerate(items):
         if isinstance(item, RecordItem) and item.type == RESPONSE:
             param = f"input[{position}].approval_request_id"
-            request_id = item.fields.get("approval_request_id")
-            if request_id in answered or not item.fields.get("approve"):
+            request_id = to_request_id(item.fields)
+            if (request_id and request_id in answered) or not item.fields.get("approve"):
                 continue
-            request = requests.get(str(request_id))
+            request = requests.get(request_id)
             if request is None:
                 raise invalid(param, f"no earlier approval request has the id '{request_id}'")
             found[request.id] = _to_approved(request, tools, param)
