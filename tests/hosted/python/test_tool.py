@@ -147,15 +147,15 @@ def test_tools_are_listed_enabled_and_disabled(tmp_path: Path, refused: str | No
         if each["name"] == "python"
     )
     assert row == {"name": "python", "state": "off", "about": "mlxoss tools enable python"}
-    assert "python  off" in mlxoss(tmp_path, "tools").stdout
+    assert "python   off" in mlxoss(tmp_path, "tools").stdout
     mlxoss(tmp_path, "config", "set", "tool_python", "on")
     assert "bad  it has no packages yet" in mlxoss(tmp_path, "tools").stdout
     if refused is None:
         pretend_packages(tmp_path)
-        assert "python  on   120 s a cell" in mlxoss(tmp_path, "tools").stdout
+        assert "python   on   120 s a cell" in mlxoss(tmp_path, "tools").stdout
     done = mlxoss(tmp_path, "tools", "disable", "python")
     assert done.returncode == 0
-    assert "python  off" in mlxoss(tmp_path, "tools").stdout
+    assert "python   off" in mlxoss(tmp_path, "tools").stdout
     assert not (tmp_path / "mlxoss/data/python").exists()
 
 
@@ -171,5 +171,5 @@ def test_an_enabling_that_fails_changes_nothing(tmp_path: Path, refused: str | N
     done = mlxoss(tmp_path, "tools", "enable", "python", env=env)
     assert done.returncode == 2
     assert "pip failed" in done.stderr
-    assert "python  off" in mlxoss(tmp_path, "tools").stdout
+    assert "python   off" in mlxoss(tmp_path, "tools").stdout
     assert not environment_in(tmp_path / "mlxoss/data").is_complete
