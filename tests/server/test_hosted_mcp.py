@@ -53,6 +53,21 @@ def test_a_server_is_listed_once_in_a_conversation(serve: Serve, encoding: Encod
     assert kinds(fifth) == ["reasoning", "message"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_is_listed_behind_a_summary(
+    serve: Serve, encoding: Encoding, *, stream: bool
+) -> None:
+    served = Served(serve, encoding, final("Words."), add(1, 2), final("3."))
+    summing = [{"type": "compaction", "compact_threshold": 300}]
+    fields: Any = {"tools": [sums()], "context_management": summing, "stream": stream}
+    response = served.ask("word " * 300, **fields)
+    if stream:
+        *_, last = response
+        response = last.response
+    expected = ["compaction", "mcp_list_tools", "reasoning", "mcp_call", "message"]
+    assert kinds(response) == expected
+
+
 def test_a_server_that_cannot_be_listed_has_no_tools(
     serve: Serve, encoding: Encoding, logged_errors: Any
 ) -> None:

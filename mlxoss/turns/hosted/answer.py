@@ -148,6 +148,7 @@ class HostedAnswer(TurnAnswer[EventT]):
         self._calls = 0
         self._is_told_no_more = False
         self._has_ended = False
+        self._has_opened = False
         loop.keeper.follow(self.turn)
 
     async def start(self) -> None:
@@ -180,7 +181,11 @@ class HostedAnswer(TurnAnswer[EventT]):
 
     def _begin(self) -> list[EventT]:
         events = super()._begin()
-        return [*events, *self._loop.prelude.begin()] if events else []
+        if self._has_opened:
+            return events
+        self._has_opened = True
+        # Also where another turn began the stream: one that summed the conversation up.
+        return [*events, *self._loop.prelude.begin()]
 
     async def _open(self) -> AsyncGenerator[list[EventT], None]:
         """Run what comes before the first round, and start that if nothing did."""
