@@ -13,6 +13,7 @@ from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.turns.answer import TurnAnswer
 from mlxoss.turns.context import TurnContext
+from mlxoss.turns.limits.hold import Hold
 from mlxoss.turns.recall import make_seal
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.run import ResponseKeeper
@@ -27,13 +28,19 @@ class CompactingAnswer(TurnAnswer[ResponseEvent]):
     """A turn that writes the summary, and the answer behind it.
 
     ``turn`` is the one that runs. Nothing but the compaction item is sent of the first, and all
-    are counted.
+    are counted. Both run in ``hold``, so that the second is not refused for want of a place.
     """
 
     def __init__(
-        self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper, go_on: GoOn
+        self,
+        context: TurnContext,
+        encoding: Encoding,
+        keeper: ResponseKeeper,
+        hold: Hold,
+        go_on: GoOn,
     ) -> None:
         super().__init__(context, encoding, keeper.turn, keeper.stream, keeper)
+        self._hold = hold
         self._compacted: ResponsesStream = keeper.stream
         self._go_on = go_on
         self._second: TurnAnswer[ResponseEvent] | None = None
@@ -75,10 +82,10 @@ class CompactingAnswer(TurnAnswer[ResponseEvent]):
             self._second.close(log)
         else:
             super().close(log)
+        self._hold.close()
 
     async def _start_second(self) -> TurnAnswer[ResponseEvent]:
         first = self.turn
-        # First: its place, and its key's, are the second's.
         self._context.recoveries.update(first.close())
         (item,) = read_items(self._compacted.output)
         assert isinstance(item, CompactionItem)

@@ -61,14 +61,19 @@ async def start_response(
     keeper = starting.make_keeper(prompted)
     if not await starting.is_too_long(prompted):
         return ResponseRun(await starting.answer(prompted, keeper), keeper.stream, keeper)
-    keeper.follow(await starting.sum_up(prompted))
+    hold = Hold(context, caller.key)
+    try:
+        keeper.follow(await starting.sum_up(prompted, hold))
+    except BaseException:
+        hold.close()
+        raise
 
     async def go_on(item: CompactionItem) -> TurnAnswer[ResponseEvent]:
         own = replace(prompted.own, items=(*prompted.own.items, item))
         contents = to_contents(context, encoding, prompted.context, own)
-        return await starting.answer(replace(prompted, own=own, contents=contents), keeper)
+        return await starting.answer(replace(prompted, own=own, contents=contents), keeper, hold)
 
-    answer = CompactingAnswer(context, encoding, keeper, go_on)
+    answer = CompactingAnswer(context, encoding, keeper, hold, go_on)
     return ResponseRun(answer, keeper.stream, keeper)
 
 
@@ -117,27 +122,35 @@ class _Starting:
         most = wanted.compact_threshold or self.context.context_tokens * 3 // 4
         return await count_tokens(self.encoding, self.request, prompted) > most
 
-    async def answer(self, prompted: Prompted, keeper: ResponseKeeper) -> TurnAnswer[ResponseEvent]:
-        """The turn that answers, or the first of several."""
+    async def answer(
+        self, prompted: Prompted, keeper: ResponseKeeper, hold: Hold | None = None
+    ) -> TurnAnswer[ResponseEvent]:
+        """The turn that answers, or the first of several; in ``hold``, if the request has one."""
         # On another thread: reading long exact turns back takes a while, and streams go on.
         turn_request = await asyncio.to_thread(
             to_turn_request, self.request, prompted.tools, prompted.contents
         )
         if self.tools is not None:
-            return await self._loop(prompted, keeper, turn_request, self.tools)
-        keeper.follow(await self._start(turn_request))
+            hold = hold or Hold(self.context, self.caller.key)
+            return await self._loop(prompted, keeper, turn_request, hold)
+        keeper.follow(await self._start(turn_request, hold))
         return TurnAnswer(self.context, self.encoding, keeper.turn, keeper.stream, keeper)
 
-    async def sum_up(self, prompted: Prompted) -> Turn:
+    async def sum_up(self, prompted: Prompted, hold: Hold) -> Turn:
         """The turn that sums the conversation up; what is wrong with the request is told first."""
         tools = prompted.tools
         read_tool_choice(self.request.tool_choice, tools.calls, tools.others)
         return await self._start(
-            await asyncio.to_thread(to_compaction_turn, self.request, prompted.contents)
+            await asyncio.to_thread(to_compaction_turn, self.request, prompted.contents), hold
         )
 
-    async def _start(self, turn_request: TurnRequest) -> Turn:
-        turn = await start_turn(self.context, self.encoding, turn_request, self.caller.key)
+    async def _start(self, turn_request: TurnRequest, hold: Hold | None) -> Turn:
+        context, encoding = self.context, self.encoding
+        if hold is None:
+            turn = await start_turn(context, encoding, turn_request, self.caller.key)
+        else:
+            prepared = await prepare(context, encoding, turn_request)
+            turn = prepared.to_turn([hold.place.submit(prepared.generation)], hold.limit)
         turn.tells_progress = bool(self.request.return_progress)
         return turn
 
@@ -146,17 +159,17 @@ class _Starting:
         prompted: Prompted,
         keeper: ResponseKeeper,
         turn_request: TurnRequest,
-        tools: ResponseTools,
+        hold: Hold,
     ) -> HostedAnswer[ResponseEvent]:
         context, request, stream = self.context, self.request, keeper.stream
-        approved = approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
-        hold = Hold(context, self.caller.key)
+        assert self.tools is not None
         try:
+            approved = approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
             prepared = await prepare(context, self.encoding, turn_request)
             tells = bool(request.return_progress)
             loop = Loop(
                 Rounds(context, prepared, hold, tells_progress=tells),
-                tools.running,
+                self.tools.running,
                 hold,
                 stream,
                 keeper,
