@@ -109,6 +109,21 @@ def test_a_call_waits_for_the_client_and_is_run_first(
     assert served.prompts[1] == (*seen, *told)
 
 
+def test_a_call_is_not_summed_up_before_it_is_run(serve: Serve, encoding: Encoding) -> None:
+    served = Served(serve, encoding, add(1, 2), final("3."))
+    first = served.ask("word " * 300, tools=ASKED)
+    second = served.ask(
+        [word(first.output[-1])],
+        tools=ASKED,
+        previous_response_id=first.id,
+        context_management=[{"type": "compaction", "compact_threshold": 300}],
+    )
+    assert kinds(second) == ["mcp_call", "message"]
+    result = render_results(encoding, [FunctionResult("sums__add", "3")])
+    seen = (*served.prompts[0], *to_ids(encoding, add(1, 2)), *result)
+    assert served.prompts[1] == seen
+
+
 def test_what_was_allowed_and_run_is_not_run_again(serve: Serve, encoding: Encoding) -> None:
     served = Served(serve, encoding, add(1, 2), final("3."), HELLO, HELLO)
     first = served.ask([USER], tools=ASKED)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 
 from mlxoss.api.responses.answers import ResponseEvent
-from mlxoss.api.responses.hosted.running import HostedSetup
+from mlxoss.api.responses.hosted.running import ApprovedCall, HostedSetup
 from mlxoss.api.responses.hosted.trail import approved_calls
 from mlxoss.api.responses.items import CompactionItem
 from mlxoss.api.responses.object import ResponseHeader, ResponseShape
@@ -115,9 +115,10 @@ class _Starting:
         return ResponseKeeper(context.storage, request, header, prompted.context, own, stream)
 
     async def is_too_long(self, prompted: Prompted) -> bool:
-        """Whether the conversation is to be summed up before it is answered."""
+        """Whether the conversation is to be summed up before it is answered: not while a call is
+        to be run first, whose answer belongs behind it."""
         wanted = self.request.compaction
-        if wanted is None or self.request.only_prompt:
+        if wanted is None or self.request.only_prompt or self._approved(prompted):
             return False
         most = wanted.compact_threshold or self.context.context_tokens * 3 // 4
         return await count_tokens(self.encoding, self.request, prompted) > most
@@ -164,7 +165,7 @@ class _Starting:
         context, request, stream = self.context, self.request, keeper.stream
         assert self.tools is not None
         try:
-            approved = approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
+            approved = self._approved(prompted)
             prepared = await prepare(context, self.encoding, turn_request)
             tells = bool(request.return_progress)
             loop = Loop(
@@ -184,6 +185,12 @@ class _Starting:
             hold.close()
             raise
         return answer
+
+    def _approved(self, prompted: Prompted) -> tuple[ApprovedCall, ...]:
+        """The calls that the client allowed; nobody runs them without tools."""
+        if self.tools is None:
+            return ()
+        return approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
 
     def _to_setup(self, tools: ToolTable) -> StreamSetup:
         context, request = self.context, self.request

@@ -209,7 +209,7 @@ ASKING = HostedRun(
 )
 
 
-def word(request_id: str, **fields: Any) -> dict[str, Any]:
+def word(request_id: object, **fields: Any) -> dict[str, Any]:
     return {"type": "mcp_approval_response", "approval_request_id": request_id, **fields}
 
 
