@@ -22,7 +22,7 @@ from types import MappingProxyType
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from mlxoss import __version__
-from mlxoss.addresses import is_public
+from mlxoss.addresses import is_host, is_public
 from mlxoss.documents.contents import FileContents
 from mlxoss.errors import FileUnreadable
 
@@ -240,7 +240,7 @@ def _look_up(url: str, is_open: Callable[[str], bool]) -> _Target:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or parts.scheme not in _PORTS or parts.username is not None:
+    if not host or parts.scheme not in _PORTS or parts.username is not None or not is_host(host):
         raise FileUnreadable("it is no http or https address, or names a user")
     port = port or _PORTS[parts.scheme]
     try:

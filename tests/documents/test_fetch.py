@@ -159,10 +159,15 @@ def test_redirects_end(internet: Internet) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://files.example/", "files.example", "http://", "http://a:b@files.example/", "http://[1"],
+    [
+        *("ftp://files.example/", "files.example", "http://", "http://a:b@files.example/"),
+        *("http://[1", f"http://{NAME}\0.other.example/", f"http://{NAME}\\.other.example/"),
+        *(f"http://{NAME} .other.example/", f"http://{NAME}\x7f/"),
+    ],
 )
 def test_other_addresses_are_none(url: str, internet: Internet) -> None:
     assert "no http" in refused(url)
+    assert internet.asked == []
 
 
 def test_an_answer_that_is_no_file(internet: Internet) -> None:

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from mlxoss.config import Config
 from mlxoss.core import GenerationRequest
 from mlxoss.errors import QueueFull
-from mlxoss.harmony.conversation import BuiltinResult
+from mlxoss.harmony.conversation import BuiltinResult, FunctionResult
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.matcher import GrammarError
@@ -307,6 +307,34 @@ def allows(request: GenerationRequest, ids: Sequence[int]) -> bool:
     except GrammarError:
         return False
     return True
+
+
+def test_code_may_repeat_itself(serve: Serve, encoding: Encoding) -> None:
+    config = Config(date=DATE, loop_guard=256)
+    code = "x = [" + "0, 0, 0, 0, " * 200 + "]"
+    served = Served(serve, encoding, python(code), final("Done."), config=config)
+    served.tools.python.answer = lambda code, cells: ""
+    assert served.ask(tools=[CODE]).output_text == "Done."
+    assert served.tools.python.calls.made[0][1] == code
+
+
+def test_with_one_call_at_a_time_it_is_run_and_gone_on_from(
+    serve: Serve, encoding: Encoding
+) -> None:
+    two = (
+        think("Two.")
+        + called("sums__add", {"a": 1, "b": 2}, "<|end|><|start|>assistant")
+        + called("sums__add", {"a": 3, "b": 4})
+    )
+    served = Served(serve, encoding, two, python("1"), final("Done."))
+    response = served.ask(tools=[sums(), CODE], parallel_tool_calls=False)
+    assert response.output_text == "Done."
+    assert served.tools.mcp.calls.made == [("sums", "add", '{"a" : 1 , "b" : 2}')]
+    written = two[: two.index("<|start|>assistant", two.index("sums__add"))]
+    told = render_results(encoding, [FunctionResult("sums__add", "3")])
+    assert served.prompts[1] == (*served.prompts[0], *to_ids(encoding, written), *told)
+    earlier = [item.to_dict() for item in response.output]
+    assert [item["type"] for item in earlier].count("mcp_call") == 1
 
 
 def test_a_container_is_that_of_the_conversation(serve: Serve, encoding: Encoding) -> None:

@@ -14,6 +14,7 @@ import openai
 import openai_harmony
 import pytest
 
+from mlxoss.engine.backend import PrefixCacheStatus
 from mlxoss.harmony.builtins import PYTHON
 from mlxoss.harmony.conversation import (
     BuiltinCall,
@@ -44,6 +45,7 @@ from tests.support.server.rounds import (
 )
 from tests.support.server.scripts import final, in_turn, to_ids
 from tests.support.server.tools import Scripted
+from tests.support.waiting import until
 
 TOOLS = [CODE, SEARCH, sums(), WEATHER]
 OPEN = [
@@ -67,9 +69,10 @@ class Lives:
     backends: list[ScriptedBackend] = field(default_factory=list)
     tools: Scripted = field(default_factory=Scripted)
     stack: ExitStack = field(default_factory=ExitStack)
+    kind: type[ScriptedBackend] = ScriptedBackend
 
     def start(self) -> openai.OpenAI:
-        backend = ScriptedBackend(in_turn(self.encoding, self.texts))
+        backend = self.kind(in_turn(self.encoding, self.texts))
         self.backends.append(backend)
         server: Server = self.stack.enter_context(
             running(
@@ -161,6 +164,13 @@ def unstored_and_sealed(lives: Lives, client: openai.OpenAI) -> None:
     ask(client, given, store=False, include=ENCRYPTED)
 
 
+def unstored_and_without_the_calls(lives: Lives, client: openai.OpenAI) -> None:
+    """As the AI SDK does it."""
+    first = ask(client, [QUESTION], store=False, include=ENCRYPTED)
+    sent = [item for item in echoed(first) if item["type"] in ("reasoning", "function_call")]
+    ask(client, [QUESTION, *sent, answer_of(first)], store=False, include=ENCRYPTED)
+
+
 def unstored(lives: Lives, client: openai.OpenAI) -> None:
     first = ask(client, [QUESTION], store=False)
     ask(client, [QUESTION, *echoed(first), answer_of(first)], store=False)
@@ -181,6 +191,7 @@ WAYS = [
     by_conversation,
     by_conversation_unstored,
     unstored_and_sealed,
+    unstored_and_without_the_calls,
     unstored,
     streamed,
 ]
@@ -211,6 +222,17 @@ def test_what_is_sealed_outlives_the_memory(lives: Lives, encoding: Encoding) ->
     thought = "<|channel|>analysis<|message|>I need the weather.<|end|>"
     known = (*before, *to_ids(encoding, thought))
     assert lives.prompts[-1][: len(known)] == known
+
+
+def test_tools_are_where_they_were_by_what_is_sealed(lives: Lives) -> None:
+    lives.texts = list(OPEN)
+    first = ask(lives.start(), [QUESTION], store=False, include=ENCRYPTED)
+    sent = [item for item in echoed(first) if item["type"] in ("reasoning", "function_call")]
+    again = lives.restart([*OPEN[:1], final("Warm.")])
+    given = [QUESTION, *sent, answer_of(first)]
+    second = ask(again, given, store=False, include=ENCRYPTED)
+    cells = [one for one in (*first.output, *second.output) if one.type == "code_interpreter_call"]
+    assert len({one.container_id for one in cells}) == 1
 
 
 def test_a_loop_that_ends_with_a_call_of_both_is_sealed_in_an_item_of_its_own(
@@ -272,3 +294,36 @@ def test_a_final_drops_what_the_official_renderer_drops(
     )
     conversation = Conversation(said, DATE, builtins=(PYTHON,))
     assert list(lives.prompts[-1]) == official_prompt(library, conversation)
+
+
+class Keeping(ScriptedBackend):
+    """One that says it keeps prompts, so that they are computed ahead."""
+
+    @property
+    def prefix_cache(self) -> PrefixCacheStatus:
+        return PrefixCacheStatus(entries=0, bytes=0, limit_bytes=1, hits=0, hit_tokens=0)
+
+
+def test_what_is_computed_ahead_is_what_is_asked_next(lives: Lives) -> None:
+    lives.kind = Keeping
+    lives.texts = [python("1 + 1"), python("2 + 2", "Again."), final("It is 4."), final("Yes.")]
+    client = lives.start()
+    first = ask(client, "Add.")
+    (backend,) = lives.backends
+    until(lambda: backend.warmed)
+    ask(client, "Sure?", previous_response_id=first.id)
+    (ahead,) = set(backend.warmed[:1])
+    start = ahead[:-1]  # it ends where the assistant would go on
+    assert lives.prompts[-1][: len(start)] == start
+
+
+def test_a_final_drops_it_without_a_store_too(lives: Lives) -> None:
+    lives.texts = [python("1 + 1"), final("It is 2."), final("Yes.")] * 2
+    client = lives.start()
+    prompts: list[tuple[int, ...]] = []
+    for store in (True, False):
+        first = ask(client, [QUESTION], store=store)
+        ask(client, [QUESTION, *echoed(first), QUESTION], store=store)
+        prompts.append(lives.prompts[-1])
+    assert prompts[0] == prompts[1]
+    assert "1 + 1" not in lives.encoding.decode(prompts[0])

@@ -179,6 +179,42 @@ def test_a_word_on_nothing_is_refused(serve: Serve, encoding: Encoding) -> None:
     assert served.server.services.engine.status().active == 0
 
 
+@pytest.mark.parametrize("approve", ["false", "no", 1, 0, None, {"a": 1}])
+def test_only_true_is_a_yes(serve: Serve, encoding: Encoding, approve: Any) -> None:
+    served = Served(serve, encoding, add(1, 2))
+    first = served.ask([USER], tools=ASKED)
+    told = {**word(first.output[-1]), "approve": approve}
+    with pytest.raises(openai.BadRequestError, match=r"input\[0\].approve"):
+        served.ask([told], tools=ASKED, previous_response_id=first.id)
+    assert served.tools.mcp.calls.made == []
+
+
+@pytest.mark.parametrize("name", [[], {"a": 1}, None, 5])
+def test_a_word_on_what_is_no_id_is_refused(serve: Serve, encoding: Encoding, name: Any) -> None:
+    served = Served(serve, encoding, HELLO, HELLO)
+    made_up = {"type": "mcp_approval_response", "approval_request_id": name, "approve": True}
+    with pytest.raises(openai.BadRequestError, match=r"input\[1\].approval_request_id"):
+        served.ask([USER, made_up], tools=ASKED)
+    done: Any = {"type": "mcp_call", "server_label": "sums", "name": "add", "arguments": "{}"}
+    assert served.ask([USER, {**done, "approval_request_id": name}], tools=ASKED).output
+
+
+@pytest.mark.parametrize("odd", [[], {"a": 1}, ["failed"], 5, True])
+def test_nonsense_in_calls_of_a_history_is_no_failure(
+    serve: Serve, encoding: Encoding, odd: Any
+) -> None:
+    served = Served(serve, encoding, HELLO)
+    done: list[Any] = [
+        {"type": "mcp_call", "server_label": label, "name": odd, "arguments": odd, "status": odd}
+        for label in ("sums", odd)
+    ]
+    done.append({"type": "web_search_call", "status": odd, "action": odd})
+    done.append({"type": "code_interpreter_call", "status": odd, "container_id": odd, "code": odd})
+    done.append({"type": "shell_call_output", "call_id": "c", "status": odd, "output": odd})
+    done.append({"type": "mcp_list_tools", "server_label": odd, "tools": [odd, {"name": odd}]})
+    assert served.ask([USER, *done, USER], tools=ASKED).status == "completed"
+
+
 def test_events_of_an_allowed_call_come_first(serve: Serve, encoding: Encoding) -> None:
     served = Served(serve, encoding, add(1, 2), final("3."))
     first = served.ask([USER], tools=ASKED)

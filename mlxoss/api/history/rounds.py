@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mlxoss.api.hosted.calls import ToolResult
-from mlxoss.core import JsonObject
+from mlxoss.core import JsonMapping, JsonObject
 from mlxoss.harmony.conversation import BuiltinResult, FunctionResult
 from mlxoss.harmony.events import Channel
 
@@ -21,12 +21,14 @@ class EndedRound:
     """A turn and what its calls answered, by the ids of the items that are the calls.
 
     The rest is as ``replay.KeptTurn`` has it; the id of a call that this server ran is its item's.
+    ``items`` are those calls' items without what they answered, where clients are to keep them.
     """
 
     token_ids: tuple[int, ...]
     item_ids: tuple[str, ...] = ()
     call_ids: tuple[str, ...] = ()
     results: Mapping[str, ToolResult] = field(default_factory=lambda: MappingProxyType({}))
+    items: tuple[JsonMapping, ...] = ()
 
 
 def pack_result(result: ToolResult) -> JsonObject:
@@ -50,6 +52,7 @@ def pack_round(ended: EndedRound) -> JsonObject:
         "items": list(ended.item_ids),
         "calls": list(ended.call_ids),
         "results": {item_id: pack_result(one) for item_id, one in ended.results.items()},
+        "run": list(ended.items),
     }
 
 
@@ -60,4 +63,5 @@ def unpack_round(packed: JsonObject) -> EndedRound:
         item_ids=tuple(packed["items"]),
         call_ids=tuple(packed["calls"]),
         results={item_id: unpack_result(one) for item_id, one in packed["results"].items()},
+        items=tuple(packed.get("run", ())),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -42,7 +42,7 @@ from mlxoss.api.responses.writers import (
     Numbering,
     ReasoningWriter,
 )
-from mlxoss.core import TokenLogprob
+from mlxoss.core import JsonMapping, TokenLogprob
 from mlxoss.harmony.conversation import Reasoning
 from mlxoss.harmony.events import Channel, ContentDelta, MessageStart
 from mlxoss.outcomes import ToolOutcome
@@ -198,6 +198,8 @@ class Output:
         )
         self.item_ids, self.call_ids, self.ignored = [], [], []
         if results and self._setup.seal is not None:
+            run = (item for item in self._done.values() if item["id"] in results)
+            ended = replace(ended, items=tuple(map(_without_answer, run)))
             self._rounds.append(ended)
         return ended
 
@@ -312,3 +314,8 @@ class Output:
 
 def _seal(seal: SealReasoning, rounds: Sequence[EndedRound], reasoning: Reasoning) -> str:
     return seal(reasoning, rounds)
+
+
+def _without_answer(item: ListedItem) -> JsonMapping:
+    """The item of a call, whose answer is kept beside it."""
+    return {key: value for key, value in item.items() if key not in ("outputs", "output")}

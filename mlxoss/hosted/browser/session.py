@@ -94,6 +94,7 @@ class BrowsingSession:
                 raise BrowserCallFailed(
                     "Cannot run `find` on search results page or find results page"
                 )
+            self._check_domains(url)
             found = await asyncio.to_thread(find_in_page, page, call.pattern)
             return await self._show(found, FoundInPage(call.pattern, url))
         except BrowserCallFailed as error:
@@ -115,6 +116,8 @@ class BrowsingSession:
             return await self._fetch(url, call), 0
         _, page = self._chain.page(call.cursor)
         if call.link < 0 and not call.view_source:
+            if page.url:
+                self._check_domains(page.url)
             return page, 0
         if call.link >= 0:
             self._check_shown(url, call.link)

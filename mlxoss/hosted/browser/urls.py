@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import SplitResult, quote, urlsplit
 
+from mlxoss.addresses import is_host
 from mlxoss.hosted.browser.flow import clean
 
 MOST_URL_CHARS = 2_000
@@ -100,7 +101,7 @@ def _holds(domain: str, host: str, path: str) -> bool:
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        is_whole = parts.hostname is not None and parts.port != 0 and parts.username is None
+        is_whole = is_host(parts.hostname or " ") and parts.port != 0 and parts.username is None
     except ValueError:
         return None
     return parts if is_whole and parts.scheme in _USUAL_PORTS else None

@@ -25,6 +25,7 @@ class McpLimits:
     tools: int = 256
     description_chars: int = 4_000
     schema_chars: int = 64_000
+    list_chars: int = 256_000
     schema_depth: int = 32
     output_chars: int = 60_000
     message_chars: int = 500

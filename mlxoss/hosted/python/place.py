@@ -6,6 +6,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlxoss.hosted.python import folder
 from mlxoss.hosted.python.worker.data_paths import SHOWN
 
 
@@ -36,6 +37,6 @@ class WorkerPlace:
         return {**own, **packages, sysconfig.get_path("stdlib"): "/python/lib"}
 
     def make(self) -> None:
-        """Make the folders that are missing."""
-        for each in (self.data, self.temporary):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folders that are missing, or that cells have put something in the place of."""
+        for each in (self.folder, self.data, self.temporary):
+            folder.make(each)

@@ -30,6 +30,21 @@ class Rule:
     reason: str
 
 
+_NOT_BY_DEFAULT = (
+    Rule("(deny sysctl-read)", "other processes' variables (KERN_PROCARGS2)"),
+    Rule("(deny process-info*)", "the same by another call"),
+    Rule("(deny iokit-get-properties)", "the machine's serial numbers"),
+    Rule('(deny mach-lookup (xpc-service-name-prefix ""))', "services that have no name"),
+    Rule(
+        "(deny system-fcntl (fcntl-command 42 80 110))",
+        "F_PREALLOCATE takes the disk unwritten; F_MAKECOMPRESSED and F_TRANSFEREXTENTS change "
+        "files that are open for reading alone",
+    ),
+)
+"""What a version 1 profile allows although it denies by default: families of operations that are
+younger than that rule. What is needed of them is allowed further down; the last rule counts."""
+
+
 def make_rules(program: Path, readable: Sequence[Path], own: Path) -> list[Rule]:
     """Those of a process that runs ``program``, reads ``readable`` and writes in ``own``.
 
@@ -43,6 +58,7 @@ def make_rules(program: Path, readable: Sequence[Path], own: Path) -> list[Rule]
         Rule("(version 1)", "the language"),
         Rule("(deny default)", "what no rule allows is refused: networks, services, devices"),
         Rule("(deny process-fork)", "one process, whatever the system's own rules add"),
+        *_NOT_BY_DEFAULT,
         Rule(f"(allow process-exec (literal {_quote(program)}))", "sandbox-exec starts it so"),
         Rule("(allow signal (target self))", "abort() and timers of its own"),
         Rule("(allow process-info* (target self))", "its own use of time and memory"),
@@ -63,6 +79,13 @@ def make_rules(program: Path, readable: Sequence[Path], own: Path) -> list[Rule]
             f"(allow file-read* file-write* (subpath {_quote(own)}))",
             "the container's own folder",
         ),
+        Rule(
+            f"(deny file-write-unlink (literal {_quote(own)}))",
+            "what is in it, not itself: a link in its place would lead the daemon elsewhere",
+        ),
+        Rule("(deny file-write-create (vnode-type SYMLINK))", "nor would links in it"),
+        Rule("(deny file-link)", "nor is there a second name for a file of somebody else's"),
+        Rule("(deny file-write-acl)", "its files can be removed"),
     ]
 
 

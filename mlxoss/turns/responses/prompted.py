@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mlxoss.api.history.replay import ExactTurns
 from mlxoss.api.responses.hosted.mcp_lists import listed_servers
-from mlxoss.api.responses.hosted.trail import sealed_rounds
+from mlxoss.api.responses.hosted.trail import fill_in, sealed_rounds
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.prompt import PromptItems, to_conversation
@@ -62,6 +62,7 @@ async def load_prompt(
     storage = context.storage
     earlier = await load_context(storage.store, origin, context.date, local)
     own = await load_input(context, request.input or [], earlier)
+    own = replace(own, items=fill_in(own.items, make_seal(context)))
     first_of_input = len(earlier.items)
     items = (*earlier.items, *own.items)
     listed = await list_servers(context, request, items)

@@ -16,7 +16,7 @@ from mlxoss.api.responses.tool_table import ToolKind
 from mlxoss.api.responses.tools import read_tools
 from mlxoss.api.tool_choice import ToolChoice, read_tool_choice
 from mlxoss.errors import InvalidRequest
-from mlxoss.outcomes import McpTool, McpToolList
+from mlxoss.outcomes import McpServerRef, McpTool, McpToolList
 from tests.support.api.hosted_runs import CODE, FILES, LISTS, OFFER, SEARCH, TOOLS
 from tests.support.api.strict import check
 
@@ -95,10 +95,22 @@ def test_what_is_not_here_is_left_out(tool: dict[str, Any]) -> None:
     assert SECRET not in repr(table)
 
 
+def test_a_server_of_the_configuration_may_be_called_a_connector() -> None:
+    """The AI SDK sends no server without an address or a connector."""
+    label = OFFER.mcp_labels[0]
+    tool = {"type": "mcp", "server_label": label, "connector_id": label}
+    table = read_tools([tool], offer=OFFER)
+    assert [one.server for one in table.hosted.mcp] == [McpServerRef(label)]
+    check(Tool, table.public[0])
+
+
 @pytest.mark.parametrize(
     ("tool", "param"),
     [
-        ({"type": "web_search", "filters": {"allowed_domains": [""]}}, "filters.allowed_domains"),
+        (
+            {"type": "web_search", "filters": {"allowed_domains": [""]}},
+            "filters.allowed_domains[0]",
+        ),
         ({"type": "web_search", "filters": {"blocked_domains": ["a"]}}, "filters.blocked_domains"),
         ({"type": "web_search", "search_context_size": "huge"}, "search_context_size"),
         ({**CODE, "container": {"type": "auto", "file_ids": ["f"]}}, "container.file_ids"),
@@ -106,7 +118,7 @@ def test_what_is_not_here_is_left_out(tool: dict[str, Any]) -> None:
             {**CODE, "container": {"type": "auto", "network_policy": {"type": "allowlist"}}},
             "container.network_policy",
         ),
-        ({**CODE, "container": "../../etc"}, "container.id"),
+        ({**CODE, "container": "../../etc"}, "container"),
         ({**CODE, "container": {"type": "own"}}, "container.type"),
         ({"type": "mcp"}, "server_label"),
         ({"type": "mcp", "server_label": ""}, "server_label"),
@@ -114,13 +126,20 @@ def test_what_is_not_here_is_left_out(tool: dict[str, Any]) -> None:
         ({**WIKI, "server_url": "file:///etc/passwd"}, "server_url"),
         ({**WIKI, "server_url": "http://["}, "server_url"),
         ({**WIKI, "require_approval": "sometimes"}, "require_approval"),
+        ({**WIKI, "require_approval": {"never": 5}}, "require_approval.never"),
+        (
+            {**WIKI, "require_approval": {"never": {"tool_names": [1]}}},
+            "require_approval.never.tool_names[0]",
+        ),
+        ({**WIKI, "allowed_tools": "all"}, "allowed_tools"),
+        ({**WIKI, "allowed_tools": ["a", 2]}, "allowed_tools[1]"),
         ({**WIKI, "headers": {"a": 1}}, "headers.a"),
     ],
 )
 def test_what_is_wrong_is_named(tool: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_tools([{"type": "function", "name": "f"}, tool], offer=OFFER)
-    assert (caught.value.param or "").startswith(f"tools[1].{param}")
+    assert caught.value.param == f"tools[1].{param}"
     assert SECRET not in str(caught.value)
 
 

@@ -14,11 +14,12 @@ from mlxoss.api.history.replay import ExactTurns, KeptTurn
 from mlxoss.api.hosted.calls import ToolResult
 from mlxoss.api.responses.hosted.trail import (
     approved_calls,
+    fill_in,
     follow_browser,
     latest_container,
     sealed_rounds,
 )
-from mlxoss.api.responses.items import Item
+from mlxoss.api.responses.items import Item, ReasoningItem
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.parse_items import check_items, parse_items, read_items
 from mlxoss.api.responses.prompt import PromptItems, to_conversation
@@ -131,6 +132,18 @@ def test_it_does_without_reasoning_and_by_the_calls_alone(
     assert by_call == [
         item["id"] for item in opened.output if item["id"][:3] in ("ws_", "ci_", "mcp")
     ]
+
+
+def test_calls_that_are_not_sent_back_are_among_what_is_sealed(encoding: Encoding) -> None:
+    played = play_rounds(encoding, HostedRun(OPEN_LOOP, ENCRYPTED))
+    given = parsed([USER, *played.output, answer_of(played)])
+    left = [item for item in given if item.id[:3] not in ("ci_", "ws_", "mcp")]
+    assert [item.id for item in fill_in(left, SEAL)] == [item.id for item in given]
+    assert fill_in(given, SEAL) == tuple(given)
+    alone = [item for item in left if not isinstance(item, ReasoningItem)]
+    assert fill_in(alone, SEAL) == tuple(alone)
+    assert latest_container(fill_in(left, SEAL)) == "cntr_1"
+    assert follow_browser(fill_in(left, SEAL)) == follow_browser(given)
 
 
 def test_sealed_rounds_do_without_a_store(encoding: Encoding) -> None:

@@ -211,10 +211,15 @@ def test_a_pdf_that_unpacks_without_end() -> None:
     assert "PDF cannot be shown" in found["reason"]
 
 
-def test_a_reader_that_dies_costs_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_WORDS", ("-c", "import os, sys; sys.stdin.read(); os.abort()"))
+def test_a_reader_that_dies_costs_its_page(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = "import os, sys; sys.stdin.read(); os.write(2, b'canary'); os.abort()"
+    monkeypatch.setattr(apart, "_WORDS", ("-c", code))
     found = asyncio.run(read_apart({"url": URL, "media_type": None, "is_source": False}, b"a"))
     assert found == {"reason": "it cannot be read within the bounds of time and memory"}
+    assert "reading a page ended with -6" in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_one_that_is_cancelled_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,37 @@ def test_domains_that_a_request_allows(surfing: Surfing) -> None:
         assert kept.is_failed
 
 
+def test_pages_that_were_opened_without_its_domains_are_not_shown(surfing: Surfing) -> None:
+    with surfing.internet.site(OTHER, give(b"words"), address=OTHER_ADDRESS):
+        free = surfing.session(said=[OTHER])
+        assert not surfing.call(free, "open", id=f"http://{OTHER}").is_failed
+        bound = surfing.session(domains=[SITE])
+        for function, arguments in (
+            ("open", {}),
+            ("open", {"cursor": 0}),
+            ("find", {"pattern": "w"}),
+        ):
+            told = surfing.call(bound, function, **arguments)
+            assert "not within the domains" in told.text
+            assert "words" not in told.text
+        assert "words" in surfing.call(free, "open").text
+
+
+def test_a_name_is_not_looked_up_in_part(surfing: Surfing) -> None:
+    """A resolver takes what stands before a zero for the name, and the domain stands behind it."""
+    session = surfing.session(said=[SITE], domains=[SITE])
+    link = f"<a href='http://{OTHER}\0.{SITE}/'>away</a> <a href='/b'>here</a>".encode()
+    with (
+        surfing.internet.site(SITE, give(b"<p>" + b"words " * 300 + link, "text/html")),
+        surfing.internet.site(OTHER, give(b"words"), address=OTHER_ADDRESS) as other,
+    ):
+        page = surfing.call(session, "open", id=f"http://{SITE}/")
+        assert "【0†here】" in page.text
+        assert "†away" not in page.text
+    assert other == []
+    assert OTHER not in "".join(surfing.internet.asked)
+
+
 def test_a_domain_with_a_path(surfing: Surfing) -> None:
     for path in ("/docs", "/docs/a", "/docsother", "/"):
         surfing.is_found(f"http://{SITE}{path}")

@@ -62,6 +62,19 @@ def test_what_goes_on_is_fit(tools: list[Any]) -> None:
         assert len(sieve.left_out) == min(len(tools) - len(kept), LIMITS.tools)
 
 
+def test_a_list_that_would_fill_a_prompt_is_cut() -> None:
+    sieve = Sieve(McpLimits(list_chars=10_000))
+    long = {"type": "object", "description": "x" * 2_000}
+    tools: list[Any] = [{"name": f"t{n}", "inputSchema": long} for n in range(9)]
+    for _ in range(2):
+        sieve.begin()
+        first = sieve.page({"tools": tools[:3]})["tools"]
+        rest = sieve.page({"tools": [*tools[3:], {"name": "short", "inputSchema": {}}]})["tools"]
+        assert [tool["name"] for tool in (*first, *rest)] == ["t0", "t1", "t2", "t3", "short"]
+        assert [name for name, _ in sieve.left_out] == ["t4", "t5", "t6", "t7", "t8"]
+        assert "10000 characters" in sieve.left_out[0][1]
+
+
 @given(TEXTS)
 def test_a_description_ends_no_list_of_functions(text: str) -> None:
     made = clean(text, 1_000)

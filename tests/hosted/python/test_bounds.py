@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlxoss.hosted.python.worker.data_paths import SHOWN
+from mlxoss.hosted.python.worker.syscalls import UNSUPPORTED
 from mlxoss.system.memory import held_bytes
 from tests.hosted.python.conftest import MakeCells
 from tests.support.hosted.cells import Cells, is_alive, until_gone
@@ -174,6 +176,29 @@ def test_files_together_have_a_quota(make_cells: MakeCells, code: str) -> None:
     assert f"{SHOWN} was emptied" in outcome.text
     assert cells.files() == []
     assert cells.say("import os; os.listdir('/mnt/data')") == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="these are Linux's calls")
+def test_no_disk_is_taken_without_writing(make_cells: MakeCells) -> None:
+    cells = make_cells()
+    number = UNSUPPORTED["fallocate"][("x86_64", "aarch64").index(platform.machine())]
+    said = cells.say(f"""
+        import ctypes, os
+        libc, keep_size = ctypes.CDLL(None, use_errno=True), 1
+        def take(flags, mode):
+            place = "/mnt/data" if flags == os.O_TMPFILE else "/mnt/data/a"
+            file = os.open(place, flags | os.O_RDWR)
+            call = ctypes.c_long({number})
+            done = libc.syscall(call, file, mode, ctypes.c_long(0), ctypes.c_long(1 << 30))
+            print(done, os.fstat(file).st_blocks)
+        take(os.O_CREAT, keep_size)
+        take(os.O_TMPFILE, keep_size)
+        take(os.O_TMPFILE, 0)
+        file = os.open("/mnt/data/b", os.O_CREAT | os.O_RDWR)
+        os.posix_fallocate(file, 0, 10_000)  # the C library writes them
+        os.fstat(file).st_size
+    """)
+    assert said.splitlines() == ["-1 0"] * 3 + ["10000"]
 
 
 MESSES = {

@@ -83,6 +83,27 @@ def test_only_the_own_folder_and_two_devices_can_be_written(
     assert writes == [devices, [["subpath", quoted]]]
 
 
+def test_what_the_default_leaves_open_is_denied_before_anything_is_allowed(
+    readable: list[Path], own: Path
+) -> None:
+    forms = [form for form in parse(make_profile(PROGRAM, readable, own)) if isinstance(form, list)]
+    first = next(index for index, form in enumerate(forms) if form[0] == "allow")
+    denied = [word for form in forms[:first] for word in form[1:] if isinstance(word, str)]
+    assert {"sysctl-read", "process-info*", "iokit-get-properties", "system-fcntl"} <= {*denied}
+    assert ["deny", "system-fcntl", ["fcntl-command", "42", "80", "110"]] in forms[:first]
+
+
+def test_the_own_folder_itself_stays_and_has_no_links(readable: list[Path], own: Path) -> None:
+    quoted = '"' + str(own).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # The last rule counts, so these stand behind what is allowed.
+    assert parse(make_profile(PROGRAM, readable, own))[-4:] == [
+        ["deny", "file-write-unlink", ["literal", quoted]],
+        ["deny", "file-write-create", ["vnode-type", "SYMLINK"]],
+        ["deny", "file-link"],
+        ["deny", "file-write-acl"],
+    ]
+
+
 def test_only_what_is_listed_can_be_read(readable: list[Path], own: Path) -> None:
     reads = [
         each

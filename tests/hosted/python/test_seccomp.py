@@ -22,7 +22,7 @@ TABLES = (
     syscalls.ALLOWED,
     syscalls.REFUSED,
     syscalls.PRETENDED,
-    syscalls.NO_ATTRIBUTES,
+    syscalls.UNSUPPORTED,
     syscalls.BY_ARGUMENT,
 )
 
@@ -71,7 +71,7 @@ def words(answer: int) -> int | str:
         (syscalls.ALLOWED, "allowed"),
         (syscalls.REFUSED, errno.EPERM),
         (syscalls.PRETENDED, 0),
-        (syscalls.NO_ATTRIBUTES, errno.ENOTSUP),
+        (syscalls.UNSUPPORTED, errno.ENOTSUP),
     ],
 )
 def test_each_call_has_its_answer(
@@ -90,6 +90,15 @@ def test_each_call_has_its_answer(
         ("clone", (0x3D0F00,), True),  # what a thread of glibc is
         ("clone", (17,), False),
         ("clone", (0x4111,), False),
+        ("clone", (0x3D0B00,), False),  # a thread with files of its own
+        ("getsockopt", (3, 1, 4), True),  # SO_ERROR
+        ("getsockopt", (3, 1, 77), False),  # SO_PEERPIDFD
+        ("setsockopt", (3, 1, 7), True),  # SO_SNDBUF
+        ("setsockopt", (3, 1, 26), False),  # SO_ATTACH_FILTER
+        ("setsockopt", (3, 1, 50), False),  # SO_ATTACH_BPF
+        ("close_range", (3, 9, 0), True),
+        ("close_range", (3, 9, 4), True),
+        ("close_range", (3, 9, 2), False),  # CLOSE_RANGE_UNSHARE
         ("kill", (PID, 9), True),
         ("kill", (0, 9), False),
         ("kill", (2**64 - 1, 9), False),

@@ -37,6 +37,19 @@ GIVEN = f"""
 import ctypes, os, signal, socket, subprocess
 secret, daemon, port, path = {str(secret)!r}, {os.getpid()}, {server.getsockname()[1]}, {str(home / "s")!r}
 libc = ctypes.CDLL(None, use_errno=True)
+own = os.path.dirname(os.path.abspath(os.curdir))
+def variables(pid):
+    mib, size, held = (ctypes.c_int * 3)(1, 49, pid), ctypes.c_size_t(1 << 20), ctypes.create_string_buffer(1 << 20)
+    if libc.sysctl(mib, 3, held, ctypes.byref(size), None, ctypes.c_size_t(0)) or b"SANDBOX" not in held.raw:
+        raise PermissionError
+def told(pid):
+    if ctypes.CDLL("/usr/lib/libproc.dylib").proc_pidinfo(pid, 4, ctypes.c_uint64(0), ctypes.create_string_buffer(96), 96) <= 0:
+        raise PermissionError
+def control(command, path, flags=os.O_RDONLY):
+    ctypes.set_errno(0)
+    libc.fcntl(ctypes.c_int(os.open(path, flags)), ctypes.c_int(command), ctypes.c_long(0))
+    if ctypes.get_errno() == 1:
+        raise PermissionError
 def connect(family, address):
     with socket.socket(family) as tried:
         tried.settimeout(3)
@@ -56,6 +69,9 @@ ATTACKS = [
     "os.execv('/bin/sh', ['sh', '-c', 'true'])", "os.kill(daemon, 0)", "os.kill(daemon, signal.SIGTERM)",
     "libc.ptrace(10, daemon, 0, 0) == 0 or 1 / 0", "os.setpriority(os.PRIO_PROCESS, daemon, 19)",
     "__import__('multiprocessing').Process(target=print).start()",
+    "variables(daemon)", "told(daemon)", "control(80, os.__file__)", "control(110, os.__file__)",
+    "control(42, '/mnt/data/p', os.O_CREAT | os.O_RDWR)", "os.rename(own, own + '.away')",
+    "(__import__('shutil').rmtree(own), os.symlink(os.path.dirname(secret), own))",
 ]
 WORKS = [
     ("2**100", "1267650600228229401496703205376"), ("x = 41", ""), ("x + 1", "42"),

@@ -114,8 +114,8 @@ def _is_for_model(callers: Sequence[str] | None) -> bool:
 
 def _read_mcp(value: JsonObject, location: Location, offer: HostedOffer) -> HostedTool | None:
     mcp = validate(McpParam, value, location)
-    is_elsewhere = mcp.connector_id is not None or mcp.tunnel_id is not None
-    if is_elsewhere or not _is_for_model(mcp.allowed_callers):
+    is_connected = mcp.connector_id is not None and not _is_own(mcp, offer)
+    if is_connected or mcp.tunnel_id is not None or not _is_for_model(mcp.allowed_callers):
         return None
     if mcp.server_url is None and mcp.server_label not in offer.mcp_labels:
         if not offer.mcp_labels:
@@ -134,6 +134,12 @@ def _read_mcp(value: JsonObject, location: Location, offer: HostedOffer) -> Host
         description=mcp.server_description,
     )
     return HostedTool(declared, _public_mcp(mcp))
+
+
+def _is_own(mcp: McpParam, offer: HostedOffer) -> bool:
+    """Whether it is connected to a server of the configuration: by the same name, as clients do
+    that want an address or a connector."""
+    return mcp.connector_id == mcp.server_label and mcp.server_label in offer.mcp_labels
 
 
 def _check_address(url: str, location: Location) -> None:
@@ -155,8 +161,12 @@ def _headers(mcp: McpParam) -> Iterator[tuple[str, str]]:
 
 
 def _public_mcp(mcp: McpParam) -> JsonObject:
-    """As OpenAI lists it: what may hold secrets is left out, of the address all but its host."""
-    shown = mcp.model_dump(exclude_none=True, exclude={"headers", "authorization", "server_url"})
+    """As OpenAI lists it: what may hold secrets is left out, of the address all but its host.
+
+    So is a connector, which is a label of ours.
+    """
+    kept_back = {"headers", "authorization", "server_url", "connector_id"}
+    shown = mcp.model_dump(exclude_none=True, exclude=kept_back)
     if mcp.server_url is not None:
         address = urlsplit(mcp.server_url)
         host = address.netloc.rpartition("@")[2]

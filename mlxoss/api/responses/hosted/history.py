@@ -103,7 +103,7 @@ class HostedHistory:
         request = self._requests.get(to_request_id(item.fields))
         if request is None or item.fields.get("approve") is False:
             return True
-        return bool(item.fields.get("approve")) and _key(request.fields) in self._names
+        return item.fields.get("approve") is True and _key(request.fields) in self._names
 
     def _read_word(self, fields: JsonMapping) -> HostedStep:
         request = self._requests.get(to_request_id(fields))
@@ -153,7 +153,7 @@ def _answer(fields: JsonMapping) -> str:
         return "\n".join(said) or _text(error.get("message"))
     if error or output is not None:
         return _text(error or output)
-    return _UNFINISHED if fields.get("status") in _OPEN else ""
+    return _UNFINISHED if _text(fields.get("status")) in _OPEN else ""
 
 
 def _key(fields: JsonMapping) -> tuple[str, str]:

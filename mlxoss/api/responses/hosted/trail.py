@@ -13,6 +13,7 @@ from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE, to_request_id
 from mlxoss.api.responses.hosted.running import ApprovedCall
 from mlxoss.api.responses.items import Item, ReasoningItem, RecordItem
+from mlxoss.api.responses.parse_items import read_items
 from mlxoss.api.responses.tool_table import ToolTable
 
 _SEARCH_ID = re.compile(r"ws_([0-9a-zA-Z]+)_[0-9a-zA-Z]+")
@@ -62,13 +63,40 @@ def sealed_rounds(items: Iterable[Item], seal: ContentSeal) -> tuple[EndedRound,
     )
 
 
+def fill_in(items: Sequence[Item], seal: ContentSeal) -> tuple[Item, ...]:
+    """``items`` with the calls among those rounds of which the client sent only what is sealed.
+
+    The AI SDK does so where nothing is stored.
+    """
+    filled, there = list(items), {item.id for item in items}
+    for holder in items:
+        for ended in sealed_rounds([holder], seal):
+            if not there.issuperset(str(item["id"]) for item in ended.items):
+                _fill_in(filled, ended, holder)
+    return tuple(filled)
+
+
+def _fill_in(filled: list[Item], ended: EndedRound, holder: Item) -> None:
+    """Each stands behind what the round has before it, or before what holds them all."""
+    place = filled.index(holder)
+    run = {item.id: item for item in read_items(ended.items)}
+    there = {item.id: position for position, item in enumerate(filled)}
+    for item_id in ended.item_ids:
+        if item_id in there:
+            place = there[item_id] + 1
+        elif item_id in run:
+            filled.insert(place, run[item_id])
+            there = {item.id: position for position, item in enumerate(filled)}
+            place += 1
+
+
 def approved_calls(
     history: Sequence[Item], items: Sequence[Item], tools: ToolTable
 ) -> tuple[ApprovedCall, ...]:
     """The calls that ``items``, the request's own, allow and that were not run yet, in order.
 
-    Raises InvalidRequest, naming ``input[i]``, for a word on a call that nobody knows of, or that
-    may not be called any more by ``tools``.
+    Raises InvalidRequest, naming ``input[i]``, for what is no word, for one on a call that nobody
+    knows of, or that may not be called any more by ``tools``.
     """
     requests: dict[str, RecordItem] = {}
     answered: set[str] = set()
@@ -80,15 +108,26 @@ def approved_calls(
     found: dict[str, ApprovedCall] = {}
     for position, item in enumerate(items):
         if isinstance(item, RecordItem) and item.type == RESPONSE:
-            param = f"input[{position}].approval_request_id"
-            request_id = to_request_id(item.fields)
-            if (request_id and request_id in answered) or not item.fields.get("approve"):
+            request_id, is_allowed = _read_word(item, f"input[{position}]")
+            if request_id in answered or not is_allowed:
                 continue
+            param = f"input[{position}].approval_request_id"
             request = requests.get(request_id)
             if request is None:
                 raise invalid(param, f"no earlier approval request has the id '{request_id}'")
             found[request.id] = _to_approved(request, tools, param)
     return tuple(found.values())
+
+
+def _read_word(item: RecordItem, where: str) -> tuple[str, bool]:
+    """Which call the client's word is on, and whether it allows it: a text such as "no" does not
+    pass for a yes."""
+    request_id, is_allowed = item.fields.get("approval_request_id"), item.fields.get("approve")
+    if not isinstance(request_id, str):
+        raise invalid(f"{where}.approval_request_id", "input should be a valid string")
+    if not isinstance(is_allowed, bool):
+        raise invalid(f"{where}.approve", "input should be a valid boolean")
+    return request_id, is_allowed
 
 
 def _to_approved(request: RecordItem, tools: ToolTable, param: str) -> ApprovedCall:

@@ -34,11 +34,13 @@ class Sieve:
     limits: McpLimits
     left_out: list[tuple[str, str]] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
+    _chars: int = 0
 
     def begin(self) -> None:
         """A list is asked for from its first page."""
         self.left_out.clear()
         self._names.clear()
+        self._chars = 0
 
     def page(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """A page of the list, as the SDK may read it."""
@@ -51,11 +53,19 @@ class Sieve:
                 return
             try:
                 made = self._tool(tool)
+                self._count(made)
             except _Unfit as error:
                 self._leave_out(tool, str(error))
             else:
                 self._names.add(made["name"])
                 yield made
+
+    def _count(self, tool: Mapping[str, Any]) -> None:
+        """All tools together go into one prompt, where a question has to fit too."""
+        chars = len(json.dumps(tool))
+        if self._chars + chars > self.limits.list_chars:
+            raise _Unfit(f"all tools together have more than {self.limits.list_chars} characters")
+        self._chars += chars
 
     def _leave_out(self, tool: object, reason: str) -> None:
         if len(self.left_out) < self.limits.tools:

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from mlxoss.hosted.python.worker.syscalls import (
     ALLOWED,
     BY_ARGUMENT,
-    NO_ATTRIBUTES,
     PRETENDED,
     REFUSED,
+    UNSUPPORTED,
 )
 
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -27,7 +27,7 @@ MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER, _ARCH = 0, 4
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
-_CLONE_THREAD = 0x00010000
+_CLONE_FILES, _CLONE_THREAD = 0x00000400, 0x00010000
 _AF_UNIX = 1
 
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
@@ -38,6 +38,15 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
 _PRCTL = (15, 16, 0x53564D41)
 """PR_SET_NAME, PR_GET_NAME, PR_SET_VMA (``linux/prctl.h``)."""
+
+_CLOSE_RANGE = (0, 4)
+"""CLOSE_RANGE_CLOEXEC. Not _UNSHARE: a table of files for each thread would be as many times the
+files, pipes and sockets that a process may have (``linux/close_range.h``)."""
+
+_SOCKET_OPTIONS = (2, 3, 4, 7, 8, 9, 20, 21, 30, 38, 39)
+"""SO_REUSEADDR, SO_TYPE, SO_ERROR, the buffers' sizes, SO_KEEPALIVE, time-outs, SO_ACCEPTCONN,
+SO_PROTOCOL, SO_DOMAIN. Not SO_ATTACH_FILTER, a program that the kernel would run, nor
+SO_PEERPIDFD, a handle on the daemon (``asm-generic/socket.h``)."""
 
 _SET_MODE_FILTER, _TSYNC = 1, 1
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -61,7 +70,7 @@ def make_filter(machine: str, pid: int) -> list[Step]:
         steps += [(_EQUAL, 0, len(body), numbers[column]), *body]
     steps += _by_number(REFUSED, column, _ERRNO | errno.EPERM)
     steps += _by_number(PRETENDED, column, _ERRNO)
-    steps += _by_number(NO_ATTRIBUTES, column, _ERRNO | errno.ENOTSUP)
+    steps += _by_number(UNSUPPORTED, column, _ERRNO | errno.ENOTSUP)
     return [*steps, (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
 
 
@@ -85,9 +94,10 @@ def _by_number(table: dict[str, tuple[int, int]], column: int, answer: int) -> I
 
 
 def _looks_at_arguments(name: str, pid: int) -> Iterator[Step]:
-    if name == "clone":  # a thread, not a process
+    if name == "clone":  # a thread, not a process, nor one with a table of files of its own
         yield (_LOAD, 0, 0, _argument(0))
-        yield (_ANY_BIT, 0, 1, _CLONE_THREAD)
+        yield (_ANY_BIT, 0, 2, _CLONE_THREAD)
+        yield (_ANY_BIT, 0, 1, _CLONE_FILES)
         yield (_RETURN, 0, 0, _ALLOW)
         yield (_RETURN, 0, 0, _ERRNO | errno.EPERM)
     elif name == "sendto":  # over a connected pair, to no address
@@ -112,6 +122,9 @@ def _few(pid: int) -> dict[str, tuple[int, Iterable[int]]]:
         "fcntl": (1, _FCNTL),
         "ioctl": (1, _IOCTL),
         "socketpair": (0, (_AF_UNIX,)),
+        "close_range": (2, _CLOSE_RANGE),
+        "getsockopt": (2, _SOCKET_OPTIONS),
+        "setsockopt": (2, _SOCKET_OPTIONS),
     }
 
 

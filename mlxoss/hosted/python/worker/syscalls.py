@@ -14,8 +14,8 @@ ALLOWED: Final[dict[str, tuple[int, int]]] = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66),
     "pread64": (17, 67), "pwrite64": (18, 68), "preadv": (295, 69), "pwritev": (296, 70),
     "preadv2": (327, 286), "pwritev2": (328, 287), "lseek": (8, 62), "open": (2, -1),
-    "openat": (257, 56), "openat2": (437, 437), "close": (3, 57), "close_range": (436, 436),
-    "ftruncate": (77, 46), "truncate": (76, 45), "fallocate": (285, 47), "fsync": (74, 82),
+    "openat": (257, 56), "openat2": (437, 437), "close": (3, 57),
+    "ftruncate": (77, 46), "truncate": (76, 45), "fsync": (74, 82),
     "fdatasync": (75, 83), "flock": (73, 32), "fadvise64": (221, 223),
     "copy_file_range": (326, 285), "sendfile": (40, 71), "dup": (32, 23), "dup2": (33, -1),
     "dup3": (292, 24), "pipe": (22, -1), "pipe2": (293, 59),
@@ -58,8 +58,8 @@ ALLOWED: Final[dict[str, tuple[int, int]]] = {
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169),
     "time": (201, -1), "sysinfo": (99, 179), "uname": (63, 160), "getrandom": (318, 278),
     # A pair of sockets that are connected already, which asyncio wakes itself by.
-    "recvfrom": (45, 207), "getsockopt": (55, 209), "setsockopt": (54, 208),
-    "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210),
+    "recvfrom": (45, 207), "getsockname": (51, 204), "getpeername": (52, 205),
+    "shutdown": (48, 210),
 }  # fmt: skip
 
 REFUSED: Final[dict[str, tuple[int, int]]] = {
@@ -98,17 +98,20 @@ PRETENDED: Final[dict[str, tuple[int, int]]] = {
 """Modes, owners and times, which Landlock does not guard: they change nothing and say that they
 did, since copying a file (``shutil.copy``) ends in one of them."""
 
-NO_ATTRIBUTES: Final[dict[str, tuple[int, int]]] = {
+UNSUPPORTED: Final[dict[str, tuple[int, int]]] = {
+    "fallocate": (285, 47),
     "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
     "getxattr": (191, 8), "lgetxattr": (192, 9), "fgetxattr": (193, 10),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
 }  # fmt: skip
-"""Extended attributes, which Landlock does not guard either: there are none."""
+"""Extended attributes, which Landlock does not guard either: there are none. And ``fallocate``,
+which takes the disk without writing, behind a file's end and beyond any limit of files."""
 
 BY_ARGUMENT: Final[dict[str, tuple[int, int]]] = {
     "clone": (56, 220), "kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261),
     "prctl": (157, 167), "fcntl": (72, 25), "ioctl": (16, 29), "socketpair": (53, 199),
-    "sendto": (44, 206),
+    "sendto": (44, 206), "close_range": (436, 436), "getsockopt": (55, 209),
+    "setsockopt": (54, 208),
 }  # fmt: skip
 """Those that are allowed with some arguments only (``seccomp``)."""
