@@ -78,13 +78,13 @@ def _first_error(error: ValidationError, value: object) -> tuple[Location, Error
 def _to_place(error: ErrorDetails, value: object) -> Location:
     """Where it stands in ``value``: without the names of forms that pydantic puts between."""
     place: list[int | str] = []
-    *inner, last = error["loc"] or ("",)
-    for step in inner:
+    last = error["loc"][-1] if error["loc"] else ""
+    for step in error["loc"]:
         if isinstance(value, dict | list) and _has(value, step):
             value = value[step]  # type: ignore[index]
             place.append(step)
-    if error["type"] == "missing" or (isinstance(value, dict | list) and _has(value, last)):
-        place.append(last)
+        elif isinstance(step, int) or (error["type"] == "missing" and step == last):
+            place.append(step)
     return tuple(place)
 
 

@@ -280,17 +280,11 @@ def test_a_word_on_nothing_is_refused(encoding: Encoding) -> None:
 def test_a_call_that_nobody_spoke_of_was_not_made(encoding: Encoding) -> None:
     played, request_id = asked(encoding, ASKING)
     unmade = FunctionResult("files__write", "This call was not made.")
-    gone = HostedRun([], {"tools": []})
     later = {**USER, "id": "u2"}
-    for run, words, end in [
-        (ASKING, [later], (unmade, UserText("Hi"))),
-        (ASKING, [word(request_id, approve=None), later], (unmade, UserText("Hi"))),
-        (gone, [], (unmade,)),
-        (gone, [word(request_id, approve=True)], (unmade,)),
-    ]:
-        items = converse(encoding, run, [USER, *played.output, *words], played.rounds).items
+    for words in ([later], [word(request_id, approve=None), later]):
+        items = converse(encoding, ASKING, [USER, *played.output, *words], played.rounds).items
         assert isinstance(items[1], ExactTurn)
-        assert items[2:] == end
+        assert items[2:] == (unmade, UserText("Hi"))
 
 
 def test_a_call_that_was_allowed_keeps_its_answer_once_its_server_is_gone(
@@ -299,6 +293,7 @@ def test_a_call_that_was_allowed_keeps_its_answer_once_its_server_is_gone(
     played, request_id = asked(encoding, ASKING)
     run = {
         "type": "mcp_call",
+        "id": "mcp_1",
         "server_label": "files",
         "name": "write",
         "arguments": '{"a":  1}',
@@ -306,9 +301,9 @@ def test_a_call_that_was_allowed_keeps_its_answer_once_its_server_is_gone(
         "output": "Written.",
     }
     history = [USER, *played.output, word(request_id, approve=True), run]
-    items = converse(encoding, HostedRun([], {"tools": []}), history, played.rounds).items
-    assert [type(item) for item in items] == [UserText, ExactTurn, FunctionResult]
-    assert items[-1] == FunctionResult("files__write", "Written.")
+    gone, written = HostedRun([], {"tools": []}), FunctionResult("files__write", "Written.")
+    items = converse(encoding, gone, history, results={"mcp_1": written}).items
+    assert items[2:] == (FunctionCall("files__write", '{"a":  1}'), written)
 
 
 def test_two_words_run_a_call_once(encoding: Encoding) -> None:

@@ -18,6 +18,7 @@ from mlxoss.hosted.python.setup import check_python
 from mlxoss.hosted.python.tool import open_python
 from mlxoss.hosted.python.worker.proof import find_hole
 from tests.support.cli.runner import environment, mlxoss
+from tests.support.hosted.cells import Cells
 
 on_linux = pytest.mark.skipif(sys.platform == "darwin", reason="this is Linux's sandbox")
 
@@ -102,6 +103,26 @@ def test_a_worker_that_is_not_shut_in_finds_it_out(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("x")
     assert find_hole(str(outside), os.getppid()) == "read a file outside"
+
+
+CHANGES = """
+from mlxoss.hosted.python.worker import proof
+print(proof._is_refused(proof._change_unwritable))
+"""
+
+
+def test_a_file_that_is_read_would_be_changed_outside(cells: Cells) -> None:
+    words = [sys.executable, "-c", CHANGES]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    said = cells.say("""
+        import fcntl, os
+        try:
+            print("REACHED", fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 110, 0))
+        except PermissionError:
+            print("refused")
+    """)
+    assert said == "refused"
 
 
 PARTLY = """

@@ -2,8 +2,8 @@
 
 Of code and of the browser the items do not hold what the model was answered: that comes from the
 store, or sealed, by the items' ids. Without it an item tells of others' work
-(``mlxoss.api.responses.records``). A call of an MCP server is one of a function as long as the
-request declares that tool.
+(``mlxoss.api.responses.records``). A call of an MCP server, and what waits for the client's word,
+are of a function as long as the request declares that tool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlxoss.api.hosted.calls import ToolResult
-from mlxoss.api.responses.hosted.mcp_lists import to_function_name
 from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.core import JsonMapping
 from mlxoss.harmony.conversation import BuiltinCall, BuiltinResult, FunctionCall, FunctionResult
@@ -59,8 +58,10 @@ class HostedHistory:
         self._names = names
         self._find = find
         records = [item for item in items if isinstance(item, RecordItem)]
-        self._requests = {item.id: item for item in records if item.type == REQUEST}
-        self._answered = {to_request_id(item.fields) for item in records if self._is_answer(item)}
+        self._requests = {
+            item.id: item for item in records if item.type == REQUEST and _key(item.fields) in names
+        }
+        self._answered = {to_request_id(item.fields) for item in records if _is_answer(item)}
 
     def read(self, item: RecordItem) -> HostedStep | None:
         """What ``item`` becomes; ``None`` if it is none of these, or is of another server's."""
@@ -79,7 +80,7 @@ class HostedHistory:
     def _read_mcp(self, item: RecordItem) -> HostedStep | None:
         fields, known = item.fields, self._find(item.id)
         was_asked = to_request_id(fields) in self._requests
-        name = self._name(fields) if was_asked else self._names.get(_key(fields))
+        name = self._names.get(_key(fields))
         if isinstance(known, FunctionResult):
             name = known.name
         if name is None:
@@ -91,35 +92,31 @@ class HostedHistory:
 
     def _read_request(self, item: RecordItem) -> HostedStep:
         """The call; no call stands there without an answer, so one that nobody answers has this."""
-        name = self._name(item.fields)
+        if item.id not in self._requests:
+            return HostedStep()
+        name = self._names[_key(item.fields)]
         call = FunctionCall(name, _text(item.fields.get("arguments")))
         is_answered = item.id in self._answered
         return HostedStep(call, None if is_answered else FunctionResult(name, _NOT_MADE))
-
-    def _is_answer(self, item: RecordItem) -> bool:
-        """Whether a call that waited was run, was denied, or is now to be run."""
-        if item.type != RESPONSE:
-            return item.type == "mcp_call"
-        request = self._requests.get(to_request_id(item.fields))
-        if request is None or item.fields.get("approve") is False:
-            return True
-        return item.fields.get("approve") is True and _key(request.fields) in self._names
 
     def _read_word(self, fields: JsonMapping) -> HostedStep:
         request = self._requests.get(to_request_id(fields))
         if request is None or fields.get("approve") is not False:
             return HostedStep()
         lines = filter(None, (_DENIED, _text(fields.get("reason"))))
-        return HostedStep(result=FunctionResult(self._name(request.fields), "\n".join(lines)))
-
-    def _name(self, fields: JsonMapping) -> str:
-        key = _key(fields)
-        return self._names.get(key) or to_function_name(*key, taken=())
+        name = self._names[_key(request.fields)]
+        return HostedStep(result=FunctionResult(name, "\n".join(lines)))
 
 
 def to_request_id(fields: JsonMapping) -> str:
     """The request for a word that an answer to one names; empty if it names none."""
     return _text(fields.get("approval_request_id"))
+
+
+def _is_answer(item: RecordItem) -> bool:
+    """Whether a call that waited was run, was denied, or is now to be run."""
+    is_word = item.type == RESPONSE and isinstance(item.fields.get("approve"), bool)
+    return is_word or item.type == "mcp_call"
 
 
 def _read_builtin(item: RecordItem, known: ToolResult | None) -> HostedStep | None:
