@@ -26,6 +26,7 @@ TESTED = {
     "engine.command_buffers": "engine/test_command_buffers.py",
     "engine.ranks.worker": "test_awake.py",
     "engine.wiring": "engine/test_wiring.py",
+    "hosted.browser.reading": "documents/test_pdf.py",
     "hosted.python.interpreter": "hosted/python/test_seatbelt.py",
     "hosted.python.limits": "hosted/python/test_systems.py",
     "hosted.python.process": "hosted/python/test_systems.py",

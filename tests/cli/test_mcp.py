@@ -42,6 +42,26 @@ def test_servers_are_listed(tmp_path: Path) -> None:
     }
 
 
+def test_they_stand_among_the_tools(tmp_path: Path) -> None:
+    def told(**env: str) -> tuple[str, str]:
+        rows = json.loads(mlxoss(tmp_path, "tools", "--json", env=env).stdout)
+        (row,) = (row for row in rows if row["name"] == "mcp")
+        return row["state"], row["about"]
+
+    assert told() == ("off", "mlxoss config set tool_mcp on")
+    state, about = told(MLXOSS_TOOL_MCP="on")
+    assert (state, about.endswith("mcp.json names no servers.")) == ("bad", True)
+    home = tmp_path / "mlxoss"
+    write_servers(home, {"one": {"command": "npx"}, "two": {"command": "uvx"}})
+    limits = "one, two; 120 s and 60,000 characters a call"
+    assert told(MLXOSS_TOOL_MCP="on") == ("on", limits)
+    write_servers(home, {"one": {"command": "npx"}, "bad": {}})
+    assert told(MLXOSS_TOOL_MCP="on")[1].endswith("not all can be used (mlxoss mcp list)")
+    path = write_servers(home, {"bad": {}})
+    why = f"{path}: server 'bad' needs either 'command' or 'url'."
+    assert told(MLXOSS_TOOL_MCP="on") == ("bad", why)
+
+
 @pytest.mark.slow
 def test_servers_are_tried(tmp_path: Path) -> None:
     env = {"API_TOKEN": TOKEN}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import openai
+import pytest
 from websockets.sync.client import connect
 
 from mlxoss.config import Config
 from mlxoss.core import GenerationRequest
+from mlxoss.errors import QueueFull
 from mlxoss.harmony.conversation import BuiltinResult, FunctionResult
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
@@ -20,7 +25,7 @@ from tests.server.conftest import Serve
 from tests.support.api.strict import check_event, check_response
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
-from tests.support.server.harness import DATE, Server
+from tests.support.server.harness import DATE, Server, set_at_last
 from tests.support.server.rounds import (
     CODE,
     SEARCH,
@@ -35,7 +40,7 @@ from tests.support.server.rounds import (
 )
 from tests.support.server.scripts import HELLO, final, in_turn, to_ids
 from tests.support.server.tools import Scripted
-from tests.support.waiting import until
+from tests.support.waiting import HANG_S, until
 
 TOOLS = [CODE, SEARCH, sums(), WEATHER]
 
@@ -415,6 +420,36 @@ def test_it_is_summed_up_first_where_it_is_too_long(serve: Serve, encoding: Enco
     assert response.usage.input_tokens == sum(map(len, served.prompts))
     stored = served.client.responses.retrieve(response.id)
     assert kinds(stored) == kinds(response)
+
+
+@pytest.mark.parametrize("tools", [[CODE], []])
+def test_behind_the_summary_nobody_has_taken_its_place(
+    serve: Serve, encoding: Encoding, tools: list[Any]
+) -> None:
+    texts = [final("They said words."), final("Done.")]
+    config = Config(date=DATE, max_batch=1, max_queue=1)
+    served = Served(serve, encoding, *texts, config=config)
+    engine = served.server.services.turns.engine
+
+    async def take() -> None:
+        """A place, as soon as one is free."""
+        while True:
+            with suppress(QueueFull):
+                engine.hold()
+                return
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(take(), served.server.loop).result(HANG_S)
+    served.backend.gate.clear()
+    summing = [{"type": "compaction", "compact_threshold": 300}]
+    with ThreadPoolExecutor() as pool:
+        with set_at_last(served.backend.gate):
+            fields: Any = {"tools": tools, "context_management": summing}
+            asked = pool.submit(served.ask, "word " * 300, **fields)
+            until(lambda: len(served.prompts) == 1)
+            taken = asyncio.run_coroutine_threadsafe(take(), served.server.loop)
+        assert asked.result(HANG_S).output_text == "Done."
+    taken.result(HANG_S)
 
 
 def test_nothing_of_it_is_there_without_a_tool(serve: Serve, encoding: Encoding) -> None:

@@ -53,6 +53,21 @@ def test_a_server_is_listed_once_in_a_conversation(serve: Serve, encoding: Encod
     assert kinds(fifth) == ["reasoning", "message"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_is_listed_before_a_summary(
+    serve: Serve, encoding: Encoding, *, stream: bool
+) -> None:
+    served = Served(serve, encoding, final("Words."), add(1, 2), final("3."))
+    summing = [{"type": "compaction", "compact_threshold": 300}]
+    fields: Any = {"tools": [sums()], "context_management": summing, "stream": stream}
+    response = served.ask("word " * 300, **fields)
+    if stream:
+        *_, last = response
+        response = last.response
+    expected = ["mcp_list_tools", "compaction", "reasoning", "mcp_call", "message"]
+    assert kinds(response) == expected
+
+
 def test_a_server_that_cannot_be_listed_has_no_tools(
     serve: Serve, encoding: Encoding, logged_errors: Any
 ) -> None:
@@ -92,6 +107,21 @@ def test_a_call_waits_for_the_client_and_is_run_first(
     told = render_results(encoding, [FunctionResult("sums__add", "3")])
     seen = (*served.prompts[0], *to_ids(encoding, add(1, 2)))
     assert served.prompts[1] == (*seen, *told)
+
+
+def test_a_call_is_not_summed_up_before_it_is_run(serve: Serve, encoding: Encoding) -> None:
+    served = Served(serve, encoding, add(1, 2), final("3."))
+    first = served.ask("word " * 300, tools=ASKED)
+    second = served.ask(
+        [word(first.output[-1])],
+        tools=ASKED,
+        previous_response_id=first.id,
+        context_management=[{"type": "compaction", "compact_threshold": 300}],
+    )
+    assert kinds(second) == ["mcp_call", "message"]
+    result = render_results(encoding, [FunctionResult("sums__add", "3")])
+    seen = (*served.prompts[0], *to_ids(encoding, add(1, 2)), *result)
+    assert served.prompts[1] == seen
 
 
 def test_what_was_allowed_and_run_is_not_run_again(serve: Serve, encoding: Encoding) -> None:

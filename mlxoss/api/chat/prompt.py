@@ -34,15 +34,15 @@ def read_hosted(request: ChatRequest, offer: HostedOffer) -> HostedDeclared:
     Raises InvalidRequest, naming the field, for one that ``offer`` has not.
     """
     template = request.chat_template_kwargs
-    named = template.builtin_tools if template and template.builtin_tools else []
-    param = "chat_template_kwargs.builtin_tools"
+    builtins = template.builtin_tools if template and template.builtin_tools else []
+    named = dict.fromkeys(builtins, "chat_template_kwargs.builtin_tools")
     if request.web_search_options is not None:
-        named, param = [*named, "browser"], "web_search_options"
+        named["browser"] = "web_search_options"
     for name, is_here in (("browser", offer.browser), ("python", offer.python)):
         if name in named and not is_here:
             does_not = "search the web" if name == "browser" else "run code"
             command = f"'mlxoss tools enable {name}'"
-            raise unsupported(param, f"this server does not {does_not}: see {command}")
+            raise unsupported(named[name], f"this server does not {does_not}: see {command}")
     if named and request.n not in (None, 1):
         raise unsupported("n", "an answer that uses this server's tools is one")
     return HostedDeclared(

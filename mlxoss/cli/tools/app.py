@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlxoss.cli.tools import browser, python
+from mlxoss.cli.tools import browser, mcp, python
 
 if TYPE_CHECKING:
     from mlxoss.cli.tools.told import Told
@@ -30,7 +30,11 @@ disable.command("python")(python.disable)
 enable.command("browser")(browser.enable)
 disable.command("browser")(browser.disable)
 
-_TELLERS: tuple[Callable[[Config, Mapping[str, str]], Told], ...] = (python.tell, browser.tell)
+_TELLERS: tuple[Callable[[Config, Mapping[str, str]], Told], ...] = (
+    python.tell,
+    browser.tell,
+    mcp.tell,
+)
 """What says of each tool whether it is enabled."""
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]

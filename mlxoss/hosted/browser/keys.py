@@ -7,12 +7,12 @@ they have to be sent: whoever reads the owner's files has them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
+from mlxoss.api_key_file import changing_keys
 from mlxoss.errors import ConfigError, StoreError
-from mlxoss.files import locked, replace_file
+from mlxoss.files import replace_file
 
 SEARCH_KEYS_FILE = "search-keys.json"
 _LOCK_FILE = "search-keys.lock"
@@ -28,14 +28,14 @@ def keep_search_key(folder: Path, engine: str, key: str) -> None:
     """Keep ``key`` in place of the last one. Raises ConfigError for none, and StoreError."""
     if not 0 < len(key) <= _MOST_CHARS or not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(f"This is no key for {engine}.", key=f"--{engine}", source="stdin")
-    with _changing(folder):
+    with changing_keys(folder, _LOCK_FILE):
         _write(folder, {**_read(folder), engine: key})
 
 
 def drop_search_keys(folder: Path) -> bool:
     """Forget all of them; whether there were any. Raises StoreError."""
     path = folder / SEARCH_KEYS_FILE
-    with _changing(folder):
+    with changing_keys(folder, _LOCK_FILE):
         if not path.exists():
             return False
         path.unlink()
@@ -59,13 +59,3 @@ def _read(folder: Path) -> dict[str, str]:
 def _write(folder: Path, keys: Mapping[str, str]) -> None:
     document = {"version": 1, "keys": dict(keys)}
     replace_file(folder / SEARCH_KEYS_FILE, json.dumps(document, indent=2).encode())
-
-
-@contextmanager
-def _changing(folder: Path) -> Iterator[None]:
-    try:
-        with locked(folder / _LOCK_FILE):
-            yield
-    except OSError as error:
-        message = f"The keys in {folder} cannot be changed: {error.strerror or error}."
-        raise StoreError(message) from error

@@ -11,6 +11,7 @@ from mlxoss.api.responses.parse_items import read_items
 from mlxoss.api.responses.stream import ResponsesStream
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.turns.context import TurnContext
+from mlxoss.turns.limits.hold import Hold
 from mlxoss.turns.recall import make_seal
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.parts import AnswerInParts, ResponseAnswer
@@ -28,9 +29,14 @@ class CompactingAnswer(AnswerInParts):
     """
 
     def __init__(
-        self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper, go_on: GoOn
+        self,
+        context: TurnContext,
+        encoding: Encoding,
+        keeper: ResponseKeeper,
+        hold: Hold,
+        go_on: GoOn,
     ) -> None:
-        super().__init__(context, encoding, keeper)
+        super().__init__(context, encoding, keeper, hold)
         self._compacted: ResponsesStream = keeper.stream
         self._start_second = go_on
 

@@ -28,9 +28,6 @@ from mlxoss.turns.hosted.request_tools import Pages, RequestTools, open_pages, t
 if TYPE_CHECKING:
     from mlxoss.turns.hosted.runs import ToolRuns
 
-INCLUDE_OUTPUTS = "code_interpreter_call.outputs"
-INCLUDE_SOURCES = "web_search_call.action.sources"
-
 
 def unlisted_servers(
     context: TurnContext, request: PromptFields, items: Sequence[Item]
@@ -62,7 +59,7 @@ def open_tools(
     items: Sequence[Item],
 ) -> ResponseTools:
     """The tools that ``request`` declares, where ``items`` left them: its container, its pages."""
-    declared, include = tools.hosted, request.include or ()
+    declared = tools.hosted
     container_id = ""
     if declared.python is not None:
         latest = declared.python.container_id or latest_container(items)
@@ -77,8 +74,8 @@ def open_tools(
             container_id=container_id,
             browser_session=session_id,
             cite=None if pages is None else pages.page,
-            has_outputs=INCLUDE_OUTPUTS in include,
-            has_sources=INCLUDE_SOURCES in include,
+            has_outputs=request.wants_outputs,
+            has_sources=request.wants_sources,
         ),
     )
 

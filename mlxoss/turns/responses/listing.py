@@ -113,7 +113,7 @@ class ListingAnswer(AnswerInParts):
     def __init__(
         self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper, to_list: ToList
     ) -> None:
-        super().__init__(context, encoding, keeper)
+        super().__init__(context, encoding, keeper, to_list.hold)
         self._lists = keeper.stream
         self._to_list = to_list
 
@@ -140,11 +140,6 @@ class ListingAnswer(AnswerInParts):
         """See ``TurnAnswer``."""
         super().cancel()
         self._to_list.listing.end(_cancelled())
-
-    def close(self, log: LoggedRequest) -> None:
-        """See ``TurnAnswer``."""
-        super().close(log)
-        self._to_list.hold.close()
 
 
 def _cancelled() -> GenerationCancelled:

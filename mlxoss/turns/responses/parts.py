@@ -10,6 +10,7 @@ from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.turns.answer import TurnAnswer
 from mlxoss.turns.context import TurnContext
+from mlxoss.turns.limits.hold import Hold
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.run import ResponseKeeper
 from mlxoss.turns.turn import Turn
@@ -20,11 +21,15 @@ ResponseAnswer = TurnAnswer[ResponseEvent]
 class AnswerInParts(ResponseAnswer):
     """What is done first, and the answer behind it.
 
-    ``turn`` is the one that runs, at first that of ``keeper``. All are counted.
+    ``turn`` is the one that runs, at first that of ``keeper``. All are counted, and run in
+    ``hold``, so that the second is not refused for want of a place.
     """
 
-    def __init__(self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper) -> None:
+    def __init__(
+        self, context: TurnContext, encoding: Encoding, keeper: ResponseKeeper, hold: Hold
+    ) -> None:
         super().__init__(context, encoding, keeper.turn, keeper.stream, keeper)
+        self._hold = hold
         self._second: ResponseAnswer | None = None
 
     @property
@@ -44,13 +49,13 @@ class AnswerInParts(ResponseAnswer):
             self._second.close(log)
         else:
             super().close(log)
+        self._hold.close()
 
     async def _go_on(
         self, start: Awaitable[ResponseAnswer], log: LoggedRequest
     ) -> AsyncGenerator[list[ResponseEvent], None]:
         """The steps of the answer that ``start`` gives."""
         first = self.turn
-        # First: its place, and its key's, are the second's.
         self._context.recoveries.update(first.close())
         self._second = second = await start
         second.go_on_from(first)

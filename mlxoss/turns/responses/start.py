@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlxoss.api.responses.answers import ResponseEvent
-from mlxoss.api.responses.hosted.running import HostedSetup
+from mlxoss.api.responses.hosted.running import ApprovedCall, HostedSetup
 from mlxoss.api.responses.hosted.trail import approved_calls
 from mlxoss.api.responses.items import CompactionItem
 from mlxoss.api.responses.object import ResponseHeader, ResponseShape
@@ -137,14 +137,20 @@ class _Starting:
         """
         if not await self._is_too_long(prompted):
             return await self._answer(prompted, keeper, hold)
-        keeper.follow(await self._sum_up(prompted, hold))
+        place = hold or Hold(self.context, self.caller.key)
+        try:
+            keeper.follow(await self._sum_up(prompted, place))
+        except BaseException:
+            place.close()
+            raise
 
         async def go_on(item: CompactionItem) -> ResponseAnswer:
             own = replace(prompted.own, items=(*prompted.own.items, item))
             contents = to_contents(self.context, self.encoding, prompted.context, own)
-            return await self._answer(replace(prompted, own=own, contents=contents), keeper)
+            whole = replace(prompted, own=own, contents=contents)
+            return await self._answer(whole, keeper, place)
 
-        return CompactingAnswer(self.context, self.encoding, keeper, go_on)
+        return CompactingAnswer(self.context, self.encoding, keeper, place, go_on)
 
     async def _check(self, prompted: Prompted) -> None:
         """Raises what is wrong however much MCP servers offer."""
@@ -163,9 +169,10 @@ class _Starting:
             raise context.too_long(tokens, turn_request.prompt_param)
 
     async def _is_too_long(self, prompted: Prompted) -> bool:
-        """Whether the conversation is to be summed up before it is answered."""
+        """Whether the conversation is to be summed up before it is answered: not while a call is
+        to be run first, whose answer belongs behind it."""
         wanted = self.request.compaction
-        if wanted is None or self.request.only_prompt:
+        if wanted is None or self.request.only_prompt or self._approved(prompted):
             return False
         most = wanted.compact_threshold or self.context.context_tokens * 3 // 4
         return await count_tokens(self.encoding, self.request, prompted) > most
@@ -173,17 +180,18 @@ class _Starting:
     async def _answer(
         self, prompted: Prompted, keeper: ResponseKeeper, hold: Hold | None = None
     ) -> ResponseAnswer:
-        """The turn that answers, or the first of several."""
+        """The turn that answers, or the first of several; in ``hold``, if the request has one."""
         # On another thread: reading long exact turns back takes a while, and streams go on.
         turn_request = await asyncio.to_thread(
             to_turn_request, self.request, prompted.tools, prompted.contents
         )
         if self.tools is not None:
+            hold = hold or Hold(self.context, self.caller.key)
             return await self._loop(prompted, keeper, turn_request, hold)
         keeper.follow(await self._start(turn_request, hold))
         return TurnAnswer(self.context, self.encoding, keeper.turn, keeper.stream, keeper)
 
-    async def _sum_up(self, prompted: Prompted, hold: Hold | None) -> Turn:
+    async def _sum_up(self, prompted: Prompted, hold: Hold) -> Turn:
         """The turn that sums the conversation up; what is wrong with the request is told first."""
         tools = prompted.tools
         read_tool_choice(self.request.tool_choice, tools.calls, tools.others)
@@ -192,9 +200,12 @@ class _Starting:
         )
 
     async def _start(self, turn_request: TurnRequest, hold: Hold | None) -> Turn:
-        if hold is not None:  # the turn has its own
-            hold.close()
-        turn = await start_turn(self.context, self.encoding, turn_request, self.caller.key)
+        context, encoding = self.context, self.encoding
+        if hold is None:
+            turn = await start_turn(context, encoding, turn_request, self.caller.key)
+        else:
+            prepared = await prepare(context, encoding, turn_request)
+            turn = prepared.to_turn([hold.place.submit(prepared.generation)], hold.limit)
         turn.tells_progress = bool(self.request.return_progress)
         return turn
 
@@ -203,13 +214,12 @@ class _Starting:
         prompted: Prompted,
         keeper: ResponseKeeper,
         turn_request: TurnRequest,
-        hold: Hold | None,
+        hold: Hold,
     ) -> HostedAnswer[ResponseEvent]:
         assert self.tools is not None
         context, request, stream = self.context, self.request, keeper.stream
-        approved = approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
-        hold = hold or Hold(context, self.caller.key)
         try:
+            approved = self._approved(prompted)
             prepared = await prepare(context, self.encoding, turn_request)
             tells = bool(request.return_progress)
             loop = Loop(
@@ -229,6 +239,12 @@ class _Starting:
             hold.close()
             raise
         return answer
+
+    def _approved(self, prompted: Prompted) -> tuple[ApprovedCall, ...]:
+        """The calls that the client allowed; nobody runs them without tools."""
+        if self.tools is None:
+            return ()
+        return approved_calls(prompted.context.items, prompted.own.items, prompted.tools)
 
     def _to_setup(self, tools: ToolTable) -> StreamSetup:
         context, request = self.context, self.request

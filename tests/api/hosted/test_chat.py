@@ -97,6 +97,11 @@ def test_a_choice_of_a_function_leaves_them_shown() -> None:
             HostedOffer(browser=True),
             "chat_template_kwargs.builtin_tools",
         ),
+        (
+            {"chat_template_kwargs": {"builtin_tools": ["python"]}, "web_search_options": {}},
+            HostedOffer(browser=True),
+            "chat_template_kwargs.builtin_tools",
+        ),
         ({"web_search_options": {}, "n": 2}, OFFER, "n"),
         ({"web_search_options": 5}, OFFER, "web_search_options"),
         (

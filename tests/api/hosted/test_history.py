@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -221,7 +222,7 @@ ASKING = HostedRun(
 )
 
 
-def word(request_id: str, **fields: Any) -> dict[str, Any]:
+def word(request_id: object, **fields: Any) -> dict[str, Any]:
     return {"type": "mcp_approval_response", "approval_request_id": request_id, **fields}
 
 
@@ -276,6 +277,35 @@ def test_a_word_on_nothing_is_refused(encoding: Encoding) -> None:
         assert caught.value.param == "input[1].approval_request_id"
 
 
+def test_a_call_that_nobody_spoke_of_was_not_made(encoding: Encoding) -> None:
+    played, request_id = asked(encoding, ASKING)
+    unmade = FunctionResult("files__write", "This call was not made.")
+    later = {**USER, "id": "u2"}
+    for words in ([later], [word(request_id, approve=None), later]):
+        items = converse(encoding, ASKING, [USER, *played.output, *words], played.rounds).items
+        assert isinstance(items[1], ExactTurn)
+        assert items[2:] == (unmade, UserText("Hi"))
+
+
+def test_a_call_that_was_allowed_keeps_its_answer_once_its_server_is_gone(
+    encoding: Encoding,
+) -> None:
+    played, request_id = asked(encoding, ASKING)
+    run = {
+        "type": "mcp_call",
+        "id": "mcp_1",
+        "server_label": "files",
+        "name": "write",
+        "arguments": '{"a":  1}',
+        "approval_request_id": request_id,
+        "output": "Written.",
+    }
+    history = [USER, *played.output, word(request_id, approve=True), run]
+    gone, written = HostedRun([], {"tools": []}), FunctionResult("files__write", "Written.")
+    items = converse(encoding, gone, history, results={"mcp_1": written}).items
+    assert items[2:] == (FunctionCall("files__write", '{"a":  1}'), written)
+
+
 def test_two_words_run_a_call_once(encoding: Encoding) -> None:
     played, request_id = asked(encoding, ASKING)
     own = parsed([word(request_id, approve=True), word(request_id, approve=True)])
@@ -321,16 +351,27 @@ def test_where_tools_are_is_told_by_the_items(opened: Played) -> None:
 
 
 def test_nonsense_is_never_refused(encoding: Encoding) -> None:
+    names = [
+        "action",
+        "code",
+        "outputs",
+        "arguments",
+        "server_label",
+        "name",
+        "error",
+        "output",
+        "status",
+    ]
     for value in (None, 5, "x", [5, None], {}, {"type": [1]}):
-        fields = dict.fromkeys(
-            ("action", "code", "outputs", "arguments", "server_label", "name", "error", "output"),
-            value,
-        )
+        fields = dict.fromkeys((*names, "approval_request_id"), value)
         for kind in ("web_search_call", "code_interpreter_call", "mcp_call", "mcp_list_tools"):
             converse(encoding, HostedRun([]), [{"type": kind, "id": "x", **fields}, USER])
         for kind in ("mcp_approval_request", "mcp_approval_response"):
-            more = {"approval_request_id": value, "approve": value, **fields}
+            more = {**fields, "approve": value}
             converse(encoding, HostedRun([]), [{"type": kind, "id": "x", **more}, USER])
+        with suppress(InvalidRequest):
+            words = [word("x"), {"type": "mcp_call", **fields}, word(value, approve=[1])]
+            approved_calls((), parsed(words), ASKING.table())
 
 
 def test_citations_of_an_answer_are_kept_as_they_came() -> None:

@@ -40,7 +40,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory, refused: str | None) -> Ite
     assert done.returncode == 0, done.stderr
     assert "mlxoss restart" in done.stdout
     assert "already" in mlxoss(home, "tools", "enable", "python").stdout
-    assert "python  on" in mlxoss(home, "tools").stdout
+    assert "python   on" in mlxoss(home, "tools").stdout
     made = Cells(home / "cache", environment_in(home / "mlxoss/data"))
     yield made
     made.close()

@@ -23,6 +23,7 @@ _RUN = frozenset({"code_interpreter_call", "web_search_call", "mcp_call"})
 _OPEN = frozenset({"in_progress", "calling", "incomplete"})
 
 _DENIED = "The user did not allow this call."
+_NOT_MADE = "This call was not made."
 _UNFINISHED = "The call did not end."
 
 McpNames = Mapping[tuple[str, str], str]
@@ -56,9 +57,11 @@ class HostedHistory:
     ) -> None:
         self._names = names
         self._find = find
+        records = [item for item in items if isinstance(item, RecordItem)]
         self._requests = {
-            item.id: item for item in items if isinstance(item, RecordItem) and item.type == REQUEST
+            item.id: item for item in records if item.type == REQUEST and _key(item.fields) in names
         }
+        self._answered = {to_request_id(item.fields) for item in records if _is_answer(item)}
 
     def read(self, item: RecordItem) -> HostedStep | None:
         """What ``item`` becomes; ``None`` if it is none of these, or is of another server's."""
@@ -69,32 +72,51 @@ class HostedHistory:
             case "mcp_call":
                 return self._read_mcp(item)
             case "mcp_approval_request":
-                name = self._names.get(_key(fields))
-                text = _text(fields.get("arguments"))
-                return HostedStep(None if name is None else FunctionCall(name, text))
+                return self._read_request(item)
             case "mcp_approval_response":
                 return self._read_word(fields)
         return None
 
     def _read_mcp(self, item: RecordItem) -> HostedStep | None:
         fields, known = item.fields, self._find(item.id)
+        was_asked = to_request_id(fields) in self._requests
         name = self._names.get(_key(fields))
         if isinstance(known, FunctionResult):
             name = known.name
         if name is None:
             return None
         result = known or FunctionResult(name, _answer(fields))
-        if _text(fields.get("approval_request_id")) in self._requests:
+        if was_asked:
             return HostedStep(result=result)
         return HostedStep(FunctionCall(name, _text(fields.get("arguments"))), result)
 
+    def _read_request(self, item: RecordItem) -> HostedStep:
+        """The call; no call stands there without an answer, so one that nobody answers has this."""
+        if item.id not in self._requests:
+            return HostedStep()
+        name = self._names[_key(item.fields)]
+        call = FunctionCall(name, _text(item.fields.get("arguments")))
+        is_answered = item.id in self._answered
+        return HostedStep(call, None if is_answered else FunctionResult(name, _NOT_MADE))
+
     def _read_word(self, fields: JsonMapping) -> HostedStep:
-        request = self._requests.get(_text(fields.get("approval_request_id")))
-        name = None if request is None else self._names.get(_key(request.fields))
-        if name is None or fields.get("approve") is not False:
+        request = self._requests.get(to_request_id(fields))
+        if request is None or fields.get("approve") is not False:
             return HostedStep()
         lines = filter(None, (_DENIED, _text(fields.get("reason"))))
+        name = self._names[_key(request.fields)]
         return HostedStep(result=FunctionResult(name, "\n".join(lines)))
+
+
+def to_request_id(fields: JsonMapping) -> str:
+    """The request for a word that an answer to one names; empty if it names none."""
+    return _text(fields.get("approval_request_id"))
+
+
+def _is_answer(item: RecordItem) -> bool:
+    """Whether a call that waited was run, was denied, or is now to be run."""
+    is_word = item.type == RESPONSE and isinstance(item.fields.get("approve"), bool)
+    return is_word or item.type == "mcp_call"
 
 
 def _read_builtin(item: RecordItem, known: ToolResult | None) -> HostedStep | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mlxoss.api.errors import invalid
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.rounds import EndedRound
-from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE
+from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE, to_request_id
 from mlxoss.api.responses.hosted.running import ApprovedCall
 from mlxoss.api.responses.items import Item, ReasoningItem, RecordItem
 from mlxoss.api.responses.parse_items import read_items
@@ -99,12 +99,12 @@ def approved_calls(
     knows of, or that may not be called any more by ``tools``.
     """
     requests: dict[str, RecordItem] = {}
-    answered: list[object] = []
+    answered: set[str] = set()
     for item in (*history, *items):
         if isinstance(item, RecordItem) and item.type == REQUEST:
             requests[item.id] = item
         elif isinstance(item, RecordItem) and item.type == "mcp_call":
-            answered.append(item.fields.get("approval_request_id"))
+            answered.add(to_request_id(item.fields))
     found: dict[str, ApprovedCall] = {}
     for position, item in enumerate(items):
         if isinstance(item, RecordItem) and item.type == RESPONSE:
