@@ -207,6 +207,21 @@ def test_a_key_s_request_counts_while_its_tool_runs(
     assert answers == [429, 200, 200]
 
 
+def test_a_container_s_name_is_its_key_s_alone(
+    serve: Serve, encoding: Encoding, tmp_path: Path
+) -> None:
+    keys = [create_key(tmp_path, name, 0) for name in ("laptop", "phone")]
+    turns = [turn for _ in range(3) for turn in (python("x = 1"), final("Done."))]
+    served = Served(serve, encoding, *turns, config=Config(date=DATE), folder=tmp_path)
+    tool = {"type": "code_interpreter", "container": "cntr_mine"}
+    body = json.dumps({"model": "any", "input": "Hi", "tools": [tool]}).encode()
+    for key in (*keys, keys[0]):
+        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        assert ask(served.server, "POST", "/v1/responses", body, headers).status == 200
+    first, second, third = (name for name, _ in served.tools.python.calls.made)
+    assert first == third != second
+
+
 def test_a_model_unloaded_while_a_tool_runs_is_loaded_again(
     serve: Serve, encoding: Encoding
 ) -> None:

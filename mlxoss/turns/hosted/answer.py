@@ -230,7 +230,7 @@ class HostedAnswer(TurnAnswer[EventT]):
     async def _wait(self, call: RunnableCall) -> ToolOutcome:
         if self._is_cancelled:
             raise _cancelled()
-        self._run = self._loop.tools.begin(call, self._loop.hold.limit)
+        self._run = self._loop.tools.begin(call, self._loop.hold)
         self.turn.tool = call.recipient
         try:
             return await self._run.wait() or to_broken(call)

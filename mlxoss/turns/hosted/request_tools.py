@@ -20,7 +20,7 @@ from mlxoss.outcomes import (
     WebSearch,
 )
 from mlxoss.turns.hosted.runs import ToolRun, ToolRuns
-from mlxoss.turns.limits.time_limit import TimeLimit
+from mlxoss.turns.limits.hold import Hold
 
 if TYPE_CHECKING:
     from mlxoss.hosted.tools import BrowserSession
@@ -72,16 +72,18 @@ class RequestTools:
     container_id: str = ""
     browser: BrowserSession | None = None
 
-    def begin(self, call: RunnableCall, limit: TimeLimit) -> ToolRun[ToolOutcome]:
-        """Start ``call``, which ends at ``limit``."""
+    def begin(self, call: RunnableCall, hold: Hold) -> ToolRun[ToolOutcome]:
+        """Start ``call``, which ends at the limit of ``hold``."""
         name = call.recipient if call.kind != "mcp" else "mcp"
-        return self.runs.begin(name, self._start(call), limit)
+        return self.runs.begin(name, self._start(call, hold.key), hold.limit)
 
-    def _start(self, call: RunnableCall) -> Coroutine[Any, Any, ToolOutcome]:
+    def _start(self, call: RunnableCall, key: str | None) -> Coroutine[Any, Any, ToolOutcome]:
         tools = self.runs.tools
         match call.kind:
             case "python" if tools.python is not None:
-                return tools.python.run(self.container_id, call.text)
+                # The name may be the client's own: each key has a container of its own by it.
+                whose = "" if key is None else f"{key}/"
+                return tools.python.run(f"{whose}{self.container_id}", call.text)
             case "browser" if self.browser is not None:
                 return self.browser.call(call.tool, call.text)
             case "mcp" if tools.mcp is not None:

@@ -10,10 +10,12 @@ class Hold:
     """A count of the request's key, a place in the engine, and the time for all of it.
 
     Whoever made it closes it at the request's end, whatever happened. Raises TooManyOfKey,
-    QueueFull or ModelUnavailable. The event loop's thread.
+    QueueFull or ModelUnavailable. ``key`` is whose it is (``None``: who needs none). The event
+    loop's thread.
     """
 
     def __init__(self, context: TurnContext, key: str | None) -> None:
+        self.key = key
         self._leave = context.key_limit.enter(key)
         try:
             self.place = context.engine.hold()
