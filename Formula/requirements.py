@@ -1,4 +1,6 @@
-"""``Formula/requirements.txt``: what mlxoss runs on and is built with, pinned by hashes.
+"""What mlxoss runs on and is built with, and what cells of the tool python may import, by hashes.
+
+``Formula/requirements.txt`` and ``mlxoss/hosted/python/requirements.txt``, two environments:
 
     python Formula/requirements.py              pin what pyproject.toml wants now, by uv
     python Formula/requirements.py --upgrade    the same with the newest of everything
@@ -30,6 +32,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "pyproject.toml"
 FILE = ROOT / "Formula" / "requirements.txt"
+CELLS = ROOT / "mlxoss" / "hosted" / "python" / "requirements.txt"
 COMMAND = "python Formula/requirements.py"
 OLDEST_PYTHON = "3.11"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -99,6 +102,11 @@ def read_wanted(text: str) -> list[Requirement]:
     project = tomllib.loads(text)
     lines = [*project["project"]["dependencies"], *project["dependency-groups"]["build"]]
     return [Requirement(line) for line in lines]
+
+
+def read_cells(text: str) -> list[Requirement]:
+    """Return what ``pyproject.toml`` asks for in cells of the tool python."""
+    return [Requirement(line) for line in tomllib.loads(text)["dependency-groups"]["cells"]]
 
 
 def find_faults(pins: list[Pin], wanted: list[Requirement]) -> list[str]:
@@ -200,15 +208,18 @@ def find_other_versions(pins: list[Pin]) -> list[str]:
 
 
 def write(*, upgrade: bool) -> None:
-    """Have uv write the file; it keeps what is pinned already unless told to upgrade."""
+    """Have uv write both files; it keeps what is pinned already unless told to upgrade."""
     uv = shutil.which("uv")
     if uv is None:
         sys.exit("uv is not on the PATH: pip install uv")
-    words = [uv, "pip", "compile", "pyproject.toml", "--group", "build", "--universal"]
-    words += ["--python-version", OLDEST_PYTHON, "--only-binary", ":all:", "--generate-hashes"]
-    words += ["--no-annotate", "--custom-compile-command", COMMAND, "--quiet"]
-    words += ["--output-file", str(FILE.relative_to(ROOT))]
-    subprocess.run([*words, "--upgrade"] if upgrade else words, cwd=ROOT, check=True)
+    for file, wanted in (
+        (FILE, ["pyproject.toml", "--group", "build"]),
+        (CELLS, ["--group", "cells"]),
+    ):
+        words = [uv, "pip", "compile", *wanted, "--universal", "--python-version", OLDEST_PYTHON]
+        words += ["--only-binary", ":all:", "--generate-hashes", "--no-annotate", "--quiet"]
+        words += ["--custom-compile-command", COMMAND, "--output-file", str(file.relative_to(ROOT))]
+        subprocess.run([*words, "--upgrade"] if upgrade else words, cwd=ROOT, check=True)
 
 
 def main() -> None:
@@ -220,13 +231,19 @@ def main() -> None:
     chosen = parser.parse_args()
     if not (chosen.check or chosen.installed):
         write(upgrade=chosen.upgrade)
+    project = PROJECT.read_text(encoding="utf-8")
     pins = read_pins(FILE.read_text(encoding="utf-8"))
     if chosen.installed:
-        faults = find_other_versions(pins)
+        held = {FILE: find_other_versions(pins)}
     else:
-        faults = find_faults(pins, read_wanted(PROJECT.read_text(encoding="utf-8")))
-    if faults:
-        sys.exit("\n".join(["Formula/requirements.txt does not hold:", *faults]))
+        cells = read_pins(CELLS.read_text(encoding="utf-8"))
+        held = {
+            FILE: find_faults(pins, read_wanted(project)),
+            CELLS: find_faults(cells, read_cells(project)),
+        }
+    for file, faults in held.items():
+        if faults:
+            sys.exit("\n".join([f"{file.relative_to(ROOT)} does not hold:", *faults]))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ _NOT_PUBLIC = tuple(
 """What older releases of Python take for public: the IETF's own network, where one cloud has its
 metadata (192.0.0.192); 6to4's relays; documentation. And the address of Azure's host."""
 
+_IN_NO_HOST = frozenset(' "#/<>?@[\\]^`{|}')
+"""Forbidden in hosts (WHATWG's URL standard). A resolver may stop at a zero, and take what stands
+before it for the name."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -43,6 +47,11 @@ def to_address(text: str) -> Address:
 def is_loopback(address: str) -> bool:
     """Whether only this machine reaches ``address``."""
     return to_address(address).is_loopback
+
+
+def is_host(text: str) -> bool:
+    """Whether a URL's host, without brackets, has no character that none may have."""
+    return text.isprintable() and _IN_NO_HOST.isdisjoint(text)
 
 
 def reachable(host: str) -> str:

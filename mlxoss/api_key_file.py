@@ -77,7 +77,7 @@ def create_key(folder: Path, name: str, now: float) -> str:
     """
     _check_name(name)
     token = PREFIX + _random_text()
-    with _changing(folder):
+    with changing_keys(folder):
         keys = read_keys(folder)
         if any(key.name == name for key in keys):
             message = f"There is a key {name!r} already; revoke it first, or choose another name."
@@ -91,7 +91,7 @@ def revoke_key(folder: Path, name: str) -> int:
 
     Raises ``MlxossError`` if there is none, ``StoreError`` when the rest cannot be kept.
     """
-    with _changing(folder):
+    with changing_keys(folder):
         keys = read_keys(folder)
         left = tuple(key for key in keys if key.name != name)
         if len(left) == len(keys):
@@ -145,10 +145,10 @@ def _check_name(name: str) -> None:
 
 
 @contextmanager
-def _changing(folder: Path) -> Iterator[None]:
+def changing_keys(folder: Path, lock_file: str = _LOCK_FILE) -> Iterator[None]:
     """One command at a time; what the disk refuses is a ``StoreError``."""
     try:
-        with locked(folder / _LOCK_FILE):
+        with locked(folder / lock_file):
             yield
     except OSError as error:
         message = f"The keys in {folder} cannot be changed: {error.strerror or error}."

@@ -45,6 +45,11 @@ def config_file(env: Mapping[str, str] = os.environ) -> Path:
     return _folder(env, "config") / "config.toml"
 
 
+def mcp_file(env: Mapping[str, str] = os.environ) -> Path:
+    """The file that names MCP servers (``mlxoss.hosted.mcp.settings_file``); it need not exist."""
+    return _folder(env, "config") / "mcp.json"
+
+
 def cache_dir(env: Mapping[str, str] = os.environ) -> Path:
     """The folder for what can be made again. It exists on return (else ``ConfigError``)."""
     return make_private_folder(_folder(env, "cache"))

@@ -29,6 +29,8 @@ MODULES = {
     "yaml",
 }
 CALLS = {"eval", "exec", "compile", "__import__"}
+RUNS_CELLS = PACKAGE / "hosted/python/worker/cell.py"
+"""The one that runs what a model wrote, in a process that is shut in and has tried its walls."""
 METHODS = {"system", "popen", "unsafe_load", "getoutput"}
 
 
@@ -57,7 +59,18 @@ def findings(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_module_runs_or_unpacks_what_others_made(file: Path) -> None:
-    assert list(findings(file.read_text("utf-8"))) == []
+    found = list(findings(file.read_text("utf-8")))
+    assert set(found) == ({"compile", "exec"} if file == RUNS_CELLS else set())
+
+
+def test_what_runs_cells_is_imported_by_the_worker_alone() -> None:
+    """And so only inside the sandbox."""
+    name = "hosted.python.worker.cell"
+    importing = {file for file in FILES if name in file.read_text("utf-8")} - {RUNS_CELLS}
+    assert importing == {RUNS_CELLS.with_name("main.py")}
+    name = "hosted.python.worker.main import"
+    starting = [file for file in FILES if name in file.read_text("utf-8")]
+    assert starting == [PACKAGE / "hosted/python/process.py"]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,25 @@ class AwakeReport(TypedDict):
     error: NotRequired[str]
 
 
+class ToolCountReport(TypedDict):
+    """Calls of a tool that ended, those of them that failed, and the seconds of all."""
+
+    calls: int
+    failures: int
+    seconds: float
+
+
+class ToolsReport(TypedDict):
+    """What this server runs for the model: ``browser`` by which search engine, ``mcp`` by the
+    labels of its servers. ``calls`` are those since the start, by tool.
+    """
+
+    python: bool
+    browser: str | None
+    mcp: list[str]
+    calls: dict[str, ToolCountReport]
+
+
 class ControlReport(TypedDict):
     """What the model was brought to; ``warmed`` prefixes are computed, where that was asked for."""
 
@@ -76,6 +95,7 @@ class ControlReport(TypedDict):
 class FinishedRequest(TypedDict):
     """Sizes and times of a request for a turn; those that were not reached are left out.
 
+    An answer of several ``rounds``, between which tools ran, has no rates.
     ``preview`` is there only with the setting ``debug_raw_preview_chars``.
     """
 
@@ -91,6 +111,7 @@ class FinishedRequest(TypedDict):
     cached_tokens: NotRequired[int]
     completion_tokens: NotRequired[int]
     reasoning_tokens: NotRequired[int]
+    rounds: int
     decode_tokens_per_s: NotRequired[float]
     preview: NotRequired[str]
     error: NotRequired[str]
@@ -99,7 +120,8 @@ class FinishedRequest(TypedDict):
 class RunningRequest(TypedDict):
     """A request that waits or runs. In ``prefill`` so many tokens of the prompt are computed, the
     cached ones among them. ``place`` is that in the queue, 1 the next; ``left_s`` is when the
-    prefill, or the wait, should end, as far as one can tell.
+    prefill, or the wait, should end, as far as one can tell. While a ``tool`` of this server runs
+    the model waits for it.
     """
 
     id: str
@@ -109,6 +131,7 @@ class RunningRequest(TypedDict):
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    tool: NotRequired[str]
     place: NotRequired[int]
     prefilled_tokens: NotRequired[int]
     prefill_tokens_per_s: NotRequired[float]
@@ -188,6 +211,7 @@ class HealthReport(TypedDict):
     harmony_recoveries: NotRequired[dict[str, int]]
     memory: NotRequired[MemoryReport]
     awake: NotRequired[AwakeReport]
+    tools: NotRequired[ToolsReport]
     problems: NotRequired[list[ProblemReport]]
     prefix_cache: NotRequired[PrefixCacheReport]
     ranks: NotRequired[RanksReport]

@@ -167,7 +167,11 @@ _MEANINGS = (
         (True,),
     ),
     Meaning(("mcp_servers",), "this server connects to no others"),
-    Meaning(("web_search_options",), "this server does not search the web"),
+    Meaning(
+        ("web_search_options",),
+        "the Chat Completions API takes it",
+        {RESPONSES: "here it is a tool of the type 'web_search'"},
+    ),
     Meaning(
         ("stop", "stop_sequences"),
         _NO_STOPS,

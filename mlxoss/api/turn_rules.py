@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlxoss.api.errors import invalid
-from mlxoss.api.tool_choice import ToolChoice
+from mlxoss.api.tool_choice import NO_OTHERS, OtherTools, ToolChoice
 from mlxoss.core import JsonMapping, JsonObject
-from mlxoss.harmony.conversation import JsonSchema, ResponseFormat
+from mlxoss.harmony.builtins import to_rules
+from mlxoss.harmony.conversation import Builtin, JsonSchema, ResponseFormat
 from mlxoss.harmony.grammar.rules import (
     ANY_OBJECT,
     Body,
@@ -80,20 +81,27 @@ def to_turn_rules(
     *,
     parallel_calls: bool | None,
     final_param: str,
+    builtins: tuple[Builtin, ...] = (),
 ) -> TurnRules:
-    """The rules of a turn. ``final_param`` is the field that the form of its answer is from."""
+    """The rules of a turn. ``final_param`` is the field that the form of its answer is from;
+    ``builtins`` are the built-in tools that the prompt shows."""
+    chosen = [one for one in builtins if one.name in choice.builtins]
     return TurnRules(
         calls=choice.calls,
         must_call=choice.must_call,
         parallel_calls=parallel_calls is not False,
-        preambles=bool(choice.calls),
+        preambles=bool(choice.calls or chosen),
         final=final,
         final_param=final_param,
+        builtins=to_rules(chosen),
     )
 
 
 def needs_grammar(
-    choice: ToolChoice, declared: Sequence[CallRule], strict_param: str | None
+    choice: ToolChoice,
+    declared: Sequence[CallRule],
+    strict_param: str | None,
+    others: OtherTools = NO_OTHERS,
 ) -> tuple[str, ...]:
     """The fields that only a grammar can honour; ``strict_param`` is one that asks for it.
 
@@ -101,6 +109,7 @@ def needs_grammar(
     model is shown both all the same, and clients that always send them go on working.
     """
     # Without calls there are no tools in the prompt either.
-    is_restricted = bool(choice.calls) and choice.is_restricted(declared)
+    has_tools = bool(choice.calls or choice.builtins)
+    is_restricted = has_tools and choice.is_restricted(declared, others)
     fields = ("tool_choice" if is_restricted else None, strict_param)
     return tuple(field for field in fields if field is not None)

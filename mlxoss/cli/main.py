@@ -19,11 +19,13 @@ from mlxoss.cli.cluster import command as cluster
 from mlxoss.cli.connect import codex, launch
 from mlxoss.cli.connect import command as connect
 from mlxoss.cli.doctor import command as doctor
+from mlxoss.cli.mcp import command as mcp
 from mlxoss.cli.models import command as models
 from mlxoss.cli.quick import QuickCommand, QuickGroup
 from mlxoss.cli.setup import commands as service
 from mlxoss.cli.status import command as status
 from mlxoss.cli.status import menubar, stats
+from mlxoss.cli.tools import app as tools
 from mlxoss.cli.tune import command as tune
 from mlxoss.errors import ConfigError, MlxossError
 
@@ -57,8 +59,10 @@ app.command("connect")(connect.connect)
 app.command("launch", context_settings=launch.RAW)(launch.launch)
 app.add_typer(models.app, name="models")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(keys.app, name="key")
 app.add_typer(store.app, name="store")
+app.add_typer(tools.app, name="tools")
 app.command("privacy")(privacy.privacy)
 app.command("install")(service.install)
 app.command("uninstall")(service.uninstall)

@@ -20,6 +20,13 @@ _LAST = (
     "for the model."
 )
 _FETCHES = "With allow_fetch the server also asks the addresses of files that requests name."
+_BROWSES = (
+    "With tool_browser what the model looks for goes to the search engine, and the pages that it "
+    "opens are asked for."
+)
+_CALLS = (
+    "With tool_mcp or mcp_addresses MCP servers are told what the model calls their tools with."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,17 @@ def privacy(as_json: _JSON = False) -> None:
         return
     for kept in found:
         typer.echo(_to_text(kept))
-    typer.echo(f"{_LAST} {_FETCHES}" if config.allow_fetch else _LAST)
+    typer.echo(" ".join(_told_of_sending(config)))
+
+
+def _told_of_sending(config: Config) -> Iterator[str]:
+    yield _LAST
+    if config.allow_fetch:
+        yield _FETCHES
+    if config.tool_browser != "off":
+        yield _BROWSES
+    if "on" in (config.tool_mcp, config.mcp_addresses):
+        yield _CALLS
 
 
 def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
@@ -56,6 +73,7 @@ def _kept(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     yield from _said_to_the_server(config, env)
     yield from _typed(env)
     yield from _logged(config, env)
+    yield from _run(config, env)
     yield from _of_the_daemon(env)
     yield from _measured(paths.data_dir(env))
     yield _make("which models were pulled", [paths.pins_file(env)], _UNTIL_REMOVED, "rm")
@@ -119,11 +137,28 @@ def _logged(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
     )
 
 
+def _run(config: Config, env: Mapping[str, str]) -> Iterator[Kept]:
+    """What is left of cells, where the model may run Python."""
+    if config.tool_python != "on":
+        return
+    from mlxoss import paths
+    from mlxoss.hosted.python.folder import measure
+    from mlxoss.hosted.python.limits import Limits
+    from mlxoss.hosted.python.tool import CONTAINERS
+
+    limits, folder = Limits(), paths.cache_dir(env) / CONTAINERS
+    held = measure(folder, limits.held * (limits.file_count + 1)).bytes
+    how_long = f"{limits.idle_s / 60:.0f} minutes after the last cell; until the daemon ends"
+    what = "files that the model's Python made"
+    yield Kept(what, str(folder), True, how_long, held, "mlxoss restart")
+
+
 def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     from mlxoss import paths
     from mlxoss.api_key_file import KEYS_FILE, TOKEN_FILE, USES_FILE
     from mlxoss.cli.options import config_file
     from mlxoss.last_exit import FILE_NAME
+    from mlxoss.paths import mcp_file
     from mlxoss.server.storage import KEY_FILE
 
     data = paths.data_dir(env)
@@ -137,7 +172,10 @@ def _of_the_daemon(env: Mapping[str, str]) -> Iterator[Kept]:
     yield _make("this machine's own token", [data / TOKEN_FILE], "until the next start", "rm")
     yield _make("why the daemon last ended", [data / FILE_NAME], "until it starts again", "rm")
     yield from _found_of_hosts(data)
+    yield from _keys_of_engines(data)
     yield from _settings_of_clients(data)
+    if (servers := mcp_file(env)).exists():
+        yield _make("MCP servers and their secrets", [servers], _UNTIL_REMOVED, "rm")
     yield _make("settings", [config_file(env=env).path], _UNTIL_REMOVED, "mlxoss config edit")
 
 
@@ -156,6 +194,14 @@ def _settings_of_clients(data: Path) -> Iterator[Kept]:
     if (file := data / RECORDS_FILE).exists():
         what = "clients' settings before and after mlxoss connect, with the keys in them"
         yield _make(what, [file], "until they are removed", "mlxoss connect NAME --remove")
+
+
+def _keys_of_engines(data: Path) -> Iterator[Kept]:
+    from mlxoss.hosted.browser.keys import SEARCH_KEYS_FILE
+
+    if (file := data / SEARCH_KEYS_FILE).exists():
+        remove = "mlxoss tools disable browser"
+        yield _make("the keys of search engines", [file], "until they are removed", remove)
 
 
 def _found_of_hosts(data: Path) -> Iterator[Kept]:

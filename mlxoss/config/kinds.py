@@ -254,3 +254,20 @@ class WebOrigin(Kind):
             raise self.refuse(value)
         usual = {"http:": ":80", "https:": ":443"}.get(origin.partition("//")[0])
         return origin.removesuffix(usual) if usual else origin
+
+
+class WebAddress(Kind):
+    """A web address without a user, query or fragment, such as a service's own."""
+
+    wanted = "a web address such as http://localhost:8080 (no user, no ? and no #)"
+    metavar = "URL"
+
+    def check(self, value: object) -> str:
+        """Accept ``http://`` or ``https://``, a host, a port and a path, the last two if given."""
+        if not isinstance(value, str) or not re.fullmatch(
+            r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\w.~%!$&'()*+,;=:@/-]*)?",
+            value,
+            re.A | re.I,
+        ):
+            raise self.refuse(value)
+        return value

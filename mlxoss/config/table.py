@@ -20,6 +20,7 @@ from mlxoss.config.kinds import (
     OneOf,
     Switch,
     Text,
+    WebAddress,
     WebOrigin,
 )
 
@@ -270,6 +271,39 @@ class Config:
         default=False,
         metadata=_about(
             Switch(), "Read files by the addresses that requests name, public ones alone."
+        ),
+    )
+    tool_python: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let the model run Python in a sandbox; mlxoss tools enable python sets it up.",
+        ),
+    )
+    tool_browser: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("off", "searxng", "brave", "exa", "tavily", "you"),
+            "Let the model search the web by this engine and open public pages; what it looks for "
+            "goes there. mlxoss tools enable browser sets it.",
+        ),
+    )
+    searxng_url: str | None = field(
+        default=None,
+        metadata=_about(WebAddress(), "Where your SearXNG is, for tool_browser searxng."),
+    )
+    tool_mcp: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let requests use the MCP servers of mcp.json, in the configuration file's folder.",
+        ),
+    )
+    mcp_addresses: str = field(
+        default="off",
+        metadata=_about(
+            OneOf("on", "off"),
+            "Let requests name MCP servers by their address (server_url), public ones alone.",
         ),
     )
     responses_store: str = field(

@@ -21,6 +21,7 @@ from mlxoss import paths
 from mlxoss.api_key_file import read_keys
 from mlxoss.config import Config
 from mlxoss.daemon import notice
+from mlxoss.daemon.hosted import open_hosted
 from mlxoss.daemon.power import PowerWatch
 from mlxoss.daemon.tuning import apply_tuned
 from mlxoss.daemon.upgrade import Upgrade, find_command
@@ -113,6 +114,7 @@ def run(config: Config) -> int:
                 source.info,
                 load_grammars if config.guard == "on" else None,
                 _open_ahead(config, power),
+                open_hosted(config),
             ),
             lambda config: open_storage(paths.data_dir(), config, (*checks, files.problem)),
             on_listening=_Greeting(config, engine, source.info.name, needs_key=has_keys),

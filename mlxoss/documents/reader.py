@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from mlxoss.api.history.files import FileSource
 from mlxoss.documents.contents import FileContents, decode, to_text
-from mlxoss.documents.fetch import MOST_S, Fetching
+from mlxoss.documents.fetch import Fetching, fetch_apart
 from mlxoss.errors import FileUnreadable
 
 _READ_AT_A_TIME = 2
@@ -91,7 +91,7 @@ class FileReader:
             return _text_of(known)
         try:
             async with self._fetching:
-                contents = await _fetch(url)
+                contents = await fetch_apart(Fetching(url))
             return await self._to_text(key, source, contents, most_chars)
         except FileUnreadable as error:
             if known is not None and known.error is None:
@@ -150,15 +150,3 @@ def _hash(source: FileSource, data: bytes, *more: str) -> bytes:
     told = repr((replace(source, content=None, field=""), more))
     whole.update(told.encode("utf-8", "backslashreplace"))
     return whole.digest()
-
-
-async def _fetch(url: str) -> FileContents:
-    """As ``Fetching.fetch``, which is ended when it takes too long or nobody waits any more."""
-    fetching = Fetching(url)
-    try:
-        async with asyncio.timeout(MOST_S):
-            return await asyncio.to_thread(fetching.fetch)
-    except TimeoutError:
-        raise FileUnreadable("the address could not be read: it took too long") from None
-    finally:
-        fetching.stop()

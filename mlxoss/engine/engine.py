@@ -14,6 +14,7 @@ from mlxoss.core import GenerationRequest
 from mlxoss.engine.backend import Backend
 from mlxoss.engine.checkpoint.loader import explain_load_failure
 from mlxoss.engine.generation import MOST_UNREAD, Callers, Generation
+from mlxoss.engine.held_place import HeldPlace
 from mlxoss.engine.idling import FOR_EVER, Idling
 from mlxoss.engine.messages import (
     Cancel,
@@ -117,16 +118,42 @@ class Engine:
             raise self._unavailable()
         uid = next(self._uids)
         if not self._occupancy.enter(uid, is_background=request.is_background):
-            self._refused += 1
-            raise QueueFull(
-                "The server is busy: all places are taken. Try again later.",
-                retry_after_s=self.retry_after_s,
-            )
+            raise self._full()
+        return self._submit(Submit(uid, request))
+
+    def hold(self) -> HeldPlace:
+        """A place for requests that follow each other. Raises as ``submit``, which then does not.
+
+        Take one where a request has several rounds, and give it back at its end.
+        """
+        if self._phase.now.is_final:
+            raise self._unavailable()
+        number = next(self._uids)
+        if not self._occupancy.hold(number):
+            raise self._full()
+        return HeldPlace(number, self._submit_held, self._occupancy.let_go)
+
+    def _submit_held(self, place: int, request: GenerationRequest, *, is_next: bool) -> Generation:
+        if self._phase.now.is_final:
+            raise self._unavailable()
+        uid, is_background = next(self._uids), request.is_background
+        self._occupancy.enter_held(uid, place, is_background=is_background, is_next=is_next)
+        return self._submit(Submit(uid, request, place if is_next else None))
+
+    def _full(self) -> QueueFull:
+        self._refused += 1
+        return QueueFull(
+            "The server is busy: all places are taken. Try again later.",
+            retry_after_s=self.retry_after_s,
+        )
+
+    def _submit(self, command: Submit) -> Generation:
+        uid, request = command.uid, command.request
         unread = MOST_UNREAD // (1 + (request.sampling.top_logprobs or 0))
         prompt = PromptProgress(len(request.prompt_ids), self._clock)
         generation = Generation(uid, prompt, lambda: self._cancel(uid), unread)
         self._callers.add(uid, generation)
-        self._commands.put(Submit(uid, request))
+        self._commands.put(command)
         return generation
 
     @property

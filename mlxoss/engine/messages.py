@@ -12,10 +12,15 @@ from mlxoss.errors import MlxossError
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Run ``request`` as soon as a slot is free."""
+    """Run ``request`` as soon as a slot is free.
+
+    With ``since`` it goes on from another one: it waits before those that did not begin yet, and
+    is as old as the sequence of that number.
+    """
 
     uid: int
     request: GenerationRequest
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

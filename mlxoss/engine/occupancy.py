@@ -24,7 +24,8 @@ class Occupancy:
     """Every open sequence, waiting or running, by its uid. Any thread may call any method.
 
     A sequence enters as waiting, may be admitted, pause and go on, and leaves once; unknown uids
-    are ignored. One that is paused neither waits nor runs, but keeps its place.
+    are ignored. One that is paused neither waits nor runs, but keeps its place. A held place is
+    taken whether a sequence of it is there or not.
     ``clock`` gives seconds that never go back.
     """
 
@@ -35,6 +36,9 @@ class Occupancy:
         self._lock = threading.Lock()
         self._waiting: dict[int, float] = {}
         self._background: set[int] = set()
+        self._held: set[int] = set()
+        self._place_of: dict[int, int] = {}
+        self._going_on: set[int] = set()
         self._running: dict[int, float] = {}
         self._paused: set[int] = set()
         self._pauses = 0
@@ -43,12 +47,42 @@ class Occupancy:
     def enter(self, uid: int, *, is_background: bool = False) -> bool:
         """Take a waiting place; False when slots and waiting places are all taken."""
         with self._lock:
-            if len(self._waiting) + len(self._running) >= self._capacity:
+            if self._is_full():
                 return False
-            self._waiting[uid] = self._clock()
-            if is_background:
-                self._background.add(uid)
+            self._wait(uid, is_background=is_background)
             return True
+
+    def hold(self, place: int) -> bool:
+        """Take a place for sequences that come one after the other; False as ``enter``."""
+        with self._lock:
+            if self._is_full():
+                return False
+            self._held.add(place)
+            return True
+
+    def enter_held(self, uid: int, place: int, *, is_background: bool, is_next: bool) -> None:
+        """A sequence of a held place waits, before all others of its kind if it ``is_next``."""
+        with self._lock:
+            self._held.discard(place)
+            self._place_of[uid] = place
+            if is_next:
+                self._going_on.add(uid)
+            self._wait(uid, is_background=is_background)
+
+    def let_go(self, place: int) -> None:
+        """The place is held no more; a sequence that has it keeps it until it leaves."""
+        with self._lock:
+            self._held.discard(place)
+            self._place_of = {uid: of for uid, of in self._place_of.items() if of != place}
+
+    def _is_full(self) -> bool:
+        taken = len(self._waiting) + len(self._running) + len(self._held)
+        return taken >= self._capacity
+
+    def _wait(self, uid: int, *, is_background: bool) -> None:
+        self._waiting[uid] = self._clock()
+        if is_background:
+            self._background.add(uid)
 
     def place(self, uid: int) -> QueuePlace | None:
         """Where it stands among those who wait; who runs in the background lets others go first.
@@ -58,7 +92,10 @@ class Occupancy:
         with self._lock:
             if uid not in self._waiting:
                 return None
-            order = sorted(self._waiting, key=lambda each: each in self._background)
+            order = sorted(
+                self._waiting,
+                key=lambda each: (each in self._background, each not in self._going_on),
+            )
             number = order.index(uid) + 1
             # A slot that is free takes it at once: only those beyond the slots wait for an end.
             ahead = number + len(self._running) - self._slots
@@ -93,6 +130,10 @@ class Occupancy:
             self._waiting.pop(uid, None)
             self._background.discard(uid)
             self._paused.discard(uid)
+            self._going_on.discard(uid)
+            place = self._place_of.pop(uid, None)
+            if place is not None:
+                self._held.add(place)
             admitted = self._running.pop(uid, None)
             if admitted is not None:
                 run_s = self._clock() - admitted

@@ -22,8 +22,9 @@ why nobody has to pause directly after it was admitted.
 
 How a pause goes:
 
-1. Background responses pause first, then whoever came last. The oldest always goes on, and any
-   one fits by itself, so some answer always ends and its room comes back.
+1. Background responses pause first, then whoever came last; a later round is as old as its
+   request. The oldest always goes on, and any one fits by itself, so some answer always ends and
+   its room comes back.
 2. ``Backend.pause`` hands out the token that was chosen already, if any, and puts what was
    computed into the prefix cache, where others go first. What this sequence has besides (its
    grammar's place, its random numbers) the backend keeps.
@@ -32,6 +33,9 @@ How a pause goes:
 4. ``Backend.insert`` has it go on. It is no second admission: its caller has seen a break at most,
    and is told how much of a prompt is left. If the prefix cache had to give the snapshot up it is
    computed anew.
+
+A request that runs tools between its rounds holds a place and no slot while they run. Its next
+round waits behind who is paused and before all others of its kind.
 
 While the model is to be unloaded only paused sequences are admitted, so that this ends. A failed
 step ends all that ran; what is paused can still go on.
@@ -115,6 +119,7 @@ class Scheduler:
         self._is_unloading = False
         self._waiting = WaitingQueue(max_batch)
         self._running: dict[int, GenerationRequest] = {}
+        self._since: dict[int, int] = {}
         self._to_warm: deque[tuple[int, ...]] = deque(maxlen=MOST_WARMED)
         self._bits: deque[WarmBit] = deque()
         self._outbox: list[Delivery] = []
@@ -157,11 +162,13 @@ class Scheduler:
             self._bits.popleft().answer(False)
         is_wanted = False
         while not is_wanted and not self._waiting and not self._is_closed:
-            match self._commands.get():
-                case Submit(uid, request):
-                    self._waiting.put(uid, request)
+            command = self._commands.get()
+            match command:
+                case Submit():
+                    self._put(command)
                 case Cancel(uid):
                     self._waiting.drop(uid)
+                    self._since.pop(uid, None)
                 case Close():
                     self._is_closed = True
                 case Load():
@@ -222,8 +229,8 @@ class Scheduler:
 
     def _carry_out(self, command: Command, backend: Backend) -> bool:
         match command:
-            case Submit(uid, request):
-                self._waiting.put(uid, request)
+            case Submit():
+                self._put(command)
             case Cancel(uid):
                 self._cancel(uid, backend)
             case Warm(prompt_ids):
@@ -238,9 +245,16 @@ class Scheduler:
                 self._is_closed = True
         return not self._is_closed
 
+    def _put(self, command: Submit) -> None:
+        is_next = command.since is not None
+        if command.since is not None:
+            self._since[command.uid] = command.since
+        self._waiting.put(command.uid, command.request, is_next=is_next)
+
     def _cancel(self, uid: int, backend: Backend) -> None:
         is_known = uid in self._running or uid in self._waiting.paused
         self._waiting.drop(uid)
+        self._since.pop(uid, None)
         if not is_known:
             return
         self._running.pop(uid, None)
@@ -274,11 +288,13 @@ class Scheduler:
         """Have the youngest pause until the next step fits; the oldest always goes on."""
         try:
             while len(self._running) > 1 and not backend.fits():
-                is_background = {uid: each.is_background for uid, each in self._running.items()}
-                youngest = max(is_background, key=lambda uid: (is_background[uid], uid))
-                self._take(backend.pause(youngest))
+                self._take(backend.pause(max(self._running, key=self._age)))
         except Exception as error:  # noqa: BLE001 - as in a step
             self._lose_batch(error, backend)
+
+    def _age(self, uid: int) -> tuple[bool, int]:
+        """Who has the most of it pauses first."""
+        return self._running[uid].is_background, self._since.get(uid, uid)
 
     def _step(self, backend: Backend) -> None:
         self._ran_at = self._clock()
@@ -352,6 +368,7 @@ class Scheduler:
 
     def _leave(self, uid: int) -> None:
         self._running.pop(uid, None)
+        self._since.pop(uid, None)
         self._occupancy.leave(uid)
 
 

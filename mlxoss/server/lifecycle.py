@@ -15,7 +15,8 @@ draining). Each step is there for the one after it:
 
 1. Refuse new turns, stop accepting, close what is idle.
 2. Wait for the turns that run, ``DRAIN_S`` at most.
-3. Close the engine: what still runs ends with an error, and the model's memory is given back.
+3. Close the engine and the tools: what still runs ends with an error, the model's memory is given
+   back, and the tools' processes end.
 4. Give those turns a moment to send that error and to store what they have.
 5. Close the storage: nobody writes any more.
 6. Say goodbye to WebSockets, then to connections; cut off who does not answer.
@@ -27,12 +28,13 @@ second signal ends the process at once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlxoss.config import Config
 from mlxoss.server.app import create_app
@@ -70,8 +72,9 @@ OnListening = Callable[[str, int], None]
 Watch = Callable[[Services], Awaitable[int]]
 
 
+@functools.cache
 def load_bundled_encoding() -> Encoding:
-    """``mlxoss.harmony.encoding.load_encoding``, imported only when it is called."""
+    """``mlxoss.harmony.encoding.load_encoding``, imported only when it is called, and kept."""
     from mlxoss.harmony.encoding import load_encoding
 
     return load_encoding()
@@ -149,10 +152,10 @@ async def stop_serving(serving: Serving, services: Services, *, drain_s: float) 
     if services.turns.in_progress:
         logger.info("stopping; waiting for %d turns", services.turns.in_progress)
     await _wait_for_turns(services, drain_s)
-    try:
-        await asyncio.wait_for(services.engine.close(), _CLOSE_S)
-    except TimeoutError:
-        logger.warning("the engine did not stop within %.0f s", _CLOSE_S)
+    await asyncio.gather(
+        _close("engine", services.engine.close()),
+        *([] if services.turns.tools is None else [_close("tools", services.turns.tools.close())]),
+    )
     await _wait_for_turns(services, _LAST_WORDS_S)
     await services.usage.close()
     await services.storage.close()
@@ -162,6 +165,13 @@ async def stop_serving(serving: Serving, services: Services, *, drain_s: float) 
         if not connection.close_if_idle():  # type: ignore[no-untyped-call]
             connection.abort()  # type: ignore[no-untyped-call]
     await _wait_for_goodbyes(serving)
+
+
+async def _close(name: str, closing: Coroutine[Any, Any, None]) -> None:
+    try:
+        await asyncio.wait_for(closing, _CLOSE_S)
+    except TimeoutError:
+        logger.warning("the %s did not stop within %.0f s", name, _CLOSE_S)
 
 
 async def _wait_for_goodbyes(serving: Serving) -> None:

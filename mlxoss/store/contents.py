@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from mlxoss.errors import InvalidRequest
-from mlxoss.store.packing import pack_token_ids
+from mlxoss.store.packing import pack_text, pack_token_ids
 from mlxoss.store.values import StoredItem, StoredResponse, StoredTurn
 
 
@@ -54,7 +54,7 @@ def insert_turn(
     response_id: str | None = None,
     conversation_id: str | None = None,
 ) -> int:
-    """Write one turn and its call ids; its row. Without an owner it is a remembered one."""
+    """Write one turn, its call ids and results; its row. Without an owner it is remembered."""
     cursor = connection.execute(
         "INSERT INTO turns VALUES (NULL, ?, ?, ?, ?, ?, ?)",
         (
@@ -71,6 +71,13 @@ def insert_turn(
     connection.executemany(
         "INSERT OR REPLACE INTO calls VALUES (?, ?, ?)",
         [(call_id, row, position) for position, call_id in enumerate(turn.call_ids)],
+    )
+    connection.executemany(
+        "INSERT INTO results VALUES (NULL, ?, ?, ?, ?, ?)",
+        [
+            (row, result.call_id, result.author, result.channel, pack_text(result.text))
+            for result in turn.results
+        ],
     )
     return row
 

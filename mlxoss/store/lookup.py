@@ -9,10 +9,19 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlxoss.errors import NotFound
-from mlxoss.store.packing import unpack_token_ids
-from mlxoss.store.values import History, Order, Page, PageRequest, StoredItem, StoredTurn
+from mlxoss.store.packing import unpack_text, unpack_token_ids
+from mlxoss.store.values import (
+    History,
+    Order,
+    Page,
+    PageRequest,
+    StoredItem,
+    StoredResult,
+    StoredTurn,
+)
 
 ItemRow = tuple[str, str, int | None]
 """An item's id, its JSON text and its turn's row."""
@@ -38,6 +47,7 @@ def read_contents(
     contents: defaultdict[str, Contents] = defaultdict(Contents)
     item_ids: defaultdict[int, list[str]] = defaultdict(list)
     call_ids: defaultdict[int, list[str]] = defaultdict(list)
+    results: defaultdict[int, list[StoredResult]] = defaultdict(list)
     key = {"id": response_id}
     for owner, is_output, item_id, json, turn_row in connection.execute(
         f"{scope} SELECT response_id, is_output, id, json, turn_row FROM items "
@@ -54,14 +64,31 @@ def read_contents(
         key,
     ):
         call_ids[turn_row].append(call_id)
+    for turn_row, *fields in connection.execute(
+        f"{scope} SELECT turn_row, call_id, author, channel, text FROM turns "
+        "JOIN results ON turn_row = turns.row "
+        "WHERE response_id IN (SELECT id FROM chain) ORDER BY results.row",
+        key,
+    ):
+        results[turn_row].append(_to_result(fields))
     for owner, row, blob in connection.execute(
         f"{scope} SELECT response_id, row, token_ids FROM turns "
         "WHERE response_id IN (SELECT id FROM chain) ORDER BY row",
         key,
     ):
-        turn = StoredTurn(unpack_token_ids(blob), tuple(item_ids[row]), tuple(call_ids[row]))
+        turn = StoredTurn(
+            unpack_token_ids(blob),
+            tuple(item_ids[row]),
+            tuple(call_ids[row]),
+            tuple(results[row]),
+        )
         contents[owner].turns.append(turn)
     return contents
+
+
+def _to_result(fields: Sequence[Any]) -> StoredResult:
+    call_id, author, channel, text = fields
+    return StoredResult(call_id, author, unpack_text(text), channel)
 
 
 def read_page(connection: sqlite3.Connection, rows: str, owner: str, request: PageRequest) -> Page:
@@ -142,10 +169,14 @@ def read_turn(connection: sqlite3.Connection, row: int) -> StoredTurn | None:
     calls = connection.execute(
         "SELECT id FROM calls WHERE turn_row = ? ORDER BY position", (row,)
     ).fetchall()
+    results = connection.execute(
+        "SELECT call_id, author, channel, text FROM results WHERE turn_row = ? ORDER BY row", (row,)
+    ).fetchall()
     return StoredTurn(
         token_ids=unpack_token_ids(blob),
         item_ids=tuple(item_id for (item_id,) in items),
         call_ids=tuple(call_id for (call_id,) in calls),
+        results=tuple(map(_to_result, results)),
     )
 
 

@@ -135,11 +135,26 @@ _USAGE = (
     ) WITHOUT ROWID""",
 )
 
+# What calls that the server ran answered: words that no item holds, since the model reads more than
+# the client is shown.
+_RESULTS = (
+    """CREATE TABLE results (
+        row INTEGER PRIMARY KEY,
+        turn_row INTEGER NOT NULL REFERENCES turns (row) ON DELETE CASCADE,
+        call_id TEXT NOT NULL,
+        author TEXT NOT NULL,
+        channel TEXT,
+        text BLOB NOT NULL
+    )""",
+    "CREATE INDEX results_of_turn ON results (turn_row)",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("001_responses", _RESPONSES),
     Migration("002_conversations", _CONVERSATIONS),
     Migration("003_items_and_turns", _ITEMS),
     Migration("004_usage", _USAGE),
+    Migration("005_results", _RESULTS),
 )
 
 

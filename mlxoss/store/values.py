@@ -49,17 +49,32 @@ class StoredItem:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredResult:
+    """What a call that this server ran answered to the model: ``text``, in the name of ``author``.
+
+    ``call_id`` is among its turn's. ``channel`` is Harmony's, ``None`` for a function's.
+    """
+
+    call_id: str
+    author: str
+    text: str
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTurn:
     """What the model wrote in one assistant turn, exactly.
 
     ``token_ids`` ends with the stop token if one was sampled. ``item_ids`` are the
     output items that came out of it, in order, each once; ``call_ids`` the ids of its
-    function and custom calls, by which the turn is found again.
+    calls, by which the turn is found again: of one that this server ran that of its item.
+    ``results`` are what those answered, in the order in which the model read it.
     """
 
     token_ids: tuple[int, ...]
     item_ids: tuple[str, ...] = ()
     call_ids: tuple[str, ...] = ()
+    results: tuple[StoredResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

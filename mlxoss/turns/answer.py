@@ -68,12 +68,17 @@ class TurnAnswer(Generic[EventT]):
         keeper: Keeper[EventT],
     ) -> None:
         self.stream = stream
-        self.turn = turn
+        self._turn = turn
         self._context = context
         self._encoding = encoding
         self._keeper = keeper
         self._has_begun = False
         self._is_cancelled = False
+
+    @property
+    def turn(self) -> Turn:
+        """The turn that runs, or ran last."""
+        return self._turn
 
     async def fold(self, log: LoggedRequest) -> JsonMapping:
         """The whole answer. Raises what broke it."""
@@ -135,6 +140,11 @@ class TurnAnswer(Generic[EventT]):
             return self.stream.finish(self.turn.usage)
         log.note_failure(failure)
         return self.stream.fail(to_told(failure, log.id), self.turn.usage)
+
+    def go_on_from(self, first: Turn) -> None:
+        """It is the second part of an answer whose beginning was sent; ``first`` counts with it."""
+        self._has_begun = True
+        self.turn.go_on_from(first)
 
     def cancel(self) -> None:
         """Take it back: iterating raises GenerationCancelled."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from mlxoss.api.answer_stream import AnswerStream, EventT
 from mlxoss.api.answers import Error
 from mlxoss.api.chat.answers import ChatCompletionChunk
 from mlxoss.api.chat.items import issued_call_ids
-from mlxoss.api.chat.prompt import to_turn_request
+from mlxoss.api.chat.prompt import read_hosted, to_turn_request
 from mlxoss.api.chat.request import ChatRequest
-from mlxoss.api.chat.stream import ChatOptions, ChatStream
-from mlxoss.api.common import CompletionHeader
-from mlxoss.harmony.encoding import Encoding
+from mlxoss.api.chat.stream import ChatStream
 from mlxoss.ids import new_id
 from mlxoss.turns.answer import CallKeeper, TurnAnswer
+from mlxoss.turns.chat_stream import make_chat_stream
 from mlxoss.turns.context import Caller, TurnContext
+from mlxoss.turns.hosted.request_tools import to_offer
 from mlxoss.turns.recall import CallMemory, recall_turns
 from mlxoss.turns.start import check_choices, start_turn
 from mlxoss.turns.turn import Turn
@@ -27,6 +26,11 @@ async def start_chat(
     context: TurnContext, request: ChatRequest, caller: Caller
 ) -> TurnAnswer[ChatCompletionChunk | Error]:
     """The turn that answers ``request``. Raises what is to be answered instead."""
+    # Refused where this server has no such tool.
+    if read_hosted(request, to_offer(context.tools)) and request.tool_choice != "none":
+        from mlxoss.turns.hosted.chat import start_hosted_chat
+
+        return await start_hosted_chat(context, request, caller)
     return await start_chat_as(context, request, caller, lambda stream, turn: stream)
 
 
@@ -48,29 +52,17 @@ async def start_chat_as(
     call_ids = await asyncio.to_thread(issued_call_ids, request.messages)
     turns = await recall_turns(store, encoding, call_ids)
     # On another thread: it reads exact turns back, tens of microseconds a token.
-    turn_request = await asyncio.to_thread(to_turn_request, request, date=context.date, turns=turns)
+    turn_request = await asyncio.to_thread(
+        to_turn_request,
+        request,
+        date=context.date,
+        turns=turns,
+        offer=to_offer(context.tools),
+    )
     check_choices(turn_request.choices, context, "n")
     turn = await start_turn(context, encoding, turn_request, caller.key)
     turn.tells_progress = bool(request.return_progress)
     memory = CallMemory(turn, store, make_call_id)
-    stream = speak(_make_stream(request, context, encoding, memory), turn)
+    chat = make_chat_stream(request, context, encoding, memory.make_call_id)
+    stream = speak(chat, turn)
     return TurnAnswer(context, encoding, turn, stream, CallKeeper(memory))
-
-
-def _make_stream(
-    chat: ChatRequest, context: TurnContext, encoding: Encoding, memory: CallMemory
-) -> ChatStream:
-    usage = chat.stream_options
-    options = ChatOptions(
-        customs=[tool.name for tool in chat.tools or () if tool.custom is not None],
-        hide_reasoning=bool(chat.reasoning and chat.reasoning.exclude),
-        include_usage=not chat.stream or bool(usage and usage.include_usage),
-        has_logprobs=bool(chat.logprobs),
-        choices=chat.n or 1,
-    )
-    return ChatStream(
-        CompletionHeader(new_id("chatcmpl-"), int(time.time()), context.model.name),
-        options,
-        token_bytes=encoding.token_bytes,
-        make_call_id=memory.make_call_id,
-    )

@@ -21,12 +21,14 @@ from mlxoss.store.store import Store
 from mlxoss.turns.ahead.warming import Ahead, PrefixWarmer
 from mlxoss.turns.encoding_loader import EncodingLoader
 from mlxoss.turns.foreign_contents import ForeignContents
-from mlxoss.turns.key_limit import KeyLimit
+from mlxoss.turns.limits.key_limit import KeyLimit
 
 if TYPE_CHECKING:  # llguidance takes its time, and an HTTP client too
     from mlxoss.documents.reader import FileReader
     from mlxoss.harmony.encoding import Encoding
     from mlxoss.harmony.grammar.compiler import GrammarCompiler
+    from mlxoss.hosted.tools import HostedTools
+    from mlxoss.turns.hosted.runs import ToolRuns
 
 LoadGrammars = Callable[["Encoding"], "GrammarCompiler"]
 """Gives what compiles the requests' grammars, the same object each time, on any thread."""
@@ -36,13 +38,14 @@ class ServedModel(NamedTuple):
     """The model that is served: what runs it, and what is known of it before it is loaded.
 
     Without ``load_grammars`` nothing holds its answers to their form, without ``ahead`` nothing is
-    computed before it is asked for.
+    computed before it is asked for. ``tools`` are those that this server runs, if there are any.
     """
 
     engine: Engine
     info: ModelInfo
     load_grammars: LoadGrammars | None = None
     ahead: Ahead | None = None
+    tools: HostedTools | None = None
 
 
 class Caller(NamedTuple):
@@ -69,7 +72,8 @@ class TurnContext:
 
     ``recoveries`` counts, by kind, where the parser put the model's output right.
     ``is_stopping`` refuses new turns while those in progress finish. ``storage`` is set before
-    the first request. ``awake`` keeps this machine from idle sleep while there are turns.
+    the first request. ``awake`` keeps this machine from idle sleep while there are turns. ``tools``
+    are those that this server runs for the model.
     """
 
     config: Config
@@ -84,6 +88,7 @@ class TurnContext:
     key_limit: KeyLimit = field(init=False)
     awake: Awake = field(init=False)
     warmer: PrefixWarmer = field(init=False)
+    tools: ToolRuns | None = field(default=None, init=False)
     _idle_since: float = field(init=False)
     _files: FileReader | None = field(default=None, init=False)
 
@@ -93,6 +98,10 @@ class TurnContext:
         self.warmer = PrefixWarmer(engine, self.encoding, self.served.ahead, lambda: self.date)
         is_on = self.config.keep_awake == "on"
         self.awake = Awake(find_caffeinate(sys.platform, os.environ), is_on=is_on)
+        if self.served.tools is not None:
+            from mlxoss.turns.hosted.runs import ToolRuns
+
+            self.tools = ToolRuns(self.served.tools, self.clock)
         self.key_limit = KeyLimit(self.config.max_requests_per_key, lambda: engine.retry_after_s)
 
     @property

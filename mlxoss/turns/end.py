@@ -19,13 +19,13 @@ def close_turn(turn: Turn, context: TurnContext, encoding: Encoding, log: Logged
 
     The event loop's thread.
     """
-    usage, wait_s, preview = turn.usage, turn.wait_s, None
+    usage, wait_s, rounds, preview = turn.usage, turn.wait_s, turn.rounds, None
     context.recoveries.update(turn.close())
     prepare_next_turn(turn, context, encoding)
-    if most_chars := context.config.debug_raw_preview_chars:
+    if turn.prompts and (most_chars := context.config.debug_raw_preview_chars):
         preview = _to_preview(turn, encoding, most_chars)
         _log_raw(log.id, turn, encoding, most_chars)
-    log.note_turn(usage, wait_s, preview)
+    log.note_turn(usage, wait_s, preview, rounds=rounds)
 
 
 def _log_raw(id_: str, turn: Turn, encoding: Encoding, most_chars: int) -> None:

@@ -41,7 +41,7 @@ def render_next_prompt(
     """The prompt of a turn after the one of ``token_ids``; ``None`` unless that gave a final."""
     if list(token_ids[-1:]) != [RETURN]:
         return None
-    turn = read_turn(encoding, token_ids, {tool.name for tool in conversation.tools})
+    turn = read_turn(encoding, token_ids, conversation.functions, conversation.builtin_recipients)
     if not turn.items or not isinstance(turn.items[-1], FinalText):
         return None
     longer = dataclasses.replace(conversation, items=(*conversation.items, *turn.items))

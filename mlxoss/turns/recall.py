@@ -26,12 +26,17 @@ import functools
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.replay import ExactTurns
+from mlxoss.api.history.rounds import EndedRound
+from mlxoss.api.hosted.calls import ToolResult
 from mlxoss.errors import StoreError
+from mlxoss.harmony.conversation import BuiltinResult, FunctionResult
 from mlxoss.harmony.encoding import Encoding
+from mlxoss.harmony.events import Channel
 from mlxoss.harmony.read_turn import read_turn
 from mlxoss.store import values as kept
 from mlxoss.store.store import Store
@@ -39,6 +44,8 @@ from mlxoss.turns.context import TurnContext
 from mlxoss.turns.turn import Turn
 
 logger = logging.getLogger(__name__)
+
+_NO_ROUNDS: Mapping[str, Sequence[EndedRound]] = MappingProxyType({})
 
 
 class CallMemory:
@@ -73,14 +80,22 @@ async def remember_turn(store: Store, turn: kept.StoredTurn) -> None:
             logger.warning("a turn could not be remembered: %s", error)
 
 
-async def recall_turns(store: Store, encoding: Encoding, call_ids: Sequence[str]) -> ExactTurns:
-    """The turns that made these calls, as far as they are known. Never raises StoreError."""
+async def recall_turns(
+    store: Store,
+    encoding: Encoding,
+    call_ids: Sequence[str],
+    before: Mapping[str, Sequence[EndedRound]] = _NO_ROUNDS,
+) -> ExactTurns:
+    """The turns that made these calls, as far as they are known. Never raises StoreError.
+
+    ``before`` are the rounds before them, by the first call's id.
+    """
     found: tuple[kept.StoredTurn, ...] = ()
     try:
         found = await turns_of_calls(store, call_ids)
     except StoreError as error:
         logger.warning("turns could not be recalled: %s", error)
-    return to_exact_turns(encoding, found)
+    return to_exact_turns(encoding, map(from_stored, found), before)
 
 
 async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.StoredTurn, ...]:
@@ -89,9 +104,39 @@ async def turns_of_calls(store: Store, call_ids: Sequence[str]) -> tuple[kept.St
     return tuple(found.values())
 
 
-def to_exact_turns(encoding: Encoding, turns: Iterable[kept.StoredTurn]) -> ExactTurns:
-    """``turns`` to look up, read by ``encoding``."""
-    return ExactTurns(turns, functools.partial(read_turn, encoding))
+def to_exact_turns(
+    encoding: Encoding,
+    turns: Iterable[EndedRound],
+    before: Mapping[str, Sequence[EndedRound]] = _NO_ROUNDS,
+) -> ExactTurns:
+    """``turns`` to look up, read by ``encoding``; ``before`` as above."""
+    rounds = tuple(turns)
+    results = {item_id: one for ended in rounds for item_id, one in ended.results.items()}
+    return ExactTurns(rounds, functools.partial(read_turn, encoding), results, before)
+
+
+def to_stored(ended: EndedRound) -> kept.StoredTurn:
+    """A turn as it is kept."""
+    results = tuple(_to_stored_result(*result) for result in ended.results.items())
+    return kept.StoredTurn(ended.token_ids, ended.item_ids, ended.call_ids, results)
+
+
+def _to_stored_result(call_id: str, result: ToolResult) -> kept.StoredResult:
+    if isinstance(result, FunctionResult):
+        return kept.StoredResult(call_id, result.name, result.output)
+    return kept.StoredResult(call_id, result.author, result.text, result.channel.value)
+
+
+def from_stored(turn: kept.StoredTurn) -> EndedRound:
+    """What :func:`to_stored` was given."""
+    results = {one.call_id: _from_stored_result(one) for one in turn.results}
+    return EndedRound(turn.token_ids, turn.item_ids, turn.call_ids, results)
+
+
+def _from_stored_result(result: kept.StoredResult) -> ToolResult:
+    if result.channel is None:
+        return FunctionResult(result.author, result.text)
+    return BuiltinResult(result.author, result.text, Channel(result.channel))
 
 
 def make_seal(context: TurnContext) -> ContentSeal:

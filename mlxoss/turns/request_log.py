@@ -40,7 +40,8 @@ class RequestRecord(NamedTuple):
     ``status`` is the answer's, or that of what broke it after it began; ``error`` says what
     that was. ``usage`` and ``wait_s`` are ``None`` where no turn began, ``ttft_s`` where no token
     came. ``ended_at`` is a Unix time in seconds. ``preview`` is raw text, for
-    ``debug_raw_preview_chars`` alone. ``client`` is a short name of who asked.
+    ``debug_raw_preview_chars`` alone. ``client`` is a short name of who asked. An answer of several
+    ``rounds`` has no rates: what stands between them is no work of the model's.
     """
 
     id: str
@@ -54,11 +55,14 @@ class RequestRecord(NamedTuple):
     preview: str | None = None
     error: str | None = None
     client: str = ""
+    rounds: int = 1
 
     @property
     def decode_tokens_per_s(self) -> float | None:
         """Of all choices together, from the first token to the end; one token has no rate."""
-        if self.usage is None or self.ttft_s is None or self.usage.completion_tokens < 2:
+        if self.usage is None or self.ttft_s is None or self.rounds > 1:
+            return None
+        if self.usage.completion_tokens < 2:
             return None
         return (self.usage.completion_tokens - 1) / max(self.total_s - self.ttft_s, 1e-9)
 
@@ -68,7 +72,7 @@ class RequestRecord(NamedTuple):
 
         A few tokens have no rate: what a step takes whatever its length would count as theirs.
         """
-        if self.usage is None or self.ttft_s is None or self.wait_s is None:
+        if self.usage is None or self.ttft_s is None or self.wait_s is None or self.rounds > 1:
             return None
         computed = self.usage.prompt_tokens - self.usage.cached_tokens
         if computed < LEAST_PREFILLED:
@@ -140,6 +144,7 @@ class LoggedRequest:
         self._log = log
         self._usage: Usage | None = None
         self._wait_s = 0.0
+        self._rounds = 1
         self._preview: str | None = None
         self._failure: Exception | None = None
         self.begun_at = log.clock()
@@ -162,9 +167,12 @@ class LoggedRequest:
         """What broke the answer after the stream began."""
         self._failure = error
 
-    def note_turn(self, usage: Usage, wait_s: float, preview: str | None = None) -> None:
+    def note_turn(
+        self, usage: Usage, wait_s: float, preview: str | None = None, *, rounds: int = 1
+    ) -> None:
         """The turn's counts at its end; ``preview`` where words may be shown."""
         self._usage, self._wait_s, self._preview = usage, wait_s, preview
+        self._rounds = rounds
 
     def __enter__(self) -> Self:
         return self
@@ -198,6 +206,7 @@ class LoggedRequest:
             preview=self._preview,
             error=None if cause is None else _reason(cause),
             client=self._client,
+            rounds=self._rounds,
         )
 
 

@@ -24,6 +24,8 @@ def to_running(id_: str, endpoint: str, turn: Turn, engine: Engine) -> RunningRe
         "cached_tokens": usage.cached_tokens,
         "completion_tokens": usage.completion_tokens,
     }
+    if turn.tool is not None:
+        told["tool"] = turn.tool
     if place := engine.place(generation.uid):
         told["state"], told["place"] = "queued", place.number
         if place.estimate_s is not None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mlxoss.api.errors import invalid, unsupported
 from mlxoss.api.turn_request import RawRequest, TurnRequest
@@ -22,6 +23,7 @@ from mlxoss.harmony.raw_parser import RAW_STOP_IDS, RawParser
 from mlxoss.turns.ahead.table import MOST_TOKENS
 from mlxoss.turns.choice import FinalTextGate, PromptChoice, TurnChoice
 from mlxoss.turns.context import TurnContext
+from mlxoss.turns.limits.time_limit import TimeLimit
 from mlxoss.turns.turn import Turn
 
 _SEED_STEP = 0x9E3779B97F4A7C15
@@ -40,23 +42,55 @@ async def start_turn(
     """
     leave = context.key_limit.enter(key)
     try:
-        return await _start(context, encoding, request, leave)
+        prepared = await prepare(context, encoding, request)
+        generations = submit_all(context.engine, spread(prepared.generation, request.choices))
     except BaseException:
         leave()
         raise
+    return prepared.to_turn(generations, TimeLimit(context.limit_s), leave)
 
 
-async def _start(
-    context: TurnContext, encoding: Encoding, request: TurnRequest, leave: Callable[[], None]
-) -> Turn:
-    engine, context_tokens = context.engine, context.context_tokens
-    grammar = None if request.only_prompt else await _to_grammar(context, encoding, request)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A turn before it is submitted: ``request``, and what the engine is asked for."""
+
+    encoding: Encoding
+    request: TurnRequest
+    generation: GenerationRequest
+    loop_tokens: int
+
+    def to_turn(
+        self,
+        generations: Sequence[Generation],
+        limit: TimeLimit,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> Turn:
+        """The turn of what was submitted."""
+        request, conversation = self.request, self.request.conversation
+        kind = PromptChoice if request.only_prompt else TurnChoice
+        choices = [
+            kind(
+                generation,
+                TurnParser(self.encoding, conversation.functions, conversation.builtin_recipients),
+                FinalTextGate(index, request.stops),
+                single_call=request.single_call,
+                loop_tokens=self.loop_tokens,
+            )
+            for index, generation in enumerate(generations)
+        ]
+        return Turn(conversation, [self.generation.prompt_ids], choices, limit, on_close)
+
+
+async def prepare(context: TurnContext, encoding: Encoding, request: TurnRequest) -> Prepared:
+    """Compile the grammar and render the prompt. Raises ContextLengthExceeded, InvalidRequest."""
+    context_tokens = context.context_tokens
+    grammar = None if request.only_prompt else await to_grammar(context, encoding, request)
     # On another thread: a long prompt takes a tenth of a second, and streams go on meanwhile.
     prompt_ids, head = await asyncio.to_thread(
         _render,
         encoding,
         request.conversation,
-        _most_prompt_tokens(request, context_tokens) if request.truncate else None,
+        most_prompt_tokens(request, context_tokens) if request.truncate else None,
         is_counted=context.warmer.is_on,
     )
     left = context_tokens - len(prompt_ids)
@@ -75,28 +109,8 @@ async def _start(
     )
     # Structured output is exempt, as arguments are: data may well repeat.
     is_text = isinstance(request.rules.final, FreeText)
-    kind = PromptChoice if request.only_prompt else TurnChoice
-    generations = submit_all(engine, spread(generation_request, request.choices))
-    return Turn(
-        request.conversation,
-        [prompt_ids],
-        [
-            kind(
-                generation,
-                TurnParser(
-                    encoding,
-                    request.conversation.functions,
-                    request.conversation.builtin_recipients,
-                ),
-                FinalTextGate(index, request.stops),
-                single_call=request.single_call,
-                loop_tokens=context.config.loop_guard if is_text else 0,
-            )
-            for index, generation in enumerate(generations)
-        ],
-        context.limit_s,
-        leave,
-    )
+    loop_tokens = context.config.loop_guard if is_text else 0
+    return Prepared(encoding, request, generation_request, loop_tokens)
 
 
 def _render(
@@ -119,9 +133,10 @@ def check_choices(choices: int, context: TurnContext, param: str) -> None:
         raise invalid(param, f"this server runs at most {most} sequences at a time")
 
 
-async def _to_grammar(
+async def to_grammar(
     context: TurnContext, encoding: Encoding, request: TurnRequest
 ) -> Grammar | None:
+    """The grammar of ``request``'s rules, where there are grammars. Raises InvalidRequest."""
     if context.served.load_grammars is not None:
         grammars = context.served.load_grammars(encoding)
         return await asyncio.to_thread(grammars.compile, request.rules)
@@ -130,7 +145,7 @@ async def _to_grammar(
     return None
 
 
-def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
+def most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
     """What a prompt that may be cut is cut to: the answer keeps a quarter, or what it asked for."""
     answer = min(request.max_tokens or context_tokens, context_tokens // 4)
     return context_tokens - max(answer, 1)
@@ -138,7 +153,7 @@ def _most_prompt_tokens(request: TurnRequest, context_tokens: int) -> int:
 
 def spread(request: GenerationRequest, choices: int) -> list[GenerationRequest]:
     """``request`` once for each choice."""
-    samplings = (_for_choice(request.sampling, index) for index in range(choices))
+    samplings = (with_seed_of(request.sampling, index) for index in range(choices))
     return [dataclasses.replace(request, sampling=sampling) for sampling in samplings]
 
 
@@ -155,8 +170,9 @@ def submit_all(engine: Engine, requests: Sequence[GenerationRequest]) -> list[Ge
     return generations
 
 
-def _for_choice(sampling: SamplingParams, index: int) -> SamplingParams:
-    """A seed of its own for each choice, the same ones each time; the first keeps the request's."""
+def with_seed_of(sampling: SamplingParams, index: int) -> SamplingParams:
+    """A seed of its own for each choice or round, the same ones each time; the first keeps the
+    request's."""
     if sampling.seed is None or index == 0:
         return sampling
     return dataclasses.replace(sampling, seed=(sampling.seed + index * _SEED_STEP) & _SEED_MASK)
@@ -185,7 +201,7 @@ def start_raw_turn(
         )
         for index, generation in enumerate(generations)
     ]
-    return Turn(None, request.prompts, choices, context.limit_s, leave)
+    return Turn(None, request.prompts, choices, TimeLimit(context.limit_s), leave)
 
 
 def _to_generations(context: TurnContext, request: RawRequest) -> list[GenerationRequest]:

@@ -9,20 +9,22 @@ from collections.abc import Callable, Sequence
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import TokenOutput
 from mlxoss.engine.generation import Generation
-from mlxoss.errors import GenerationCancelled, TurnTimedOut
+from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.conversation import Conversation
 from mlxoss.turns.choice import TurnChoice
+from mlxoss.turns.limits.time_limit import TimeLimit
 
 
 class Turn:
     """A turn whose generations are in the engine. Iterate it, then ``close`` it, whatever happened.
 
     Iterating yields lists of outputs: what a step brought, of all choices, or as much of it as
-    ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut
-    ``limit_s`` from now; then the other choices are lost too. ``conversation`` is what it
+    ``TurnChoice.take`` takes at once. It raises what a generation raises, or TurnTimedOut at the
+    end of ``limit``; then the other choices are lost too. ``conversation`` is what it
     answers, ``None`` if it goes on from raw prompts. ``prompts`` are token ids; all have as many
-    choices, one prompt's after the other's. ``close`` calls ``on_close``, which does nothing when
-    called again. Belongs to the event loop's thread.
+    choices, one prompt's after the other's; without any there is nothing to write. ``rounds`` is
+    how many turns its answer has by now, ``tool`` the one that runs once it has ended. ``close``
+    calls ``on_close``, which does nothing when called again. Belongs to the event loop's thread.
     """
 
     def __init__(
@@ -30,19 +32,29 @@ class Turn:
         conversation: Conversation | None,
         prompts: Sequence[Sequence[int]],
         choices: Sequence[TurnChoice],
-        limit_s: float | None = None,
+        limit: TimeLimit,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.conversation = conversation
         self.prompts = prompts
-        self.earlier = Usage(0, 0)
+        self.rounds = 1
+        self.tool: str | None = None
+        self._earlier = Usage(0, 0)
+        self._earlier_wait_s: float | None = None
         self._choices = choices
-        self._limit_s = limit_s
+        self._limit = limit
         self._on_close = on_close
         self._is_over = False
         self.is_closed = False
-        self._timer = limit_s and asyncio.get_running_loop().call_later(limit_s, self._time_out)
+        self._timer = limit.call_at_end(self._time_out)
         self._waiting: dict[asyncio.Task[tuple[TokenOutput, ...]], TurnChoice] = {}
+
+    def go_on_from(self, last: Turn) -> None:
+        """Count ``last`` with this one: both are of one answer."""
+        self._earlier = last.usage
+        if last.prompts:
+            self._earlier_wait_s = last.wait_s
+            self.rounds = last.rounds + 1
 
     def __aiter__(self) -> Turn:
         return self
@@ -53,11 +65,7 @@ class Turn:
         except GenerationCancelled:
             if not self._is_over:
                 raise
-            message = (
-                f"The answer was not complete after {self._limit_s:.0f} s, the most that this "
-                "server gives one (its setting request_timeout)."
-            )
-            raise TurnTimedOut(message) from None
+            raise self._limit.make_error() from None
 
     def _time_out(self) -> None:
         self._is_over = True
@@ -106,10 +114,10 @@ class Turn:
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far, with those of an ``earlier`` turn that was needed for this one."""
-        per_prompt = len(self._choices) // len(self.prompts)
+        """Tokens so far, with those of the turns that this one goes on from."""
+        per_prompt = max(1, len(self._choices)) // max(1, len(self.prompts))
         firsts = self._choices[::per_prompt]
-        return self.earlier + Usage(
+        return self._earlier + Usage(
             prompt_tokens=sum(len(ids) for ids in self.prompts),
             completion_tokens=sum(choice.tokens for choice in self._choices),
             reasoning_tokens=sum(choice.parser.reasoning_tokens for choice in self._choices),
@@ -119,7 +127,7 @@ class Turn:
     @property
     def tells_progress(self) -> bool:
         """Whether iterating yields an empty list, too, whenever a prefill went on."""
-        return self._choices[0].generation.tells_progress
+        return any(choice.generation.tells_progress for choice in self._choices)
 
     @tells_progress.setter
     def tells_progress(self, is_wanted: bool) -> None:
@@ -141,7 +149,9 @@ class Turn:
 
     @property
     def wait_s(self) -> float:
-        """How long the first choice waited for its slot."""
+        """How long the first choice waited for its slot; of several turns that of the first."""
+        if self._earlier_wait_s is not None or not self._choices:
+            return self._earlier_wait_s or 0.0
         return self._choices[0].generation.wait_s
 
     def has_ended(self, index: int) -> bool:

@@ -17,7 +17,8 @@ from mlxoss.api.responses.client_run.calls import (
 )
 from mlxoss.api.responses.client_run.declared import names_of_client_tools
 from mlxoss.api.responses.parse_items import parse_items
-from mlxoss.api.responses.tools import ToolTable, read_tools
+from mlxoss.api.responses.tool_table import ToolTable
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
 from mlxoss.harmony.grammar.rules import TurnRules

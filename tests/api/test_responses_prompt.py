@@ -63,7 +63,7 @@ class Record:
 
 
 def no_turns() -> ExactTurns:
-    return ExactTurns((), lambda ids, names: pytest.fail("nothing to read"))
+    return ExactTurns((), lambda *_: pytest.fail("nothing to read"))
 
 
 def parsed(values: Sequence[Any]) -> tuple[Item, ...]:

@@ -18,7 +18,8 @@ from mlxoss.api.responses.request import (
     parse_input_tokens_request,
     parse_responses_request,
 )
-from mlxoss.api.responses.tools import ToolKind, ToolTable, read_tools
+from mlxoss.api.responses.tool_table import ToolKind, ToolTable
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.core import Effort
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import ResponseFormat

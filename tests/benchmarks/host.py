@@ -4,15 +4,16 @@ Run with ``python -m tests.benchmarks.host``. A random model of 24 thin layers d
 that the graph is as long as the 20b's and the device has next to nothing to do. All figures are the
 CPU time of the one thread that drives it, in blocks that take turns, ``--rounds`` times over;
 ratios are medians over the rounds, with the range of half of them. ``graph`` is the model's call,
-before anything is computed; ``rest`` is a step without that. ``rope`` is in both graphs: it is one
-operation on Metal, elsewhere a dozen. Before that it counts the operations of one token's graph,
-in plain caches, in those of a batch, and for several rows.
+before anything is computed; ``rest`` is a step without that. mlx-lm's is the model as mlx-lm loads
+it, whose rotary positions multiply by YaRN's factor. Our loader puts that into the attention's
+scale, so mlx-lm's modules are also measured as it leaves them. Rotary positions are in all graphs:
+one operation on Metal, elsewhere a dozen. Before that it counts the operations of one token's
+graph: mlx-lm's, and ours in plain caches, in those of a batch, and for several rows.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import statistics
 import tempfile
 import time
@@ -22,6 +23,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step
+from mlx_lm.utils import load_model
 
 from mlxoss.core import GenerationRequest, SamplingParams
 from mlxoss.engine.checkpoint.loader import load_folder
@@ -33,6 +35,7 @@ from mlxoss.harmony.grammar.rules import TurnRules
 from mlxoss.harmony.grammar.tokenizer import make_guard_tokenizer
 from tests.benchmarks.guard import From
 from tests.support.checkpoints import TinyModel, write_checkpoint
+from tests.support.engine.graphs import count_operations
 from tests.support.harmony.walks import to_ids
 
 PROMPT = tuple(range(1000, 1064))
@@ -70,22 +73,11 @@ def graph_of(model: Callable[..., mx.array], make_cache: Callable[[], list[Any]]
     return run
 
 
-def operations_of(model: LastLogits, rows: int) -> int:
-    """In the graph of a step, of which compiled functions are told by their parts."""
-    caches = model.make_caches(rows)
+def operations_of(model: Any, caches: list[Any], rows: int = 1) -> int:
+    """In the graph of a step."""
     for length in (200, 1, 1):
         mx.eval(model(mx.full((rows, length), 5, mx.uint32), cache=caches))
-    text = io.StringIO()
-    mx.export_to_dot(text, model(mx.full((rows, 1), 5, mx.uint32), cache=caches))
-    return text.getvalue().count("shape=rectangle")
-
-
-def rope_of(model: Any) -> Block:
-    """The rotary positions of one step's queries and keys."""
-    attention = model.layers[0].self_attn
-    heads = attention.num_attention_heads, attention.num_key_value_heads
-    arrays = [mx.zeros((1, count, 1, attention.head_dim)) for count in heads] * len(model.layers)
-    return timed(lambda: [attention.rope(array, offset=64) for array in arrays])
+    return count_operations(model(mx.full((rows, 1), 5, mx.uint32), cache=caches))
 
 
 def stock_steps(model: Any) -> Block:
@@ -121,20 +113,22 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(Path(folder), SIZE)
-        stock: Any = load_folder(Path(folder), fused=False)
+        stock: Any = load_model(Path(folder))[0]
+        apart: Any = load_folder(Path(folder), fused=False)
         own: Any = load_folder(Path(folder))
-        in_batch = LastLogits(own, plain_caches=False)
-        for name, model, rows in (
-            ("one row", LastLogits(own), 1),
-            ("one row as a batch", in_batch, 1),
-            ("8 rows", in_batch, 8),
+        alone, in_batch = LastLogits(own), LastLogits(own, plain_caches=False)
+        for name, count in (
+            ("mlx-lm's", operations_of(stock, stock.make_cache())),
+            ("one row", operations_of(alone, alone.make_caches(1))),
+            ("one row as a batch", operations_of(in_batch, in_batch.make_caches(1))),
+            ("8 rows", operations_of(in_batch, in_batch.make_caches(8), 8)),
         ):
-            print(f"{'operations, ' + name:<58}{operations_of(model, rows):6}")
+            print(f"{'operations, ' + name:<58}{count:6}")
         blocks = {
             "stock graph": graph_of(stock, stock.make_cache),
-            "graph": graph_of(LastLogits(own), own.make_cache),
+            "stock graph, YaRN's factor in the scale": graph_of(apart, apart.make_cache),
+            "graph": graph_of(alone, own.make_cache),
             "graph in a batch's caches": graph_of(in_batch, lambda: in_batch.make_caches(1)),
-            "rope": rope_of(stock),
             "stock step": stock_steps(stock),
             "step": own_steps(own, guarded=False),
             "guarded step": own_steps(own, guarded=True),
@@ -148,11 +142,13 @@ def main() -> None:
         print(f"{name:<58}{statistics.median(r[name] for r in rounds) * 1e3:6.2f} ms")
     show("graph, of mlx-lm's", [r["graph"] / r["stock graph"] for r in rounds])
     show(
+        "graph, of mlx-lm's with YaRN's factor in the scale",
+        [r["graph"] / r["stock graph, YaRN's factor in the scale"] for r in rounds],
+    )
+    show(
         "graph, of that in a batch's caches",
         [r["graph"] / r["graph in a batch's caches"] for r in rounds],
     )
-    others = [(r["graph"] - r["rope"]) / (r["stock graph"] - r["rope"]) for r in rounds]
-    show("graph but for rotary positions, of mlx-lm's", others)
     rests = [(r["step"] - r["graph"]) / (r["stock step"] - r["stock graph"]) for r in rounds]
     show("rest of an unguarded step, of mlx-lm's generate_step", rests)
     show("guarded free text, of unguarded", [r["guarded step"] / r["step"] for r in rounds])

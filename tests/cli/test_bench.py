@@ -21,15 +21,21 @@ from mlxoss.engine.checkpoint.loader import resolve_model
 from mlxoss.engine.checkpoint.reads import StepReads, prefill_operations
 from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.service.subprocess import CommandResult
-from tests.cli.test_chat import DONE, chunk, serve
 from tests.support.checkpoints import TinyModel, make_config, write_checkpoint
 from tests.support.cli.daemon import start_daemon
 from tests.support.cli.runner import mlxoss
+from tests.support.cli.scripted_server import serve
+from tests.support.server.response_events import DONE
 
 CASES = [
     *("1 stream", "4 streams", "8 streams", "cold prompt"),
     *("second turn", "edited last message", "tool loop"),
 ]
+
+
+def chunk(finish_reason: str | None = None, **delta: str) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
 
 
 @pytest.mark.slow

@@ -2,87 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import pty
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mlxoss.config import Config
-from tests.support.cli.runner import environment, mlxoss
+from tests.support.cli.runner import environment, mlxoss, on_a_terminal
+from tests.support.cli.scripted_server import serve
+from tests.support.server.response_events import DONE, ended, event, failed, reasoned, said
 
-
-class Server(ThreadingHTTPServer):
-    """Answers every request with ``answer`` and keeps what it was asked."""
-
-    def __init__(self, answer: bytes, status: int) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = answer
-        self.status = status
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append((self.path, json.loads(body)))
-        self.send_response(self.server.status)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for start in range(0, len(self.server.answer), 7):  # cuts lines and characters apart
-            piece = self.server.answer[start : start + 7]
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.wfile.write(b"0\r\n\r\n")
-
-
-@contextlib.contextmanager
-def serve(answer: bytes, status: int = 200) -> Iterator[Server]:
-    server = Server(answer, status)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def chunk(finish_reason: str | None = None, **delta: str) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
-
-
-DONE = b"data: [DONE]\n\n"
 ANSWER = b"".join(
     (
         b": heartbeat\n\n",
-        chunk(role="assistant"),
-        chunk(reasoning="They greet", reasoning_content="They greet"),
-        chunk(reasoning=" me.", reasoning_content=" me."),
-        chunk(content="Grüße"),
-        chunk(content=" \x1b[31m👋"),
-        chunk(finish_reason="stop"),
-        b'data: {"choices": [], "usage": {}}\n\n',
-        DONE,
+        event("response.created", response={"status": "in_progress", "error": None}),
+        reasoned("They greet"),
+        reasoned(" me."),
+        said("Grüße"),
+        said(" \x1b[31m👋"),
+        ended(),
     )
 )
 
@@ -94,10 +34,11 @@ def test_in_a_pipe_only_the_answer_is_printed_as_it_is(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert done.returncode == 0
     [(path, body)] = server.asked
-    assert path == "/v1/chat/completions"
-    assert body["messages"] == [{"role": "user", "content": "Hello there"}]
+    assert path == "/v1/responses"
+    assert body["input"] == [{"type": "message", "role": "user", "content": "Hello there"}]
     assert body["stream"] is True
-    assert "reasoning_effort" not in body
+    assert body["store"] is False
+    assert "reasoning" not in body
 
 
 @pytest.mark.parametrize("no_color", [False, True])
@@ -116,9 +57,9 @@ def test_piped_input_is_put_below_the_question(tmp_path: Path) -> None:
     with serve(ANSWER) as server:
         mlxoss(tmp_path, "chat", "Explain:", "--url", server.url, stdin="x = 1\n\xff".encode())
         mlxoss(tmp_path, "chat", "--url", server.url + "/v1/", stdin=b"only \xff this\n")
-    contents = [body["messages"][0]["content"] for _, body in server.asked]
+    contents = [body["input"][0]["content"] for _, body in server.asked]
     assert contents == ["Explain:\n\nx = 1\nÿ", "only \ufffd this"]
-    assert {path for path, _ in server.asked} == {"/v1/chat/completions"}
+    assert {path for path, _ in server.asked} == {"/v1/responses"}
 
 
 @pytest.mark.parametrize(
@@ -139,12 +80,11 @@ def test_a_closed_input_is_none(tmp_path: Path) -> None:
             env=environment(tmp_path), capture_output=True, timeout=300, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
-    assert server.asked[0][1]["messages"] == [{"role": "user", "content": "Hello"}]
+    assert [each["content"] for each in server.asked[0][1]["input"]] == ["Hello"]
 
 
 def test_reasoning_without_an_answer_ends_its_line(tmp_path: Path) -> None:
-    answer = chunk(reasoning="Hm") + chunk(finish_reason="stop") + DONE
-    with serve(answer) as server:
+    with serve(reasoned("Hm") + ended()) as server:
         shown = on_a_terminal(tmp_path, ["chat", "Hello", "--url", server.url], {"NO_COLOR": "1"})
     assert shown == "Hm\n"
 
@@ -152,7 +92,7 @@ def test_reasoning_without_an_answer_ends_its_line(tmp_path: Path) -> None:
 def test_effort_is_passed_on(tmp_path: Path) -> None:
     with serve(ANSWER) as server:
         mlxoss(tmp_path, "chat", "hi", "--effort", "high", "--url", server.url)
-    assert server.asked[0][1]["reasoning_effort"] == "high"
+    assert server.asked[0][1]["reasoning"] == {"effort": "high"}
 
 
 def test_the_server_of_the_configuration_is_asked(tmp_path: Path) -> None:
@@ -169,7 +109,7 @@ def test_nothing_to_ask_is_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_an_answer_cut_off_says_so(tmp_path: Path) -> None:
-    with serve(chunk(content="I") + chunk(finish_reason="length") + DONE) as server:
+    with serve(said("I") + ended(reason="max_output_tokens")) as server:
         done = mlxoss(tmp_path, "chat", "hi", "--url", server.url)
     assert done.returncode == 0
     assert done.stdout == "I\n"
@@ -184,10 +124,12 @@ FAILURES = [
     (400, error("too long"), "", "The server refused: too long"),
     (401, error("no"), "", "The server refused: no Then: export MLXOSS_API_KEY=KEY\n"),
     (502, b"<html>", "", "The server refused: HTTP 502 Bad Gateway"),
-    (200, chunk(content="Hm"), "Hm\n", "The answer broke off: the server closed the connection."),
+    (200, said("Hm"), "Hm\n", "The answer broke off: the server closed the connection."),
+    (200, said("Hm") + DONE, "Hm\n", "The answer broke off: the server did not say how it ended."),
+    (200, said("Hm") + failed("it broke") + DONE, "Hm\n", "The server failed: it broke"),
     (
         200,
-        chunk(content="Hm") + b"event: error\ndata: " + error("it broke") + b"\n\n" + DONE,
+        said("Hm") + event("error", code="x", message="it broke", param=None) + DONE,
         "Hm\n",
         "The server failed: it broke",
     ),
@@ -232,23 +174,3 @@ def test_a_bad_url_is_wrong_usage(tmp_path: Path, url: str) -> None:
 )
 def test_how_a_client_reaches_a_host(host: str, url: str) -> None:
     assert Config(host=host, port=80).url == url
-
-
-def on_a_terminal(home: Path, arguments: list[str], env: dict[str, str]) -> str:
-    """What ``mlxoss`` shows on a terminal of its own."""
-    own, its = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlxoss", *arguments],
-        env=environment(home, env),
-        stdin=its,
-        stdout=its,
-        stderr=its,
-    )
-    os.close(its)
-    shown = b""
-    with contextlib.suppress(OSError):  # Linux ends a terminal with EIO
-        while piece := os.read(own, 4096):
-            shown += piece
-    os.close(own)
-    assert process.wait(300) == 0
-    return shown.decode().replace("\r\n", "\n")

@@ -99,3 +99,11 @@ def test_what_was_found_of_a_groups_hosts_is_told_where_there_is_any(tmp_path: P
     data.mkdir(parents=True, exist_ok=True)
     write_reach(data, Reach(0.0, ()))
     assert what in mlxoss(tmp_path, "privacy").stdout
+
+
+def test_what_cells_leave_is_told_where_the_model_may_run_python(tmp_path: Path) -> None:
+    what = "files that the model's Python made (holds what was said)"
+    assert what not in mlxoss(tmp_path, "privacy").stdout
+    said = mlxoss(tmp_path, "privacy", env={"MLXOSS_TOOL_PYTHON": "on"}).stdout
+    assert what in said
+    assert "20 minutes after the last cell" in said

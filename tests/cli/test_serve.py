@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 
 from tests.support.checkpoints import write_checkpoint
@@ -154,6 +156,31 @@ def test_what_was_pulled_is_served_also_when_the_branch_moved(
     with start_daemon(tmp_path, "--model", name) as daemon:
         daemon.wait_until_loaded()
         assert daemon.health()["model"] == name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [((), set()), (("--tool-mcp", "on"), {"mlxoss.hosted.mcp.servers", "mlxoss.hosted.tools"})],
+)
+def test_nothing_of_a_tool_is_imported_unless_it_is_enabled(
+    tmp_path: Path, flags: tuple[str, ...], expected: set[str]
+) -> None:
+    with start_daemon(tmp_path, *flags, env={"PYTHONPROFILEIMPORTTIME": "1"}) as daemon:
+        daemon.wait_until_loaded()
+        client = openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none")
+        tools: Any = [{"type": "code_interpreter", "container": {"type": "auto"}}]
+        client.responses.create(model="any", input="Hi", tools=tools, max_output_tokens=1)
+        client.close()
+        assert daemon.stop(signal.SIGTERM) == 0
+    said = [line.rpartition("|")[2].strip() for line in daemon.said if line.startswith("import")]
+    assert "mlxoss.turns.responses.hosted" in said
+    hosted = {name for name in said if name.startswith("mlxoss.hosted.")}
+    assert expected <= hosted
+    assert bool(hosted) == bool(expected)
+    others = ("mlxoss.hosted.python", "mlxoss.hosted.browser")
+    assert not [name for name in hosted if name.startswith(others)]
+    assert not {"mcp", "pypdf"} & set(said)
 
 
 def test_the_server_starts_without_mlx() -> None:

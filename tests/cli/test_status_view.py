@@ -111,6 +111,28 @@ def test_prompts_on_their_way_are_told_of() -> None:
     )
 
 
+def test_tools_that_the_server_runs_and_what_they_did() -> None:
+    calls = {
+        "python": {"calls": 1_200, "seconds": 61.04, "failures": 2},
+        "browser.search": {"calls": 1, "seconds": 0.5, "failures": 0},
+        "of a later server": "?",
+    }
+    tools = {"python": True, "browser": "searxng", "mcp": ["oslo", "bergen"], "calls": calls}
+    shown = " ".join(screen(view(tools=tools)).split())
+    assert (
+        "tools python, browser (searxng), MCP (oslo, bergen) "
+        "python 1,200 calls in 61.0 s, 2 failed; browser.search 1 call in 0.5 s; "
+        "of a later server 0 calls in 0.0 s address" in shown
+    )
+
+
+@pytest.mark.parametrize(
+    "tools", [{}, {"tools": {"python": False, "browser": None, "mcp": []}}, {"tools": "?"}]
+)
+def test_where_no_tool_is_enabled_none_is_told_of(tools: dict[str, Any]) -> None:
+    assert "tools" not in screen(view(**tools))
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

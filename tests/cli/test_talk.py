@@ -21,13 +21,20 @@ from mlxoss.cli.chat.markdown import Markdown
 from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve, serve
 from tests.support.cli.runner import environment, mlxoss
+from tests.support.cli.scripted_server import ScriptedServer
+from tests.support.cli.scripted_server import serve as serve_script
 from tests.support.fakes import ScriptedBackend
 from tests.support.server.harness import MODEL, Server
-from tests.support.server.scripts import HELLO, always, endless
+from tests.support.server.response_events import PLOT, ended, python_call, run_python, said
+from tests.support.server.rounds import browse, python
+from tests.support.server.scripts import HELLO, always, endless, final, in_turn
+from tests.support.server.tools import Scripted
 from tests.support.waiting import HANG_S, until
 
 __all__ = ["serve"]
 
+
+OpenChat = Callable[[Server | ScriptedServer], "Terminal"]
 
 # A terminal's Ctrl-C reaches the process that has it for its controlling one; what util-linux's
 # ``setsid --ctty`` does.
@@ -81,16 +88,13 @@ def terminals() -> Iterator[list[Terminal]]:
 
 
 @pytest.fixture
-def open_chat(tmp_path: Path, terminals: list[Terminal]) -> Callable[[Server], Terminal]:
-    def start(server: Server) -> Terminal:
+def open_chat(tmp_path: Path, terminals: list[Terminal]) -> OpenChat:
+    def start(server: Server | ScriptedServer) -> Terminal:
         terminals.append(Terminal(tmp_path, "chat", "--url", server.url))
         terminals[-1].until("> ")
         return terminals[-1]
 
     return start
-
-
-OpenChat = Callable[[Server], Terminal]
 
 
 def test_a_talk_remembers_forgets_and_ends(
@@ -158,6 +162,70 @@ def test_a_turn_that_fails_is_one_sentence_and_the_talk_goes_on(
     terminal.until("mlxoss: The server refused: This model's maximum context length[^\n]*\n> ")
     terminal.type("Hello!\n")
     terminal.until("🎉!")
+
+
+def test_a_talk_goes_on_with_what_its_tools_did(open_chat: OpenChat) -> None:
+    call = python_call("plot()", "41", PLOT)
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "sealed"}
+    answer = run_python(1, call) + said("Done.", 2) + ended(reasoning, call)
+    health = {"tools": {"python": True, "browser": "searxng", "mcp": ["oslo"]}}
+    with serve_script(answer, health=health) as server:
+        terminal = open_chat(server)
+        for line in ("Draw", "Again", "/tools off", "Once more"):
+            terminal.type(f"{line}\n")
+            terminal.until("(Done.|not used.)[\r\n]+> ")
+        terminal.type("/tools\n/tools maybe\n")
+        terminal.until("python, browser \\(searxng\\): not used")
+        terminal.until("/tools on or /tools off")
+    first, second, third = (body for _, body in server.asked)
+    assert [each["content"] for each in first["input"]] == ["Draw"]
+    told = [reasoning, {**call, "outputs": [{"type": "logs", "logs": "41"}]}]
+    assert second["input"][1:-1] == told
+    assert "reasoning.encrypted_content" in second["include"]
+    assert second["store"] is False
+    assert second["tools"] == first["tools"]
+    assert third["input"][:-1] == [*second["input"], *told]
+    assert "tools" not in third
+
+
+def test_a_talk_with_a_server_s_own_tools(
+    encoding: Encoding, serve: Serve, open_chat: OpenChat
+) -> None:
+    turns = [
+        python("12345 * 6789"),
+        browse("search", query="tides"),
+        browse("open", id="https://example.org/1"),
+        final("It is 83810205【1†L1】."),
+        python("_ + 1", before="One more."),
+        final("It is 83810206."),
+        final("Bye."),
+    ]
+    scripted = Scripted()
+    scripted.python.answer = lambda code, cells: f"{83810205 + len(cells)}\n"
+    backend = ScriptedBackend(in_turn(encoding, turns))
+    terminal = open_chat(serve(backend, tools=scripted.tools))
+    terminal.type("What is 12345 * 6789?\n")
+    shown = terminal.until("Page 1 https://example.org/1[^>]*> ")
+    assert "It is 83810205 [1]." in shown
+    for line in ("python: 12345 * 6789 → 83810205", "searched: tides → 1 page", "opened: https"):
+        assert line in shown
+    terminal.type("And one more?\n")
+    terminal.until("python: _ \\+ 1 → 83810206")
+    terminal.until("It is 83810206.[\r\n]+> ")
+    terminal.type("/tools off\nBye\n")
+    terminal.until("Bye.[\r\n]+> ")
+    assert len(scripted.python.cells) == 1  # the same container
+    assert len(scripted.browser.sessions) == 1
+    *_, with_tools, without = (encoding.decode(each.prompt_ids) for each in backend.inserted)
+    assert "## python" in with_tools
+    assert "## python" not in without
+
+
+def test_a_server_without_tools_says_so(open_chat: OpenChat) -> None:
+    with serve_script(b"", health={"status": "ok"}) as server:
+        terminal = open_chat(server)
+        terminal.type("/tools\n")
+        terminal.until("No tool is enabled on the server")
 
 
 STYLED = [

@@ -22,7 +22,10 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.slow
 
 SUPERVISED = {"XPC_SERVICE_NAME": LABEL}
-PAGES = ("/", *(f"/mlxoss/{name}" for name in ("page.css", "page.js", "chat.js", "parts.js")))
+PAGES = (
+    "/",
+    *(f"/mlxoss/{name}" for name in ("page.css", "page.js", "chat.js", "calls.js", "parts.js")),
+)
 TOOL = {
     "type": "function",
     "function": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -128,6 +129,18 @@ def test_a_redirect_is_checked_too(place: str, internet: Internet) -> None:
     assert internet.reached == [(PUBLIC, 80)]
 
 
+def test_of_several_addresses_one_that_answers_is_taken(internet: Internet) -> None:
+    """Many a name has an IPv6 address, where many a server does not listen."""
+    first = "2606:2800:220:1:248:1893:25c8:1946"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        internet.ports[first, 80] = closed.getsockname()[1]
+    with internet.site(NAME, give(b"words")):
+        internet.names[NAME] = [first, PUBLIC]
+        assert Fetching(f"http://{NAME}/").fetch().data == b"words"
+    assert internet.asked == [NAME]
+    assert internet.reached == [(first, 80), (PUBLIC, 80)]
+
+
 def test_a_redirect_is_followed_without_its_cookies(internet: Internet) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         (lead_to("there.txt") if request.path == "/here" else give(b"words"))(request)
@@ -146,10 +159,15 @@ def test_redirects_end(internet: Internet) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://files.example/", "files.example", "http://", "http://a:b@files.example/", "http://[1"],
+    [
+        *("ftp://files.example/", "files.example", "http://", "http://a:b@files.example/"),
+        *("http://[1", f"http://{NAME}\0.other.example/", f"http://{NAME}\\.other.example/"),
+        *(f"http://{NAME} .other.example/", f"http://{NAME}\x7f/"),
+    ],
 )
 def test_other_addresses_are_none(url: str, internet: Internet) -> None:
     assert "no http" in refused(url)
+    assert internet.asked == []
 
 
 def test_an_answer_that_is_no_file(internet: Internet) -> None:

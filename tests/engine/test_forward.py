@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model
 
 from mlxoss.engine.checkpoint.loader import load_folder
 from mlxoss.engine.mlx import forward
@@ -19,6 +21,7 @@ from mlxoss.engine.mlx.last_logits import LastLogits
 from mlxoss.engine.mlx.lm import BatchKVCache, BatchRotatingKVCache, KVCache
 from mlxoss.engine.mlx.memory import give_back
 from tests.support.checkpoints import TinyModel, write_checkpoint, write_quantised
+from tests.support.engine.graphs import count_operations
 from tests.support.engine.harness import SMALL_VOCAB
 from tests.support.formats import LAYOUTS, write
 
@@ -133,6 +136,32 @@ def count_bytes(module: Any) -> int:
 def make(model: Any) -> list[Any]:
     caches: list[Any] = model.make_cache()
     return caches
+
+
+def test_a_model_as_mlx_lm_loads_it(tmp_path: Path) -> None:
+    """Its rotary positions multiply by YaRN's factor, which the loader puts elsewhere."""
+    stock: Any = load_model(write_checkpoint(tmp_path, SIZE))[0]
+    assert stock.layers[0].self_attn.rope.mscale != 1.0
+    for compiled in (False, True):
+        wanted = run(stock.model, make(stock), 1)
+        found = run(normed(stock, Forward(stock, compiled=compiled)), make(stock), 1)
+        assert all(mx.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="other operations, or none compiled")
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_steps_graph_has_few_operations(tmp_path: Path, rows: int) -> None:
+    """They are what it costs the host. That of mlx-lm's modules has some 170 a layer."""
+    write_checkpoint(tmp_path, DEEP)
+    stock: Any = load_model(tmp_path)[0]
+    model: Any = load_folder(tmp_path)
+
+    def count(forward: Any, caches: list[Any]) -> int:
+        for length in (200, 1, 1):  # the window is cut, and functions are compiled
+            mx.eval(forward(mx.full((rows, length), 5), caches))
+        return count_operations(forward(mx.full((rows, 1), 5), caches))
+
+    assert count(Forward(model), make(model)) < 0.6 * count(stock.model, make(stock))
 
 
 def test_long_inputs_through_many_layers(tmp_path: Path) -> None:

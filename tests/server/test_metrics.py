@@ -175,7 +175,14 @@ def test_they_need_a_key_and_the_page_s_files_do_not(serve: Serve, tmp_path: Pat
         assert ask(server, "GET", path).status == 401
         known = {"authorization": f"Bearer {token}"}
         assert ask(server, "GET", path, headers=known).status == 200
-    for path in ("/", "/mlxoss/page.css", "/mlxoss/page.js", "/mlxoss/chat.js", "/mlxoss/parts.js"):
+    for path in (
+        "/",
+        "/mlxoss/page.css",
+        "/mlxoss/page.js",
+        "/mlxoss/chat.js",
+        "/mlxoss/calls.js",
+        "/mlxoss/parts.js",
+    ):
         answer = ask(server, "GET", path)
         assert answer.status == 200, path
         assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -13,8 +13,18 @@ from mlxoss.harmony.encoding import Encoding
 from tests.server.conftest import Serve
 from tests.support.fakes import ScriptedBackend
 from tests.support.http import ask
-from tests.support.server.browser import Browser, Page, browsing, find_browser
-from tests.support.server.harness import DATE, MODEL, Server, chat_body, set_at_last
+from tests.support.server.browser import Browser, browsing, find_browser
+from tests.support.server.harness import DATE, MODEL, chat_body, set_at_last
+from tests.support.server.page import (
+    ENTER,
+    ESCAPE,
+    check_quiet,
+    count_of,
+    open_page,
+    say,
+    shows,
+    text_of,
+)
 from tests.support.server.scripts import HELLO, always, by_last_words, endless
 from tests.support.server.steps import Steps
 from tests.support.waiting import until
@@ -25,7 +35,6 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed"),
 ]
 
-ENTER, ESCAPE = ("Enter", 13), ("Escape", 27)
 MARKUP = (
     "<|channel|>analysis<|message|>Secret <b>thoughts</b>.<|end|>"
     "<|start|>assistant<|channel|>final<|message|>Look: <img src=x onerror=alert(1)> and `a < b`."
@@ -38,44 +47,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert PROGRAM is not None
     with browsing(PROGRAM, tmp_path_factory.mktemp("browser"), []) as browser:
         yield browser
-
-
-def open_page(browser: Browser, server: Server) -> Page:
-    page = browser.open(f"{server.url}/", "Runtime", "Log", "Network")
-    page.call("Page.bringToFront")
-    return page
-
-
-def say(page: Page, text: str) -> None:
-    page.run("document.getElementById('question').focus()")
-    page.write(text)
-    page.press(*ENTER)
-
-
-def text_of(page: Page, selector: str) -> str:
-    found: str = page.run(
-        f"[...document.querySelectorAll({selector!r})].map(e => e.textContent).join('|')"
-    )
-    return found
-
-
-def count_of(page: Page, selector: str) -> int:
-    found: int = page.run(f"document.querySelectorAll({selector!r}).length")
-    return found
-
-
-def shows(page: Page, selector: str, text: str) -> None:
-    until(lambda: text in text_of(page, selector))
-
-
-def check_quiet(page: Page, server: Server) -> None:
-    """Nothing was complained about, and nobody else was asked for anything."""
-    assert page.events("Runtime.exceptionThrown") == []
-    assert page.events("Runtime.consoleAPICalled") == []
-    assert page.events("Log.entryAdded") == []
-    urls = [event["request"]["url"] for event in page.events("Network.requestWillBeSent")]
-    assert {f"{server.url}/health", f"{server.url}/mlxoss/requests"} <= set(urls)
-    assert [url for url in urls if not url.startswith((f"{server.url}/", "data:"))] == []
 
 
 def test_a_message_is_answered(browser: Browser, serve: Serve, encoding: Encoding) -> None:
@@ -101,7 +72,7 @@ def test_a_message_is_answered(browser: Browser, serve: Serve, encoding: Encodin
     prompt = encoding.decode(backend.inserted[1].prompt_ids)
     assert "Hello, wörld" in prompt
     assert "They greet me" not in prompt
-    shows(page, "#requests td", "/v1/chat/completions")
+    shows(page, "#requests td", "/v1/responses")
     until(lambda: count_of(page, "#requests tr") == 2)
     shows(page, "#running", "0 of 8")
     page.run("document.getElementById('fresh').click()")

@@ -58,9 +58,17 @@ class Internet:
 
     @contextmanager
     def site(
-        self, name: str, answer: Answer, *, tls: ssl.SSLContext | None = None
+        self,
+        name: str,
+        answer: Answer,
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: str = PUBLIC,
     ) -> Iterator[list[BaseHTTPRequestHandler]]:
-        """Serve under ``name`` until the block ends; what was asked for is appended."""
+        """Serve under ``name`` until the block ends; what was asked for is appended.
+
+        Sites that are there at the same time have an ``address`` each.
+        """
         seen: list[BaseHTTPRequestHandler] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -68,14 +76,16 @@ class Internet:
                 seen.append(self)
                 answer(self)
 
+            do_POST = do_GET
+
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        self.names[name] = [PUBLIC]
-        self.ports[PUBLIC, 443 if tls else 80] = server.server_address[1]
+        self.names[name] = [address]
+        self.ports[address, 443 if tls else 80] = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

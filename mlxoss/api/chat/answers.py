@@ -43,14 +43,31 @@ class ChatToolCall(TypedDict):
     custom: NotRequired[ChatCustomCall]
 
 
+class ChatUrlCitation(TypedDict):
+    """A link to a page: ``content[start_index:end_index]``, in code points."""
+
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+class ChatAnnotation(TypedDict):
+    """What is said of a part of the content."""
+
+    type: Literal["url_citation"]
+    url_citation: ChatUrlCitation
+
+
 class ChatMessage(TypedDict):
-    """A whole answer of the model."""
+    """A whole answer of the model. Annotations are there if it cites pages."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: None
     reasoning: str | None
     reasoning_content: str | None
+    annotations: NotRequired[list[ChatAnnotation]]
     tool_calls: NotRequired[list[ChatToolCall]]
 
 
@@ -105,6 +122,7 @@ class ChatDelta(TypedDict):
     content: NotRequired[str]
     reasoning: NotRequired[str]
     reasoning_content: NotRequired[str]
+    annotations: NotRequired[list[ChatAnnotation]]
     tool_calls: NotRequired[list[CallDelta]]
 
 

@@ -8,6 +8,7 @@ from mlxoss.api.answers import Error, LogprobEntry
 from mlxoss.api.chat.answers import (
     CallDelta,
     CallType,
+    ChatAnnotation,
     ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
@@ -53,12 +54,14 @@ class _Choice:
     reasoning: list[str] = field(default_factory=list)
     calls: list[_Call] = field(default_factory=list)
     logprobs: list[LogprobEntry] = field(default_factory=list)
+    annotations: list[ChatAnnotation] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
     def add(self, choice: ChunkChoice) -> None:
         delta = choice["delta"]
         self.content.append(delta.get("content", ""))
         self.reasoning.append(delta.get("reasoning", ""))
+        self.annotations += delta.get("annotations", ())
         for call in delta.get("tool_calls", ()):
             if "id" in call:
                 self.calls.append(_Call(call["id"], call["type"]))
@@ -78,6 +81,8 @@ class _Choice:
             "reasoning": reasoning,
             "reasoning_content": reasoning,
         }
+        if self.annotations:
+            message["annotations"] = self.annotations
         if self.calls:
             message["tool_calls"] = [call.to_json() for call in self.calls]
         return message

@@ -17,7 +17,6 @@ from mlxoss.api.history.tool_loops import CallMade, CallResult, ToolLoops
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import (
     DeveloperText,
-    ExactTurn,
     FinalText,
     FunctionCall,
     FunctionResult,
@@ -59,7 +58,7 @@ def to_items(
         converted = list(converter.convert(message, position))
         is_open = position >= conversation.open_turn
         exact = _exact_turn(message, converted, turns) if is_open else None
-        items += converted if exact is None else [exact]
+        items += converted if exact is None else exact
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), tuple(items)
 
 
@@ -124,7 +123,7 @@ def _words(message: ChatMessageParam) -> str:
 
 def _exact_turn(
     message: ChatMessageParam, converted: Sequence[Item], turns: ExactTurns | None
-) -> ExactTurn | None:
+) -> tuple[Item, ...] | None:
     calls = [item for item in converted if isinstance(item, FunctionCall)]
     ids = [call.id for call in message.tool_calls or ()]
     if turns is None or not ids or len(ids) != len(calls):

@@ -59,9 +59,19 @@ class ChatReasoning(StrictModel):
 
 
 class TemplateArguments(StrictModel):
-    """vLLM's ``chat_template_kwargs``; gpt-oss's template has this one."""
+    """vLLM's ``chat_template_kwargs``; gpt-oss's template has these. This server runs the
+    built-in tools itself."""
 
     reasoning_effort: EffortWord | None = None
+    builtin_tools: list[Literal["browser", "python"]] | None = None
+
+
+class WebSearchOptions(StrictModel):
+    """A search of the web by this server. How much of it, and where the user is, has no word in
+    the tool that gpt-oss was trained with, and changes nothing."""
+
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: dict[str, Any] | None = None
 
 
 class ChatRequest(AnswerFormFields, SamplingFields):
@@ -92,7 +102,7 @@ class ChatRequest(AnswerFormFields, SamplingFields):
     audio: Refused = None
     functions: Refused = None
     function_call: Refused = None
-    web_search_options: Refused = None
+    web_search_options: WebSearchOptions | None = None
     moderation: Refused = None
 
 
@@ -143,7 +153,5 @@ def _check_supported(request: ChatRequest) -> None:
     for name in ("functions", "function_call"):
         if getattr(request, name) is not None:
             raise unsupported(name, "use 'tools' and 'tool_choice' instead")
-    if request.web_search_options is not None:
-        raise unsupported("web_search_options", "this server does not search the web")
     if request.moderation is not None:
         raise unsupported("moderation", "this server does not moderate")

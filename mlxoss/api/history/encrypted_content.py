@@ -10,11 +10,12 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from mlxoss.api.history.rounds import EndedRound, pack_round, unpack_round
 from mlxoss.core import JsonObject
 from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Reasoning
@@ -44,24 +45,38 @@ class ContentSeal:
         self._random_bytes = random_bytes
         self.note_foreign = note_foreign
 
-    def seal_reasoning(self, reasoning: Reasoning) -> str:
-        """The content for a reasoning item: its exact ids, or its text where it has none."""
-        known = reasoning.token_ids
-        content = {"text": reasoning.text} if known is None else {"ids": known}
+    def seal_reasoning(self, reasoning: Reasoning | None, rounds: Sequence[EndedRound] = ()) -> str:
+        """The content for a reasoning item: its exact ids, or its text where it has none.
+
+        With it go the ``rounds`` before it, of which the client's items do not hold all.
+        """
+        content: JsonObject = {}
+        if reasoning is not None:
+            known = reasoning.token_ids
+            content = {"text": reasoning.text} if known is None else {"ids": known}
+        if rounds:
+            content["rounds"] = [pack_round(one) for one in rounds]
         return self._seal(content, _REASONING)
 
     def open_reasoning(self, content: str) -> Reasoning | None:
         """What :meth:`seal_reasoning` was given; without the text if there are ids.
 
         ``None`` for anything that this key did not seal: a conversation that was begun with
-        another server goes on without that reasoning.
+        another server goes on without that reasoning. Also for what holds no reasoning.
         """
         opened = self._open(content, _REASONING)
         if opened is None:
             self.note_foreign()
             return None
+        if not opened.keys() & {"ids", "text"}:
+            return None
         ids = opened.get("ids")
         return Reasoning(opened.get("text", ""), None if ids is None else tuple(ids))
+
+    def open_rounds(self, content: str) -> tuple[EndedRound, ...]:
+        """The rounds that :meth:`seal_reasoning` was given; none for what this key did not seal."""
+        opened = self._open(content, _REASONING) or {}
+        return tuple(unpack_round(one) for one in opened.get("rounds", ()))
 
     def seal_compaction(self, summary: str) -> str:
         """The content for a compaction item."""

@@ -25,11 +25,15 @@ renderer's (``mlxoss.harmony.prompt``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
+from mlxoss.api.history.rounds import EndedRound
+from mlxoss.api.hosted.calls import BUILTIN_RECIPIENTS, ToolResult
 from mlxoss.harmony.conversation import (
+    BuiltinCall,
     ExactTurn,
     FinalText,
     FunctionCall,
@@ -39,12 +43,21 @@ from mlxoss.harmony.conversation import (
     TurnItem,
 )
 
+_NO_RESULTS: Mapping[str, ToolResult] = MappingProxyType({})
+_NO_ROUNDS: Mapping[str, Sequence[EndedRound]] = MappingProxyType({})
+
 BETWEEN_MESSAGES = "\n\n"
 """What stands between two messages of a turn where an API has one text for both."""
 
-ReadTurn = Callable[[Sequence[int], Collection[str]], ExactTurn]
-"""``mlxoss.harmony.read_turn.read_turn`` with its encoding filled in: ids and the names that
-count as recipients, to the turn."""
+
+class ReadTurn(Protocol):
+    """``mlxoss.harmony.read_turn.read_turn`` with its encoding filled in: ids, the names that
+    count as recipients and those of built-in tools, to the turn."""
+
+    def __call__(
+        self, token_ids: Sequence[int], functions: Collection[str], builtins: Collection[str], /
+    ) -> ExactTurn:
+        """The turn."""
 
 
 class KeptTurn(Protocol):
@@ -71,11 +84,21 @@ class ExactTurns:
     """Turns to look up by what a client knows of them: the first item, or a call.
 
     Nothing is taken on trust: :meth:`matching` compares what the ids say with what the
-    client sent.
+    client sent. ``results`` are what calls that this server ran were answered, by the ids of the
+    items that are these calls. ``before`` are the rounds of answers that clients know as one
+    message, by the id of the first call that the message makes.
     """
 
-    def __init__(self, records: Iterable[KeptTurn], read: ReadTurn) -> None:
+    def __init__(
+        self,
+        records: Iterable[KeptTurn],
+        read: ReadTurn,
+        results: Mapping[str, ToolResult] = _NO_RESULTS,
+        before: Mapping[str, Sequence[EndedRound]] = _NO_ROUNDS,
+    ) -> None:
         self._read = read
+        self._before = before
+        self._results = results
         self._by_item: dict[str, KeptTurn] = {}
         self._by_call: dict[str, KeptTurn] = {}
         for record in records:
@@ -83,6 +106,10 @@ class ExactTurns:
                 self._by_item[record.item_ids[0]] = record
             for call_id in record.call_ids:
                 self._by_call[call_id] = record
+
+    def result(self, item_id: str) -> ToolResult | None:
+        """What the call of this item was answered, if this server ran it and knows."""
+        return self._results.get(item_id)
 
     def by_item(self, item_id: str) -> KeptTurn | None:
         """The turn whose first item this is."""
@@ -96,7 +123,8 @@ class ExactTurns:
         """The exact turn, if ``sent`` says the same; reasoning may be missing from it, and
         preambles without words do not count."""
         functions = {item.name for item in sent if isinstance(item, FunctionCall)}
-        turn = self._read(record.token_ids, functions)
+        builtins = {item.recipient for item in sent if isinstance(item, BuiltinCall)}
+        turn = self._read(record.token_ids, functions, builtins)
         theirs = [item for item in sent if not is_wordless(item)]
         ours = [item for item in turn.items if not is_wordless(item)]
         if not any(isinstance(item, Reasoning) for item in theirs):
@@ -107,25 +135,37 @@ class ExactTurns:
 
     def of_message(
         self, calls: Mapping[str, FunctionCall], text: str, reasoning: str
-    ) -> ExactTurn | None:
-        """The exact turn behind one chat message, by its calls' ids.
+    ) -> tuple[ExactTurn | ToolResult, ...] | None:
+        """The exact turn behind one chat message, by its calls' ids, and those before it that were
+        part of the same answer, with what this server's tools answered to them.
 
         ``text`` is all of its preambles, ``reasoning`` the client's own if it sent any,
         each joined by ``BETWEEN_MESSAGES``.
         """
-        record = self._by_call.get(next(iter(calls), ""))
+        first = next(iter(calls), "")
+        record, rounds = self._by_call.get(first), self._before.get(first, ())
         if record is None or record.call_ids != tuple(calls):
             return None
-        turn = self._read(record.token_ids, {call.name for call in calls.values()})
-        written = [item for item in turn.items if isinstance(item, FunctionCall)]
+        names, builtins = {call.name for call in calls.values()}, BUILTIN_RECIPIENTS
+        turns = [self._read(one.token_ids, names, builtins) for one in rounds]
+        last = self._read(record.token_ids, names, builtins if rounds else ())
+        items = [item for turn in (*turns, last) for item in turn.items]
+        written = [item for item in items if isinstance(item, FunctionCall)]
         same = (
             len(written) == len(calls)
             and all(map(_says_the_same, calls.values(), written))
-            and not any(isinstance(item, FinalText) for item in turn.items)
-            and text == _joined(turn, Preamble)
-            and reasoning in ("", _joined(turn, Reasoning))
+            and not any(isinstance(item, FinalText) for item in items)
+            and text == _joined(items, Preamble)
+            and reasoning in ("", _joined(items, Reasoning))
         )
-        return _of_kinds(turn, calls.values()) if same else None
+        if not same:
+            return None
+        earlier = (
+            part
+            for turn, one in zip(turns, rounds, strict=True)
+            for part in (turn, *one.results.values())
+        )
+        return (*earlier, _of_kinds(last, calls.values()))
 
 
 def is_blank(text: str | None) -> bool:
@@ -149,8 +189,8 @@ def _of_kinds(turn: ExactTurn, calls: Iterable[FunctionCall]) -> ExactTurn:
     return replace(turn, items=items)
 
 
-def _joined(turn: ExactTurn, kind: type[Preamble] | type[Reasoning]) -> str:
-    texts = [item.text for item in turn.items if isinstance(item, kind)]
+def _joined(items: Iterable[TurnItem], kind: type[Preamble] | type[Reasoning]) -> str:
+    texts = [item.text for item in items if isinstance(item, kind)]
     return BETWEEN_MESSAGES.join(text for text in texts if not is_blank(text))
 
 
@@ -162,8 +202,23 @@ def _says_the_same(sent: PlainItem, written: TurnItem) -> bool:
             return sent.text == written.text
         case FunctionCall(name, sent_text), FunctionCall(written_name, text):
             return name == written_name and _is_same_json(sent_text, text)
+        case BuiltinCall(recipient), BuiltinCall() if recipient != "python":
+            return recipient == written.recipient and _asks_the_same(sent.text, written.text)
+        case BuiltinCall(), BuiltinCall():
+            return (sent.recipient, sent.text) == (written.recipient, written.text)
         case _:
             return sent == written
+
+
+def _asks_the_same(sent: str, written: str) -> bool:
+    """Whether calls of the browser look for the same words. More of one its item does not hold: an
+    address stands there for the number of a link."""
+    theirs, ours = (json.loads(_canonical(text) or "{}") for text in (sent, written))
+    return all(
+        str(theirs[name]).split() == str(ours.get(name)).split()
+        for name in ("query", "pattern")
+        if name in theirs
+    )
 
 
 def _is_same_json(sent: str, written: str) -> bool:

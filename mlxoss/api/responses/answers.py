@@ -8,7 +8,7 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from mlxoss.api.answers import PromptProgressReport
-from mlxoss.api.responses.item_answers import ListedItem, ListedPart
+from mlxoss.api.responses.item_answers import ListedItem, ListedPart, UrlCitation
 from mlxoss.core import JsonObject
 
 
@@ -182,12 +182,14 @@ class EventFields(TypedDict, total=False):
     text: str
     arguments: str
     input: str
+    code: str | None
+    annotation: UrlCitation
+    annotation_index: int
     command: str
     command_index: int
     diff: str
     logprobs: list[EventTokenLogprob]
     message: str
-    code: str | None
     param: str | None
     prompt_progress: PromptProgressReport
 

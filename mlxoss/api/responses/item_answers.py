@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypeAliasType, TypedDict
 
 from mlxoss.api.answers import LogprobEntry, SchemaExtra
+from mlxoss.api.responses.hosted.item_answers import (
+    ListedApprovalRequest,
+    ListedCodeCall,
+    ListedMcpCall,
+    ListedMcpTools,
+    ListedWebSearchCall,
+)
 
 Role = Literal["user", "assistant", "system", "developer"]
 Phase = Literal["commentary", "final_answer"]
@@ -58,12 +65,42 @@ class InputFile(TypedDict):
     file_url: NotRequired[str]
 
 
+class UrlCitation(TypedDict):
+    """A link to a page that the text cites: ``text[start_index:end_index]``, in code points."""
+
+    type: Literal["url_citation"]
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+def read_citation(value: object) -> UrlCitation | None:
+    """A citation that a client sends back; ``None`` for what is none of a page."""
+    match value:
+        case {
+            "type": "url_citation",
+            "start_index": int(start),
+            "end_index": int(end),
+            "url": str(url),
+            "title": str(title),
+        }:
+            return {
+                "type": "url_citation",
+                "start_index": start,
+                "end_index": end,
+                "url": url,
+                "title": title,
+            }
+    return None
+
+
 class OutputText(TypedDict):
     """Text that the model wrote."""
 
     type: Literal["output_text"]
     text: str
-    annotations: Annotated[list[Any], SchemaExtra(maxItems=0)]
+    annotations: list[UrlCitation]
     logprobs: list[LogprobEntry]
 
 
@@ -184,6 +221,11 @@ ListedItem = TypeAliasType(
         | ListedCustomCall
         | ListedCallOutput
         | ListedCompaction
+        | ListedWebSearchCall
+        | ListedCodeCall
+        | ListedMcpCall
+        | ListedMcpTools
+        | ListedApprovalRequest
         | ListedRecord,
         SchemaExtra(description="One item."),
     ],

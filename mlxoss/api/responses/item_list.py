@@ -21,7 +21,7 @@ class PageQuery:
 
 
 def parse_page_query(query: Mapping[str, str]) -> PageQuery:
-    """Read a URL's query. ``include`` and unknown keys are ignored: everything is included.
+    """Read a URL's query. ``include`` and unknown keys are ignored: all that is kept is told.
 
     Raises InvalidRequest that names the key.
     """

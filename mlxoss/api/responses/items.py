@@ -33,6 +33,7 @@ from mlxoss.api.responses.item_answers import (
     RecordType,
     Refusal,
     Role,
+    read_citation,
 )
 from mlxoss.api.validation import StrictModel, read_later
 from mlxoss.core import JsonObject
@@ -64,6 +65,7 @@ class ItemPart(StrictModel):
     filename: str | None = None
     file_data: str | None = None
     file_url: str | None = None
+    annotations: list[Any] | None = None
 
     @property
     def said(self) -> str:
@@ -329,4 +331,5 @@ def _to_file(part: ItemPart) -> InputFile:
 def _output_part(part: ItemPart) -> OutputText | Refusal:
     if part.type == "refusal":
         return {"type": "refusal", "refusal": part.said}
-    return {"type": "output_text", "text": part.said, "annotations": [], "logprobs": []}
+    annotations = [one for one in map(read_citation, part.annotations or ()) if one is not None]
+    return {"type": "output_text", "text": part.said, "annotations": annotations, "logprobs": []}

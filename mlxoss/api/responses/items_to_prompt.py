@@ -21,6 +21,12 @@ from mlxoss.api.responses.client_run.calls import (
     to_found,
 )
 from mlxoss.api.responses.client_run.declared import ClientKind, names_of_client_tools
+from mlxoss.api.responses.hosted.history import (
+    HostedHistory,
+    McpNames,
+    is_approval,
+    is_hosted_call,
+)
 from mlxoss.api.responses.items import (
     CallOutputItem,
     CompactionItem,
@@ -51,13 +57,14 @@ class ToolsInItems:
     """What items say of tools, beyond their own fields.
 
     Functions are told ``later`` at the items of these ids; ``client_run`` are the model's names
-    of the tools that the client runs.
+    of the tools that the client runs, ``mcp`` those of MCP servers' tools.
     """
 
     later: Mapping[Hashable, harmony.DeveloperText] = field(
         default_factory=lambda: MappingProxyType({})
     )
     client_run: Mapping[ClientKind, str] = field(default_factory=lambda: names_of_client_tools(()))
+    mcp: McpNames = field(default_factory=lambda: MappingProxyType({}))
 
 
 _NO_TOOLS = ToolsInItems()
@@ -65,10 +72,14 @@ _NO_TOOLS = ToolsInItems()
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An API item and what it becomes."""
+    """An API item and what it becomes.
+
+    ``result`` is what this server's tool answered to it. It stands behind the turn that it is of.
+    """
 
     source: Item
     item: harmony.PlainItem
+    result: harmony.PlainItem | None = None
 
 
 def to_conversation_items(
@@ -92,11 +103,10 @@ def to_conversation_items(
     first = count_leading(everything)
     leading = [item.text for item in everything[:first] if isinstance(item, MessageItem)]
     in_input = [place - len(history) for place in places]
-    converter = _Converter(everything, in_input=in_input, seal=seal, tools=tools)
+    hosted = HostedHistory(everything, tools.mcp, turns.result)
+    converter = _Converter(everything, in_input=in_input, seal=seal, tools=tools, hosted=hosted)
     entries = [
-        _Entry(everything[position], item)
-        for position in range(first, len(everything))
-        for item in converter.convert(position)
+        entry for position in range(first, len(everything)) for entry in converter.convert(position)
     ]
     spliced = tuple(_splice(entries, turns))
     return (_MESSAGE_SEPARATOR.join(leading) if leading else None), spliced
@@ -119,6 +129,8 @@ def _issued_call_id(item: Item) -> str | None:
             return call_id
         case RecordItem() if kind_of_call(item.type, item.fields):
             return item.call_id
+        case RecordItem() if is_hosted_call(item):
+            return item.id
         case _:
             return None
 
@@ -132,7 +144,7 @@ def _places_in_force(items: Sequence[Item]) -> list[int]:
 def _is_instruction(item: Item) -> bool:
     """Also what is not for the model: it may stand before or between them."""
     if isinstance(item, RecordItem):
-        is_call = kind_of_call(item.type, item.fields) is not None
+        is_call = kind_of_call(item.type, item.fields) is not None or is_approval(item.type)
         return item.type != "agent_message" and not is_call and not is_record(item.type)
     return isinstance(item, MessageItem) and item.role in ("system", "developer")
 
@@ -150,22 +162,31 @@ class _Converter:
         in_input: Sequence[int],
         seal: ContentSeal,
         tools: ToolsInItems,
+        hosted: HostedHistory,
     ) -> None:
         self._everything = everything
         self._in_input = in_input
         self._seal = seal
         self._tools = tools
+        self._hosted = hosted
         self._loops = ToolLoops(self._steps())
         self._before_call = self._find_before_call()
         self._last_final = max(filter(self._is_final, range(len(everything))), default=-1)
 
-    def convert(self, position: int) -> tuple[harmony.PlainItem, ...]:
+    def convert(self, position: int) -> Iterator[_Entry]:
         """What the item becomes: mostly one, of a search's output its answer and the tools."""
         item = self._everything[position]
-        if isinstance(item, RecordItem):
-            return tuple(self._record(item, position))
-        one = self._convert(item, position)
-        return () if one is None else (one,)
+        if not isinstance(item, RecordItem):
+            one = self._convert(item, position)
+            if one is not None:
+                yield _Entry(item, one)
+        elif (step := self._hosted.read(item)) is not None:
+            if step.call is not None:
+                yield _Entry(item, step.call, step.result)
+            elif step.result is not None:
+                yield _Entry(item, step.result)
+        else:
+            yield from (_Entry(item, one) for one in self._record(item, position))
 
     def _convert(self, item: TypedItem, position: int) -> harmony.PlainItem | None:
         match item:
@@ -251,7 +272,7 @@ class _Converter:
                     is_before = True
                 case RecordItem(type=kind, fields=fields) if kind != "agent_message":
                     is_call = kind_of_call(kind, fields) is not None
-                    is_before = is_before or is_call or is_record(kind)
+                    is_before = is_before or is_call or is_record(kind) or is_approval(kind)
                 case ReasoningItem() | MessageItem(role="assistant"):
                     pass
                 case _:
@@ -296,7 +317,10 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
         (i for i, entry in enumerate(entries) if isinstance(entry.item, harmony.FinalText)),
         default=-1,
     )
-    yield from (entry.item for entry in entries[:after_final] if not is_wordless(entry.item))
+    for entry in entries[:after_final]:
+        if not is_wordless(entry.item):
+            yield entry.item
+        yield from _results([entry])
     position = after_final
     is_turn_start = True
     while position < len(entries):
@@ -309,11 +333,19 @@ def _splice(entries: Sequence[_Entry], turns: ExactTurns) -> Iterator[harmony.It
                 yield item
                 # Where a turn's first items do not match, the rest must not bring them back.
                 is_turn_start = not isinstance(item, harmony.TurnItem)
+            if results := list(_results(rest[:1])):
+                yield from results
+                is_turn_start = True
         else:
             turn, length = exact
             yield turn
+            yield from _results(rest[:length])
             is_turn_start = True
             position += length
+
+
+def _results(entries: Sequence[_Entry]) -> Iterator[harmony.PlainItem]:
+    return (entry.result for entry in entries if entry.result is not None)
 
 
 def _by_item(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.ExactTurn, int] | None:
@@ -334,7 +366,7 @@ def _by_call(entries: Sequence[_Entry], turns: ExactTurns) -> tuple[harmony.Exac
     for length, entry in enumerate(entries, start=1):
         if not isinstance(entry.item, harmony.TurnItem):
             return None
-        if isinstance(entry.item, harmony.FunctionCall):
+        if isinstance(entry.item, harmony.FunctionCall | harmony.BuiltinCall):
             call_id = _issued_call_id(entry.source)
             if call_id is None:
                 return None

@@ -32,7 +32,7 @@ from mlxoss.api.responses.item_answers import ItemList, ListedCompaction, Listed
 from mlxoss.api.responses.items import Item, outlives_compaction
 from mlxoss.api.responses.parse_items import MakeId
 from mlxoss.api.responses.request import FormatParam, ResponsesRequest, TextParam
-from mlxoss.api.responses.tools import ToolTable
+from mlxoss.api.responses.tool_table import ToolTable
 from mlxoss.api.turn_request import Usage
 from mlxoss.core import JsonObject
 

@@ -71,9 +71,12 @@ _UNLESS_SAID: MappingProxyType[str, JsonMapping] = MappingProxyType(
         "apply_patch_call_output": _IS_COMPLETED,
         "tool_search_call": {**_IS_COMPLETED, "call_id": None},
         "tool_search_output": {**_IS_COMPLETED, "call_id": None},
+        "web_search_call": _IS_COMPLETED,
+        "code_interpreter_call": {**_IS_COMPLETED, "code": None, "outputs": None},
+        "mcp_call": _IS_COMPLETED,
     }
 )
-"""What OpenAI lists of items of the client's tools, though clients need not say it."""
+"""What OpenAI lists of items, though clients need not say it."""
 _NAMED_BY_ITS_CALL = "local_shell_call_output"
 """Its ``id`` is that of the call, where another item has it."""
 _MARK = "context_compaction"

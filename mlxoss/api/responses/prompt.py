@@ -13,7 +13,7 @@ from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import ToolsInItems, to_conversation_items
 from mlxoss.api.responses.parse_items import check_items
 from mlxoss.api.responses.request import CompactRequest, PromptFields, ResponsesRequest
-from mlxoss.api.responses.tools import ToolTable
+from mlxoss.api.responses.tool_table import ToolTable
 from mlxoss.api.sampling import to_sampling
 from mlxoss.api.tool_choice import read_tool_choice
 from mlxoss.api.turn_request import TurnRequest
@@ -59,7 +59,7 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
         contents.items,
         seal=contents.seal,
         turns=contents.turns,
-        tools=ToolsInItems({} if is_without else tools.later, tools.client_run),
+        tools=ToolsInItems({} if is_without else tools.later, tools.client_run, tools.mcp_names),
     )
     verbosity = to_verbosity_line(request.text.verbosity if request.text else None)
     instructions = [text for text in (request.instructions, leading, verbosity) if text]
@@ -68,6 +68,7 @@ def to_conversation(request: PromptFields, tools: ToolTable, contents: PromptIte
         date=contents.date,
         instructions=_SEPARATOR.join(instructions) or None,
         tools=() if is_without else tools.functions,
+        builtins=() if is_without else tools.hosted.builtins,
         response_format=request.response_format,
         effort=request.effort,
     )
@@ -94,8 +95,9 @@ def to_turn_request(
             final_body(request.response_format),
             parallel_calls=request.parallel_tool_calls,
             final_param="text.format.schema",
+            builtins=tools.hosted.builtins,
         ),
-        needs_grammar=needs_grammar(choice, tools.calls, strict_param),
+        needs_grammar=needs_grammar(choice, tools.calls, strict_param, tools.others),
         is_background=bool(request.background),
         only_prompt=request.only_prompt,
         cache_key=request.prompt_cache_key,

@@ -45,7 +45,7 @@ def to_record(kind: str, fields: Fields) -> str | None:
     error = _text(fields.get("error"))
     if error:
         lines.append(f"It failed: {error}")
-    elif fields.get("status") in _FAILED:
+    elif _text(fields.get("status")) in _FAILED:
         lines.append("It failed.")
     return "\n".join(lines)
 
@@ -108,7 +108,7 @@ def _shell_output(fields: Fields) -> Iterator[str]:
 
 def _patch_output(fields: Fields) -> Iterator[str]:
     said = list(_output(fields))
-    is_silent = not any(said) and fields.get("status") not in _FAILED
+    is_silent = not any(said) and _text(fields.get("status")) not in _FAILED
     yield from ["Done."] if is_silent else said
 
 

@@ -31,6 +31,8 @@ from mlxoss.harmony.conversation import ResponseFormat
 
 INCLUDE_ENCRYPTED = "reasoning.encrypted_content"
 INCLUDE_LOGPROBS = "message.output_text.logprobs"
+INCLUDE_OUTPUTS = "code_interpreter_call.outputs"
+INCLUDE_SOURCES = "web_search_call.action.sources"
 
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
@@ -211,6 +213,16 @@ class ResponsesRequest(PromptFields, SamplingFields):
     def wants_encrypted(self) -> bool:
         """Whether reasoning items carry their encrypted content."""
         return INCLUDE_ENCRYPTED in (self.include or ())
+
+    @property
+    def wants_outputs(self) -> bool:
+        """Whether calls of code tell what it printed and drew."""
+        return INCLUDE_OUTPUTS in (self.include or ())
+
+    @property
+    def wants_sources(self) -> bool:
+        """Whether searches tell the addresses of their hits."""
+        return INCLUDE_SOURCES in (self.include or ())
 
     @property
     def wants_logprobs(self) -> bool:

@@ -8,81 +8,33 @@ unstreamed answer is the response of the last event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from mlxoss.api.answer_stream import AnswerStream
-from mlxoss.api.answers import LogprobEntry, PromptProgressReport
+from mlxoss.api.answers import PromptProgressReport
 from mlxoss.api.errors import HttpError
-from mlxoss.api.logprobs import to_logprob_entry
+from mlxoss.api.history.rounds import EndedRound
+from mlxoss.api.hosted.calls import RunnableCall, ToolResult
 from mlxoss.api.responses.answers import ResponseEvent, ResponseObject, ResponseStatus
-from mlxoss.api.responses.client_run.writers import (
-    LocalShellCallWriter,
-    PatchCallWriter,
-    ShellCallWriter,
-    ToolSearchCallWriter,
-)
-from mlxoss.api.responses.item_answers import ItemStatus, ListedCompaction, ListedItem, Phase
+from mlxoss.api.responses.hosted.mcp_lists import to_list_item
+from mlxoss.api.responses.hosted.running import ApprovedCall
+from mlxoss.api.responses.item_answers import ListedCompaction, ListedItem
 from mlxoss.api.responses.object import ResponseShape
-from mlxoss.api.responses.tools import ToolKind, ToolName
-from mlxoss.api.responses.writers import (
-    CallWriter,
-    CustomCallWriter,
-    FunctionCallWriter,
-    ItemWriter,
-    MessageWriter,
-    Numbering,
-    ReasoningWriter,
-)
+from mlxoss.api.responses.output import Output, StreamSetup
+from mlxoss.api.responses.writers import Numbering
 from mlxoss.api.sse import DONE, encode_named
 from mlxoss.api.turn_request import TurnOutput, Usage
-from mlxoss.core import TokenLogprob
-from mlxoss.harmony.conversation import Reasoning
 from mlxoss.harmony.events import (
-    Channel,
     ContentDelta,
     MessageEnd,
     MessageStart,
     TurnEnd,
     TurnEndReason,
 )
+from mlxoss.outcomes import McpToolList, ToolOutcome
 
 PROMPT_PROGRESS = "mlxoss.prompt_progress"
-
-_CALLS: MappingProxyType[ToolKind, tuple[str, type[CallWriter]]] = MappingProxyType(
-    {
-        ToolKind.FUNCTION: ("fc_", FunctionCallWriter),
-        ToolKind.CUSTOM: ("ctc_", CustomCallWriter),
-        ToolKind.SHELL: ("sh_", ShellCallWriter),
-        ToolKind.LOCAL_SHELL: ("lsh_", LocalShellCallWriter),
-        ToolKind.APPLY_PATCH: ("apc_", PatchCallWriter),
-        ToolKind.TOOL_SEARCH: ("tsc_", ToolSearchCallWriter),
-    }
-)
-"""By what is called: how the ids of its items begin, and what writes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSetup:
-    """What a stream needs from outside.
-
-    ``tools`` are ``ToolTable.names``; ``make_id`` gives a fresh id with the given prefix;
-    ``clock`` Unix seconds; ``token_bytes`` a token's bytes. ``seal`` makes encrypted
-    contents (``None``: reasoning items have none). With ``has_summary`` reasoning items
-    carry their text as a summary too, with ``has_logprobs`` messages their tokens' log
-    probabilities. ``max_tool_calls`` is how many calls of OpenAI's tools are given out: further
-    ones are ignored, those of functions do not count.
-    """
-
-    tools: Mapping[str, ToolName]
-    make_id: Callable[[str], str]
-    clock: Callable[[], float]
-    token_bytes: Callable[[int], bytes]
-    seal: Callable[[Reasoning], str] | None = None
-    has_summary: bool = False
-    has_logprobs: bool = False
-    max_tool_calls: int | None = None
 
 
 class ResponseFold:
@@ -115,14 +67,10 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         self._shape = shape
         self._setup = setup
         self._numbering = Numbering()
+        self._output = Output(setup, self._numbering)
         self._is_created = False
         self._is_in_progress = False
-        self._waiting: MessageStart | None = None
-        self._writer: ItemWriter | None = None
-        self._output: list[ListedItem] = []
-        self._call_ids: list[str] = []
         self._compaction: ListedCompaction | None = None
-        self._client_calls = 0
         self._end = TurnEndReason.RETURN
         self._response = shape.to_json(ResponseStatus.QUEUED)
 
@@ -134,12 +82,32 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
     @property
     def output(self) -> tuple[ListedItem, ...]:
         """The items that are done, in order."""
-        return tuple(self._output)
+        return self._output.done
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The ids of the items that the round's turn wrote, in order."""
+        return tuple(self._output.item_ids)
 
     @property
     def call_ids(self) -> tuple[str, ...]:
-        """The ids of the calls among them, in order."""
-        return tuple(self._call_ids)
+        """The ids of the calls among them; that of a call that this server runs is its item's."""
+        return tuple(self._output.call_ids)
+
+    @property
+    def calls_to_run(self) -> tuple[RunnableCall, ...]:
+        """The calls that this server has to run now, in order."""
+        return self._output.calls_to_run
+
+    @property
+    def ignored_calls(self) -> tuple[RunnableCall, ...]:
+        """Those of the round over ``max_tool_calls``, without their text: they are no items."""
+        return tuple(self._output.ignored)
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether the client has to answer a call, or to allow one, before anything goes on."""
+        return self._output.awaits_client
 
     def queue(self) -> list[ResponseEvent]:
         """The events of a background response that waits."""
@@ -171,39 +139,69 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         """The event after it; ``content`` is the summary, sealed."""
         assert self._compaction is not None
         done: ListedCompaction = {**self._compaction, "encrypted_content": content}
-        self._output.append(done)
+        self._output.put(done)
         return [self._numbering.make("output_item.done", output_index=0, item=done)]
 
     def feed(self, output: TurnOutput) -> list[ResponseEvent]:
         """The events for ``output``; there is one choice."""
         match output.event:
             case MessageStart() as event:
-                # Reasoning and preambles without a single token are no items.
-                if self._is_ignored(event):
-                    return []
-                is_answer = event.recipient is not None or event.channel is Channel.FINAL
-                self._waiting = None if is_answer else event
-                return self._open(event) if is_answer else []
+                return self._output.start(event)
             case ContentDelta() as delta:
-                return self._add(delta, output.logprob)
+                return self._output.add(delta, output.logprob)
             case MessageEnd(is_cut=is_cut):
-                self._waiting = None
-                return self._end_item("incomplete" if is_cut else "completed")
+                return self._output.end("incomplete" if is_cut else "completed")
             case TurnEnd(reason=reason):
                 self._end = reason
                 return []
 
+    def list_tools(self, label: str, listed: McpToolList) -> list[ResponseEvent]:
+        """A whole ``mcp_list_tools`` item: what the MCP server ``label`` offers."""
+        item_id, index = self._setup.make_id("mcpl_"), self._output.next_index
+        item = to_list_item(item_id, label, listed)
+        self._output.put(item)
+        make = self._numbering.make
+        has_failed = listed.failure is not None
+        kind = "mcp_list_tools.failed" if has_failed else "mcp_list_tools.completed"
+        return [
+            make("output_item.added", output_index=index, item={**item, "tools": []}),
+            make("mcp_list_tools.in_progress", output_index=index, item_id=item_id),
+            make(kind, output_index=index, item_id=item_id),
+            make("output_item.done", output_index=index, item=item),
+        ]
+
+    def begin_approved(self, approved: ApprovedCall) -> tuple[RunnableCall, list[ResponseEvent]]:
+        """A call that the client has allowed, to be run before the model goes on."""
+        return self._output.open_approved(approved)
+
+    def begin_call(self, call: RunnableCall) -> list[ResponseEvent]:
+        """The events as ``call`` begins to run."""
+        return self._output.begin_call(call)
+
+    def end_call(self, call: RunnableCall, outcome: ToolOutcome) -> list[ResponseEvent]:
+        """The events as ``call`` has ended, whichever way."""
+        return self._output.end_call(call, outcome)
+
+    def end_round(self, token_ids: Sequence[int], results: Mapping[str, ToolResult]) -> EndedRound:
+        """What is to be kept of a turn whose calls were run, before the next turn or ``finish``.
+
+        ``results`` are by ``RunnableCall.item_id``. Sealed reasoning that follows takes the round
+        along; where none does, ``finish`` adds an item that has nothing else.
+        """
+        return self._output.end_round(token_ids, results)
+
     def finish(self, usage: Usage) -> list[ResponseEvent]:
-        """The last event, once the turn has ended: completed, or incomplete at the limit."""
+        """The last events, once the turn has ended: completed, or incomplete at the limit."""
         self._is_in_progress = False
+        events = self._output.close()
         if self._end is TurnEndReason.LENGTH:
-            return [self._lifecycle("incomplete", ResponseStatus.INCOMPLETE, usage=usage)]
-        return [self._lifecycle("completed", ResponseStatus.COMPLETED, usage=usage)]
+            return [*events, self._lifecycle("incomplete", ResponseStatus.INCOMPLETE, usage=usage)]
+        return [*events, self._lifecycle("completed", ResponseStatus.COMPLETED, usage=usage)]
 
     def fail(self, error: HttpError, usage: Usage) -> list[ResponseEvent]:
         """The last event of a response that broke; an open item is kept as incomplete."""
         self._is_in_progress = False
-        self._drop_open()
+        self._output.drop_open()
         return [self._lifecycle("failed", ResponseStatus.FAILED, usage=usage, error=error)]
 
     def still_working(self) -> list[ResponseEvent]:
@@ -222,7 +220,7 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
 
     def cancel(self, usage: Usage | None = None) -> ResponseObject:
         """The response of a background turn taken back. OpenAI has no event for it."""
-        self._drop_open()
+        self._output.drop_open()
         self._response = self._to_json(ResponseStatus.CANCELLED, usage=usage)
         return self._response
 
@@ -249,70 +247,6 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         }
         return [self._numbering.number(one) for one in (event, *last)]
 
-    def _open(self, start: MessageStart) -> list[ResponseEvent]:
-        self._writer = self._make_writer(start)
-        return self._writer.begin()
-
-    def _make_writer(self, start: MessageStart) -> ItemWriter:
-        index, make_id = len(self._output), self._setup.make_id
-        if start.recipient is not None:
-            return self._make_call_writer(start.recipient)
-        if start.is_reasoning:
-            return ReasoningWriter(
-                self._numbering,
-                index,
-                make_id("rs_"),
-                has_summary=self._setup.has_summary,
-                seal=self._setup.seal,
-            )
-        phase: Phase = "final_answer" if start.channel is Channel.FINAL else "commentary"
-        return MessageWriter(self._numbering, index, make_id("msg_"), phase=phase)
-
-    def _make_call_writer(self, recipient: str) -> ItemWriter:
-        unknown = ToolName(ToolKind.FUNCTION, recipient)
-        name = self._setup.tools.get(recipient, unknown)
-        prefix, writer = _CALLS[name.kind]
-        item_id, call_id = self._setup.make_id(prefix), self._setup.make_id("call_")
-        self._call_ids.append(call_id)
-        return writer(self._numbering, len(self._output), item_id, call_id=call_id, name=name)
-
-    def _is_ignored(self, start: MessageStart) -> bool:
-        """Whether a call is one of OpenAI's tools too many: it is no item, and not told."""
-        name = self._setup.tools.get(start.recipient or "")
-        if name is None or not name.kind.is_client_run:
-            return False
-        self._client_calls += 1
-        most = self._setup.max_tool_calls
-        return most is not None and self._client_calls > most
-
-    def _add(self, delta: ContentDelta, logprob: TokenLogprob | None) -> list[ResponseEvent]:
-        events: list[ResponseEvent] = []
-        if self._waiting is not None:
-            events += self._open(self._waiting)
-            self._waiting = None
-        if self._writer is None:
-            return events
-        return events + self._writer.add(delta.text, delta.token_id, self._entry(delta, logprob))
-
-    def _entry(self, delta: ContentDelta, logprob: TokenLogprob | None) -> LogprobEntry | None:
-        is_wanted = self._setup.has_logprobs and isinstance(self._writer, MessageWriter)
-        if not is_wanted or logprob is None or delta.token_id is None:
-            return None
-        return to_logprob_entry(self._setup.token_bytes, delta.token_id, logprob)
-
-    def _end_item(self, status: ItemStatus) -> list[ResponseEvent]:
-        if self._writer is None:
-            return []
-        events = self._writer.end(status)
-        self._output.append(events[-1]["item"])
-        self._writer = None
-        return events
-
-    def _drop_open(self) -> None:
-        if self._writer is not None:
-            self._output.append(self._writer.to_item("incomplete"))
-            self._writer = None
-
     def _lifecycle(
         self,
         kind: str,
@@ -332,5 +266,9 @@ class ResponsesStream(AnswerStream[ResponseEvent]):
         error: HttpError | None = None,
     ) -> ResponseObject:
         return self._shape.to_json(
-            status, self._output, usage=usage, error=error, completed_at=int(self._setup.clock())
+            status,
+            self._output.done,
+            usage=usage,
+            error=error,
+            completed_at=int(self._setup.clock()),
         )

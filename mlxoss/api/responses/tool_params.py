@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from mlxoss.api.params import FunctionName
 from mlxoss.api.responses.client_run.declared import ClientToolParam
+from mlxoss.api.responses.hosted.params import CodeInterpreterParam, McpParam, WebSearchParam
 from mlxoss.api.validation import StrictModel, read_later
 from mlxoss.core import JsonObject
 
@@ -48,8 +49,8 @@ class NamespaceParam(StrictModel):
     tools: list[Annotated[Any, read_later(FunctionToolParam | CustomToolParam)]]
 
 
-class HostedToolParam(StrictModel):
-    """A tool that OpenAI runs itself: left out."""
+class OtherToolParam(StrictModel):
+    """A tool that OpenAI alone runs, or that is not enabled here: left out."""
 
     type: str
 
@@ -57,7 +58,14 @@ class HostedToolParam(StrictModel):
 ToolParam = Annotated[
     Any,
     read_later(
-        FunctionToolParam | CustomToolParam | NamespaceParam | ClientToolParam | HostedToolParam
+        FunctionToolParam
+        | CustomToolParam
+        | NamespaceParam
+        | ClientToolParam
+        | WebSearchParam
+        | CodeInterpreterParam
+        | McpParam
+        | OtherToolParam
     ),
 ]
 """A declared tool: ``tools.read_tools`` reads it."""

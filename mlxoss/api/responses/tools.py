@@ -3,8 +3,9 @@
 ``function`` and ``custom`` tools are shown as functions; those of a ``namespace`` get
 one flat name (``crm__lookup``) that is taken apart again on the call. Tools of OpenAI's that
 the client runs (``shell``, ``apply_patch``, …) are functions too (``client_run/declared.py``).
-Those that OpenAI runs itself (``web_search``, ``image_generation``, …) cannot be served by a text
-model: they are left out and named in ``ToolTable.dropped``.
+Those that this server runs itself are in ``ToolTable.hosted``; an MCP server's are functions too
+(``hosted/``). What OpenAI alone can run (``image_generation``, …), or is not enabled here, is left
+out and named in ``ToolTable.dropped``.
 
 With a search of the client's, what is declared with ``defer_loading`` waits until a
 ``tool_search_output`` brings it; else nothing could, and it is shown as the others are.
@@ -12,15 +13,14 @@ With a search of the client's, what is declared with ``defer_loading`` waits unt
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from mlxoss.api.errors import invalid, missing
 from mlxoss.api.history.tool_course import Added, CallableTool, ToolStep, follow_tools
-from mlxoss.api.params import flatten
+from mlxoss.api.hosted.declared import DeclaredMcp, HostedOffer
 from mlxoss.api.responses.client_run.declared import (
     CLIENT_KINDS,
     ClientKind,
@@ -28,6 +28,12 @@ from mlxoss.api.responses.client_run.declared import (
     names_of_client_tools,
     read_client_tool,
 )
+from mlxoss.api.responses.hosted.declared import (
+    HOSTED_TYPES,
+    HostedReader,
+    to_advice,
+)
+from mlxoss.api.responses.hosted.mcp_lists import to_function_name
 from mlxoss.api.responses.items import Item, RecordItem
 from mlxoss.api.responses.items_to_prompt import count_leading
 from mlxoss.api.responses.tool_params import (
@@ -36,76 +42,21 @@ from mlxoss.api.responses.tool_params import (
     FunctionToolParam,
     NamespaceParam,
 )
-from mlxoss.api.tool_choice import OtherTools
+from mlxoss.api.responses.tool_table import ToolKind, ToolName, ToolTable
 from mlxoss.api.turn_rules import custom_rule, describe_custom, function_rule
 from mlxoss.api.validation import to_param, validate
 from mlxoss.core import JsonObject
-from mlxoss.harmony.conversation import DeveloperText, FunctionTool
+from mlxoss.harmony.conversation import FunctionTool
 from mlxoss.harmony.grammar.rules import CallRule
+from mlxoss.outcomes import McpToolList
 
 Location = tuple[int | str, ...]
 
 _FOUND = "tool_search_output"
 _ADDING = frozenset({"additional_tools", _FOUND})
 """Items that give the model tools in the middle of a conversation."""
-
-
-class ToolKind(Enum):
-    """How a call of the tool is given to the client."""
-
-    FUNCTION = "function"
-    CUSTOM = "custom"
-    SHELL = "shell"
-    LOCAL_SHELL = "local_shell"
-    APPLY_PATCH = "apply_patch"
-    TOOL_SEARCH = "tool_search"
-
-    @property
-    def is_client_run(self) -> bool:
-        """Whether it is one of OpenAI's that the client runs."""
-        return self.value in CLIENT_KINDS
-
-
-@dataclass(frozen=True, slots=True)
-class ToolName:
-    """A tool as the client named it."""
-
-    kind: ToolKind
-    name: str
-    namespace: str | None = None
-
-    @property
-    def flat(self) -> str:
-        """The name that the model sees."""
-        return flatten(self.name, self.namespace)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolTable:
-    """What became of a request's tools.
-
-    ``functions`` are shown to the model in front, ``later`` the others behind the items of these
-    ids; ``calls`` say what it may write to them, ``names`` by their names what they are to the
-    client; ``public`` is the response's ``tools``;
-    ``dropped`` are the types of the tools that were left out, in order. ``client_run`` are the
-    names by which the model knows those tools, declared or not; ``held`` are functions that no
-    search has brought yet.
-    """
-
-    functions: tuple[FunctionTool, ...] = ()
-    later: Mapping[Hashable, DeveloperText] = field(default_factory=lambda: MappingProxyType({}))
-    calls: tuple[CallRule, ...] = ()
-    names: Mapping[str, ToolName] = field(default_factory=lambda: MappingProxyType({}))
-    public: tuple[JsonObject, ...] = ()
-    dropped: tuple[str, ...] = ()
-    client_run: Mapping[ClientKind, str] = field(default_factory=lambda: names_of_client_tools(()))
-    held: frozenset[str] = frozenset()
-
-    @property
-    def others(self) -> OtherTools:
-        """What ``tool_choice`` may name besides functions that can be called."""
-        kinds = {tool.kind: name for name, tool in self.names.items() if tool.kind.is_client_run}
-        return OtherTools({kind.value: name for kind, name in kinds.items()}, self.held)
+_NOTHING = HostedOffer()
+_NO_LISTS: Mapping[str, McpToolList] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +80,26 @@ class _Entry:
 
 
 def read_tools(
-    tools: Sequence[Any] | None, items: Sequence[Item] = (), *, first_of_input: int = 0
+    tools: Sequence[Any] | None,
+    items: Sequence[Item] = (),
+    *,
+    first_of_input: int = 0,
+    offer: HostedOffer = _NOTHING,
+    mcp: Mapping[str, McpToolList] = _NO_LISTS,
 ) -> ToolTable:
     """Validate ``tools``. Raises InvalidRequest that names the tool.
 
     Those that ``items`` add join them, unless their names are taken: what leads the conversation
     does so in front, the rest where it stands. The request's own begin at ``first_of_input``.
+    ``offer`` is what this server runs, ``mcp`` what the servers of these labels have
+    (``hosted.declared.read_mcp`` tells which are wanted).
     """
-    entries, public, dropped = _read(tools or (), ("tools",))
+    hosted = HostedReader(offer)
+    entries, public, dropped = _read(tools or (), ("tools",), hosted)
     read = (_entries_of(item, position - first_of_input) for position, item in enumerate(items))
     client_run, (entries, *added) = _name_client_tools([entries, *read])
+    taken = {entry.tool.name for one in (entries, *added) for entry in one}
+    entries += _mcp_entries(hosted.declared.mcp, mcp, taken.union(client_run.values()))
     declared, front = _by_name(entries), count_leading(items)
     if _has_search([entries, *added]):
         added = [_at_once(one, item) for one, item in zip(added, items, strict=True)]
@@ -166,6 +127,8 @@ def read_tools(
         dropped=tuple(dropped),
         client_run=client_run,
         held=frozenset(held).difference(call.name for call in course.calls),
+        hosted=hosted.declared,
+        advice=to_advice(offer),
     )
 
 
@@ -235,8 +198,27 @@ def _entries_of(item: Item, position: int) -> Sequence[_Entry]:
     return entries
 
 
+def _mcp_entries(
+    servers: Sequence[DeclaredMcp], lists: Mapping[str, McpToolList], taken: set[str]
+) -> Iterator[_Entry]:
+    """The tools of MCP servers that may be called, by names that are not ``taken``."""
+    for server in servers:
+        offered = lists.get(server.label, McpToolList()).tools
+        allowed = [one for one in offered if server.allowed is None or server.allowed.takes(one)]
+        for position, tool in enumerate(allowed):
+            flat = to_function_name(server.label, tool.name, taken)
+            taken.add(flat)
+            asks = server.approvals.asks_for(tool)
+            name = ToolName(ToolKind.MCP, tool.name, server.label, needs_approval=asks)
+            shown = FunctionTool(flat, tool.description, tool.input_schema)
+            call = function_rule(flat, tool.input_schema, strict=None, param="tools")
+            entry = _Entry(("tools",), name, shown, call)
+            is_first = position == 0 and server.description
+            yield _introduce(server.description or "", entry) if is_first else entry
+
+
 def _read(
-    tools: Sequence[Any], where: Location
+    tools: Sequence[Any], where: Location, hosted: HostedReader | None = None
 ) -> tuple[list[_Entry], list[JsonObject], list[str]]:
     """The tools, what is public of them, and the types of those left out."""
     entries: list[_Entry] = []
@@ -257,6 +239,12 @@ def _read(
             case kind if kind in CLIENT_KINDS and (tool := read_client_tool(value, location)):
                 entries.append(_entry_of_client_tool(tool, location))
                 public.append(tool.public)
+            case kind if (
+                hosted is not None
+                and kind in HOSTED_TYPES
+                and (ours := hosted.read(value, location)) is not None
+            ):
+                public.append(ours.public)
             case other:
                 dropped.append(other)
     return entries, public, dropped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Unpack
 
 from mlxoss.api.answers import LogprobEntry
@@ -19,8 +19,9 @@ from mlxoss.api.responses.item_answers import (
     Phase,
     ReasoningText,
     SummaryText,
+    UrlCitation,
 )
-from mlxoss.api.responses.tools import ToolName
+from mlxoss.api.responses.tool_table import ToolName
 from mlxoss.harmony.conversation import Reasoning
 
 _IN_PROGRESS: Final = "in_progress"
@@ -63,6 +64,16 @@ class ItemWriter(ABC):
         self._item_id = item_id
         self._texts: list[str] = []
         self._has_begun = False
+
+    @property
+    def index(self) -> int:
+        """The item's place in the output."""
+        return self._index
+
+    @property
+    def item_id(self) -> str:
+        """The item's id."""
+        return self._item_id
 
     def begin(self) -> list[ResponseEvent]:
         """The events before any text."""
@@ -122,8 +133,9 @@ class MessageWriter(ItemWriter):
 
     def __init__(self, numbering: Numbering, index: int, item_id: str, *, phase: Phase) -> None:
         super().__init__(numbering, index, item_id)
-        self._phase = phase
+        self.phase = phase
         self._logprobs: list[LogprobEntry] = []
+        self._annotations: list[UrlCitation] = []
 
     def to_item(self, status: ItemStatus) -> ListedMessage:
         """The message as it stands."""
@@ -132,7 +144,7 @@ class MessageWriter(ItemWriter):
             "type": "message",
             "status": status,
             "role": "assistant",
-            "phase": self._phase,
+            "phase": self.phase,
             "content": [self._part()] if self._has_begun else [],
         }
 
@@ -144,8 +156,11 @@ class MessageWriter(ItemWriter):
             self._logprobs.append(logprob)
 
     def _deltas(self, text: str, logprob: LogprobEntry | None) -> Iterator[ResponseEvent]:
-        bare = [] if logprob is None else [_without_bytes(logprob)]
-        yield self._make("output_text.delta", content_index=0, delta=text, logprobs=bare)
+        yield self._delta(text, [] if logprob is None else [logprob])
+
+    def _delta(self, text: str, logprobs: Sequence[LogprobEntry]) -> ResponseEvent:
+        bare = [_without_bytes(entry) for entry in logprobs]
+        return self._make("output_text.delta", content_index=0, delta=text, logprobs=bare)
 
     def _closing(self) -> Iterator[ResponseEvent]:
         bare = [_without_bytes(entry) for entry in self._logprobs]
@@ -156,7 +171,7 @@ class MessageWriter(ItemWriter):
         return {
             "type": "output_text",
             "text": self._text,
-            "annotations": [],
+            "annotations": list(self._annotations),
             "logprobs": list(self._logprobs),
         }
 
@@ -233,7 +248,7 @@ class CallWriter(ItemWriter):
         self, numbering: Numbering, index: int, item_id: str, *, call_id: str, name: ToolName
     ) -> None:
         super().__init__(numbering, index, item_id)
-        self._call_id = call_id
+        self.call_id = call_id
         self._name = name
 
 
@@ -246,7 +261,7 @@ class FunctionCallWriter(CallWriter):
             "id": self._item_id,
             "type": "function_call",
             "status": status,
-            "call_id": self._call_id,
+            "call_id": self.call_id,
             "name": self._name.name,
             "arguments": self._text,
         }
@@ -270,7 +285,7 @@ class CustomCallWriter(CallWriter):
             "id": self._item_id,
             "type": "custom_tool_call",
             "status": status,
-            "call_id": self._call_id,
+            "call_id": self.call_id,
             "name": self._name.name,
             "input": self._text,
         }

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mlxoss.cli.client.chat import CHAT
 from mlxoss.cli.client.http import Server
 from mlxoss.core import JsonObject
 from mlxoss.errors import MlxossError
 
+_CHAT = "/v1/chat/completions"
 _ONE_EACH = 0.9
 
 
@@ -54,7 +54,7 @@ def time_chat(server: Server, body: JsonObject) -> Timing:
     answer = _Answer()
     began = time.perf_counter()
     times: list[float] = []
-    for chunk in server.stream(CHAT, asked):
+    for chunk in server.stream(_CHAT, asked):
         if answer.take(chunk):
             times.append(time.perf_counter() - began)
     if not times:

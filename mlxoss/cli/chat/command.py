@@ -33,6 +33,13 @@ def chat(
     hide_reasoning: Annotated[
         bool, typer.Option("--hide-reasoning", help="Show the answer alone.")
     ] = False,
+    uses_tools: Annotated[
+        bool,
+        typer.Option(
+            "--tools/--no-tools",
+            help="Let the model run code and use the web, where the server has that enabled.",
+        ),
+    ] = True,
 ) -> None:
     """Ask the running server a question, or talk with it.
 
@@ -42,24 +49,29 @@ def chat(
     \b
       git diff | mlxoss chat "Review this."
 
+    Where tools are enabled on the server (mlxoss tools), the model may use them: a line tells of
+    each call, sources stand below the answer, and plots are files in a temporary folder.
+
     A server elsewhere that needs an API key gets the one in MLXOSS_API_KEY.
     """
     from mlxoss import paths
+    from mlxoss.cli.chat.plots import PlotFolder
     from mlxoss.cli.chat.printer import Printer, question
     from mlxoss.cli.chat.session import HISTORY_FILE, Session, converse
-    from mlxoss.cli.client.chat import PromptMessage, stream_chat
     from mlxoss.cli.client.http import find_server
+    from mlxoss.cli.client.responses import stream_response, to_question
     from mlxoss.cli.this_machine import command_env
 
-    server = find_server(url)
+    server, plots = find_server(url), PlotFolder()
 
     def printer() -> Printer:
-        return Printer(sys.stdout, sys.stderr, hide_reasoning=hide_reasoning)
+        return Printer(sys.stdout, sys.stderr, plots, hide_reasoning=hide_reasoning)
 
     if not words and sys.stdin.isatty() and sys.stdout.isatty():
-        converse(Session(server, printer, effort), paths.data_dir(command_env()) / HISTORY_FILE)
+        session = Session(server, printer, effort, uses_tools=uses_tools)
+        converse(session, paths.data_dir(command_env()) / HISTORY_FILE)
         return
-    text = question(words or [], sys.stdin)
-    messages = [PromptMessage("user", text)]
+    items = [to_question(question(words or [], sys.stdin))]
     is_seen = sys.stderr.isatty()
-    printer().show(stream_chat(server, messages, effort, tells_progress=is_seen))
+    stream = stream_response(server, items, effort, uses_tools=uses_tools, tells_progress=is_seen)
+    printer().show(stream)

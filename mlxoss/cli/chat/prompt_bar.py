@@ -1,8 +1,8 @@
-"""The bar that stands where the answer will while a long prompt is computed."""
+"""The line that stands where the answer will while a long prompt is computed, or a tool runs."""
 
 from __future__ import annotations
 
-from mlxoss.cli.client.chat import ProgressPiece
+from mlxoss.cli.client.pieces import ProgressPiece
 from mlxoss.cli.printing import to_estimate
 
 LEAST_S = 1.0
@@ -25,6 +25,11 @@ class PromptBar:
             return ""
         self._is_shown = True
         return _ERASE + to_bar(piece, left_s)
+
+    def say(self, line: str) -> str:
+        """``line``, which fits a terminal's width, in its place."""
+        self._is_shown = True
+        return _ERASE + line
 
     def clear(self) -> str:
         """What takes it away."""

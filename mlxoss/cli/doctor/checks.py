@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mlxoss import paths
 from mlxoss.cli.cluster.hosts import UNSET
 from mlxoss.cli.doctor.speed import check_speed
 from mlxoss.cli.doctor.system import System, check_system, check_wired, read_system
@@ -55,7 +56,7 @@ def examine(*, speed: bool = False) -> list[Check]:
     program, system = _program(), read_system()
     checks = [*check_system(system), check_program(program)]
     checks += [*_settings(machine), *_hosts(machine), *_model(machine, view, system)]
-    checks += _service(machine, view, program, shell)
+    checks += [*_service(machine, view, program, shell), *_tools(machine), *_mcp(machine)]
     if speed:
         checks.append(check_speed(machine, view))
     return checks
@@ -109,6 +110,33 @@ def _model(machine: Machine, view: View, system: System) -> Iterator[Check]:
         yield check_memory(_own_bytes(config, source.folder), limit, system.total_bytes)
     yield check_wired(config.wired, system, told.get("wired_bytes"), told.get("let_go_bytes", 0))
     yield check_tuned(config, source, machine.state)
+
+
+def _tools(machine: Machine) -> Iterator[Check]:
+    """Those that are enabled; nothing of them is imported otherwise."""
+    try:
+        config = machine.config()
+    except ConfigError:  # told already
+        return
+    if config.tool_python == "on":
+        from mlxoss.hosted.python.setup import check_python
+
+        yield from check_python(config, machine.state, paths.cache_dir(machine.env))
+    if config.tool_browser != "off":
+        from mlxoss.hosted.browser.check import check_browser
+
+        yield check_browser(config, machine.state)
+
+
+def _mcp(machine: Machine) -> Iterator[Check]:
+    try:
+        if machine.config().tool_mcp == "off":
+            return
+    except ConfigError:  # told already
+        return
+    from mlxoss.hosted.mcp.checks import check_mcp
+
+    yield from check_mcp(machine.env)
 
 
 def _own_bytes(config: Config, folder: Path) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from mlxoss.cli.enabled_tools import tools_rows
 from mlxoss.cli.printing import WIDTH, tilde, to_bytes
 from mlxoss.cli.status.ranks import ranks_rows
 from mlxoss.cli.status.running import running_rows
@@ -93,6 +94,7 @@ def _rows(view: View) -> Iterator[tuple[str, str]]:
         yield "requests", _requests(report, view.config)
         yield from running_rows(report.get("running"))
         yield "speed", _speed(report)
+        yield from tools_rows(report.get("tools"))
     yield from _memory_rows(view)
     if view.tuned:
         yield "tuned", view.tuned

@@ -3,8 +3,9 @@
 Theory of operation. A decode step of a Mac's GPU takes 8 to 12 ms, and the host needs several of
 them to build the step's graph: mlx-lm's ``gpt_oss`` calls some 400 modules for it. Here each layer
 is two functions of arrays, made once (``_Entry`` and ``_Exit``): what comes before the attention,
-from the residual stream to queries, keys and values, and what comes after it. What lies between,
-rotary positions, the cache and the attention itself, depends on lengths that change at every step.
+from the residual stream to queries, keys and values in their positions, and what comes after it.
+What lies between, the cache and the attention itself, depends on lengths that change at every step.
+Positions change too, but not in shape: they are an array, one for all layers that count alike.
 
 What comes after one layer's attention and before the next one's is one function, compiled for
 short inputs (``COMPILED_TOKENS``): then most of the graph is built once per shape and replayed,
@@ -55,6 +56,8 @@ a place for each head; of another one each layer makes that for itself (MLX 0.32
 Linear = Callable[[mx.array], mx.array]
 Heads = tuple[mx.array, mx.array, mx.array]
 """Queries, keys and values, each (rows, heads, n, head_dim)."""
+Between = Callable[[mx.array, mx.array, mx.array], tuple[mx.array, Heads]]
+"""From the stream, what was attended and the first position to the stream and the next heads."""
 
 
 class Forward:
@@ -93,7 +96,8 @@ class Forward:
         is_short = length <= COMPILED_TOKENS
         is_bounded = not is_short and inputs.size >= _BOUNDED_TOKENS
         first, *between, last = self._short if is_short else self._parts
-        heads = first(x)
+        offsets = _offsets(caches)
+        heads = first(x, offsets[0])
         behind: mx.array | None = None
         for index, attention in enumerate(self._attentions):
             mask = full if self._is_full[index] else sliding
@@ -101,7 +105,7 @@ class Forward:
             if index == len(between):
                 x = last(x, attended)
                 break
-            x, heads = between[index](x, attended)
+            x, heads = between[index](x, attended, offsets[index + 1])
             if is_bounded and index % _BOUNDED_LAYERS == _BOUNDED_LAYERS - 1:
                 behind = _bound(x, behind)
         return x
@@ -116,6 +120,21 @@ class Forward:
         return mask
 
 
+def _offsets(caches: Sequence[LayerCache]) -> list[mx.array]:
+    """Each layer's first position: of each row in a batch's caches; plain ones count by a number,
+    of which those that are as far share the array."""
+    shared: dict[int, mx.array] = {}
+    offsets = []
+    for cache in caches:
+        offset = 0 if cache is None else cache.offset
+        if isinstance(offset, int):
+            if offset not in shared:
+                shared[offset] = mx.array(offset)
+            offset = shared[offset]
+        offsets.append(offset)
+    return offsets
+
+
 def _bound(x: mx.array, behind: mx.array | None) -> mx.array:
     """Start what leads to ``x``, and wait for what was started before."""
     mx.async_eval(x)  # type: ignore[no-untyped-call]
@@ -125,19 +144,14 @@ def _bound(x: mx.array, behind: mx.array | None) -> mx.array:
 
 
 class _Attention:
-    """Rotary positions, the cache, and the attention: heads to (rows, n, heads * head_dim)."""
+    """The cache and the attention: heads to (rows, heads, n, head_dim)."""
 
     def __init__(self, attention: Network) -> None:
-        self._dims, self._freqs = attention.rope.dims, attention.rope._freqs
         self._scale, self._sinks = attention.sm_scale, attention.sinks
-        # The loader has put the magnitude into the scale; a model from elsewhere has it here.
-        self._scaling = None if attention.rope.mscale == 1.0 else attention.rope
         self._is_on_cpu = mx.default_device() == mx.Device(mx.DeviceType.cpu)
 
     def __call__(self, heads: Heads, mask: Any, cache: LayerCache) -> mx.array:
         q, k, v = heads
-        offset = 0 if cache is None else cache.offset
-        q, k = self._rope(q, offset), self._rope(k, offset)
         if cache is not None:
             k, v = cache.update_and_fetch(k, v)
         if self._is_on_cpu and q.shape[2] >= _TURNED_TOKENS:
@@ -146,20 +160,6 @@ class _Attention:
             q, k, v, scale=self._scale, mask=mask, sinks=self._sinks
         )
         return attended
-
-    def _rope(self, x: mx.array, offset: Any) -> mx.array:
-        if self._scaling is not None:
-            scaled: mx.array = self._scaling(x, offset=offset)
-            return scaled
-        return mx.fast.rope(
-            x,
-            self._dims,
-            traditional=False,
-            base=None,
-            scale=1.0,
-            offset=offset,
-            freqs=self._freqs,
-        )
 
 
 def _turned(keys: mx.array) -> mx.array:
@@ -172,7 +172,8 @@ def _turned(keys: mx.array) -> mx.array:
 
 
 class _Entry:
-    """From the residual stream (rows, n, hidden) to the layer's ``Heads``."""
+    """From the residual stream (rows, n, hidden) and the first position, of all rows () or of each
+    (rows,), to the layer's ``Heads``."""
 
     def __init__(self, layer: Network) -> None:
         attention = layer.self_attn
@@ -180,17 +181,20 @@ class _Entry:
         self._q = _linear(attention.q_proj)
         self._k = _linear(attention.k_proj)
         self._v = _linear(attention.v_proj)
+        self._rope = _rope(attention.rope)
         self._dim = attention.head_dim
 
-    def __call__(self, x: mx.array) -> Heads:
-        rows, length, _ = x.shape
+    def __call__(self, x: mx.array, offset: mx.array) -> Heads:
         normed = self._norm(x)
-        shape = (rows, length, -1, self._dim)
-        return (
-            self._q(normed).reshape(shape).swapaxes(1, 2),
-            self._k(normed).reshape(shape).swapaxes(1, 2),
-            self._v(normed).reshape(shape).swapaxes(1, 2),
-        )
+        q, k, v = (self._part(product(normed)) for product in (self._q, self._k, self._v))
+        return self._rope(q, offset), self._rope(k, offset), v
+
+    def _part(self, x: mx.array) -> mx.array:
+        """(rows, n, heads * head_dim) to (rows, heads, n, head_dim)."""
+        rows, length, _ = x.shape
+        if length == 1:  # the same memory in the same order, for one operation less
+            return x.reshape(rows, -1, 1, self._dim)
+        return x.reshape(rows, length, -1, self._dim).swapaxes(1, 2)
 
 
 class _Exit:
@@ -203,14 +207,16 @@ class _Exit:
 
     def __call__(self, x: mx.array, attended: mx.array) -> mx.array:
         rows, length, _ = x.shape
-        x = x + self._o(attended.swapaxes(1, 2).reshape(rows, length, -1))
+        if length > 1:
+            attended = attended.swapaxes(1, 2)
+        x = x + self._o(attended.reshape(rows, length, -1))
         return x + self._experts(self._norm(x))
 
 
-def _join(leave: _Exit, enter: _Entry) -> Callable[[mx.array, mx.array], tuple[mx.array, Heads]]:
-    def between(x: mx.array, attended: mx.array) -> tuple[mx.array, Heads]:
+def _join(leave: _Exit, enter: _Entry) -> Between:
+    def between(x: mx.array, attended: mx.array, offset: mx.array) -> tuple[mx.array, Heads]:
         x = leave(x, attended)
-        return x, enter(x)
+        return x, enter(x, offset)
 
     return between
 
@@ -254,16 +260,19 @@ class _Gathered:
     """All experts' matrices of one kind: each row times that of its expert, and its bias."""
 
     def __init__(self, module: Network) -> None:
-        self._weight, self._bias = module["weight"], module["bias"]
+        self._weight = module["weight"]
+        self._bias = _evaluated(mx.expand_dims(module["bias"], -2))
         self._is_quantised = "scales" in module
-        if self._is_quantised:
+        if not self._is_quantised:
+            self._weight = _evaluated(self._weight.swapaxes(-1, -2))
+        else:
             self._scales, self._biases = module["scales"], module.get("biases")
             self._how = {"group_size": module.group_size, "bits": module.bits, "mode": module.mode}
         self._places: dict[tuple[int, ...], mx.array] = {}
 
     def __call__(self, x: mx.array, experts: mx.array, is_sorted: bool) -> mx.array:
         # MLX makes them anew at each call; sorted it must, to choose the kernel for that.
-        places = None if is_sorted else self._rows_in_order(x.shape[:-2])
+        places = None if is_sorted else self._rows_in_order(x.shape[:-2], experts.shape)
         if self._is_quantised:
             y = mx.gather_qmm(
                 x,
@@ -277,19 +286,25 @@ class _Gathered:
                 **self._how,
             )
         else:
-            weight = self._weight.swapaxes(-1, -2)
             y = mx.gather_mm(
-                x, weight, lhs_indices=places, rhs_indices=experts, sorted_indices=is_sorted
+                x, self._weight, lhs_indices=places, rhs_indices=experts, sorted_indices=is_sorted
             )
-        return y + mx.expand_dims(self._bias[experts], -2)
+        return y + self._bias[experts]
 
-    def _rows_in_order(self, shape: tuple[int, ...]) -> mx.array:
+    def _rows_in_order(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> mx.array:
+        """The number of each of ``x``'s rows, for each expert that is ``wanted`` of it."""
         places = self._places.get(shape)
         if places is None:
             # Made from data: an operation would be computed anew in each compiled step.
             numbers = np.arange(math.prod(shape), dtype=np.uint32).reshape(shape)
-            places = self._places[shape] = mx.array(numbers)
+            places = self._places[shape] = mx.array(np.broadcast_to(numbers, wanted))
         return places
+
+
+def _evaluated(constant: mx.array) -> mx.array:
+    """What is made of weights, as most are views: each compiled step would make it anew else."""
+    mx.eval(constant)
+    return constant
 
 
 def _norm(module: Network) -> Linear:
@@ -297,12 +312,26 @@ def _norm(module: Network) -> Linear:
     return lambda x: mx.fast.rms_norm(x, weight, eps)
 
 
+def _rope(rope: Network) -> Callable[[mx.array, mx.array], mx.array]:
+    """Rotary positions of (rows, heads, n, head_dim), given the first one as an array."""
+    if rope.mscale != 1.0:  # a model from elsewhere: the loader puts it into the attention's scale
+        return lambda x, offset: rope(x, offset=offset)
+    dims, freqs = rope.dims, _evaluated(rope._freqs)
+
+    def turn(x: mx.array, offset: mx.array) -> mx.array:
+        return mx.fast.rope(
+            x, dims, traditional=False, base=None, scale=1.0, offset=offset, freqs=freqs
+        )
+
+    return turn
+
+
 def _linear(module: Network) -> Linear:
     """The module without its dispatch; one that ranks share as it is."""
     if type(module) is QuantizedLinear:
         return _quantised(module)
     if type(module) is PlainLinear and "bias" in module:
-        weight, bias = module["weight"].T, module["bias"]
+        weight, bias = _evaluated(module["weight"].T), module["bias"]
         return lambda x: mx.addmm(bias, x, weight)
     return module  # type: ignore[no-any-return]
 

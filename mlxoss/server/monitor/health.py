@@ -14,6 +14,7 @@ from mlxoss.engine.status import EngineState
 from mlxoss.server.http.bodies import json_response
 from mlxoss.server.monitor.memory import read_memory
 from mlxoss.server.monitor.store_counts import StoreCounts
+from mlxoss.server.monitor.tools import read_tools
 from mlxoss.server.routing import Routes, serves
 from mlxoss.server.services import ServerStatus, Services
 
@@ -33,6 +34,7 @@ class HealthRoutes(Routes):
     It never waits for the model, and for the disk a hundredth of a second. ``memory`` is as
     ``read_memory`` says. ``store`` counts what is kept (``mlxoss.store.values.Stats``); while
     the disk is slow its figures are those of an earlier moment, or missing before the first.
+    ``tools`` is as ``read_tools`` says.
     ``problems`` (``mlxoss.findings.DaemonProblem``) tells what is wrong although the server serves.
     ``prefix_cache`` (``mlxoss.engine.backend.PrefixCacheStatus``) is there once a model is loaded.
     ``ranks`` (``mlxoss.engine.ranks.values.RanksStatus``) is there where several hosts share it.
@@ -88,6 +90,7 @@ def _to_json(services: Services, status: ServerStatus, store: dict[str, int] | N
         "harmony_recoveries": dict(services.turns.recoveries),
         "memory": read_memory(model_is_loaded=engine.state is EngineState.OK),
         "awake": services.turns.awake.to_json(),
+        "tools": read_tools(services),
         "problems": [asdict(problem) for problem in services.problems()],
     }
     if engine.prefix_cache is not None:

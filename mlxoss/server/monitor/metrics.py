@@ -21,6 +21,7 @@ from mlxoss.turns.request_log import RequestRecord
 
 if TYPE_CHECKING:
     from mlxoss.server.services import Services
+    from mlxoss.turns.hosted.runs import ToolCount
 
 _SHORT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _LONG_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -154,6 +155,8 @@ class Readings(Collector):
             "Encrypted contents in requests that another server or key sealed.",
             services.turns.foreign.count,
         )
+        if services.turns.tools is not None:
+            yield from _tools(services.turns.tools.counts)
         for name, size in read_memory(model_is_loaded=engine.state is EngineState.OK).items():
             owner = "memory" if name == "process_bytes" else "memory_mlx"
             yield _gauge(f"{owner}_{name}", "As in 'memory' of /health.", size)
@@ -187,6 +190,22 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
     for name, value in asdict(engine.prefix_cache).items():
         make = _count if "hit" in name else _gauge
         yield make(f"prefix_cache_{name}", "As in 'prefix_cache' of /health.", value)
+
+
+_OF_A_TOOL: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
+    {
+        "calls": ("tool_calls", "Calls of tools that this server runs, once they ended."),
+        "failures": ("tool_failures", "Calls of these that failed."),
+        "seconds": ("tool_seconds", "How long these calls took."),
+    }
+)
+"""A tool's counts: name and text of each."""
+
+
+def _tools(counts: Mapping[str, ToolCount]) -> Iterator[Metric]:
+    for field, (name, text) in _OF_A_TOOL.items():
+        family = CounterMetricFamily(f"mlxoss_{name}", text, labels=["tool"])
+        yield _labelled(family, {tool: getattr(each, field) for tool, each in counts.items()})
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -51,7 +51,7 @@ class PageRoutes(Routes):
 
     def preload(self) -> None:
         """Read them."""
-        for name in ("page.html", "page.css", "page.js", "chat.js", "parts.js"):
+        for name in ("page.html", "page.css", "page.js", "chat.js", "calls.js", "parts.js"):
             _read(name)
 
     @serves(_file("/", "A page to look at and to chat with.", "text/html"))
@@ -74,9 +74,14 @@ class PageRoutes(Routes):
         """The script of its chat."""
         return _respond("chat.js", _SCRIPT)
 
-    @serves(_file("/mlxoss/parts.js", "What these two use.", _SCRIPT))
+    @serves(_file("/mlxoss/calls.js", "What led to its answers.", _SCRIPT))
+    async def calls(self, http: Request) -> HTTPResponse:
+        """The script that shows what led to an answer."""
+        return _respond("calls.js", _SCRIPT)
+
+    @serves(_file("/mlxoss/parts.js", "What these use.", _SCRIPT))
     async def parts(self, http: Request) -> HTTPResponse:
-        """The script of both."""
+        """The script of all."""
         return _respond("parts.js", _SCRIPT)
 
 

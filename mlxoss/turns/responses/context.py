@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mlxoss.api.errors import invalid
 from mlxoss.api.responses.attachments import find_files
+from mlxoss.api.responses.item_answers import ListedItem
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.parse_items import parse_items, read_items, referenced_ids
@@ -103,7 +104,9 @@ async def load_input(
     store = context.storage.store
     await read_files(context, find_files(values, name))
     wanted = referenced_ids(values)
-    found = {item.id: item.to_json() for item in earlier.items if item.id in wanted}
+    found: dict[str, ListedItem] = {
+        item.id: item.to_json() for item in earlier.items if item.id in wanted
+    }
     history = await _find(store, [item_id for item_id in wanted if item_id not in found])
     found |= {value["id"]: value for value in read_jsons(history.items)}
     items = parse_items(values, make_id=new_id, find=found.get, field=name)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlxoss.api.history.replay import ExactTurns
+from mlxoss.api.responses.hosted.mcp_lists import listed_servers
+from mlxoss.api.responses.hosted.trail import fill_in, sealed_rounds
+from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.items_to_prompt import issued_call_ids
 from mlxoss.api.responses.prompt import PromptItems, to_conversation
 from mlxoss.api.responses.request import PromptFields
-from mlxoss.api.responses.tools import ToolTable, read_tools
+from mlxoss.api.responses.tool_table import ToolTable
+from mlxoss.api.responses.tools import read_tools
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.prompt import render_prompt
+from mlxoss.outcomes import McpToolList
 from mlxoss.turns.context import TurnContext
-from mlxoss.turns.recall import make_seal, to_exact_turns, turns_of_calls
+from mlxoss.turns.hosted.request_tools import to_offer
+from mlxoss.turns.recall import from_stored, make_seal, to_exact_turns, turns_of_calls
 from mlxoss.turns.responses.context import (
     ConversationContext,
     InputItems,
@@ -22,16 +29,26 @@ from mlxoss.turns.responses.context import (
     load_context,
     load_input,
 )
+from mlxoss.turns.responses.hosted import list_servers
 
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """A request with everything its prompt is made of."""
+    """A request with everything its prompt is made of.
+
+    ``listed`` is what MCP servers of which the conversation knew nothing said that they offer.
+    """
 
     tools: ToolTable
     context: ConversationContext
     own: InputItems
     contents: PromptItems
+    listed: Mapping[str, McpToolList]
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The conversation's items, the request's own last."""
+        return (*self.context.items, *self.own.items)
 
 
 async def load_prompt(
@@ -45,25 +62,39 @@ async def load_prompt(
     storage = context.storage
     earlier = await load_context(storage.store, origin, context.date, local)
     own = await load_input(context, request.input or [], earlier)
+    own = replace(own, items=fill_in(own.items, make_seal(context)))
     first_of_input = len(earlier.items)
-    tools = read_tools(request.tools, (*earlier.items, *own.items), first_of_input=first_of_input)
+    items = (*earlier.items, *own.items)
+    listed = await list_servers(context, request, items)
+    tools = read_tools(
+        request.tools,
+        items,
+        first_of_input=first_of_input,
+        offer=to_offer(context.tools),
+        mcp={**listed_servers(items), **listed},
+    )
     # A conversation keeps the items of responses that are not stored, but not their turns.
-    with_calls = (*earlier.items, *own.items) if request.conversation else own.items
+    with_calls = items if request.conversation else own.items
     unstored = await turns_of_calls(storage.volatile, issued_call_ids(with_calls))
     own = replace(own, turns=(*own.turns, *unstored))
-    return Prompted(tools, earlier, own, to_contents(context, encoding, earlier, own))
+    contents = to_contents(context, encoding, earlier, own)
+    return Prompted(tools, earlier, own, contents, listed)
 
 
 def to_contents(
     context: TurnContext, encoding: Encoding, earlier: ConversationContext, own: InputItems
 ) -> PromptItems:
     """The two together, as the prompt takes them."""
-    turns: ExactTurns = to_exact_turns(encoding, (*earlier.turns, *own.turns))
+    seal = make_seal(context)
+    kept = map(from_stored, (*earlier.turns, *own.turns))
+    turns: ExactTurns = to_exact_turns(
+        encoding, (*sealed_rounds((*earlier.items, *own.items), seal), *kept)
+    )
     return PromptItems(
         history=earlier.items,
         items=own.items,
         turns=turns,
-        seal=make_seal(context),
+        seal=seal,
         date=earlier.date,
     )
 

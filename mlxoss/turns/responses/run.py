@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from mlxoss.api.errors import HttpError
+from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.responses.answers import ResponseEvent
 from mlxoss.api.responses.items import Item
 from mlxoss.api.responses.object import ResponseHeader
@@ -16,7 +17,7 @@ from mlxoss.errors import RequestError, StoreError
 from mlxoss.store import values as kept
 from mlxoss.turns.answer import TurnAnswer
 from mlxoss.turns.context import TurnStorage
-from mlxoss.turns.recall import remember_turn
+from mlxoss.turns.recall import remember_turn, to_stored
 from mlxoss.turns.request_log import LoggedRequest
 from mlxoss.turns.responses.context import ConversationContext, LocalResponse
 from mlxoss.turns.responses.kept import to_kept_items, to_kept_output, to_object_text
@@ -33,7 +34,8 @@ _NOT_STORED = HttpError(
 class ResponseKeeper:
     """Keeps a response as its request wants it kept, once it has ended.
 
-    ``context`` is the conversation before the request's ``own`` items.
+    ``context`` is the conversation before the request's ``own`` items, ``turn`` the one that runs,
+    after ``rounds`` that have ended.
     """
 
     storage: TurnStorage
@@ -41,12 +43,21 @@ class ResponseKeeper:
     header: ResponseHeader
     context: ConversationContext
     own: tuple[Item, ...]
-    turn: Turn
     stream: ResponsesStream
+    turn: Turn = field(init=False)
+    rounds: list[EndedRound] = field(default_factory=list, init=False)
     _was_stored: bool = field(default=False, init=False)
 
     async def keep_step(self) -> None:
         """Nothing is kept before the end."""
+
+    def keep_round(self, ended: EndedRound) -> None:
+        """A round has ended; it is kept with the response."""
+        self.rounds.append(ended)
+
+    def follow(self, turn: Turn) -> None:
+        """``turn`` is the one that runs now."""
+        self.turn = turn
 
     async def keep_end(
         self, last: list[ResponseEvent], failure: Exception | None, log: LoggedRequest
@@ -55,7 +66,8 @@ class ResponseKeeper:
         store = self.storage.store
         conversation, is_answered = self.request.conversation, failure is None
         if is_answered and not self.request.is_stored:
-            await remember_turn(self.storage.volatile, self._kept_turn())
+            for turn in self._kept_turns():
+                await remember_turn(self.storage.volatile, turn)
         try:
             if self.request.is_stored:
                 await store.put(self.to_kept())
@@ -85,7 +97,6 @@ class ResponseKeeper:
         status = kept.Status(self.stream.response["status"])
         history = () if context.is_kept else context.items
         previous = request.previous_response_id if context.is_kept else None
-        turn = self._kept_turn()
         return kept.StoredResponse(
             id=self.header.id,
             created_at=self.header.created_at,
@@ -95,7 +106,7 @@ class ResponseKeeper:
             # What the store cannot give again goes along.
             input_items=to_kept_items((*history, *self.own)),
             output_items=to_kept_output(self.stream.output),
-            turns=(turn,) if status.answered and turn.item_ids else (),
+            turns=self._kept_turns() if status.answered else (),
             previous_response_id=previous,
             conversation_id=request.conversation,
             background=bool(request.background),
@@ -105,22 +116,24 @@ class ResponseKeeper:
     def to_local(self) -> LocalResponse:
         """What a connection has to remember to go on from here."""
         context, output = self.context, read_items(self.stream.output)
-        turn = self._kept_turn()
         return LocalResponse(
             self.header.id,
             ConversationContext(
                 context.date,
                 (*context.items, *self.own, *output),
-                (*context.turns, *((turn,) if turn.item_ids else ())),
+                (*context.turns, *self._kept_turns()),
                 is_kept=self._was_stored,
             ),
         )
 
-    def _kept_turn(self) -> kept.StoredTurn:
-        (token_ids,) = self.turn.token_ids
-        written = (item for item in self.stream.output if item["type"] != "compaction")
-        item_ids = tuple(item["id"] for item in written)
-        return kept.StoredTurn(tuple(token_ids), item_ids, self.stream.call_ids)
+    def _kept_turns(self) -> tuple[kept.StoredTurn, ...]:
+        """The turns that wrote items; the last is kept as it stands."""
+        turns = [to_stored(ended) for ended in self.rounds]
+        if self.stream.item_ids:
+            (token_ids,) = self.turn.token_ids
+            stream = self.stream
+            turns.append(kept.StoredTurn(tuple(token_ids), stream.item_ids, stream.call_ids))
+        return tuple(turns)
 
 
 @dataclass(frozen=True, slots=True)

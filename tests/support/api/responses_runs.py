@@ -10,8 +10,9 @@ from typing import Any
 from mlxoss.api.errors import HttpError
 from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.responses.object import ResponseHeader, ResponseShape
+from mlxoss.api.responses.output import StreamSetup
 from mlxoss.api.responses.request import parse_responses_request
-from mlxoss.api.responses.stream import ResponsesStream, StreamSetup
+from mlxoss.api.responses.stream import ResponsesStream
 from mlxoss.api.responses.tools import read_tools
 from mlxoss.api.turn_request import TurnOutput, Usage
 from mlxoss.core import KEY_BYTES, TokenLogprob

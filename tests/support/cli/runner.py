@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -37,3 +39,23 @@ def mlxoss(
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
+
+
+def on_a_terminal(home: Path, arguments: list[str], env: Mapping[str, str]) -> str:
+    """What ``mlxoss`` shows on a terminal of its own, where it ends well."""
+    own, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlxoss", *arguments],
+        env=environment(home, env),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal with EIO
+        while piece := os.read(own, 4096):
+            shown += piece
+    os.close(own)
+    assert process.wait(300) == 0
+    return shown.decode().replace("\r\n", "\n")

@@ -26,6 +26,7 @@ from mlxoss.engine.engine import Engine
 from mlxoss.engine.idling import Idling
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.grammar.compiler import GrammarCompiler
+from mlxoss.hosted.tools import HostedTools
 from mlxoss.server.app import create_app
 from mlxoss.server.http.errors import App
 from mlxoss.server.http.listeners import open_listeners, start_listening
@@ -80,6 +81,7 @@ def running(
     folder: Path | None = None,
     idle_unload_s: float | None = None,
     ahead: Ahead | None = None,
+    tools: HostedTools | None = None,
 ) -> Iterator[Server]:
     """Serve until the block ends, on a free port; ``folder`` is for what outlives that."""
     config = config or Config(date=DATE)
@@ -96,7 +98,9 @@ def running(
         )
         app = create_app(
             config,
-            ServedModel(engine, model, None if guards is None else lambda encoding: guards, ahead),
+            ServedModel(
+                engine, model, None if guards is None else lambda encoding: guards, ahead, tools
+            ),
             load_encoding,
             name=next(_names),
             heartbeat_s=heartbeat_s,

@@ -55,6 +55,14 @@ def always(encoding: Encoding, text: str) -> Callable[[GenerationRequest], Seque
     return lambda request: ids
 
 
+def in_turn(
+    encoding: Encoding, texts: Sequence[str]
+) -> Callable[[GenerationRequest], Sequence[int]]:
+    """A script that writes one of ``texts`` after the other, whatever is asked."""
+    left = [to_ids(encoding, text) for text in texts]
+    return lambda request: left.pop(0)
+
+
 def by_last_words(
     encoding: Encoding, answers: dict[str, str]
 ) -> Callable[[GenerationRequest], Sequence[int]]:

@@ -36,7 +36,7 @@ class _ClientCallWriter(CallWriter):
     def to_item(self, status: ItemStatus) -> ListedRecord:
         """The call as it stands."""
         head = {"id": self._item_id, "type": f"{self._name.kind.value}_call"}
-        item = head | {"status": status, "call_id": self._call_id} | self._own(status)
+        item = head | {"status": status, "call_id": self.call_id} | self._own(status)
         return cast("ListedRecord", item)
 
     def _own(self, status: ItemStatus) -> JsonObject:

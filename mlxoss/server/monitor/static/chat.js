@@ -1,23 +1,27 @@
 // A chat with the model. What it writes becomes text nodes, never markup.
 
+import { Call, Citations, Reasoning } from "./calls.js";
 import { $, count, estimate, make, rate, request, seconds } from "./parts.js";
 
-// A bit of Markdown: fenced blocks, `code` and **bold**; all else is as it was written.
+// A bit of Markdown: fenced blocks, `code` and **bold**, and numbers in the place of citations;
+// all else is as it was written.
 
-function toNodes(text) {
+function toNodes(text, citations) {
   const parts = text.split(/^[ \t]*```(.*)\n?/m);
   const nodes = [];
   for (let at = 0; at < parts.length; at += 2) {
-    if ((at / 2) % 2) nodes.push(make("pre", "", make("code", "", parts[at].replace(/\n$/, ""))));
-    else nodes.push(...parts[at].split(/\n{2,}/).filter((each) => each.trim()).map(toParagraph));
+    const part = parts[at];
+    if ((at / 2) % 2) nodes.push(make("pre", "", make("code", "", part.replace(/\n$/, ""))));
+    else nodes.push(...part.split(/\n{2,}/).filter((each) => each.trim()).map((each) => toParagraph(each, citations)));
   }
   return nodes;
 }
 
-function toParagraph(text) {
-  const pieces = text.trim().split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/);
+function toParagraph(text, citations) {
+  const pieces = text.trim().split(/(`[^`\n]+`|\*\*[^*\n]+\*\*|\uE000\d+\uE001)/);
   return make("p", "", ...pieces.map((piece, at) => {
     if (at % 2 === 0) return piece;
+    if (piece[0] === "\uE000") return citations.toNode(Number(piece.slice(1, -1)));
     return piece[0] === "`" ? make("code", "", piece.slice(1, -1)) : make("b", "", piece.slice(2, -2));
   }));
 }
@@ -29,29 +33,54 @@ let running = null;
 
 class Answer {
   constructor() {
-    this.text = this.reasoning = "";
+    this.text = "";
     this.startedAt = performance.now();
     this.firstAt = null;
-    this.summary = make("summary", "", "Reasoning…");
-    this.thoughts = make("div");
-    this.details = make("details", "", this.summary, this.thoughts);
-    this.details.hidden = true;
+    this.steps = new Map();
+    this.citations = new Citations();
+    this.led = make("div", "led");
+    this.plots = make("div", "plots");
     this.body = make("div", "text");
+    this.sources = make("ol", "sources");
     this.note = make("p", "note");
-    this.element = make("article", "message assistant busy", this.details, this.body, this.note);
+    this.sources.hidden = this.plots.hidden = true;
+    this.sources.setAttribute("aria-label", "Sources");
+    this.element = make("article", "message assistant busy", this.led, this.plots, this.body, this.sources, this.note);
   }
 
-  take(chunk) {
-    if (chunk.error) throw new Error(chunk.error.message);
-    if (chunk.usage) this.usage = chunk.usage;
-    if (chunk.prompt_progress) this.wait(chunk.prompt_progress);
-    const delta = chunk.choices[0]?.delta ?? {};
-    if (!delta.content && !delta.reasoning) return;
+  take(event) {
+    const { type, item, output_index: at } = event;
+    if (type === "error") throw new Error(event.message);
+    if (type === "response.failed") throw new Error(event.response.error.message);
+    if (type === "response.completed" || type === "response.incomplete") this.response = event.response;
+    else if (type === "mlxoss.prompt_progress") this.wait(event.prompt_progress);
+    else if (type === "response.output_item.added") this.begin(at, item);
+    else if (type === "response.output_item.done") this.steps.get(at)?.end(item);
+    else if (type === "response.output_text.annotation.added") this.cite(event);
+    else if (type === "response.output_text.delta" || type === "response.reasoning_text.delta") this.add(event);
+    else if (this.steps.get(at)?.take === undefined) return;
+    else this.steps.get(at).take(event);
+    this.frame ??= requestAnimationFrame(() => this.show());
+  }
+
+  // What comes before the answer are steps: reasoning, preambles of calls, and calls.
+  begin(at, item) {
+    const isCall = Call.isOne(item);
+    if (!isCall && item.type !== "reasoning" && item.phase !== "commentary") return;
+    const step = isCall ? new Call(item) : new Reasoning();
+    this.steps.set(at, step);
+    this.led.append(step.element);
+  }
+
+  add({ output_index: at, delta }) {
     if (this.firstAt === null) this.note.textContent = "";
     this.firstAt ??= performance.now();
-    this.text += delta.content ?? "";
-    this.reasoning += delta.reasoning ?? "";
-    this.frame ??= requestAnimationFrame(() => this.show());
+    if (this.steps.has(at)) this.steps.get(at).add(delta);
+    else this.text += delta;
+  }
+
+  cite({ output_index: at, annotation }) {
+    if (!this.steps.has(at)) this.citations.add(annotation);
   }
 
   // A prompt of 60,000 tokens takes minutes; one of a moment needs no words.
@@ -65,28 +94,48 @@ class Answer {
   show() {
     this.frame = null;
     keepingTheEndInView(() => {
-      this.details.hidden = !this.reasoning;
-      this.thoughts.textContent = this.reasoning;
-      this.summary.textContent = this.text ? "Reasoning" : "Reasoning…";
-      this.body.replaceChildren(...toNodes(this.text));
+      for (const step of this.steps.values()) step.show();
+      const plots = this.calls.flatMap((call) => call.plots);
+      if (plots.length !== this.plots.childElementCount) this.plots.replaceChildren(...plots);
+      this.plots.hidden = !plots.length;
+      this.body.replaceChildren(...toNodes(this.citations.mark(this.text), this.citations));
     });
   }
 
   end(message, isFailure = false) {
     if (this.frame) cancelAnimationFrame(this.frame);
     this.show();
-    this.summary.textContent = "Reasoning";
     this.element.classList.remove("busy");
     this.note.classList.toggle("failure", isFailure);
-    keepingTheEndInView(() => { this.note.textContent = message ?? this.figures(); });
+    keepingTheEndInView(() => {
+      for (const step of this.steps.values()) step.stop();
+      this.sources.replaceChildren(...this.citations.toList());
+      this.sources.hidden = !this.sources.childElementCount;
+      this.note.textContent = message ?? this.figures();
+    });
+  }
+
+  get calls() {
+    return [...this.steps.values()].filter((step) => step instanceof Call);
   }
 
   figures() {
-    if (!this.usage || !this.firstAt) return "";
-    const { completion_tokens: tokens } = this.usage;
-    const spent = (performance.now() - this.firstAt) / 1000;
+    const tokens = this.response?.usage?.output_tokens;
+    if (!tokens || !this.firstAt) return "";
+    const ran = this.calls.reduce((sum, call) => sum + call.spent, 0);
+    const spent = (performance.now() - this.firstAt - ran) / 1000;
     const first = seconds((this.firstAt - this.startedAt) / 1000);
-    return `${count(tokens)} tokens · first after ${first} · ${rate((tokens - 1) / Math.max(spent, 0.001))} tokens/s`;
+    const inTools = ran < 100 ? "" : ` · ${seconds(ran / 1000)} in tools`;
+    return `${count(tokens)} tokens · first after ${first}${inTools} · ${rate((tokens - 1) / Math.max(spent, 0.001))} tokens/s`;
+  }
+
+  // What the next request says of this answer: images were for the eyes, and are large.
+  toItems() {
+    if (!this.response) return this.text ? [{ role: "assistant", content: this.text }] : [];
+    return this.response.output.map((item) => {
+      if (item.type !== "code_interpreter_call") return item;
+      return { ...item, outputs: (item.outputs ?? []).filter(({ type }) => type === "logs") };
+    });
   }
 }
 
@@ -114,42 +163,48 @@ async function* read(stream) {
   for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
 }
 
-async function complete(answer, messages, signal) {
-  const response = await request("/v1/chat/completions", {
+const TOOLS = [{ type: "code_interpreter", container: { type: "auto" } }, { type: "web_search" }];
+const INCLUDE = ["reasoning.encrypted_content", "code_interpreter_call.outputs", "web_search_call.action.sources"];
+
+// The server keeps nothing: items go back, reasoning sealed. It leaves out tools that are off.
+async function complete(answer, items, signal) {
+  const response = await request("/v1/responses", {
     method: "POST",
     headers: { "content-type": "application/json" },
     signal,
     body: JSON.stringify({
       model: $("model").textContent || "any",
-      messages,
-      reasoning_effort: $("effort").value,
+      input: items,
+      reasoning: { effort: $("effort").value },
+      tools: $("use-tools").checked ? TOOLS : [],
+      include: INCLUDE,
+      store: false,
       stream: true,
-      stream_options: { include_usage: true },
       return_progress: true,
     }),
   });
   if (!response.ok) throw new Error((await response.json()).error.message);
-  for await (const chunk of events(response.body)) answer.take(chunk);
+  for await (const event of events(response.body)) answer.take(event);
 }
 
 async function ask(question) {
   const answer = new Answer();
   running = new AbortController();
-  const messages = history;
-  messages.push({ role: "user", content: question });
+  const items = history;
+  const said = { role: "user", content: question };
   $("empty").hidden = true;
   $("messages").append(make("article", "message user", question), answer.element);
   $("messages").scrollTop = $("messages").scrollHeight;
   setBusy(true);
   try {
-    await complete(answer, messages, running.signal);
+    await complete(answer, [...items, said], running.signal);
     answer.end();
   } catch (error) {
     const isStopped = error.name === "AbortError";
     answer.end(isStopped ? "Stopped." : error.message, !isStopped);
   }
-  if (answer.text) messages.push({ role: "assistant", content: answer.text });
-  else messages.pop();
+  const told = answer.toItems();
+  if (told.length) items.push(said, ...told);
   running = null;
   setBusy(false);
 }

@@ -31,7 +31,27 @@ function showHealth(health) {
   $("prefix").value = cache.limit_bytes ? cache.bytes / cache.limit_bytes : 0;
   showSlots(health.active_requests, health.max_active_requests);
   showTrend(health.decode_tokens_per_s);
+  showTools(health.tools ?? {});
   showProblems(health);
+}
+
+// What is enabled, and what was done with it: the browser's functions are counted one by one.
+function showTools({ python, browser, mcp = [], calls = {} }) {
+  const enabled = Object.entries({ python, browser, mcp: mcp.length }).filter(([, is]) => is);
+  $("tooling").hidden = !python && !browser;
+  $("leaves").hidden = !browser;
+  $("toolbox").hidden = !enabled.length;
+  const rows = enabled.flatMap(([tool]) => {
+    const own = Object.entries(calls).filter(([name]) => name.split(".")[0] === tool);
+    return (own.length ? own : [[tool, { calls: 0 }]]).flatMap(toToolRow);
+  });
+  $("called").replaceChildren(...rows);
+}
+
+function toToolRow([name, { calls, seconds: spent, failures }]) {
+  const failed = failures ? ` · ${count(failures)} failed` : "";
+  const text = calls ? `${count(calls)} · ${seconds(spent)}${failed}` : "none";
+  return [make("dt", "", name), make("dd", "", text)];
 }
 
 function showSlots(busy, all) {

@@ -1,0 +1,1 @@
+"""The Responses API's words for tools that this server runs itself."""

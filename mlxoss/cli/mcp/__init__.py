@@ -1,0 +1,1 @@
+"""``mlxoss mcp``: the MCP servers that the model may use."""

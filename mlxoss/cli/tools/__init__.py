@@ -1,0 +1,1 @@
+"""``mlxoss tools``: the tools that this server runs for the model."""

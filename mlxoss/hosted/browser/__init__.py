@@ -1,0 +1,1 @@
+"""The browser that GPT-OSS was trained with: search, open, find."""

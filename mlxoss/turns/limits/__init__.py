@@ -1,0 +1,1 @@
+"""What a request may take: so many of a key, so long, and one place in the engine."""

@@ -1,0 +1,1 @@
+"""What tests of tools that the server runs share."""
