@@ -15,7 +15,7 @@ from mlxoss.demo.training.templates.conversations import sample
 from mlxoss.demo.training.templates.words import OTHER_WORDS
 from mlxoss.harmony.encoding import VOCAB_SIZE, Encoding, load_encoding
 
-LENGTHS = (176, 304, 448)
+LENGTHS = (176, 304, 448, 704)
 """Samples are padded to the shortest of these that holds them; longer ones are left out."""
 
 Sample = tuple[str, list[int], list[int], list[Span]]

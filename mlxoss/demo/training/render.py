@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from openai_harmony import Message, ReasoningEffort, Role, SystemContent
-
 from mlxoss.demo.training.templates.examples import Example, Hosted, Turn
+from mlxoss.harmony.builtins import BROWSER, PYTHON
 from mlxoss.harmony.conversation import (
     BuiltinCall,
     BuiltinResult,
@@ -89,29 +88,10 @@ def _result_ids(encoding: Encoding, result: FunctionResult) -> list[int]:
     return [*head, *body, END, START, *encoding.encode_text("assistant")]
 
 
-def _system_ids(
-    encoding: Encoding, conversation: Conversation, tools: tuple[str, ...]
-) -> list[int]:
-    content = (
-        SystemContent.new()
-        .with_conversation_start_date(conversation.date.isoformat())
-        .with_reasoning_effort(ReasoningEffort[conversation.effort.name])
-    )
-    if "browser" in tools:
-        content = content.with_browser_tool()
-    if "python" in tools:
-        content = content.with_python_tool()
-    message = Message.from_role_and_content(Role.SYSTEM, content)
-    return encoding.render_message(message, bool(conversation.functions))
-
-
 def _hosted_ids(encoding: Encoding, conversation: Conversation, hosted: Hosted) -> list[int]:
-    """The prompt with the tools in its system message, and what they have answered."""
-    prompt = render_prompt(encoding, conversation)
-    plain = _system_ids(encoding, conversation, ())
-    if prompt[: len(plain)] != plain:
-        raise ValueError("the prompt does not begin with the system message")
-    ids = [*_system_ids(encoding, conversation, hosted.tools), *prompt[len(plain) :]]
+    """The prompt with the model's own tools in its system message, and what they have answered."""
+    shown = tuple(builtin for builtin in (BROWSER, PYTHON) if builtin.name in hosted.tools)
+    ids = render_prompt(encoding, replace(conversation, builtins=shown))
     again = [START, *encoding.encode_text("assistant")]
     for item in hosted.course:
         if isinstance(item, BuiltinResult):

@@ -93,7 +93,7 @@ def _tools(rng: random.Random, name: str) -> tuple[str, ...]:
 
 
 HOSTED_TEMPLATES: tuple[tuple[float, Callable[[random.Random], Example]], ...] = (
-    (7, python_example),
-    (4, browser_example),
+    (14, python_example),
+    (6, browser_example),
     (2, plain_example),
 )
