@@ -32,6 +32,7 @@ TESTED = {
     "hosted.python.process": "hosted/python/test_systems.py",
     "hosted.python.use": "hosted/python/test_systems.py",
     "hosted.python.worker.confine": "hosted/python/test_systems.py",
+    "hosted.python.worker.proof": "hosted/python/test_systems.py",
     "paths": "test_paths.py",
     "system.chip": "test_chip.py",
     "system.memory": "test_system_memory.py",
@@ -42,6 +43,7 @@ TESTED = {
 OF_ONE_SYSTEM = {
     "engine.capacity": "sysctl(3) is macOS's",
     "engine.mlx.memory": "malloc_trim is glibc's",
+    "hosted.python.folder": "chflags(2) is BSD's",
 }
 """Modules that have nothing to decide on the other one."""
 

@@ -13,6 +13,7 @@ import pytest
 from mlxoss.hosted.python.limits import Limits
 from mlxoss.hosted.python.process import make_command
 from mlxoss.hosted.python.use import ProcessUse, find_breach, read_use
+from mlxoss.hosted.python.worker.proof import list_tries
 
 
 def test_addresses_are_bounded_where_the_kernel_counts_them() -> None:
@@ -32,6 +33,18 @@ def test_on_a_mac_a_worker_begins_inside_the_sandbox(tmp_path: Path) -> None:
     assert inside[:2] == ["/usr/bin/sandbox-exec", "-p"]
     assert inside[2].startswith("; the language\n(version 1)\n")
     assert inside[3:] == plain
+
+
+def test_what_seatbelt_s_default_leaves_open_is_tried_on_a_mac() -> None:
+    on_linux, on_mac = (
+        [what for what, _ in list_tries("/outside", 1, system)] for system in ("linux", "darwin")
+    )
+    assert "signal another process" in on_linux
+    assert on_mac == [
+        *on_linux,
+        "read the daemon's variables",
+        "change a file that it may only read",
+    ]
 
 
 CONFINED = """

@@ -17,7 +17,7 @@ _VARIABLES = (1, 49)
 _TRANSFER_EXTENTS = 110
 """F_TRANSFEREXTENTS (``sys/fcntl.h``): of -1, which is no file, it changes nothing."""
 
-_Tries = tuple[tuple[str, Callable[[], None]], ...]
+Tries = tuple[tuple[str, Callable[[], None]], ...]
 
 
 def find_hole(outside: str, parent: int, system: str = sys.platform) -> str | None:
@@ -26,7 +26,13 @@ def find_hole(outside: str, parent: int, system: str = sys.platform) -> str | No
     ``outside`` is a file that its user may read and write, beside the private folder; ``parent``
     is the daemon's process.
     """
-    tries: _Tries = (
+    every = list_tries(outside, parent, system)
+    return next((what for what, attempt in every if not _is_refused(attempt)), None)
+
+
+def list_tries(outside: str, parent: int, system: str) -> Tries:
+    """What is tried on ``system``, in words, and how."""
+    tries: Tries = (
         ("read a file outside", lambda: _open(outside, os.O_RDONLY)),
         ("write a file outside", lambda: _open(outside, os.O_WRONLY)),
         ("make a file outside", lambda: _open(f"{outside}.made", os.O_WRONLY | os.O_CREAT)),
@@ -36,12 +42,11 @@ def find_hole(outside: str, parent: int, system: str = sys.platform) -> str | No
         ("start a process", _fork),
         ("signal another process", lambda: os.kill(parent, 0)),
     )
-    on_mac: _Tries = (
+    on_mac: Tries = (
         ("read the daemon's variables", lambda: _read_variables(parent)),
         ("change a file that it may only read", _change_unwritable),
     )
-    every = (*tries, *on_mac) if system == "darwin" else tries
-    return next((what for what, attempt in every if not _is_refused(attempt)), None)
+    return (*tries, *on_mac) if system == "darwin" else tries
 
 
 def _is_refused(attempt: Callable[[], None]) -> bool:
