@@ -189,6 +189,18 @@ def test_only_true_is_a_yes(serve: Serve, encoding: Encoding, approve: Any) -> N
     assert served.tools.mcp.calls.made == []
 
 
+def test_a_word_that_was_answered_long_ago_refuses_nothing(
+    serve: Serve, encoding: Encoding
+) -> None:
+    served = Served(serve, encoding, HELLO)
+    lost: Any = {"type": "mcp_approval_response", "approval_request_id": "mcpr_x", "approve": True}
+    answer: Any = {"role": "assistant", "content": "It is done."}
+    with pytest.raises(openai.BadRequestError, match="no earlier approval request"):
+        served.ask([USER, answer, USER, lost], tools=ASKED)
+    assert served.ask([USER, lost, answer, USER], tools=ASKED).output_text
+    assert served.tools.mcp.calls.made == []
+
+
 @pytest.mark.parametrize("name", [[], {"a": 1}, None, 5])
 def test_a_word_on_what_is_no_id_is_refused(serve: Serve, encoding: Encoding, name: Any) -> None:
     served = Served(serve, encoding, HELLO, HELLO)

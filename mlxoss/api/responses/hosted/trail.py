@@ -12,7 +12,14 @@ from mlxoss.api.history.encrypted_content import ContentSeal
 from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.responses.hosted.history import REQUEST, RESPONSE, to_request_id
 from mlxoss.api.responses.hosted.running import ApprovedCall
-from mlxoss.api.responses.items import Item, ReasoningItem, RecordItem
+from mlxoss.api.responses.items import (
+    CustomCallItem,
+    FunctionCallItem,
+    Item,
+    MessageItem,
+    ReasoningItem,
+    RecordItem,
+)
 from mlxoss.api.responses.parse_items import read_items
 from mlxoss.api.responses.tool_table import ToolTable
 
@@ -95,28 +102,43 @@ def approved_calls(
 ) -> tuple[ApprovedCall, ...]:
     """The calls that ``items``, the request's own, allow and that were not run yet, in order.
 
-    Raises InvalidRequest, naming ``input[i]``, for what is no word, for one on a call that nobody
-    knows of, or that may not be called any more by ``tools``.
+    What the model has answered since is past. Raises InvalidRequest, naming ``input[i]``, for what
+    is no word, for one on a call that nobody knows of, or that may not be called any more by
+    ``tools``.
     """
-    requests: dict[str, RecordItem] = {}
+    asked: dict[str, RecordItem] = {}
     answered: set[str] = set()
     for item in (*history, *items):
         if isinstance(item, RecordItem) and item.type == REQUEST:
-            requests[item.id] = item
+            asked[item.id] = item
         elif isinstance(item, RecordItem) and item.type == "mcp_call":
             answered.add(to_request_id(item.fields))
     found: dict[str, ApprovedCall] = {}
-    for position, item in enumerate(items):
+    for position, item in _newest(items):
         if isinstance(item, RecordItem) and item.type == RESPONSE:
             request_id, is_allowed = _read_word(item, f"input[{position}]")
             if request_id in answered or not is_allowed:
                 continue
             param = f"input[{position}].approval_request_id"
-            request = requests.get(request_id)
+            request = asked.get(request_id)
             if request is None:
                 raise invalid(param, f"no earlier approval request has the id '{request_id}'")
             found[request.id] = _to_approved(request, tools, param)
     return tuple(found.values())
+
+
+def _newest(items: Sequence[Item]) -> list[tuple[int, Item]]:
+    """What stands behind the last that the model said: a word before that is past, whatever it is,
+    and no reason to refuse the conversation."""
+    said = (position for position, item in enumerate(items) if _is_said(item))
+    first = max(said, default=-1) + 1
+    return list(enumerate(items))[first:]
+
+
+def _is_said(item: Item) -> bool:
+    if isinstance(item, MessageItem):
+        return item.role == "assistant"
+    return isinstance(item, ReasoningItem | FunctionCallItem | CustomCallItem)
 
 
 def _read_word(item: RecordItem, where: str) -> tuple[str, bool]:
