@@ -51,7 +51,7 @@ def test_the_memory_is_given_back_and_the_next_request_waits(tmp_path: Path) -> 
         assert json.loads(done.stdout)["status"] == "ok"
         assert daemon.health()["status"] == "ok"
         assert daemon.stop(signal.SIGTERM) == 0
-    waits = re.findall(r"/v1/chat/completions .* wait=([\d.]+)s", "".join(daemon.said))
+    waits = re.findall(r"/v1/responses .* wait=([\d.]+)s", "".join(daemon.said))
     assert [float(wait) > 0 for wait in waits] == [True, True]
 
 

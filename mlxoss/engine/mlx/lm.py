@@ -49,7 +49,8 @@ def _without_tokenizers() -> Iterator[None]:
     try:
         yield
     finally:
-        mine = [name for name in sys.modules if name.startswith(f"{_PACKAGE}.")]
+        # Of a copy, as below: other threads may import meanwhile.
+        mine = [name for name in list(sys.modules) if name.startswith(f"{_PACKAGE}.")]
         saw = [name for name in mine if _Missing in _plain_values(sys.modules[name])]
         for name in {*added, *saw}:
             sys.modules.pop(name, None)
@@ -57,7 +58,7 @@ def _without_tokenizers() -> Iterator[None]:
 
 def _plain_values(module: ModuleType) -> list[Any]:
     named = getattr(module, "__dict__", {})  # an entry may be ``None``
-    return [value for value in named.values() if isinstance(value, type)]
+    return [value for value in list(named.values()) if isinstance(value, type)]
 
 
 def _import(names: tuple[str, ...]) -> tuple[Any, ...]:
