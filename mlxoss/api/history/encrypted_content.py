@@ -21,6 +21,9 @@ from mlxoss.errors import InvalidRequest
 from mlxoss.harmony.conversation import Reasoning
 
 _PREFIX = "mlxoss1."
+_ROUNDS_PREFIX = "mlxoss1r."
+"""What holds rounds is told apart by it, so that nothing else has to be opened to look for them."""
+
 _NONCE_BYTES = 12
 
 _REASONING = b"mlxoss reasoning 1"
@@ -56,7 +59,8 @@ class ContentSeal:
             content = {"text": reasoning.text} if known is None else {"ids": known}
         if rounds:
             content["rounds"] = [pack_round(one) for one in rounds]
-        return self._seal(content, _REASONING)
+        prefix = _ROUNDS_PREFIX if rounds else _PREFIX
+        return self._seal(content, _REASONING, prefix)
 
     def open_reasoning(self, content: str) -> Reasoning | None:
         """What :meth:`seal_reasoning` was given; without the text if there are ids.
@@ -75,6 +79,8 @@ class ContentSeal:
 
     def open_rounds(self, content: str) -> tuple[EndedRound, ...]:
         """The rounds that :meth:`seal_reasoning` was given; none for what this key did not seal."""
+        if not content.startswith(_ROUNDS_PREFIX):
+            return ()
         opened = self._open(content, _REASONING) or {}
         return tuple(unpack_round(one) for one in opened.get("rounds", ()))
 
@@ -99,15 +105,16 @@ class ContentSeal:
         summary: str = opened["summary"]
         return summary
 
-    def _seal(self, content: JsonObject, purpose: bytes) -> str:
+    def _seal(self, content: JsonObject, purpose: bytes, prefix: str = _PREFIX) -> str:
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
         nonce = self._random_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, packed, purpose)
-        return _PREFIX + base64.urlsafe_b64encode(sealed).decode()
+        return prefix + base64.urlsafe_b64encode(sealed).decode()
 
     def _open(self, content: str, purpose: bytes) -> JsonObject | None:
         try:
-            sealed = base64.b64decode(content.removeprefix(_PREFIX), altchars=b"-_", validate=True)
+            bare = content.removeprefix(_ROUNDS_PREFIX).removeprefix(_PREFIX)
+            sealed = base64.b64decode(bare, altchars=b"-_", validate=True)
             nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
             packed = self._cipher.decrypt(nonce, rest, purpose)
         except (binascii.Error, ValueError, InvalidTag):
