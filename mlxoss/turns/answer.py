@@ -175,3 +175,8 @@ def to_told(error: BaseException, request_id: str) -> HttpError:
     if not isinstance(error, MlxossError):
         logger.error("%s failed", request_id, exc_info=error)
     return to_http_error(error)
+
+
+def make_cancelled() -> GenerationCancelled:
+    """What ends an answer that was taken back while the model did not run."""
+    return GenerationCancelled("The response was cancelled.")

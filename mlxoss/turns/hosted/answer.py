@@ -38,12 +38,11 @@ from mlxoss.api.answer_stream import AnswerStream, EventT
 from mlxoss.api.history.rounds import EndedRound
 from mlxoss.api.hosted.calls import RunnableCall, ToolResult
 from mlxoss.api.turn_request import TurnOutput
-from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.harmony.events import TurnEnd, TurnEndReason
 from mlxoss.harmony.grammar.rules import TurnRules
 from mlxoss.outcomes import McpOutcome, ToolOutcome
-from mlxoss.turns.answer import Keeper, TurnAnswer
+from mlxoss.turns.answer import Keeper, TurnAnswer, make_cancelled
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.hosted.request_tools import RequestTools, to_broken
 from mlxoss.turns.hosted.rounds import Rounds
@@ -167,7 +166,7 @@ class HostedAnswer(TurnAnswer[EventT]):
         """See ``TurnAnswer``."""
         super().cancel()
         if self._run is not None:
-            self._run.end(_cancelled())
+            self._run.end(make_cancelled())
 
     def close(self, log: LoggedRequest) -> None:
         """See ``TurnAnswer``."""
@@ -229,7 +228,7 @@ class HostedAnswer(TurnAnswer[EventT]):
 
     async def _wait(self, call: RunnableCall) -> ToolOutcome:
         if self._is_cancelled:
-            raise _cancelled()
+            raise make_cancelled()
         self._run = self._loop.tools.begin(call, self._loop.hold)
         self.turn.tool = call.recipient
         try:
@@ -244,7 +243,7 @@ class HostedAnswer(TurnAnswer[EventT]):
             return
         if self._is_cancelled:
             turn.close()
-            raise _cancelled()
+            raise make_cancelled()
         last, self._turn = self._turn, turn
         self._context.recoveries.update(last.close())
         turn.go_on_from(last)
@@ -252,7 +251,3 @@ class HostedAnswer(TurnAnswer[EventT]):
 
     def _cut(self) -> list[EventT]:
         return self.stream.feed(TurnOutput(0, TurnEnd(TurnEndReason.LENGTH)))
-
-
-def _cancelled() -> GenerationCancelled:
-    return GenerationCancelled("The response was cancelled.")

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlxoss.api.responses.answers import ResponseEvent
-from mlxoss.errors import GenerationCancelled, MlxossError
+from mlxoss.errors import MlxossError
 from mlxoss.harmony.encoding import Encoding
 from mlxoss.outcomes import McpFailure, McpServerRef, McpToolList
+from mlxoss.turns.answer import make_cancelled
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.hosted.runs import ToolRun, ToolRuns
 from mlxoss.turns.limits.hold import Hold
@@ -127,7 +128,7 @@ class ListingAnswer(AnswerInParts):
         yield events
         found: dict[str, McpToolList] = {}
         if self._is_cancelled:
-            raise _cancelled()
+            raise make_cancelled()
         async with aclosing(listing.each()) as lists:
             async for label, listed in lists:
                 found[label] = listed
@@ -139,8 +140,4 @@ class ListingAnswer(AnswerInParts):
     def cancel(self) -> None:
         """See ``TurnAnswer``."""
         super().cancel()
-        self._to_list.listing.end(_cancelled())
-
-
-def _cancelled() -> GenerationCancelled:
-    return GenerationCancelled("The response was cancelled.")
+        self._to_list.listing.end(make_cancelled())

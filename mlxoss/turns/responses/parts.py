@@ -6,9 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
 from mlxoss.api.responses.answers import ResponseEvent
-from mlxoss.errors import GenerationCancelled
 from mlxoss.harmony.encoding import Encoding
-from mlxoss.turns.answer import TurnAnswer
+from mlxoss.turns.answer import TurnAnswer, make_cancelled
 from mlxoss.turns.context import TurnContext
 from mlxoss.turns.limits.hold import Hold
 from mlxoss.turns.request_log import LoggedRequest
@@ -61,7 +60,7 @@ class AnswerInParts(ResponseAnswer):
         second.go_on_from(first)
         if self._is_cancelled:
             second.cancel()
-            raise GenerationCancelled("The response was cancelled.")
+            raise make_cancelled()
         async with aclosing(second.steps(log)) as steps:
             async for events in steps:
                 yield events

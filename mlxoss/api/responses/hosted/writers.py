@@ -70,9 +70,10 @@ class HostedWriter(ItemWriter):
         self._call = call
 
     @property
-    @abstractmethod
     def runnable(self) -> RunnableCall:
-        """The call, once it is written."""
+        """The call of a built-in tool, once it is written: its text is code, or the arguments."""
+        call = self._call
+        return call_of_builtin(self._item_id, call.recipient, call.channel, self._text)
 
     def close_text(self) -> list[ResponseEvent]:
         """The events after the last of the call's text."""
@@ -133,12 +134,6 @@ class CodeWriter(HostedWriter):
         self._container_id = container_id
         self._has_outputs = has_outputs
         self._outcome: PythonOutcome | None = None
-
-    @property
-    def runnable(self) -> RunnableCall:
-        """Its text is the code."""
-        call = self._call
-        return call_of_builtin(self._item_id, call.recipient, call.channel, self._text)
 
     def to_item(self, status: ItemStatus) -> ListedCodeCall:
         """The call as it stands."""
@@ -202,12 +197,6 @@ class SearchWriter(HostedWriter):
         super().__init__(numbering, index, item_id, call=call)
         self._has_sources = has_sources
         self._action: ListedAction = _unknown_action(call.tool)
-
-    @property
-    def runnable(self) -> RunnableCall:
-        """Its text are the arguments."""
-        call = self._call
-        return call_of_builtin(self._item_id, call.recipient, call.channel, self._text)
 
     def to_item(self, status: ItemStatus) -> ListedWebSearchCall:
         """The call as it stands."""
