@@ -53,7 +53,7 @@ def test_while_it_serves_and_afterwards(tmp_path: Path) -> None:
         assert mlxoss(tmp_path, "stats", "--days", "1", env=env).stdout.endswith("today.\n")
         assert mlxoss(tmp_path, "chat", "Hi", env=env).returncode == 0
         (row,) = json.loads(mlxoss(tmp_path, "stats", "--json", env=env).stdout)
-        assert (row["client"], row["endpoint"], row["requests"]) == ("mlxoss", "chat", 1)
+        assert (row["client"], row["endpoint"], row["requests"]) == ("mlxoss", "responses", 1)
         assert row["input_tokens"] > 0 < row["output_tokens"]
         shown = mlxoss(tmp_path, "stats", env=env).stdout
         assert time.strftime("%Y-") in shown

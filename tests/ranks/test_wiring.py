@@ -24,7 +24,9 @@ def test_a_rank_wires_as_the_setting_says(
     folder = write_checkpoint(tmp_path, TinyModel(hidden=16))
     seat = make_seat(("127.0.0.1", 1), model=str(folder), wired=setting)
     following = Following(seat)
-    following._group = mx.distributed.init()  # of this rank alone
+    # Of this rank alone: the default would be the ring that another test of this process made.
+    following._group = mx.distributed.init(backend="mpi")
+    assert following._group.size() == 1
     with stand_in_metal(24 << 30) as metal:
         assert isinstance(following.take(LoadShard()), Loaded)
         following.take(Begin(2, 0))
