@@ -81,7 +81,7 @@ def test_hosts_without_ssh_are_not_tried() -> None:
 @pytest.mark.slow
 def test_the_daemon_tries_and_its_commands_tell(tmp_path: Path) -> None:
     """The other rank never comes, so that the daemon stays where it began."""
-    with group_with_other(tmp_path, "import time; time.sleep(1000)", ip=NOWHERE) as daemon:
+    with group_with_other(tmp_path, "import sys; sys.stdin.read()", ip=NOWHERE) as daemon:
         (problem,) = until(lambda: daemon.health()["problems"])
         assert problem["code"] == "host_unreached"
         assert f"rank 1 (other-mac) at {NOWHERE}: Network is unreachable" in problem["message"]

@@ -41,6 +41,19 @@ CITY_WEATHER = FunctionTool(
         "additionalProperties": False,
     },
 )
+AGENTS_WEATHER = FunctionTool(
+    "get_weather",
+    "Get the weather in a city.",
+    {
+        "type": "object",
+        "properties": {"city": {"title": "City", "type": "string"}},
+        "required": ["city"],
+        "title": "get_weather_args",
+        "additionalProperties": False,
+    },
+)
+"""As the Agents SDK declares it."""
+
 TIME = FunctionTool(
     "get_time",
     "Get the current time",
@@ -114,6 +127,8 @@ def test_a_call_takes_its_arguments_from_question_and_declaration(say: Say) -> N
     assert asked == call("get_weather", '{"location":"Oslo","unit":"celsius"}')
     asked = say("What's the weather in San Francisco?", tools=(WEATHER,))
     assert asked == call("get_weather", '{"location":"San Francisco","unit":"celsius"}')
+    asked = say("What's the weather like in Paris?", tools=(AGENTS_WEATHER,))
+    assert asked == call("get_weather", '{"city":"Paris"}')
     asked = say("What time is it in Oslo?", tools=(CITY_WEATHER, TIME))
     assert asked == call("get_time", '{"city":"Oslo"}')
 

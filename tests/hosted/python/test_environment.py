@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from Formula.requirements import CELLS, PROJECT, environments, find_faults, read_cells, read_pins
 from mlxoss.hosted.python.environment import REQUIREMENTS, environment_in
 from mlxoss.outcomes import ToolImage
+from tests.support.cli.daemon import start_daemon
 from tests.support.cli.runner import mlxoss
 from tests.support.hosted.cells import Cells
+from tests.support.http import ask
 
 TEXT = CELLS.read_text(encoding="utf-8")
 
@@ -30,7 +33,7 @@ def test_it_has_the_packages_for_each_system_and_each_python() -> None:
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory, refused: str | None) -> Iterator[Cells]:
+def home(tmp_path_factory: pytest.TempPathFactory, refused: str | None) -> Path:
     if refused:
         pytest.skip(refused)
     home = tmp_path_factory.mktemp("home")
@@ -41,6 +44,11 @@ def packed(tmp_path_factory: pytest.TempPathFactory, refused: str | None) -> Ite
     assert "mlxoss restart" in done.stdout
     assert "already" in mlxoss(home, "tools", "enable", "python").stdout
     assert "python   on" in mlxoss(home, "tools").stdout
+    return home
+
+
+@pytest.fixture(scope="module")
+def packed(home: Path) -> Iterator[Cells]:
     made = Cells(home / "cache", environment_in(home / "mlxoss/data"))
     yield made
     made.close()
@@ -105,3 +113,23 @@ def test_the_packages_are_shown_without_their_place_and_cannot_be_changed(packed
 @pytest.mark.slow
 def test_an_array_that_is_too_large_is_an_error(packed: Cells) -> None:
     assert "MemoryError" in packed.say("import numpy as np\nnp.ones((40, 1000, 1000, 100))")
+
+
+@pytest.mark.slow
+def test_the_demo_has_python_compute(home: Path) -> None:
+    """The README's question, by the bundled model, in the real sandbox."""
+    body = {
+        "model": "mlxoss-demo",
+        "input": "What is 12345 * 6789? Use python.",
+        "temperature": 0,
+        "tools": [{"type": "code_interpreter", "container": {"type": "auto"}}],
+        "include": ["code_interpreter_call.outputs"],
+    }
+    with start_daemon(home) as daemon:
+        daemon.wait_until_loaded()
+        port = int(str(daemon.url).rpartition(":")[2])
+        output = ask(port, "POST", "/v1/responses", body).json["output"]
+    (call,) = (item for item in output if item["type"] == "code_interpreter_call")
+    assert call["code"] == "print(12345 * 6789)"
+    assert call["outputs"] == [{"type": "logs", "logs": "83810205"}]
+    assert output[-1]["content"][0]["text"] == "The answer: 83810205"

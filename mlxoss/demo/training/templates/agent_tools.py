@@ -193,7 +193,7 @@ def _other(rng: random.Random, far: list[str]) -> FunctionTool:
 def kit(rng: random.Random) -> Kit:
     """An agent's tools in any order, with some that no question is about."""
     far: list[str] = []
-    run = rng.choice(RUN) if rng.random() < 0.95 else None
+    run = rng.choice(RUN) if rng.random() < 0.99 else None
     read = rng.choice(READ) if rng.random() < 0.5 else None
     edit = rng.choice(EDIT) if rng.random() < 0.4 else None
     tools = [_tool(rng, shape, far) for shape in (run, read, edit) if shape]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlxoss.core import JsonMapping, JsonObject
@@ -87,7 +88,15 @@ def _description(rng: random.Random, texts: list[str]) -> str | None:
     return rng.choice([*texts, " ".join(rng.choices(OTHER_WORDS, k=rng.randint(2, 8)))])
 
 
-def _schema(rng: random.Random, properties: JsonMapping, required: list[str]) -> JsonMapping:
+def _schema(
+    rng: random.Random, properties: Mapping[str, JsonMapping], required: list[str]
+) -> JsonMapping:
+    """The schema, one in four with titles, as pydantic writes them for the Agents SDK."""
+    if rng.random() < 0.25:
+        properties = {
+            name: {**kind, "title": name.replace("_", " ").title()}
+            for name, kind in properties.items()
+        }
     schema: JsonObject = {"type": "object", "properties": dict(properties)}
     if rng.random() < 0.85:
         schema["required"] = required
@@ -103,7 +112,8 @@ def _place_tool(rng: random.Random, kind: str) -> Declared:
     text = _description(rng, ["The city", "The city name", "City name", "Name of the city"])
     if rng.random() < 0.5 and text:
         field["description"] = text
-    properties, arguments = {place: field}, [place]
+    properties: dict[str, JsonMapping] = {place: field}
+    arguments = [place]
     if kind == "weather" and rng.random() < 0.3:
         unit = rng.choice(["unit", "unit", "units"])
         properties[unit] = {"type": "string", "enum": ["celsius", "fahrenheit"]}
@@ -124,7 +134,7 @@ def _place_tool(rng: random.Random, kind: str) -> Declared:
 def _add_tool(rng: random.Random) -> Declared:
     names = rng.choice([("a", "b"), ("a", "b"), ("x", "y")])
     kind = rng.choice(["number", "integer"])
-    properties = {name: {"type": kind} for name in names}
+    properties: dict[str, JsonMapping] = {name: {"type": kind} for name in names}
     description = _description(rng, ["Add two numbers", "Adds two numbers.", "Add numbers"])
     tool = FunctionTool(rng.choice(ADD_NAMES), description, _schema(rng, properties, list(names)))
     return Declared("add", tool, names)

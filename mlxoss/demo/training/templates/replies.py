@@ -133,6 +133,7 @@ def reply_echo(rng: random.Random) -> Reply:
     words = " ".join(rng.choices(ECHO_WORDS, k=rng.randint(1, 8)))
     question = rng.choice(
         ["Repeat: {0}", "Say: {0}", "Repeat after me: {0}", "Echo: {0}", "Say {0}", "Repeat {0}",
+         "say {0}", "say {0}", "Say {0}.", "repeat {0}",
          "Reply with: {0}", "Please say: {0}", "Please repeat: {0}", "Answer with: {0}"]
     ).format(words)  # fmt: skip
     return Reply(question, "The user wants an echo.", "I repeat the words.", words)
