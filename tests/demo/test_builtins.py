@@ -27,17 +27,25 @@ def prompt(encoding: Encoding, builtins: tuple[Builtin, ...], question: str) -> 
     return render_prompt(encoding, conversation)
 
 
+def call_and_answer(
+    model: Any, encoding: Encoding, asked: list[int], result: BuiltinResult
+) -> tuple[str, str]:
+    """What is written first, and what after ``result``."""
+    called = greedy(model, asked, 40)
+    answer = greedy(model, [*asked, *called, *render_results(encoding, [result])], 40)
+    return encoding.decode(called), encoding.decode(answer)
+
+
 @pytest.mark.parametrize("builtins", [(PYTHON,), BOTH], ids=["python", "both"])
 def test_python_computes_what_is_asked_of_it(
     model: Any, encoding: Encoding, builtins: tuple[Builtin, ...]
 ) -> None:
     asked = prompt(encoding, builtins, "What is 12345 * 6789? Use python.")
-    called = greedy(model, asked, 40)
+    result = BuiltinResult("python", "83810205\n")
+    called, answer = call_and_answer(model, encoding, asked, result)
     code = "<|channel|>analysis to=python code<|message|>print(12345 * 6789)<|call|>"
-    assert encoding.decode(called) == code
-    result = render_results(encoding, [BuiltinResult("python", "83810205\n")])
-    answer = greedy(model, [*asked, *called, *result], 40)
-    assert encoding.decode(answer) == f"{FINAL}The answer: 83810205<|return|>"
+    assert called == code
+    assert answer == f"{FINAL}The answer: 83810205<|return|>"
 
 
 @pytest.mark.parametrize("builtins", [(BROWSER,), BOTH], ids=["browser", "both"])
@@ -45,13 +53,12 @@ def test_the_web_is_searched_once(
     model: Any, encoding: Encoding, builtins: tuple[Builtin, ...]
 ) -> None:
     asked = prompt(encoding, builtins, "Search the web for red fish.")
-    called = greedy(model, asked, 40)
-    search = '<|channel|>analysis to=browser.search code<|message|>{"query":"red fish"}<|call|>'
-    assert encoding.decode(called) == search
     page = "[0] red fish\n\nL0: A page about fish that are red, and where they live."
-    result = render_results(encoding, [BuiltinResult("browser.search", page)])
-    answer = greedy(model, [*asked, *called, *result], 40)
-    assert encoding.decode(answer) == f"{FINAL}I searched the web.<|return|>"
+    result = BuiltinResult("browser.search", page)
+    called, answer = call_and_answer(model, encoding, asked, result)
+    search = '<|channel|>analysis to=browser.search code<|message|>{"query":"red fish"}<|call|>'
+    assert called == search
+    assert answer == f"{FINAL}I searched the web.<|return|>"
 
 
 @pytest.mark.parametrize(
